@@ -1,0 +1,60 @@
+"""Tool-integrated-reasoning self-consistency for olympiad mathematics.
+
+    from numina_infer import Choices, solve
+    solution = solve("What is 815 minus 368?", Choices(num_samples=8))
+    print(solution.answer, solution.votes)
+
+Names are imported when they are first used, so `import numina_infer` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from numina_infer.answer import extract_answer
+    from numina_infer.choices import Choices
+    from numina_infer.composition import solve
+    from numina_infer.history import Run, read_run
+    from numina_infer.problems import read_problems
+    from numina_infer.trajectory import AnswerRange, ExtractedAnswer, Problem, Solution, Trajectory
+
+__all__ = [
+    "AnswerRange",
+    "Choices",
+    "ExtractedAnswer",
+    "Problem",
+    "Run",
+    "Solution",
+    "Trajectory",
+    "extract_answer",
+    "read_problems",
+    "read_run",
+    "solve",
+]
+
+_HOMES = {
+    "AnswerRange": "trajectory",
+    "Choices": "choices",
+    "ExtractedAnswer": "trajectory",
+    "Problem": "trajectory",
+    "Run": "history",
+    "Solution": "trajectory",
+    "Trajectory": "trajectory",
+    "extract_answer": "answer",
+    "read_problems": "problems",
+    "read_run": "history",
+    "solve": "composition",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its module on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

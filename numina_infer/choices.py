@@ -1,0 +1,85 @@
+"""What a user chooses, on the command line or in a notebook, and the preset that comes of it.
+
+It stands in `run.json` as it was chosen, so that a run can be resumed from there alone.
+"""
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from numina_infer.config import Preset, get_preset, require
+from numina_infer.tir import get_format
+from numina_infer.trajectory import AnswerRange
+
+
+class EngineName(StrEnum):
+    """The engines that can be named on the command line."""
+
+    TRANSFORMERS = "transformers"
+    SCRIPTED = "scripted"
+
+
+class Api(StrEnum):
+    """The competition APIs that have a mock."""
+
+    AIMO = "aimo"
+    """2024: iterate and predict."""
+    KAGGLE_EVALUATION = "kaggle-evaluation"
+    """2025 on: an inference server whose `predict` is called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What a user may choose for solving; None leaves it to the preset."""
+
+    engine: EngineName = EngineName.TRANSFORMERS
+    model: str = "smollm2"
+    script: str | None = None
+    """A file for the scripted engine; None takes its built-in script."""
+    preset: str = "cpu"
+    num_samples: int | None = None
+    max_turns: int | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    code_timeout_s: float | None = None
+    problem_time_s: float | None = None
+    answer_range: AnswerRange | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(
+            self.script is None or self.engine is EngineName.SCRIPTED,
+            f"script is {self.script!r} for engine {self.engine}; only the scripted engine takes one",
+        )
+
+    def resolve(self) -> Preset:
+        """The preset with what was chosen put in.
+
+        Raises:
+            ConfigError: the preset is unknown or a value can't be used.
+        """
+        preset = get_preset(self.preset)
+        get_format(preset.format)
+        rollout = preset.rollout
+        sampling = replace(rollout.sampling, **_given(max_tokens=self.max_tokens, temperature=self.temperature))
+        chosen = _given(max_turns=self.max_turns, code_timeout_s=self.code_timeout_s, answer_range=self.answer_range)
+        return replace(
+            preset,
+            rollout=replace(rollout, sampling=sampling, **chosen),
+            policy=replace(preset.policy, **_given(num_samples=self.num_samples)),
+            contest=replace(preset.contest, seed=self.seed, **_given(problem_time_s=self.problem_time_s)),
+        )
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """Everything that defines a rehearsal, as it stands in `run.json`."""
+
+    problems: str
+    """Path of the problems file; empty for the ten examples in the package."""
+    choices: Choices = field(default_factory=Choices)
+    api: Api = Api.AIMO

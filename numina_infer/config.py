@@ -1,0 +1,215 @@
+"""Small frozen configs, one per consumer, validated when they are made, and the presets that bundle them.
+
+No I/O, no environment, no network here.
+Sampling parameters bear vLLM's names (vllm/sampling_params.py); the winner's values are those of
+the Numina kernel (project-numina/aimo-progress-prize, kaggle-solution.ipynb).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from numina_infer.errors import ConfigError
+from numina_infer.trajectory import AnswerRange
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `ConfigError(message)` unless `condition` holds; the message names the value and the fix."""
+    if not condition:
+        raise ConfigError(message)
+
+
+def require_positive(name: str, value: float) -> None:
+    """Raise `ConfigError` unless `value` is a finite number above zero."""
+    require(math.isfinite(value) and value > 0, f"{name} is {value}; it must be above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How the next token is drawn; vLLM's names and meanings."""
+
+    temperature: float = 0.8
+    """0 is greedy."""
+    top_p: float = 1.0
+    top_k: int = 0
+    """0 keeps all tokens."""
+    min_p: float = 0.0
+    max_tokens: int = 2048
+    """Tokens of one turn."""
+    stop: tuple[str, ...] = ()
+    """Stop strings; the one that ends a text stays in it."""
+
+    def __post_init__(self) -> None:
+        require(
+            math.isfinite(self.temperature) and self.temperature >= 0,
+            f"temperature is {self.temperature}; it must be 0 (greedy) or above",
+        )
+        require(0 < self.top_p <= 1, f"top_p is {self.top_p}; it must be above 0 and at most 1")
+        require(self.top_k >= 0, f"top_k is {self.top_k}; it must be 0 (all tokens) or above")
+        require(0 <= self.min_p < 1, f"min_p is {self.min_p}; it must be at least 0 and below 1")
+        require(self.max_tokens >= 1, f"max_tokens is {self.max_tokens}; it must be 1 or above")
+        require(all(self.stop), "a stop string is empty; leave it out")
+
+
+class Mode(StrEnum):
+    """What the programs of one trajectory share."""
+
+    FRESH = "fresh"
+    """Nothing: every program starts anew (Numina, ToRA)."""
+    SESSION = "session"
+    """Their variables, as in a notebook."""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxConfig:
+    """Limits of the processes that run programs. Sources: facts of the peers' limits, see docs/experiments.md."""
+
+    num_slots: int = 0
+    """Programs that run at once; 0 takes the machine's cores, less one where there are more than two."""
+    memory_bytes: int = 2 * 1024**3
+    """Address space of one program."""
+    max_output_bytes: int = 16 * 1024
+    """Kept of stdout and of stderr each; a program that writes more is stopped."""
+    max_file_bytes: int = 1024**2
+    """Largest file a program may write."""
+    kill_grace_s: float = 2.0
+    """How long a kill may take to be confirmed before its slot is retired."""
+
+    def __post_init__(self) -> None:
+        require(self.num_slots >= 0, f"num_slots is {self.num_slots}; it must be 0 (by the cores) or above")
+        require(
+            self.memory_bytes >= 256 * 1024**2,
+            f"memory_bytes is {self.memory_bytes}; sympy and numpy need at least {256 * 1024**2}",
+        )
+        require(self.max_output_bytes >= 256, f"max_output_bytes is {self.max_output_bytes}; it must be 256 or above")
+        require(self.max_file_bytes >= 0, f"max_file_bytes is {self.max_file_bytes}; it must be 0 or above")
+        require_positive("kill_grace_s", self.kill_grace_s)
+
+
+@dataclass(frozen=True, slots=True)
+class TransformersConfig:
+    """The embedded engine: a model in this process, through transformers."""
+
+    model: str = "smollm2"
+    """A local folder, a hub id, or `smollm2`: SmolLM2-135M-Instruct out of a PyPI wheel, converted once."""
+    max_num_seqs: int = 16
+    """Trajectories that decode together (vLLM's name)."""
+    max_model_len: int = 0
+    """Context window in tokens; 0 takes the model's own."""
+    dtype: str = "float32"
+    device: str = "cpu"
+    num_threads: int = 0
+    """torch's threads; 0 leaves torch's choice."""
+
+    def __post_init__(self) -> None:
+        require(bool(self.model.strip()), "model is empty; give a folder, a hub id, or smollm2")
+        require(self.max_num_seqs >= 1, f"max_num_seqs is {self.max_num_seqs}; it must be 1 or above")
+        require(self.max_model_len >= 0, f"max_model_len is {self.max_model_len}; it must be 0 (the model's) or above")
+        require(
+            self.dtype in {"float32", "float16", "bfloat16"},
+            f"dtype is {self.dtype!r}; it must be float32, float16 or bfloat16",
+        )
+        require(self.num_threads >= 0, f"num_threads is {self.num_threads}; it must be 0 (torch's choice) or above")
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutConfig:
+    """What one trajectory may do."""
+
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+    max_turns: int = 4
+    """Completions of one trajectory; its depth."""
+    code_timeout_s: float = 5.0
+    """Wall time of one program."""
+    answer_range: AnswerRange = AnswerRange.MOD_1000
+
+    def __post_init__(self) -> None:
+        require(self.max_turns >= 1, f"max_turns is {self.max_turns}; it must be 1 or above")
+        require_positive("code_timeout_s", self.code_timeout_s)
+
+
+class StopRule(StrEnum):
+    """When a problem counts as decided."""
+
+    EXACT = "exact"
+    """When nothing still out can change the winner."""
+    NEVER = "never"
+    """When every trajectory has ended: for logs that other policies can be replayed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the referee decides by."""
+
+    num_samples: int = 48
+    """Trajectories of a problem, fixed when it opens: the horizon N; its width."""
+    stop_rule: StopRule = StopRule.EXACT
+    fallback_answer: int = 0
+    """Submitted where no vote and no program's output says better."""
+
+    def __post_init__(self) -> None:
+        require(
+            0 <= self.fallback_answer <= 999,
+            f"fallback_answer is {self.fallback_answer}; it must be 0 to 999",
+        )
+        require(self.num_samples >= 1, f"num_samples is {self.num_samples}; it must be 1 or above")
+
+
+@dataclass(frozen=True, slots=True)
+class ContestConfig:
+    """Time and the last resort."""
+
+    problem_time_s: float = 600.0
+    """From a problem's arrival to its deadline."""
+    reply_grace_s: float = 10.0
+    """Beyond the deadline, before the waiting thread replies with the best known by itself."""
+    seed: int = 0
+    """All other seeds derive from it."""
+
+    def __post_init__(self) -> None:
+        require_positive("problem_time_s", self.problem_time_s)
+        require_positive("reply_grace_s", self.reply_grace_s)
+        require(self.seed >= 0, f"seed is {self.seed}; it must be 0 or above")
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A named bundle: how to prompt, how to roll out, how to decide, how long."""
+
+    format: str
+    """A name that `tir.get_format` knows."""
+    rollout: RolloutConfig
+    policy: Policy
+    contest: ContestConfig = field(default_factory=ContestConfig)
+
+
+PRESETS: Mapping[str, Preset] = {
+    # The winner's parameters on our rules: 48 wide, 4 deep, 50 problems in 9 hours.
+    "numina": Preset(
+        format="numina",
+        rollout=RolloutConfig(),
+        policy=Policy(num_samples=48),
+        contest=ContestConfig(problem_time_s=630.0),
+    ),
+    # Every sample to its end, so that any other policy can be replayed on the log.
+    "collect": Preset(
+        format="numina",
+        rollout=RolloutConfig(),
+        policy=Policy(num_samples=48, stop_rule=StopRule.NEVER),
+        contest=ContestConfig(problem_time_s=3600.0),
+    ),
+    # For a small untrained model on two cores: worked examples in front, short turns.
+    "cpu": Preset(
+        format="numina-few-shot",
+        rollout=RolloutConfig(sampling=SamplingParams(temperature=0.6, max_tokens=160), max_turns=3),
+        policy=Policy(num_samples=8),
+        contest=ContestConfig(problem_time_s=120.0),
+    ),
+}
+
+
+def get_preset(name: str) -> Preset:
+    """The preset called `name`; `ConfigError` naming the known ones otherwise."""
+    require(name in PRESETS, f"no preset is called {name!r}; choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]

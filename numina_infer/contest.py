@@ -1,0 +1,188 @@
+"""One competition: any thread may ask, every problem gets an integer in range, and the same one when asked again.
+
+Everything happens on one long-lived event loop thread (anyio's blocking portal), for a script, for Jupyter, and for
+the worker thread on which Kaggle's relay calls `predict`.
+The thread that waits has a time-out of its own, since a wedged loop can't save itself.
+Here stands the only broad `except` of the library: whatever breaks in a problem costs that problem's vote and
+no submission.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from typing import Self
+
+import anyio
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from numina_infer.config import Preset
+from numina_infer.events import Event, Opened, Solved
+from numina_infer.ports import Cutoff, Engine, EngineStats, Sandbox
+from numina_infer.referee import Ledger, conclude, fold
+from numina_infer.runlog import RunLog
+from numina_infer.solver import Solver
+from numina_infer.tir import get_format
+from numina_infer.trajectory import Problem, Solution, StopReason
+
+_log = logging.getLogger(__name__)
+
+Observer = Callable[[Event], None]
+"""Told of every event after it is recorded; must be quick and must not raise."""
+
+
+@dataclass(slots=True)
+class _Case:
+    """One problem that has been asked, and what has become of it."""
+
+    problem: Problem
+    asked_at: float
+    cutoff: Cutoff | None = None
+    ledger: Ledger | None = None
+    solution: Solution | None = None
+    settled: threading.Event = field(default_factory=threading.Event)
+
+
+class Contest:
+    """A competition being answered; open it with `with`, then ask `answer` from any thread.
+
+    The engine and the sandbox are opened on the contest's own loop and closed with it.
+    """
+
+    def __init__(
+        self,
+        *,
+        preset: Preset,
+        engine: AbstractAsyncContextManager[Engine],
+        sandbox: AbstractAsyncContextManager[Sandbox],
+        log: RunLog,
+        solved: Mapping[Problem, Solution] | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        """`solved` are verdicts of a run that is resumed: they are given again and never worked on."""
+        self._preset = preset
+        self._opening_engine = engine
+        self._opening_sandbox = sandbox
+        self._run_log = log
+        self._observers = tuple(observers)
+        # A resumed run goes on counting where the killed one was, so that tickets are the same as undisturbed.
+        self._tickets = count(len(solved or {}) * preset.policy.num_samples)
+        self._lock = threading.Lock()
+        self._cases = {problem: _closed_case(problem, solution) for problem, solution in (solved or {}).items()}
+        self._closing = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opening:
+            self._portal: BlockingPortal = opening.enter_context(start_blocking_portal())
+            self.engine: Engine = opening.enter_context(self._portal.wrap_async_context_manager(self._opening_engine))
+            self.sandbox: Sandbox = opening.enter_context(
+                self._portal.wrap_async_context_manager(self._opening_sandbox)
+            )
+            opening.callback(self.interrupt)
+            self._closing = opening.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+    @property
+    def engine_stats(self) -> EngineStats:
+        """The engine's counters, for progress displays."""
+        return self.engine.stats
+
+    def answer(self, problem: Problem) -> int:
+        """An integer in range, within the problem's time; asked again, the same one. Never raises for what breaks."""
+        return self.solve(problem).answer
+
+    def solve(self, problem: Problem) -> Solution:
+        """As `answer`, with the evidence."""
+        case = self._case(problem)
+        patience = self._preset.contest.problem_time_s + self._preset.contest.reply_grace_s
+        case.settled.wait(max(0.0, case.asked_at + patience - time.monotonic()))
+        if case.solution is None:
+            _log.error("problem %s has no verdict in time; the best known is submitted", case.problem.id)
+            self._settle(case, self._best_known(case, "no verdict in time"))
+        return _given(case)
+
+    def interrupt(self) -> None:
+        """End what is being worked on: attempts hand over what they have, and the waiting threads get replies."""
+        self._portal.call(self._interrupt)
+
+    def _interrupt(self) -> None:
+        with self._lock:
+            cutoffs = [case.cutoff for case in self._cases.values() if case.cutoff is not None]
+        for cutoff in cutoffs:
+            cutoff.move(anyio.current_time(), StopReason.INTERRUPTED)
+
+    def _case(self, problem: Problem) -> _Case:
+        """The case of `problem`; the first to ask for it sets the work going."""
+        problem = Problem(problem.id, problem.statement.encode("utf-8", "replace").decode())
+        with self._lock:
+            case = self._cases.get(problem)
+            if case is not None:
+                return case
+            case = self._cases[problem] = _Case(problem, asked_at=time.monotonic())
+        opened = self._record(case, self._opened(case))
+        try:
+            self._portal.start_task_soon(self._work, case, opened)
+        except RuntimeError as error:
+            self._settle(case, self._best_known(case, f"the contest isn't open: {error}"))
+        return case
+
+    def _opened(self, case: _Case) -> Opened:
+        return Opened(
+            problem=case.problem,
+            prompt=get_format(self._preset.format).prompt(case.problem.statement),
+            deadline=case.asked_at + self._preset.contest.problem_time_s,
+            num_samples=self._preset.policy.num_samples,
+            at=case.asked_at,
+        )
+
+    async def _work(self, case: _Case, opened: Ledger) -> None:
+        case.cutoff = Cutoff(opened.deadline)
+        record = partial(self._record, case)
+        solver = Solver(self.engine, self.sandbox, self._preset, record, self._tickets)
+        try:
+            solution = await solver.solve(case.problem, opened, case.cutoff)
+        except Exception as error:  # noqa: BLE001 (no submission is lost: the design's one broad except)
+            _log.exception("problem %s broke off; the best known is submitted", case.problem.id)
+            solution = self._best_known(case, repr(error))
+        self._settle(case, solution)
+
+    def _record(self, case: _Case, event: Event) -> Ledger:
+        self._run_log.write(event)
+        case.ledger = fold(case.ledger, event)
+        for observer in self._observers:
+            observer(event)
+        return case.ledger
+
+    def _settle(self, case: _Case, solution: Solution) -> None:
+        """Make `solution` the verdict unless there is one; what the user interrupted stays open for a resumed run."""
+        with self._lock:
+            if case.solution is not None:
+                return
+            case.solution = solution
+        if solution.stop_reason is not StopReason.INTERRUPTED:
+            self._record(case, Solved(solution, solution.solved_at))
+        case.settled.set()
+
+    def _best_known(self, case: _Case, error: str) -> Solution:
+        now = time.monotonic()
+        ledger = case.ledger or Ledger(opened_at=case.asked_at, deadline=now)
+        return conclude(case.problem.id, self._preset.policy, ledger, StopReason.FAILED, now, error)
+
+
+def _closed_case(problem: Problem, solution: Solution) -> _Case:
+    case = _Case(problem, asked_at=0.0, solution=solution)
+    case.settled.set()
+    return case
+
+
+def _given(case: _Case) -> Solution:
+    if case.solution is None:
+        raise AssertionError(f"problem {case.problem.id} was settled without a solution")
+    return case.solution

@@ -1,0 +1,166 @@
+"""What a scripted engine says: scripts of all forms, one that really solves sums, and scripts read from a file."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from numina_infer.config import require
+from numina_infer.errors import ConfigError, EngineError
+
+_STATEMENT = re.compile(r".*### Problem:(?P<statement>.*?)### Solution:(?P<solution>.*)", re.DOTALL)
+_LAST_OUTPUT = re.compile(r".*```output\n(?P<output>.*?)\n?```", re.DOTALL)
+_OPENINGS = ("We add the numbers with Python.", "The answer is the sum of the given numbers.", "Let us add them up.")
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """When a trajectory is to speak."""
+
+    context_text: str
+    """All that was written so far."""
+    seed: int
+    ticket: int
+    turn: int
+    """Counted from 0."""
+
+
+class Script(Protocol):
+    """What trajectories say."""
+
+    @property
+    def name(self) -> str:
+        """What tells this script from others in a run log."""
+        ...
+
+    def line(self, cue: Cue) -> str:
+        """All that the model would write from here on; the engine cuts it at stop strings and limits."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Improvised:
+    """A script that is a function of the context's text and the turn's seed."""
+
+    function: Callable[[str, int], str]
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return getattr(self.function, "__qualname__", type(self.function).__name__)
+
+    def line(self, cue: Cue) -> str:
+        """What the function says."""
+        return self.function(cue.context_text, cue.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A list of trajectories, each a list of its turns; ticket t speaks entry t modulo their number.
+
+    A trajectory that has no line left ends its text at once.
+    """
+
+    trajectories: Sequence[Sequence[str]]
+
+    def __post_init__(self) -> None:
+        require(bool(self.trajectories), "the script is empty; give at least one trajectory")
+        is_flat = any(isinstance(turns, str) for turns in self.trajectories)
+        require(not is_flat, "the script is a list of texts; give a list of trajectories, each a list of turns")
+
+    @property
+    def name(self) -> str:
+        """A hash of the lines."""
+        listed = [list(turns) for turns in self.trajectories]
+        return f"lines-{hashlib.sha256(repr(listed).encode()).hexdigest()[:12]}"
+
+    def line(self, cue: Cue) -> str:
+        """What this turn says."""
+        turns = self.trajectories[cue.ticket % len(self.trajectories)]
+        return turns[cue.turn] if cue.turn < len(turns) else ""
+
+
+def as_script(script: Callable[[str, int], str] | Sequence[Sequence[str]] | Script) -> Script:
+    """`script` in the one form that the engine reads."""
+    if isinstance(script, Sequence):
+        return Lines(script)
+    return Improvised(script) if callable(script) else script
+
+
+def sum_of_numbers(context_text: str, seed: int) -> str:
+    """Write a program that adds the whole numbers in the last problem, then box what its output block says.
+
+    Nothing is worked out here: the answer is right when the problem is a sum and the sandbox ran the program.
+    `seed` chooses the wording.
+    """
+    parts = _STATEMENT.fullmatch(context_text)
+    statement, solution = (parts["statement"], parts["solution"]) if parts else (context_text, "")
+    if told := _LAST_OUTPUT.match(solution):
+        return _conclusion(told["output"].strip())
+    numbers = ", ".join(re.findall(r"\d+", statement))
+    opening = _OPENINGS[seed % len(_OPENINGS)]
+    return f"{opening}\n```python\nnumbers = [{numbers}]\nprint(sum(numbers))\n```\n```output\n"
+
+
+def _conclusion(output: str) -> str:
+    if re.fullmatch(r"\d+", output):
+        return f"\nThe answer is $\\boxed{{{output}}}$."
+    return "\nThe program printed no whole number, so there is no answer to give."
+
+
+@dataclass(frozen=True, slots=True)
+class FileScript:
+    """Lines by problem: the problem that stands last in the context is the one that is solved."""
+
+    name: str
+    lines: dict[str, Lines]
+    """By a text that occurs in the problem's statement."""
+
+    def line(self, cue: Cue) -> str:
+        """What the file has for this problem, ticket and turn."""
+        places = {cue.context_text.rfind(problem): problem for problem in self.lines}
+        if max(places) < 0:
+            raise EngineError(f"the script {self.name} has no row for the problem that was asked")
+        return self.lines[places[max(places)]].line(cue)
+
+
+def load_script(path: Path) -> FileScript:
+    r"""Read a script from JSON lines.
+
+    A row is `{"problem": "a text in the statement", "completions": [["turn 1", "turn 2"], ["turn 1"]]}`: one list of
+    turns a trajectory, of which ticket t takes number t modulo their count.
+
+    Raises:
+        ConfigError: the file can't be read, or a row isn't of this shape; the text says which and why.
+    """
+    try:
+        rows = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the script {path} can't be read: {error}") from error
+    read = [_row(row, f"{path}, line {number}") for number, row in enumerate(rows, 1) if row.strip()]
+    require(bool(read), f"the script {path} has no rows")
+    lines = dict(read)
+    require(len(lines) == len(read), f"the script {path} has two rows for one problem; put them into one")
+    return FileScript(path.name, lines)
+
+
+def _row(text: str, place: str) -> tuple[str, Lines]:
+    try:
+        row = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{place} is no JSON: {error}") from error
+    require(isinstance(row, dict), f"{place} is no JSON object")
+    problem, completions = row.get("problem"), row.get("completions")
+    require(isinstance(problem, str) and bool(problem.strip()), f"{place}: problem is {problem!r}; give a text")
+    require(
+        isinstance(completions, list) and bool(completions) and all(map(_is_turns, completions)),
+        f"{place}: completions must be a list with at least one list of texts, one text a turn",
+    )
+    return problem, Lines(completions)
+
+
+def _is_turns(turns: object) -> bool:
+    return isinstance(turns, Sequence) and not isinstance(turns, str) and all(isinstance(turn, str) for turn in turns)

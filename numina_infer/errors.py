@@ -1,0 +1,45 @@
+"""Every error that numina_infer raises on purpose, in one tree.
+
+    NuminaError
+    ├── ConfigError            a value that the user gave can't be used; the message names it and the fix
+    │   └── ProblemsFileError  the problems file can't be read as problems
+    ├── EngineError            the engine couldn't generate; never shown to the model
+    │   └── ModelNotFoundError the model isn't on this machine and can't be fetched
+    ├── SandboxError           the sandbox itself failed; never shown to the model
+    ├── GatewayError           the competition's side broke its own protocol, or we broke it
+    └── RunLogError            a run folder can't be written, read or resumed
+
+A program that fails is no error here: it is an `Execution` with a status.
+"""
+
+
+class NuminaError(Exception):
+    """Root of the tree: catch this to catch everything that is ours."""
+
+
+class ConfigError(NuminaError, ValueError):
+    """A setting that can't be used. The command line ends with exit code 2 and this text."""
+
+
+class ProblemsFileError(ConfigError):
+    """A problems file that lacks columns, repeats an id or holds an empty statement."""
+
+
+class EngineError(NuminaError):
+    """The engine couldn't start, or failed while it generated."""
+
+
+class ModelNotFoundError(EngineError, ConfigError):
+    """The model is neither a folder here nor reachable as a hub id."""
+
+
+class SandboxError(NuminaError):
+    """The sandbox couldn't start, or lost a program through no fault of the program's."""
+
+
+class GatewayError(NuminaError):
+    """A call to or from the competition broke the order or shape that its API asks for."""
+
+
+class RunLogError(NuminaError):
+    """A run folder can't be written, read or resumed."""

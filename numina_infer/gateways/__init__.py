@@ -1,0 +1,1 @@
+"""Our side of both competition APIs, behind the one port `Gateway`."""

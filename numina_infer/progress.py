@@ -1,0 +1,155 @@
+"""What a run looks like while it goes on: a live line on a terminal, plain lines in a log file.
+
+Both are observers of the same events as the run log, folded by the same referee code, so what they show is what
+is recorded.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from numina_infer.events import Ended, Event, Opened, Solved
+from numina_infer.ports import EngineStats
+from numina_infer.referee import Ledger, fold
+from numina_infer.trajectory import Solution
+from numina_infer.vote import MILLI, Ballot
+
+HEARTBEAT_S = 10.0
+"""Between two lines about the same problem in a plain log."""
+
+
+@dataclass(slots=True)
+class Scoreboard:
+    """The state of the run, as the events tell it."""
+
+    num_problems: int
+    stats: Callable[[], EngineStats] = EngineStats
+    num_solved: int = 0
+    problem_id: str = ""
+    ledger: Ledger | None = None
+    started: float = field(default_factory=time.monotonic)
+
+    def update(self, event: Event) -> None:
+        """Take one event in."""
+        if isinstance(event, Opened):
+            self.problem_id, self.ledger = event.problem_id, None
+        if isinstance(event, Solved):
+            self.num_solved += 1
+        self.ledger = fold(self.ledger, event)
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Tokens sampled a second since the run began."""
+        return self.stats().num_tokens / max(time.monotonic() - self.started, 1e-9)
+
+    @property
+    def place(self) -> str:
+        """Which problem of how many."""
+        return f"[{min(self.num_solved + 1, self.num_problems)}/{self.num_problems}]"
+
+    @property
+    def line(self) -> str:
+        """Problem, trajectories, votes, speed and time left, in one line."""
+        if self.ledger is None:
+            return "waiting for the first problem"
+        left = max(0.0, self.ledger.deadline - time.monotonic())
+        return (
+            f"{self.place} {self.problem_id}: "
+            f"{self.ledger.num_running} running, {self.ledger.num_ended} done, "
+            f"votes {show_votes(self.ledger.ballot)}, {self.tokens_per_s:.0f} tok/s, {show_time(left)} left"
+        )
+
+    def verdict(self, solution: Solution) -> str:
+        """One problem's end in one line."""
+        how = "fallback" if solution.is_fallback else str(solution.stop_reason)
+        votes = show_votes(Ballot(solution.votes))
+        seconds = solution.solved_at - solution.opened_at
+        place = f"[{self.num_solved}/{self.num_problems}]"
+        return f"{place} {solution.problem_id}: {solution.answer} ({how}; votes {votes}; {seconds:.0f} s)"
+
+
+def show_votes(ballot: Ballot, most: int = 4) -> str:
+    """The leading answers with their votes, as `447×5 12×1`."""
+    shown = [f"{answer}×{votes / MILLI:g}" for answer, votes in ballot.ranking[:most]]
+    return " ".join([*shown, "…"] if len(ballot.votes) > most else shown) or "none"
+
+
+def show_time(seconds: float) -> str:
+    """Minutes and seconds, with hours where there are any."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class PlainProgress:
+    """Lines for a log file: one when a problem opens, one every ten seconds at most, one when it is solved."""
+
+    def __init__(self, board: Scoreboard, file: TextIO) -> None:
+        self._board = board
+        self._file = file
+        self._last = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.flush()
+
+    def __call__(self, event: Event) -> None:
+        """Take one event in and say what is worth a line."""
+        self._board.update(event)
+        match event:
+            case Solved(solution):
+                self._say(self._board.verdict(solution))
+            case Opened():
+                left = show_time(event.deadline - event.at)
+                self._say(f"{self._board.place} {event.problem_id}: {event.num_samples} trajectories, {left} left")
+            case Ended() if time.monotonic() - self._last >= HEARTBEAT_S:
+                self._say(self._board.line)
+            case _:
+                pass
+
+    def _say(self, line: str) -> None:
+        self._last = time.monotonic()
+        with suppress(OSError, ValueError):  # a closed log must cost no problem
+            print(line, file=self._file, flush=True)
+
+
+class LiveProgress:
+    """A line on the terminal that is always up to date, with the verdicts above it."""
+
+    def __init__(self, board: Scoreboard, console: Console) -> None:
+        self._board = board
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Take one event in; a verdict gets a line of its own."""
+        self._board.update(event)
+        if isinstance(event, Solved):
+            line = self._board.verdict(event.solution)
+            with suppress(OSError, ValueError):  # a closed terminal must cost no problem
+                self._live.console.print(Text(line))
+
+    def _render(self) -> Text:
+        return Text(self._board.line)
+
+
+def show_progress(board: Scoreboard, console: Console) -> PlainProgress | LiveProgress:
+    """The display that fits where the output goes."""
+    return LiveProgress(board, console) if console.is_terminal else PlainProgress(board, console.file)  # type: ignore[arg-type] # rich types its file as IO[str]

@@ -1,0 +1,124 @@
+"""Who decides: recorded events in, start, wait or stop out. Pure: no I/O, no clock, no randomness.
+
+Live solving and replay call the same `decide` on the same ledger, so the same policy gives the same verdict.
+The ledger is a fold over the events of one problem, in the order in which the run log has them.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from numina_infer.config import Policy, StopRule
+from numina_infer.events import Ended, Event, Opened, Solved, Started
+from numina_infer.trajectory import Solution, StopReason, Trajectory
+from numina_infer.vote import MILLI, Ballot
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What has happened to one problem so far."""
+
+    opened_at: float
+    """Loop time in seconds."""
+    deadline: float
+    """Loop time in seconds."""
+    num_started: int = 0
+    num_ended: int = 0
+    ballot: Ballot = field(default_factory=Ballot)
+    printed: Ballot = field(default_factory=Ballot)
+    """What the last programs printed, where that was an integer: no votes, but better than a constant."""
+
+    @property
+    def num_running(self) -> int:
+        """Trajectories that have started and not ended."""
+        return self.num_started - self.num_ended
+
+    def started(self) -> "Ledger":
+        """The ledger after one more trajectory has started."""
+        return replace(self, num_started=self.num_started + 1)
+
+    def ended(self, trajectory: Trajectory) -> "Ledger":
+        """The ledger after `trajectory` has ended."""
+        printed = trajectory.printed
+        return replace(
+            self,
+            num_ended=self.num_ended + 1,
+            ballot=self.ballot.add(trajectory.answer),
+            printed=self.printed if printed is None else self.printed.cast(printed),
+        )
+
+
+def fold(ledger: Ledger | None, event: Event) -> Ledger:
+    """The ledger after `event`; opening a problem starts a new one.
+
+    Raises:
+        ValueError: the problem was never opened.
+    """
+    if isinstance(event, Opened):
+        return Ledger(opened_at=event.at, deadline=event.deadline)
+    if ledger is None:
+        raise ValueError(f"problem {event.problem_id!r} has an event before it was opened")
+    match event:
+        case Started():
+            return ledger.started()
+        case Ended():
+            return ledger.ended(event.trajectory)
+        case Solved():
+            return ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start `count` more trajectories."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do before the next event or `until`."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """No more attempts, and those in flight hand over what they have."""
+
+    reason: StopReason
+
+
+Decision = Start | Wait | Stop
+
+
+def decide(policy: Policy, ledger: Ledger, now: float) -> Decision:
+    """What to do about a problem at loop time `now`, given all that is recorded about it."""
+    outstanding = policy.num_samples - ledger.num_ended
+    if outstanding <= 0:
+        return Stop(StopReason.EXHAUSTED)
+    if policy.stop_rule is StopRule.EXACT and ledger.ballot.votes and ledger.ballot.is_decided(outstanding * MILLI):
+        return Stop(StopReason.DECIDED)
+    if now >= ledger.deadline:
+        return Stop(StopReason.DEADLINE)
+    missing = policy.num_samples - ledger.num_started
+    return Start(missing) if missing > 0 else Wait(until=ledger.deadline)
+
+
+def conclude(
+    problem_id: str, policy: Policy, ledger: Ledger, reason: StopReason, now: float, error: str = ""
+) -> Solution:
+    """The verdict: the winner; without a vote what most programs printed; without that the policy's constant."""
+    winner = ledger.ballot.winner
+    printed = ledger.printed.winner
+    fallback = policy.fallback_answer if printed is None else printed
+    return Solution(
+        problem_id=problem_id,
+        answer=fallback if winner is None else winner,
+        is_fallback=winner is None,
+        stop_reason=reason,
+        votes=dict(ledger.ballot.votes),
+        invalid=dict(ledger.ballot.invalid),
+        num_started=ledger.num_started,
+        num_ended=ledger.num_ended,
+        opened_at=ledger.opened_at,
+        solved_at=now,
+        error=error,
+    )

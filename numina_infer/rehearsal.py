@@ -1,0 +1,122 @@
+"""A rehearsal: a whole competition on this machine, from a problems file to a submission.
+
+This is where engine, sandbox, gateway, mock and contest are put together; the command line and the notebooks only
+choose.
+What was chosen stands in `run.json`, and a run is resumed from there alone.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console
+
+from numina_infer.choices import Api, Choices, EngineName, Rehearsal
+from numina_infer.composition import Info, make_engine, open_contest, run_info
+from numina_infer.config import Preset
+from numina_infer.contest import Contest
+from numina_infer.errors import ConfigError, RunLogError
+from numina_infer.gateways.aimo import AimoGateway
+from numina_infer.gateways.kaggle_evaluation import KaggleEvaluationGateway
+from numina_infer.history import read_info, solved_problems
+from numina_infer.mock.aimo import make_env
+from numina_infer.mock.kaggle_evaluation import KaggleEvaluation
+from numina_infer.ports import Gateway
+from numina_infer.problems import ProblemSet, example_problems_path, read_problems
+from numina_infer.provenance import file_sha256
+from numina_infer.runlog import RunLog
+from numina_infer.summary import Summary, summarize
+from numina_infer.trajectory import AnswerRange
+
+
+def problems_path(rehearsal: Rehearsal) -> Path:
+    """The file that is read: the one chosen, or the examples in the package."""
+    return Path(rehearsal.problems) if rehearsal.problems else example_problems_path()
+
+
+class Competition(Protocol):
+    """Kaggle's side of a rehearsal."""
+
+    def write_submission(self) -> None:
+        """Write the answers so far."""
+        ...
+
+
+def rehearse(rehearsal: Rehearsal, folder: Path, console: Console, *, resume: bool = False) -> Summary:
+    """Run the competition into `folder`, with both submission files, the run log and live progress.
+
+    On Ctrl-C the submission so far is written, and `KeyboardInterrupt` goes on to the caller.
+
+    Raises:
+        ConfigError: something chosen can't be used; nothing was run.
+        RunLogError: `folder` can't be written, or holds another run.
+        GatewayError: the competition broke off.
+    """
+    preset = rehearsal.choices.resolve()
+    problem_set = read_problems(problems_path(rehearsal))
+    info = _resumed_info(rehearsal, folder) if resume else _new_info(rehearsal, preset)
+    engine = make_engine(rehearsal.choices, preset, console.print)
+    competition, gateway = _make_competition(rehearsal, problem_set, folder)
+    with RunLog(folder, resume=resume) as log:
+        solved = solved_problems(folder) if resume else {}
+        num_problems = len(problem_set.rows)
+        with open_contest(
+            preset, engine, log, info, num_problems=num_problems, solved=solved, console=console
+        ) as contest:
+            _serve(gateway, contest, competition)
+    return summarize(folder, problem_set.references, preset.rollout.answer_range)
+
+
+def read_rehearsal(folder: Path) -> Rehearsal:
+    """What was chosen for the run in `folder`, to go on with it.
+
+    Raises:
+        RunLogError: `folder` holds no rehearsal.
+    """
+    info = read_info(folder)
+    try:
+        chosen = dict(info["choices"])
+        answer_range = chosen.pop("answer_range")
+        engine = EngineName(chosen.pop("engine"))
+        choices = Choices(**chosen, engine=engine, answer_range=answer_range and AnswerRange(answer_range))
+        return Rehearsal(info["problems"], choices, Api(info["api"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunLogError(f"{folder / 'run.json'} doesn't say what was rehearsed ({error!r}); start anew") from error
+
+
+def _serve(gateway: Gateway, contest: Contest, competition: Competition) -> None:
+    try:
+        gateway.serve(contest.answer)
+    except KeyboardInterrupt:
+        competition.write_submission()
+        raise
+
+
+def _make_competition(rehearsal: Rehearsal, problem_set: ProblemSet, folder: Path) -> tuple[Competition, Gateway]:
+    """Kaggle's side in process, and ours that talks to it."""
+    if rehearsal.api is Api.AIMO:
+        env = make_env(problem_set, output_dir=folder)
+        return env, AimoGateway(env)
+    competition = KaggleEvaluation(problem_set, output_dir=folder)
+    return competition, KaggleEvaluationGateway(competition.run)
+
+
+def _new_info(rehearsal: Rehearsal, preset: Preset) -> Info:
+    return {
+        "api": rehearsal.api,
+        "problems": rehearsal.problems,
+        "problems_sha256": file_sha256(problems_path(rehearsal)),
+        **run_info(rehearsal.choices, preset),
+        "sessions": [_now()],
+    }
+
+
+def _resumed_info(rehearsal: Rehearsal, folder: Path) -> Info:
+    info = read_info(folder)
+    if info["problems_sha256"] != file_sha256(problems_path(rehearsal)):
+        raise ConfigError(f"{problems_path(rehearsal)} has changed since the run in {folder}; start anew with it")
+    return {**info, "sessions": [*info["sessions"], _now()]}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,129 @@
+"""The run log's writer: JSON lines, written before anything is decided on them.
+
+A run folder holds `run.json` (what was run, on what), `trajectories.jsonl` (problems opened, trajectories started
+and ended) and `solutions.jsonl` (verdicts).
+The two JSONL files share one sequence number.
+A line is one unbuffered write, so a killed run keeps every whole line, and a file cut at any byte reads as a prefix.
+Every field is in docs/run-log.md; `history.py` reads it back.
+"""
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any, Self
+
+from numina_infer.errors import RunLogError
+from numina_infer.events import Event, Solved
+
+FORMAT_VERSION = 1
+RUN_FILE = "run.json"
+TRAJECTORIES_FILE = "trajectories.jsonl"
+SOLUTIONS_FILE = "solutions.jsonl"
+
+_log = logging.getLogger(__name__)
+
+
+class RunLog:
+    """The writer of one run folder. Not for two processes at once."""
+
+    def __init__(self, folder: Path, *, resume: bool = False) -> None:
+        """Open `folder` for writing, made if missing.
+
+        Raises:
+            RunLogError: it can't be written, or already holds a run and `resume` is False.
+        """
+        self.folder = folder
+        self._next_seq = 0
+        self._is_broken = False
+        self._lock = threading.Lock()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if resume:
+                self._next_seq = _cut_torn_lines(folder)
+            elif any(read_rows(folder / TRAJECTORIES_FILE)):
+                raise RunLogError(f"{folder} already holds a run; name another folder, or continue it with --resume")
+            self._trajectories = (folder / TRAJECTORIES_FILE).open("ab", buffering=0)
+            self._solutions = (folder / SOLUTIONS_FILE).open("ab", buffering=0)
+        except OSError as error:
+            raise RunLogError(f"can't write the run log in {folder}: {error.strerror or error}") from error
+
+    def describe(self, info: Mapping[str, object]) -> None:
+        """Write `run.json`, whole or not at all."""
+        text = json.dumps({"format_version": FORMAT_VERSION, **info}, indent=2)
+        path = self.folder / RUN_FILE
+        draft = path.with_suffix(".tmp")
+        try:
+            draft.write_text(text + "\n", encoding="utf-8")
+            draft.replace(path)
+        except OSError as error:
+            raise RunLogError(f"can't write {path}: {error.strerror or error}") from error
+
+    def write(self, event: Event) -> None:
+        """Append one event, from any thread. A disk that refuses is said once and never stops the contest."""
+        with self._lock:
+            row = {"seq": self._next_seq, "event": type(event).__name__.lower(), **asdict(event)}
+            self._next_seq += 1
+            file = self._solutions if isinstance(event, Solved) else self._trajectories
+            self._append(file, json.dumps(row, separators=(",", ":")).encode() + b"\n")
+
+    def _append(self, file: IO[bytes], line: bytes) -> None:
+        if self._is_broken:
+            return
+        try:
+            self._is_broken = file.write(line) != len(line)
+            problem = "the disk took half a line" if self._is_broken else ""
+        except (OSError, ValueError) as error:
+            self._is_broken, problem = True, str(error)
+        if problem:
+            _log.error("the run log in %s ends here, the contest goes on: %s", self.folder, problem)
+
+    def close(self) -> None:
+        """Close the files; a closed log takes no more events."""
+        for file in (self._trajectories, self._solutions):
+            file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of one JSONL file of a run; a torn last line is left out, a missing file has no rows.
+
+    Raises:
+        RunLogError: a line in the middle isn't a row.
+    """
+    data = path.read_bytes() if path.exists() else b""
+    lines = data.split(b"\n")
+    for number, line in enumerate(lines[:-1], start=1):
+        yield _read_row(line, path, number)
+
+
+def _read_row(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise RunLogError(
+            f"line {number} of {path} isn't JSON ({error}); the file was changed after the run"
+        ) from error
+    if not isinstance(row, dict) or "seq" not in row or "event" not in row:
+        raise RunLogError(f"line {number} of {path} has no seq and event; this isn't a run log")
+    return row
+
+
+def _cut_torn_lines(folder: Path) -> int:
+    """Take off what a kill left of a last line, in both files; returns the next sequence number."""
+    next_seq = 0
+    for name in (TRAJECTORIES_FILE, SOLUTIONS_FILE):
+        path = folder / name
+        next_seq = max([next_seq, *(row["seq"] + 1 for row in read_rows(path))])
+        if path.exists():
+            data = path.read_bytes()
+            os.truncate(path, data.rfind(b"\n") + 1)
+    return next_seq

@@ -1,0 +1,161 @@
+"""The wire between the host, the zygote and its children: one JSON object a packet, file descriptors beside it.
+
+SOCK_SEQPACKET keeps the borders of packets and ends with an end of file when either side dies.
+Programs travel as memory files, so that their length is no concern of the wire.
+Nothing is ever unpickled: NeMo-Skills' sandbox server shows what that costs, a program could run code in it.
+"""
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Self
+
+_MAX_PACKET = 64 * 1024
+_MAX_FDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """Host to zygote: fork a child.
+
+    With it come the write ends of stdout and stderr and, for one program, its file, for a session, its socket.
+    """
+
+    number: int
+    """The child's name on this wire."""
+    timeout_s: float
+    is_session: bool
+    directory: str
+    """Made by the child as its working directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Host to zygote: send `signum` to a child and its process group."""
+
+    number: int
+    signum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Zygote to host: warm, and what is loaded, as name → version."""
+
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Zygote to host: a child is gone, as the kernel tells it."""
+
+    number: int
+    wait_status: int
+    """As of `os.wait4`."""
+    cpu_s: float
+    report: str
+    """The child's own packed `Report`; empty if it left none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Zygote to host: the fork failed."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Host to a session's child: run the program whose file comes along."""
+
+    timeout_s: float
+
+
+type_of_message = {kind.__name__: kind for kind in (Spawn, Signal, Ready, Ended, Refused, Block)}
+Message = Spawn | Signal | Ready | Ended | Refused | Block
+
+
+class Channel:
+    """One end of a socket pair that speaks messages."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+
+    @classmethod
+    def pair(cls) -> tuple[Self, Self]:
+        """Two connected ends."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        return cls(ours), cls(theirs)
+
+    @classmethod
+    def adopt(cls, fd: int) -> Self:
+        """The end that another process passed on as `fd`."""
+        end = socket.socket(fileno=fd)
+        end.set_inheritable(False)
+        return cls(end)
+
+    def fileno(self) -> int:
+        """The descriptor, for selectors."""
+        return self._socket.fileno()
+
+    def set_nonblocking(self) -> None:
+        """Make `send` and `receive` raise `BlockingIOError` instead of waiting."""
+        self._socket.setblocking(False)
+
+    def send(self, message: Message, fds: Sequence[int] = ()) -> None:
+        """Send `message` and copies of `fds`; `OSError` if the other side is gone."""
+        packet = json.dumps({"type": type(message).__name__, **asdict(message)}, ensure_ascii=False)
+        self.send_bytes(packet.encode("utf-8", "replace"), fds)
+
+    def send_bytes(self, packet: bytes, fds: Sequence[int] = ()) -> None:
+        """Send a packet that is no message: a child's report."""
+        if fds:
+            socket.send_fds(self._socket, [packet], fds)
+        else:
+            self._socket.send(packet)
+
+    def receive(self) -> tuple[Message, list[int]] | None:
+        """The next message and the descriptors that came with it; None once the other side is gone."""
+        packet, fds = self._receive()
+        if not packet:
+            return None
+        fields = json.loads(packet)
+        return type_of_message[fields.pop("type")](**fields), fds
+
+    def receive_bytes(self) -> bytes:
+        """The next packet as it is; empty once the other side is gone."""
+        return self._receive()[0]
+
+    def _receive(self) -> tuple[bytes, list[int]]:
+        while True:
+            try:
+                packet, fds, _, _ = socket.recv_fds(self._socket, _MAX_PACKET, _MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+            except ConnectionResetError:
+                continue  # the other side died with mail of ours unread; what it sent before is still to come
+            return packet, fds
+
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
+
+
+@contextmanager
+def opened_program(code: str) -> Iterator[int]:
+    """The descriptor of a memory file that holds `code`, lone surrogates included; closed behind."""
+    fd = os.memfd_create("program")
+    try:
+        with open(fd, "wb", closefd=False) as file:
+            file.write(code.encode("utf-8", "surrogatepass"))
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def read_program(fd: int) -> str:
+    """The text of a program file, which is closed."""
+    with open(fd, "rb") as file:
+        file.seek(0)
+        return file.read().decode("utf-8", "surrogatepass")

@@ -1,0 +1,266 @@
+"""One zygote process seen from the host, from its start to its end, and the register of its children.
+
+The host never forks itself: it holds threads, GPUs and secrets. It executes the zygote with a clean environment, no
+descriptor but the control socket, and in a session of its own, so that a Ctrl-C in a terminal doesn't reach it.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import uuid
+from collections.abc import Sequence
+from contextlib import ExitStack, closing, suppress
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from numina_infer.config import SandboxConfig
+from numina_infer.errors import SandboxError
+from numina_infer.sandbox.channel import Channel, Ended, Message, Ready, Refused, Signal, Spawn
+from numina_infer.sandbox.limits import Limits
+from numina_infer.sandbox.output import clean
+from numina_infer.sandbox.process import Lost, Process, ServerLostError
+
+_logger = logging.getLogger(__name__)
+_START_TIMEOUT_S = 120.0
+"""A cold start reads some hundred megabytes of libraries from what may be a slow disk."""
+_LEAVING_S = 5.0
+"""A zygote that was hung up on sees its children dead before it leaves."""
+_LAST_WORDS_BYTES = 2000
+_LOOKS = 20
+_MARK = "NUMINA_SANDBOX"
+"""A variable in the environment of everything below one zygote: by it stragglers are found."""
+_ENVIRONMENT = {
+    "PATH": os.defpath,
+    "LANG": "C.UTF-8",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "MPLBACKEND": "Agg",
+    "MALLOC_ARENA_MAX": "2",
+    "PYTHONHASHSEED": "0",
+    "CUDA_VISIBLE_DEVICES": "",
+}
+
+
+class ForkServer:
+    """A zygote and its children. Make one with `start`."""
+
+    def __init__(self, config: SandboxConfig, num_slots: int) -> None:
+        self._config = config
+        self._num_slots = num_slots
+        self._mark = f"{_MARK}={uuid.uuid4().hex}"
+        self._ready = anyio.Event()
+        self._children: dict[int, Process] = {}
+        self._overdue: set[int] = set()
+        self._num_spawned = 0
+        self.is_alive = True
+        """True while it can fork."""
+        self.versions: dict[str, str] = {}
+        """What the zygote has loaded, once it is ready."""
+        with ExitStack() as undo:
+            self._control, theirs = Channel.pair()
+            undo.callback(self._control.close)
+            self._log = undo.enter_context(tempfile.TemporaryFile())
+            self._folder = Path(
+                undo.enter_context(tempfile.TemporaryDirectory(prefix="numina-infer-", ignore_cleanup_errors=True))
+            )
+            with closing(theirs):
+                self._zygote = self._launch(theirs)
+            self._undo = undo.pop_all()
+        self._control.set_nonblocking()
+        asyncio.get_running_loop().add_reader(self._control, self._read_mail)
+
+    @classmethod
+    async def start(cls, config: SandboxConfig, num_slots: int) -> "ForkServer":
+        """Launch a zygote and wait until it is warm.
+
+        Raises:
+            SandboxError: it didn't come up; the message ends with its last words.
+        """
+        try:
+            server = cls(config, num_slots)
+        except OSError as error:
+            raise SandboxError(f"the sandbox's zygote could not be launched: {error}") from error
+        words = ""
+        try:
+            with anyio.move_on_after(_START_TIMEOUT_S):
+                await server._ready.wait()
+            words = server._last_words()
+        finally:
+            if not server.versions:
+                server.abandon()
+                await server.close()
+        if not server.versions:
+            raise SandboxError(f"the sandbox's zygote did not come up; its last words: {words}")
+        return server
+
+    def spawn(self, timeout_s: float, code: str | None) -> Process:
+        """Fork a child that runs `code`, or one that waits for a session's blocks if that is None.
+
+        Raises:
+            ServerLostError: the zygote is dead.
+            SandboxError: this process has no descriptors or memory left.
+        """
+        self._num_spawned += 1
+        number = self._num_spawned
+        message = Spawn(number, timeout_s, code is None, str(self._folder / str(number)))
+        try:
+            with ExitStack() as undo:
+                process = Process(
+                    partial(self._signal, number), self._config.max_output_bytes, is_session=code is None
+                )
+                undo.callback(process.close)
+                with process.child_ends(code) as fds:
+                    self._send(message, fds)
+                undo.pop_all()
+        except OSError as error:
+            raise SandboxError(f"this process can not open what a child needs: {error}") from error
+        self._children[number] = process
+        return process
+
+    def abandon(self) -> None:
+        """Kill a zygote that doesn't do its work."""
+        self._zygote.kill()
+        self._lose()
+
+    async def close(self) -> None:
+        """End the zygote and everything below it; done when they are gone."""
+        self._lose()
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._bury)
+
+    def _launch(self, theirs: Channel) -> "subprocess.Popen[bytes]":
+        limits = Limits(self._config.memory_bytes, self._config.max_file_bytes)
+        name, _, value = self._mark.partition("=")
+        paths = os.pathsep.join(path for path in sys.path if path)
+        command = [sys.executable, "-P", "-m", "numina_infer.sandbox.zygote"]
+        return subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
+            [*command, str(theirs.fileno()), str(os.getpid()), json.dumps(asdict(limits))],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._log,
+            pass_fds=[theirs.fileno()],
+            env={**_ENVIRONMENT, **_inherited(), "PYTHONPATH": paths, name: value},
+            cwd="/",
+            start_new_session=True,
+        )
+
+    def _send(self, message: Message, fds: Sequence[int] = ()) -> None:
+        try:
+            self._control.send(message, fds)
+        except OSError as error:  # dead, or it reads no more
+            self.abandon()
+            raise ServerLostError(f"the sandbox's zygote takes no orders: {error}") from error
+
+    def _signal(self, number: int, signum: int) -> None:
+        if not self.is_alive or number not in self._children:
+            return
+        with suppress(ServerLostError):  # then the children are on their way out as well
+            self._send(Signal(number, signum))
+        if signum == signal.SIGKILL:
+            asyncio.get_running_loop().call_later(self._config.kill_grace_s, self._check_death, number)
+
+    def _check_death(self, number: int) -> None:
+        if not self.is_alive or number not in self._children:
+            return
+        self._overdue.add(number)
+        _logger.error("program %d was killed and does not end; its slot is retired until it does", number)
+        if len(self._overdue) >= self._num_slots:
+            _logger.error("no slot of the sandbox is left; its zygote is replaced")
+            self.abandon()
+
+    def _read_mail(self) -> None:
+        while self.is_alive:
+            try:
+                mail = self._control.receive()
+            except BlockingIOError:
+                return
+            if mail is None:
+                _logger.warning("the sandbox's zygote is gone; its last words: %s", self._last_words())
+                self._lose()
+            else:
+                self._take(mail[0])
+
+    def _take(self, message: Message) -> None:
+        if isinstance(message, Ready):
+            self.versions = message.versions
+            self._ready.set()
+        elif isinstance(message, Ended | Refused):
+            self._overdue.discard(message.number)
+            self._children.pop(message.number).conclude(message)
+            _remove(self._folder / str(message.number))
+
+    def _lose(self) -> None:
+        if not self.is_alive:
+            return
+        self.is_alive = False
+        asyncio.get_running_loop().remove_reader(self._control)
+        self._control.close()
+        self._ready.set()
+        for process in self._children.values():
+            process.conclude(Lost())
+        self._children.clear()
+
+    def _bury(self) -> None:
+        """Wait for the zygote's end, in a thread; what it left behind is found by its mark."""
+        for last_resort in (self._zygote.kill, self._report_immortal):
+            try:
+                self._zygote.wait(_LEAVING_S)
+                break
+            except subprocess.TimeoutExpired:
+                last_resort()
+        if self._zygote.returncode != 0:
+            _kill_marked(self._mark.encode())
+        self._undo.close()
+
+    def _report_immortal(self) -> None:
+        _logger.error("the sandbox's zygote, process %d, can not be killed", self._zygote.pid)
+
+    def _last_words(self) -> str:
+        self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, self._log.tell() - _LAST_WORDS_BYTES))
+        return clean(self._log.read()).strip() or "none"
+
+
+def _inherited() -> dict[str, str]:
+    """Where an interpreter finds its own shared libraries, if that isn't where the linker looks."""
+    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+
+
+def _remove(folder: Path) -> None:
+    """Remove a child's working directory; what may be many files, off the loop."""
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return  # it died before it had one
+    except OSError:
+        threading.Thread(target=shutil.rmtree, args=(folder, True), daemon=True).start()
+
+
+def _kill_marked(mark: bytes) -> None:
+    """Kill every process that was started with `mark` in its environment, until a look at all finds none."""
+    for _ in range(_LOOKS):
+        marked = [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if mark in _environment(entry)]
+        for pid in marked:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if not marked:
+            return
+
+
+def _environment(entry: Path) -> bytes:
+    try:
+        return (entry / "environ").read_bytes()
+    except OSError:
+        return b""

@@ -1,0 +1,86 @@
+"""The slots that programs wait for, and the fork server behind them, started anew when it dies.
+
+A slot is given back by the kernel's word that its program is gone, not by the task that awaited it: a caller is never
+held up by a program that won't die, and no program starts in the place of one that still runs.
+"""
+
+import logging
+import os
+
+import anyio
+
+from numina_infer.config import SandboxConfig
+from numina_infer.errors import SandboxError
+from numina_infer.ports import Cutoff
+from numina_infer.sandbox.forkserver import ForkServer
+from numina_infer.sandbox.process import Process, until
+
+_logger = logging.getLogger(__name__)
+
+
+class Pool:
+    """`num_slots` places, first come, first served."""
+
+    def __init__(self, config: SandboxConfig) -> None:
+        self.config = config
+        self.num_slots = config.num_slots or _default_slots()
+        self.is_closed = False
+        self.versions: dict[str, str] = {}
+        """Of what programs find loaded."""
+        self._slots = anyio.Semaphore(self.num_slots, fast_acquire=True)
+        self._starting = anyio.Lock()
+        self._server: ForkServer | None = None
+
+    async def acquire(self, cutoff: Cutoff | None) -> ForkServer | None:
+        """Wait for a slot and a living fork server; None if `cutoff` came first.
+
+        Raises:
+            SandboxError: the pool is closed, or the server doesn't start.
+        """
+        with until(cutoff):
+            await self._slots.acquire()
+            is_held = False
+            try:
+                server = await self.server()
+                is_held = True
+            finally:
+                if not is_held:
+                    self._slots.release()
+            return server
+        return None
+
+    def release(self, process: Process | None) -> None:
+        """Give the slot back, once what ran in it is quiet; what still runs is killed."""
+        if process is None or process.is_quiet:
+            self._slots.release()
+        else:
+            process.kill()
+            process.when_ended(self._slots.release)
+
+    async def server(self) -> ForkServer:
+        """The living fork server, started if there is none."""
+        async with self._starting:
+            if self.is_closed:
+                raise SandboxError("the sandbox is closed; run programs inside its `async with` block")
+            if self._server is not None and not self._server.is_alive:
+                _logger.warning("the sandbox's zygote died; a new one is started")
+                await self._server.close()
+                self._server = None
+            if self._server is None:
+                self._server = await ForkServer.start(self.config, self.num_slots)
+                self.versions = self._server.versions
+            return self._server
+
+    async def close(self) -> None:
+        """End all programs and the server; what waits for a slot gets a `SandboxError`."""
+        self.is_closed = True
+        with anyio.CancelScope(shield=True):
+            async with self._starting:
+                if self._server is not None:
+                    await self._server.close()
+                    self._server = None
+
+
+def _default_slots() -> int:
+    cores = len(os.sched_getaffinity(0))
+    return cores - 1 if cores > 2 else cores

@@ -1,0 +1,187 @@
+"""One forked child seen from the host: its output, its reports if it keeps a session, and its end.
+
+Everything is called from the event loop, and only `finish` waits.
+"""
+
+import asyncio
+import math
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+
+import anyio
+
+from numina_infer.errors import SandboxError
+from numina_infer.ports import Cutoff
+from numina_infer.sandbox.capture import captures
+from numina_infer.sandbox.channel import Block, Channel, Ended, Refused, opened_program
+from numina_infer.sandbox.report import Ending, Report
+
+
+class ServerLostError(SandboxError):
+    """The zygote died, and what it ran with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The end of a child whose zygote died: the kernel's word on it never came."""
+
+
+@contextmanager
+def until(cutoff: Cutoff | None, timeout_s: float = math.inf) -> Iterator[None]:
+    """Leave the block quietly after `timeout_s` or at `cutoff`, wherever that moves."""
+    with ExitStack() as scopes:
+        if cutoff is not None:
+            scopes.enter_context(cutoff.scope())
+        scopes.enter_context(anyio.move_on_after(timeout_s))
+        yield
+
+
+class Process:
+    """A child between its fork and its end."""
+
+    def __init__(self, send_signal: Callable[[int], None], max_output_bytes: int, *, is_session: bool) -> None:
+        self._send_signal = send_signal
+        self._control: Channel | None = None
+        self._childs_control: Channel | None = None
+        if is_session:
+            self._control, self._childs_control = Channel.pair()
+        self._settled = anyio.Event()
+        self._on_end: list[Callable[[], object]] = []
+        self.report: Report | None = None
+        """How the block that runs in a session ended."""
+        self.end: Ended | Refused | Lost | None = None
+        self.is_killed = False
+        self.stdout, self.stderr = captures(max_output_bytes, self.kill)
+        if self._control is not None:
+            self._control.set_nonblocking()
+            asyncio.get_running_loop().add_reader(self._control, self._read_report)
+
+    @property
+    def is_usable(self) -> bool:
+        """True while it can take another block of a session."""
+        return self.end is None and not self.is_killed and self._control is not None
+
+    @property
+    def is_quiet(self) -> bool:
+        """True if it certainly runs no program any more."""
+        return self.end is not None or (self.report is not None and not self.is_killed)
+
+    @property
+    def has_succeeded(self) -> bool:
+        """True if a session's block came to its end without an error, within its bounds."""
+        return self.report is not None and self.report.ending is Ending.OK and not self.is_flooded
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor time of the program, as far as anybody told."""
+        if self.report is not None:
+            return self.report.cpu_s
+        return self.end.cpu_s if isinstance(self.end, Ended) else 0.0
+
+    @property
+    def is_flooded(self) -> bool:
+        """True if it wrote more than is kept."""
+        return self.stdout.is_flooded or self.stderr.is_flooded
+
+    @contextmanager
+    def child_ends(self, code: str | None) -> Iterator[list[int]]:
+        """What the child is to have: pipes to write to, and its program's file or its end of the socket.
+
+        They are closed here when the block is left.
+        """
+        with ExitStack() as ours:
+            ours.callback(self.stdout.close_write_end)
+            ours.callback(self.stderr.close_write_end)
+            if self._childs_control is not None:
+                ours.callback(self._childs_control.close)
+                third = self._childs_control.fileno()
+            else:
+                third = ours.enter_context(opened_program(code or ""))
+            yield [self.stdout.write_end, self.stderr.write_end, third]
+
+    def start_block(self, code: str, timeout_s: float) -> None:
+        """Have a session's child run `code`."""
+        if self._control is None:
+            raise SandboxError("a child without a session takes no block")
+        self._read_report()  # what a program may have forged in advance is thrown away here
+        self.report, self._settled = None, anyio.Event()
+        self.stdout.restart()
+        self.stderr.restart()
+        self._send_signal(signal.SIGCONT)
+        with opened_program(code) as program, suppress(OSError):  # if it is dead already, its end is on the way
+            self._control.send(Block(timeout_s), [program])
+
+    async def finish(self, timeout_s: float, cutoff: Cutoff | None, grace_s: float) -> None:
+        """Wait for the program's end; kill it after `timeout_s` or at `cutoff`, and wait `grace_s` for that.
+
+        A program that ends just then has its own ending: what the zygote tells after the kill is the truth.
+
+        Raises:
+            ServerLostError: the zygote died meanwhile.
+            SandboxError: the zygote couldn't fork.
+        """
+        with until(cutoff, timeout_s):
+            await self._settled.wait()
+        if not self._settled.is_set():
+            self.kill()
+            with until(None, grace_s):
+                await self._settled.wait()
+        if isinstance(self.end, Refused):
+            raise SandboxError(f"the sandbox could not fork a child: {self.end.reason}")
+        if isinstance(self.end, Lost) and not self.is_killed and self.report is None:
+            raise ServerLostError("the sandbox's zygote died while it ran a program")
+        self.stdout.drain()
+        self.stderr.drain()
+
+    def pause(self) -> None:
+        """Stop a session's child between blocks: what its program left running takes no processor."""
+        self._send_signal(signal.SIGSTOP)
+
+    def kill(self) -> None:
+        """Ask for its death, once."""
+        if self.end is None and not self.is_killed:
+            self.is_killed = True
+            self._send_signal(signal.SIGKILL)
+
+    def conclude(self, end: Ended | Refused | Lost) -> None:
+        """Take note of its end."""
+        self._read_report()
+        self.end = end
+        self._settled.set()
+        for callback in self._on_end:
+            callback()
+
+    def when_ended(self, callback: Callable[[], object]) -> None:
+        """Call `callback` at its end, or now."""
+        if self.end is None:
+            self._on_end.append(callback)
+        else:
+            callback()
+
+    def close(self) -> None:
+        """Kill it if it lives, and give up its pipes and its socket."""
+        self.kill()
+        self.stdout.close()
+        self.stderr.close()
+        self._hang_up()
+
+    def _read_report(self) -> None:
+        while self._control is not None:
+            try:
+                packet = self._control.receive_bytes()
+            except BlockingIOError:
+                return
+            if not packet:
+                self._hang_up()
+            elif not self._settled.is_set():
+                unreadable = Report(Ending.ERROR, "The program's report is unreadable.")
+                self.report = Report.unpack(packet.decode("utf-8", "replace")) or unreadable
+                self._settled.set()
+
+    def _hang_up(self) -> None:
+        if self._control is not None:
+            asyncio.get_running_loop().remove_reader(self._control)
+            self._control.close()
+            self._control = None

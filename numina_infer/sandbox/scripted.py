@@ -1,0 +1,97 @@
+"""A sandbox that runs nothing: its results are written down in advance. For tests, demonstrations and rehearsals.
+
+It keeps to the port's contract, in time too: a result's `wall_s` passes on the loop's clock, and one that is beyond
+`timeout_s` or the cutoff becomes a time-out.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
+
+import anyio
+
+from numina_infer.config import Mode, require_positive
+from numina_infer.errors import SandboxError
+from numina_infer.ports import Cutoff, Session
+from numina_infer.sandbox import verdict
+from numina_infer.sandbox.output import compose
+from numina_infer.sandbox.process import until
+from numina_infer.trajectory import Execution, ExecutionStatus
+
+Script = Mapping[str, Execution | str] | Callable[[str], Execution | str]
+"""From a program to its result; a string is what an `ok` program printed."""
+
+
+class ScriptedSandbox:
+    """Answers every program from a script; opened and closed like the real one."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._is_open = False
+        self.programs: list[str] = []
+        """What it was asked to run, in order."""
+        self.num_open_sessions = 0
+
+    async def __aenter__(self) -> Self:
+        self._is_open = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_open = False
+
+    @asynccontextmanager
+    async def session(self, mode: Mode = Mode.SESSION) -> AsyncIterator[Session]:  # noqa: ARG002 - the port has it
+        """A place for the programs of one trajectory; what they share is the script's affair."""
+        self._require_open()
+        session = _ScriptedSession(self)
+        self.num_open_sessions += 1
+        try:
+            yield session
+        finally:
+            session.is_closed = True
+            self.num_open_sessions -= 1
+
+    async def execute(self, code: str, *, timeout_s: float = 5.0, cutoff: Cutoff | None = None) -> Execution:
+        """The scripted result of `code`; see `ports.Session.execute`."""
+        require_positive("timeout_s", timeout_s)
+        self._require_open()
+        self.programs.append(code)
+        result = self._look_up(code)
+        started = anyio.current_time()
+        with until(cutoff, timeout_s):
+            await anyio.sleep(result.wall_s)
+            return result
+        wall_s = anyio.current_time() - started
+        late = verdict.timed_out(min(timeout_s, round(wall_s, 2)))
+        return Execution(late.status, compose(result.stdout, late.note), result.stdout, result.stderr, wall_s)
+
+    def describe(self) -> Mapping[str, str | int | float]:
+        """That nothing is run here."""
+        return {"sandbox": "scripted", "rung": "none"}
+
+    def _look_up(self, code: str) -> Execution:
+        if isinstance(self._script, Mapping):
+            if code not in self._script:
+                raise SandboxError(f"no result is scripted for the program {code!r}")
+            result = self._script[code]
+        else:
+            result = self._script(code)
+        return Execution(ExecutionStatus.OK, result.strip(), result) if isinstance(result, str) else result
+
+    def _require_open(self) -> None:
+        if not self._is_open:
+            raise SandboxError("the sandbox is closed; run programs inside its `async with` block")
+
+
+class _ScriptedSession:
+    def __init__(self, sandbox: ScriptedSandbox) -> None:
+        self._sandbox = sandbox
+        self.is_closed = False
+
+    async def execute(self, code: str, *, timeout_s: float, cutoff: Cutoff | None = None) -> Execution:
+        if self.is_closed:
+            raise SandboxError("the session is closed; run programs inside its `async with` block")
+        return await self._sandbox.execute(code, timeout_s=timeout_s, cutoff=cutoff)

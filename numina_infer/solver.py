@@ -1,0 +1,157 @@
+"""One problem: start trajectories, record each ending, ask the referee again, stop when it says so.
+
+Every trajectory waits for its own slot and moves alone; the solver only listens for endings.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+import anyio
+from anyio.abc import TaskGroup
+
+from numina_infer.config import Preset
+from numina_infer.errors import EngineError, SandboxError
+from numina_infer.events import Ended, Event, Started
+from numina_infer.ports import Cutoff, Decoder, Engine, Sandbox, Session
+from numina_infer.referee import Ledger, Start, Stop, Wait, conclude, decide
+from numina_infer.rollout import rollout, unbegun
+from numina_infer.tir import NuminaFormat, get_format
+from numina_infer.trajectory import Outcome, Problem, Solution, StopReason, Trajectory
+
+Record = Callable[[Event], Ledger]
+"""Writes an event down and returns the problem's ledger with it."""
+
+HAND_OVER_S = 2.0
+"""How long trajectories have to hand over what they have once a problem is over."""
+
+
+class _Endings:
+    """Trajectories that have ended and aren't recorded yet; unlike a queue's, its wait can't lose one."""
+
+    def __init__(self) -> None:
+        self._ended: list[Trajectory] = []
+        self._news = anyio.Event()
+
+    def put(self, trajectory: Trajectory) -> None:
+        self._ended.append(trajectory)
+        self._news.set()
+
+    async def wait(self) -> None:
+        if not self._ended:
+            await self._news.wait()
+
+    def take(self) -> list[Trajectory]:
+        taken, self._ended, self._news = self._ended, [], anyio.Event()
+        return taken
+
+
+@dataclass(frozen=True, slots=True)
+class Solver:
+    """Solves problems with one engine, one sandbox and one preset."""
+
+    engine: Engine
+    sandbox: Sandbox
+    preset: Preset
+    record: Record
+    tickets: Iterator[int]
+    """Numbers of trajectories over the whole contest: what is started first has priority."""
+
+    async def solve(self, problem: Problem, opened: Ledger, cutoff: Cutoff) -> Solution:
+        """The verdict on `problem`, at `cutoff` or before; every trajectory it started has ended and is recorded.
+
+        `opened` is the ledger that recording the problem's opening gave.
+        """
+        run = _Run(self, problem, cutoff, get_format(self.preset.format), opened)
+        reason = await run.play()
+        return conclude(problem.id, self.preset.policy, run.ledger, reason, anyio.current_time())
+
+
+@dataclass(slots=True)
+class _Run:
+    """One problem being solved."""
+
+    solver: Solver
+    problem: Problem
+    cutoff: Cutoff
+    fmt: NuminaFormat
+    ledger: Ledger
+    endings: _Endings = field(default_factory=_Endings)
+
+    async def play(self) -> StopReason:
+        try:
+            async with anyio.create_task_group() as trajectories:
+                reason = await self._referee_loop(trajectories)
+                self.cutoff.move(anyio.current_time(), reason)
+                await self._hand_over()
+                trajectories.cancel_scope.cancel()
+        finally:
+            self._record_endings()
+        return reason
+
+    async def _hand_over(self) -> None:
+        with anyio.move_on_after(HAND_OVER_S):
+            while self.ledger.num_running:
+                await self._next_endings()
+
+    async def _referee_loop(self, trajectories: TaskGroup) -> StopReason:
+        while True:
+            match decide(self.solver.preset.policy, self.ledger, anyio.current_time()):
+                case Start(count):
+                    self._start(count, trajectories)
+                case Stop(reason):
+                    return reason
+                case Wait() if self.cutoff.has_passed:
+                    return self.cutoff.reason
+                case Wait():
+                    with self.cutoff.scope():
+                        await self._next_endings()
+
+    def _start(self, count: int, trajectories: TaskGroup) -> None:
+        for index in range(self.ledger.num_started, self.ledger.num_started + count):
+            self.ledger = self.solver.record(Started(self.problem.id, index, anyio.current_time()))
+            trajectories.start_soon(self._trajectory, index, next(self.solver.tickets))
+
+    async def _next_endings(self) -> None:
+        await self.endings.wait()
+        self._record_endings()
+
+    def _record_endings(self) -> None:
+        for trajectory in self.endings.take():
+            self.ledger = self.solver.record(Ended(trajectory, anyio.current_time()))
+
+    async def _trajectory(self, index: int, ticket: int) -> None:
+        """One attempt, which hands in exactly one ending whatever happens to it."""
+        ending = unbegun(self.problem, index, Outcome.CUTOFF, anyio.current_time())
+        try:
+            ending = await self._attempt(index, ticket)
+        except EngineError as error:
+            ending = unbegun(self.problem, index, Outcome.ENGINE_ERROR, anyio.current_time(), str(error))
+        except SandboxError as error:
+            ending = unbegun(self.problem, index, Outcome.SANDBOX_ERROR, anyio.current_time(), str(error))
+        finally:
+            self.endings.put(ending)
+
+    async def _attempt(self, index: int, ticket: int) -> Trajectory:
+        async with AsyncExitStack() as places:
+            place = await self._take_places(ticket, places)
+            if place is None:
+                return unbegun(self.problem, index, Outcome.CUTOFF, anyio.current_time())
+            decoder, session = place
+            return await rollout(
+                self.problem,
+                index,
+                decoder=decoder,
+                session=session,
+                fmt=self.fmt,
+                config=self.solver.preset.rollout,
+                run_seed=self.solver.preset.contest.seed,
+                cutoff=self.cutoff,
+            )
+
+    async def _take_places(self, ticket: int, places: AsyncExitStack) -> tuple[Decoder, Session] | None:
+        """A slot in the engine and one in the sandbox, or None when the cutoff comes first."""
+        with self.cutoff.scope():
+            decoder = await places.enter_async_context(self.solver.engine.slot(ticket))
+            return decoder, await places.enter_async_context(self.solver.sandbox.session(self.fmt.mode))
+        return None

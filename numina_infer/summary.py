@@ -1,0 +1,140 @@
+"""What came of a run, one row a problem: the table at its end, and the figures behind it.
+
+Everything is read from the run's events, so a summary of a killed run tells what that run did.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from numina_infer.answer import read_integer
+from numina_infer.history import read_attempts
+from numina_infer.progress import show_time, show_votes
+from numina_infer.trajectory import AnswerRange, ExecutionStatus, NoAnswer, Solution, Trajectory
+from numina_infer.vote import Ballot
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemSummary:
+    """One problem of a run."""
+
+    solution: Solution
+    trajectories: tuple[Trajectory, ...]
+    reference: int | None
+    """What the problems file says, as a vote; None where it says nothing that is an integer in range."""
+
+    @property
+    def is_correct(self) -> bool | None:
+        """Whether a vote, not a fallback, hit the reference; None without a reference."""
+        if self.reference is None:
+            return None
+        return not self.solution.is_fallback and self.solution.answer == self.reference
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens sampled."""
+        return sum(trajectory.num_tokens for trajectory in self.trajectories)
+
+    @property
+    def num_programs(self) -> int:
+        """Programs that were run."""
+        return sum(len(trajectory.executions) for trajectory in self.trajectories)
+
+    @property
+    def num_programs_ok(self) -> int:
+        """Programs that ran without an error."""
+        executions = [execution for trajectory in self.trajectories for execution in trajectory.executions]
+        return sum(execution.status is ExecutionStatus.OK for execution in executions)
+
+    @property
+    def seconds(self) -> float:
+        """From the problem's arrival to its verdict."""
+        return self.solution.solved_at - self.solution.opened_at
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A run, problem by problem, in the order in which they were solved."""
+
+    problems: tuple[ProblemSummary, ...]
+
+    @property
+    def num_correct(self) -> int:
+        """Problems whose vote hit the reference."""
+        return sum(problem.is_correct is True for problem in self.problems)
+
+    @property
+    def num_scored(self) -> int:
+        """Problems with a reference to score by."""
+        return sum(problem.reference is not None for problem in self.problems)
+
+    @property
+    def num_fallbacks(self) -> int:
+        """Problems whose answer no vote stands behind."""
+        return sum(problem.solution.is_fallback for problem in self.problems)
+
+    @property
+    def line(self) -> str:
+        """The run in one sentence."""
+        tokens = sum(problem.num_tokens for problem in self.problems)
+        ran = sum(problem.num_programs for problem in self.problems)
+        ran_ok = sum(problem.num_programs_ok for problem in self.problems)
+        seconds = sum(problem.seconds for problem in self.problems)
+        return (
+            f"{len(self.problems)} problems in {show_time(seconds)}: {self.num_correct} of {self.num_scored} with a "
+            f"reference right, {self.num_fallbacks} without a vote; {tokens} tokens, {ran_ok} of {ran} programs ran."
+        )
+
+    def table(self) -> Table:
+        """The table for people."""
+        table = Table(title="Summary", title_justify="left")
+        table.add_column("problem", overflow="fold")
+        for name in ("answer", "reference"):
+            table.add_column(name, justify="right")
+        table.add_column("votes", overflow="fold")
+        table.add_column("stopped")
+        for name in ("ended", "programs ok", "tokens", "seconds"):
+            table.add_column(name, justify="right")
+        for problem in self.problems:
+            table.add_row(*_cells(problem))
+        return table
+
+
+def _cells(problem: ProblemSummary) -> tuple[str, ...]:
+    solution = problem.solution
+    mark = {True: " ✓", False: " ✗", None: ""}[problem.is_correct]
+    return (
+        solution.problem_id,
+        f"{solution.answer}{' (fallback)' if solution.is_fallback else ''}{mark}",
+        "" if problem.reference is None else str(problem.reference),
+        show_votes(Ballot(solution.votes)),
+        str(solution.stop_reason),
+        f"{solution.num_ended}/{solution.num_started}",
+        f"{problem.num_programs_ok}/{problem.num_programs}",
+        str(problem.num_tokens),
+        f"{problem.seconds:.1f}",
+    )
+
+
+def read_reference(text: str | None, answer_range: AnswerRange) -> int | None:
+    """A reference as the vote it would be, such as 142 for `142.0`; None where it isn't one."""
+    integer = NoAnswer.NOT_STATED if text is None else read_integer(text)
+    vote = integer if isinstance(integer, NoAnswer) else answer_range.place(integer)
+    return None if isinstance(vote, NoAnswer) else vote
+
+
+def summarize(folder: Path, references: Mapping[str, str], answer_range: AnswerRange) -> Summary:
+    """The summary of the run in `folder`, scored by `references` (problem id to reference text)."""
+    return Summary(
+        tuple(
+            ProblemSummary(
+                solution=attempt.solution,
+                trajectories=tuple(attempt.trajectories),
+                reference=read_reference(references.get(attempt.solution.problem_id), answer_range),
+            )
+            for attempt in read_attempts(folder)
+            if attempt.solution is not None
+        )
+    )

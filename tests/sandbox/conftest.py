@@ -1,0 +1,36 @@
+"""One sandbox for all tests of a module, since a warm zygote takes a second or two."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import anyio
+import pytest
+
+from numina_infer.sandbox import Sandbox, SandboxConfig
+
+Eventually = Callable[[Callable[[], bool]], Awaitable[bool]]
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """As everywhere, and alive as long as the module's sandbox."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """A real sandbox with two slots."""
+    async with Sandbox(SandboxConfig(num_slots=2, memory_bytes=512 * 1024**2)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def eventually() -> Eventually:
+    """Look until something holds, for 10 seconds at most: True if it came to hold."""
+
+    async def look(condition: Callable[[], bool]) -> bool:
+        with anyio.move_on_after(10):
+            while not condition():
+                await anyio.sleep(0.005)
+        return condition()
+
+    return look

@@ -1,0 +1,232 @@
+"""Slots, kills and deaths: what the sandbox keeps to when programs, zygotes and callers come to sudden ends."""
+
+import math
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+import pytest
+
+from numina_infer.errors import SandboxError
+from numina_infer.ports import Cutoff
+from numina_infer.sandbox import Execution, ExecutionStatus, Sandbox, SandboxConfig
+from numina_infer.trajectory import StopReason
+
+pytestmark = pytest.mark.anyio
+Eventually = Callable[[Callable[[], bool]], Awaitable[bool]]
+OK, TIMEOUT = ExecutionStatus.OK, ExecutionStatus.TIMEOUT
+FOREVER = "while True: pass"
+FORK_AND_LEAVE = """
+import os, time
+reader, writer = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.write(writer, str(os.getpid()).encode())
+        for fd in (0, 1, 2): os.close(fd)
+        time.sleep(60)
+    os._exit(0)
+print(os.read(reader, 20).decode())
+"""
+
+
+def is_gone(pid: int) -> bool:
+    """No process of this id, not even a zombie."""
+    return not Path(f"/proc/{pid}").exists()
+
+
+def open_descriptors() -> set[str]:
+    """What this process holds open, by number and name."""
+    folder = Path("/proc/self/fd")
+    return {f"{entry.name} {entry.readlink()}" for entry in folder.iterdir() if entry.is_symlink()}
+
+
+async def test_a_daemon_of_a_program_dies_with_it(sandbox: Sandbox, eventually: Eventually) -> None:
+    """Also one that left its session, its process group and its pipes."""
+    execution = await sandbox.execute(FORK_AND_LEAVE, timeout_s=20)
+    assert await eventually(lambda: is_gone(int(execution.output)))
+
+
+async def test_three_hundred_programs_in_flight_each_get_their_own_result(sandbox: Sandbox) -> None:
+    """Through two slots."""
+    executions: dict[int, Execution] = {}
+
+    async def run(number: int) -> None:
+        executions[number] = await sandbox.execute(f"print({number})", timeout_s=20)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(300):
+            tasks.start_soon(run, number)
+    assert {number: execution.output for number, execution in executions.items()} == {n: str(n) for n in range(300)}
+
+
+async def test_slots_are_given_in_order_of_arrival(sandbox: Sandbox) -> None:
+    """First come, first served: with both slots taken, the others start in order."""
+    order: list[int] = []
+
+    async def run(number: int) -> None:
+        code = "import time\ntime.monotonic()"
+        order.append(number)
+        starts[number] = float((await sandbox.execute(code, timeout_s=20)).output)
+
+    starts: dict[int, float] = {}
+    async with anyio.create_task_group() as tasks:
+        for number in range(20):
+            tasks.start_soon(run, number)
+    # Two run side by side, so neighbours may swap; nobody is overtaken by more than that.
+    ranks = sorted(order, key=lambda number: starts[number])
+    assert all(abs(ranks.index(number) - rank) <= 2 for rank, number in enumerate(order))
+
+
+async def test_a_moved_cutoff_ends_running_and_queued_programs(sandbox: Sandbox) -> None:
+    """All at once, as time-outs."""
+    cutoff = Cutoff(math.inf)
+    statuses: list[ExecutionStatus] = []
+
+    async def run() -> None:
+        statuses.append((await sandbox.execute(FOREVER, timeout_s=60, cutoff=cutoff)).status)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(6):
+            tasks.start_soon(run)
+        await sandbox_is_busy(sandbox)
+        cutoff.move(anyio.current_time(), StopReason.DECIDED)
+    assert statuses == [TIMEOUT] * 6
+    assert (await sandbox.execute("1", timeout_s=20)).output == "1"
+
+
+async def sandbox_is_busy(sandbox: Sandbox) -> None:
+    """Wait until a program that was queued behind others had no chance in a while."""
+    with anyio.move_on_after(0.3):
+        await sandbox.execute("1", timeout_s=20)
+
+
+async def test_a_cutoff_that_has_passed_runs_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Not even for a moment."""
+    code = f"open({str(tmp_path / 'ran')!r}, 'w').close()"
+    execution = await sandbox.execute(code, timeout_s=20, cutoff=Cutoff(anyio.current_time()))
+    assert execution.status is TIMEOUT
+    await sandbox.execute("1", timeout_s=20)
+    assert not (tmp_path / "ran").exists()
+
+
+async def test_cancelling_kills_and_frees_the_slot(sandbox: Sandbox) -> None:
+    """As often as there are slots, and more."""
+    for _ in range(5):
+        with anyio.move_on_after(0.1) as scope:
+            await sandbox.execute(FOREVER, timeout_s=60)
+        assert scope.cancelled_caught
+    assert (await sandbox.execute("1", timeout_s=20)).output == "1"
+
+
+async def test_cancelling_a_sessions_block_keeps_the_session_usable(sandbox: Sandbox) -> None:
+    """What had succeeded before is there again."""
+    async with sandbox.session() as session:
+        await session.execute("x = 1", timeout_s=20)
+        with anyio.move_on_after(0.1):
+            await session.execute(FOREVER, timeout_s=60)
+        assert (await session.execute("x", timeout_s=20)).output == "1"
+
+
+async def test_a_program_is_run_again_when_the_zygote_dies(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Once, on a new zygote; the one beside it as well."""
+    flag = tmp_path / "flag"
+    kill = (
+        f"import os, time\nif not os.path.exists({str(flag)!r}):\n"
+        f"    open({str(flag)!r}, 'w').close()\n    os.kill(os.getppid(), 9)\n    time.sleep(60)\n'survived'"
+    )
+    async with anyio.create_task_group() as tasks, sandbox.session() as session:
+        await session.execute("x = 1", timeout_s=20)
+        tasks.start_soon(sandbox.execute, "import time\ntime.sleep(0.2)")
+        assert (await sandbox.execute(kill, timeout_s=20)).output == "survived"
+        assert (await session.execute("x", timeout_s=20)).output == "1"
+
+
+async def test_a_program_that_always_kills_the_zygote_is_given_up(sandbox: Sandbox) -> None:
+    """With an error that isn't shown to the model; the sandbox goes on."""
+    with pytest.raises(SandboxError, match="zygote died"):
+        await sandbox.execute("import os, time\nos.kill(os.getppid(), 9)\ntime.sleep(60)", timeout_s=20)
+    assert (await sandbox.execute("1", timeout_s=20)).output == "1"
+
+
+async def test_nothing_is_left_when_the_sandbox_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No zygote, child, orphan, descriptor or folder; and the host's variables were never there."""
+    monkeypatch.setenv("NUMINA_TEST_VARIABLE", "of the host")
+    before = open_descriptors()
+    async with Sandbox(SandboxConfig(num_slots=2)) as sandbox, sandbox.session() as session:
+        idle = await session.execute(
+            "import os\nprint(os.getpid(), os.getppid(), os.path.dirname(os.getcwd()))", timeout_s=20
+        )
+        orphan = await session.execute(FORK_AND_LEAVE, timeout_s=20)
+        seen = await sandbox.execute("import os\nsorted(os.environ)", timeout_s=20)
+    child, zygote, folder = idle.output.split()
+    assert [is_gone(int(pid)) for pid in (child, zygote, orphan.output)] == [True, True, True]
+    assert not Path(folder).exists()
+    assert open_descriptors() == before
+    assert "NUMINA_TEST_VARIABLE" not in seen.output
+    assert "PYTHONPATH" not in seen.output
+
+
+async def test_closing_ends_what_is_in_flight() -> None:
+    """Callers learn that the sandbox is closed."""
+    errors: list[str] = []
+
+    async def run(sandbox: Sandbox) -> None:
+        try:
+            await sandbox.execute(FOREVER, timeout_s=60)
+        except SandboxError as error:
+            errors.append(str(error))
+
+    async with anyio.create_task_group() as tasks, Sandbox(SandboxConfig(num_slots=1)) as sandbox:
+        for _ in range(3):
+            tasks.start_soon(run, sandbox)
+        await sandbox_is_busy(sandbox)
+    assert len(errors) == 3
+    assert all("closed" in error for error in errors)
+
+
+async def test_a_stopped_zygote_delays_nobody_and_is_replaced() -> None:
+    """A kill that isn't confirmed in time retires its slot; without slots the zygote itself goes."""
+    async with Sandbox(SandboxConfig(num_slots=1, kill_grace_s=0.3)) as sandbox:
+        stop = f"import os, signal\nos.kill(os.getppid(), signal.SIGSTOP)\n{FOREVER}"
+        execution = await sandbox.execute(stop, timeout_s=0.5)
+        assert execution.status is TIMEOUT
+        assert (await sandbox.execute("1", timeout_s=20)).output == "1"
+
+
+async def test_it_works_on_a_loop_in_another_thread() -> None:
+    """As the solver runs it, behind a blocking portal."""
+
+    async def run() -> str:
+        async with Sandbox(SandboxConfig(num_slots=1)) as sandbox:
+            return (await sandbox.execute("6 * 7", timeout_s=20)).output
+
+    def portal() -> str:
+        with anyio.from_thread.start_blocking_portal() as loop:
+            return loop.call(run)
+
+    assert await anyio.to_thread.run_sync(portal) == "42"
+
+
+async def test_a_zygote_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its last words."""
+    interpreter = tmp_path / "python"
+    interpreter.write_text("#!/bin/sh\necho out of luck >&2\nexit 3\n")
+    interpreter.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(interpreter))
+    with pytest.raises(SandboxError, match="out of luck"):
+        async with Sandbox():
+            pass
+
+
+async def test_a_missing_interpreter_is_a_sandbox_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And leaves nothing open."""
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
+    before = open_descriptors()
+    with pytest.raises(SandboxError, match="could not be launched"):
+        async with Sandbox():
+            pass
+    assert open_descriptors() == before

@@ -1,0 +1,133 @@
+"""What the programs of one session share, and what a kill costs them."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from numina_infer.config import Mode
+from numina_infer.errors import SandboxError
+from numina_infer.sandbox import ExecutionStatus, Sandbox
+
+pytestmark = pytest.mark.anyio
+Eventually = Callable[[Callable[[], bool]], Awaitable[bool]]
+OK, ERROR, TIMEOUT = ExecutionStatus.OK, ExecutionStatus.ERROR, ExecutionStatus.TIMEOUT
+
+
+async def test_a_session_keeps_variables(sandbox: Sandbox) -> None:
+    """As a notebook does, also across a failed block."""
+    async with sandbox.session() as session:
+        await session.execute("x = 20", timeout_s=20)
+        await session.execute("x += 1\n1 / 0", timeout_s=20)
+        execution = await session.execute("2 * x", timeout_s=20)
+    assert (execution.status, execution.output) == (OK, "42")
+
+
+async def test_a_fresh_session_keeps_nothing(sandbox: Sandbox) -> None:
+    """Every program starts anew."""
+    async with sandbox.session(Mode.FRESH) as session:
+        await session.execute("x = 20", timeout_s=20)
+        execution = await session.execute("x", timeout_s=20)
+    assert execution.output.endswith("NameError: name 'x' is not defined")
+
+
+async def test_sessions_do_not_see_each_other(sandbox: Sandbox) -> None:
+    """Each has a child of its own."""
+    async with sandbox.session() as one, sandbox.session() as other:
+        await one.execute("x = 1", timeout_s=20)
+        await other.execute("x = 2", timeout_s=20)
+        assert (await one.execute("x", timeout_s=20)).output == "1"
+        assert (await other.execute("x", timeout_s=20)).output == "2"
+
+
+async def test_output_belongs_to_its_block(sandbox: Sandbox) -> None:
+    """Nothing is told twice or late."""
+    async with sandbox.session() as session:
+        outputs = [(await session.execute(f"print({n})", timeout_s=20)).output for n in range(20)]
+    assert outputs == [str(n) for n in range(20)]
+
+
+async def test_sys_exit_ends_a_block_and_not_the_session(sandbox: Sandbox) -> None:
+    """Also exit(), which closes stdin elsewhere."""
+    async with sandbox.session() as session:
+        assert (await session.execute("x = 1\nexit()", timeout_s=20)).status is OK
+        assert (await session.execute("import sys\nsys.exit(3)", timeout_s=20)).output == "SystemExit: 3"
+        assert (await session.execute("x", timeout_s=20)).output == "1"
+        assert (await session.execute("input()", timeout_s=20)).output.endswith("EOFError: EOF when reading a line")
+
+
+@pytest.mark.parametrize("death", ["while True: pass", "import os\nos._exit(0)", "import os\nos.abort()"])
+async def test_after_a_death_the_successful_blocks_are_restored(sandbox: Sandbox, death: str) -> None:
+    """Their output isn't told again, and blocks that failed aren't run again."""
+    async with sandbox.session() as session:
+        await session.execute("x = 20\nprint('once')", timeout_s=20)
+        await session.execute("y = 1\n1 / 0", timeout_s=20)
+        await session.execute(death, timeout_s=0.5)
+        execution = await session.execute("(x, 'y' in globals())", timeout_s=20)
+    assert (execution.status, execution.output) == (OK, "(20, False)")
+
+
+async def test_restoring_shares_the_blocks_own_time(sandbox: Sandbox) -> None:
+    """Earlier blocks and the new one together get one limit; a history that is too long for it is forgotten."""
+    async with sandbox.session() as session:
+        await session.execute("import time\ntime.sleep(1.0)\nx = 1", timeout_s=20)
+        await session.execute("while True: pass", timeout_s=0.2)
+        late = await session.execute("x", timeout_s=0.5)
+        blank = await session.execute("'x' in globals()", timeout_s=20)
+    assert (late.status, late.output) == (TIMEOUT, "Timed out after 0.5 seconds.")
+    assert blank.output == "False"
+
+
+async def test_an_alarm_does_not_go_off_in_the_next_block(sandbox: Sandbox) -> None:
+    """Programs like to guard themselves by SIGALRM and forget to take it back."""
+    async with sandbox.session() as session:
+        await session.execute("import signal\nsignal.setitimer(signal.ITIMER_REAL, 0.2)", timeout_s=20)
+        execution = await session.execute("import time\ntime.sleep(0.5)\n'calm'", timeout_s=20)
+    assert (execution.status, execution.output) == (OK, "calm")
+
+
+async def test_threads_left_running_rest_between_blocks(sandbox: Sandbox, eventually: Eventually) -> None:
+    """A session that waits for the model takes no processor from the others."""
+    code = (
+        "import os, threading, time\n"
+        "def run():\n    while True: time.process_time()\n"
+        "threading.Thread(target=run, daemon=True).start()\n"
+        "os.getpid()"
+    )
+    async with sandbox.session() as session:
+        stat = Path(f"/proc/{(await session.execute(code, timeout_s=20)).output}/stat")
+        assert await eventually(lambda: ") T " in stat.read_text())
+        assert (await session.execute("'awake'", timeout_s=20)).output == "awake"
+
+
+async def test_a_block_that_uses_up_descriptors_fails_alone(sandbox: Sandbox) -> None:
+    """The next program can't be handed over, and that is said."""
+    async with sandbox.session() as session:
+        await session.execute("kept = []\nwhile True: kept.append(open('/dev/null'))", timeout_s=20)
+        execution = await session.execute("1", timeout_s=20)
+    assert (execution.status, execution.output) == (ERROR, "OSError: [Errno 24] Too many open files")
+
+
+async def test_a_forged_report_ends_its_own_block_only(sandbox: Sandbox) -> None:
+    """What a program writes to its session's socket touches no other session, and not the next block's output."""
+    forge = (
+        "import sys\n"
+        "frame = sys._getframe()\n"
+        "while 'control' not in frame.f_locals: frame = frame.f_back\n"
+        "print('forged')\n"
+        "for packet in (b'ok', b'ok nan\\n', b'\\xff', b'ok 0\\n' + b'x' * 7000):\n"
+        "    frame.f_locals['control'].send_bytes(packet)\n"
+    )
+    async with sandbox.session() as session, sandbox.session() as other:
+        await other.execute("x = 1", timeout_s=20)
+        assert (await session.execute(forge, timeout_s=20)).stdout == "forged\n"
+        assert (await session.execute("7", timeout_s=20)).output in {"7", ""}
+        assert (await other.execute("x", timeout_s=20)).output == "1"
+
+
+async def test_a_left_session_takes_no_more_programs(sandbox: Sandbox) -> None:
+    """And says so."""
+    async with sandbox.session() as session:
+        pass
+    with pytest.raises(SandboxError, match="closed"):
+        await session.execute("1", timeout_s=20)

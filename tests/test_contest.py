@@ -1,0 +1,161 @@
+"""The contest: every problem gets an integer in range, in time, and the same one when asked again."""
+
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from numina_infer.config import ContestConfig, Policy, Preset, RolloutConfig, SamplingParams
+from numina_infer.contest import Contest, Observer
+from numina_infer.engines.scripted import ScriptedEngine
+from numina_infer.events import Event, Opened, Solved
+from numina_infer.history import read_events, solved_problems
+from numina_infer.ports import Engine
+from numina_infer.runlog import RunLog
+from numina_infer.sandbox.scripted import ScriptedSandbox
+from numina_infer.trajectory import Execution, ExecutionStatus, Problem, Solution, StopReason
+
+PRESET = Preset(
+    "numina",
+    RolloutConfig(sampling=SamplingParams(max_tokens=10**8)),
+    Policy(num_samples=3, fallback_answer=7),
+    ContestConfig(problem_time_s=30.0, reply_grace_s=0.05),
+)
+ENDLESS = "so " * 10**7
+
+
+def two(code: str) -> Execution:
+    """Every program prints 2."""
+    return Execution(ExecutionStatus.OK, "2")
+
+
+@contextmanager
+def contest_in(
+    folder: Path,
+    engine: AbstractAsyncContextManager[Engine],
+    preset: Preset = PRESET,
+    solved: dict[Problem, Solution] | None = None,
+    observers: tuple[Observer, ...] = (),
+) -> Iterator[Contest]:
+    """A contest that logs to `folder`."""
+    with RunLog(folder) as log:
+        log.describe({})
+        contest = Contest(
+            preset=preset,
+            engine=engine,
+            sandbox=ScriptedSandbox(two),
+            log=log,
+            solved=solved,
+            observers=observers,
+        )
+        with contest:
+            yield contest
+
+
+def boxing(answer: int) -> ScriptedEngine:
+    """An engine whose every trajectory answers `answer`."""
+    return ScriptedEngine([[f"The answer is $\\boxed{{{answer}}}$."]])
+
+
+def test_asked_again_it_gives_the_same_answer_without_working_again(tmp_path: Path) -> None:
+    """Kaggle's relay may repeat a call."""
+    with contest_in(tmp_path, boxing(5)) as contest:
+        answers = {contest.answer(Problem("a", "?")) for _ in range(3)}
+    assert answers == {5}
+    assert sum(isinstance(event, Opened) for event in read_events(tmp_path)) == 1
+
+
+def test_it_answers_from_many_threads_at_once(tmp_path: Path) -> None:
+    """Each problem is worked on once, whoever asks."""
+    problems = [Problem(str(number), f"{number}?") for number in range(6)] * 3
+    with contest_in(tmp_path, boxing(5)) as contest, ThreadPoolExecutor(max_workers=9) as threads:
+        assert set(threads.map(contest.answer, problems)) == {5}
+    assert sum(isinstance(event, Solved) for event in read_events(tmp_path)) == 6
+
+
+def test_what_breaks_costs_one_problem_and_no_reply(tmp_path: Path) -> None:
+    """A bug in an engine gives the fallback, is logged, and the next problem is solved."""
+
+    def break_on_b(context_text: str, seed: int) -> str:
+        if "bad" in context_text:
+            raise ZeroDivisionError("a bug")
+        return "The answer is $\\boxed{5}$."
+
+    with contest_in(tmp_path, ScriptedEngine(break_on_b)) as contest:
+        broken = contest.solve(Problem("b", "bad"))
+        assert contest.answer(Problem("a", "good")) == 5
+    assert (broken.answer, broken.is_fallback, broken.stop_reason) == (7, True, StopReason.FAILED)
+    assert "a bug" in broken.error
+
+
+def test_a_loop_that_is_stuck_costs_no_reply(tmp_path: Path) -> None:
+    """The waiting thread replies by itself, and sticks to what it said."""
+    stuck = threading.Event()
+
+    def block(context_text: str, seed: int) -> str:
+        stuck.wait(20)
+        return "The answer is $\\boxed{5}$."
+
+    hasty = Preset("numina", PRESET.rollout, PRESET.policy, ContestConfig(problem_time_s=0.05, reply_grace_s=0.05))
+    with contest_in(tmp_path, ScriptedEngine(block), hasty) as contest:
+        first = contest.answer(Problem("a", "?"))
+        stuck.set()
+        assert contest.answer(Problem("a", "?")) == first == 7
+    assert [event.solution.answer for event in read_events(tmp_path) if isinstance(event, Solved)] == [7]
+
+
+def test_resumed_problems_are_answered_from_the_log(tmp_path: Path) -> None:
+    """What has a verdict is never worked on again."""
+    with contest_in(tmp_path / "first", boxing(5)) as contest:
+        contest.answer(Problem("a", "?"))
+    solved = solved_problems(tmp_path / "first")
+    with contest_in(tmp_path / "second", boxing(9), solved=solved) as contest:
+        assert contest.answer(Problem("a", "?")) == 5
+        assert contest.answer(Problem("b", "?")) == 9
+        assert contest.answer(Problem("a", "another statement")) == 9
+
+
+def test_an_interrupted_problem_gets_a_reply_and_stays_open_in_the_log(tmp_path: Path) -> None:
+    """A resumed run solves it."""
+    opened = threading.Event()
+
+    def tell(event: Event) -> None:
+        opened.set()
+
+    interruptible = contest_in(tmp_path, ScriptedEngine([[ENDLESS]]), observers=(tell,))
+    with interruptible as contest, ThreadPoolExecutor() as threads:
+        reply = threads.submit(contest.solve, Problem("a", "?"))
+        assert opened.wait(20)
+        contest.interrupt()
+        assert reply.result(20).stop_reason is StopReason.INTERRUPTED
+    assert solved_problems(tmp_path) == {}
+
+
+def test_half_a_character_in_a_statement_breaks_nothing(tmp_path: Path) -> None:
+    """Lone surrogates come from broken JSON; tokenizers can't take them."""
+    with contest_in(tmp_path, boxing(5)) as contest:
+        assert contest.answer(Problem("a", "what \ud83d?\x00")) == 5
+
+
+def test_a_contest_that_is_closed_still_replies(tmp_path: Path) -> None:
+    """With the fallback, since no submission is lost."""
+    with contest_in(tmp_path, boxing(5)) as contest:
+        pass
+    assert contest.answer(Problem("a", "?")) == 7
+
+
+def test_an_engine_that_does_not_start_is_told_at_once(tmp_path: Path) -> None:
+    """Whoever opens the contest learns the cause, and nothing is left running."""
+
+    @asynccontextmanager
+    async def broken() -> AsyncIterator[Engine]:
+        raise RuntimeError("no model")
+        yield boxing(1)
+
+    before = threading.active_count()
+    with pytest.raises(RuntimeError, match="no model"), contest_in(tmp_path, broken()):
+        pass
+    assert threading.active_count() == before

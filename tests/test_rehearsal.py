@@ -1,0 +1,255 @@
+"""Whole competitions with a script for a model: real sandbox, real mock, real files."""
+
+import io
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from numina_infer import read_run
+from numina_infer.choices import Api, Choices, EngineName, Rehearsal
+from numina_infer.cli import main
+from numina_infer.errors import ConfigError, RunLogError
+from numina_infer.rehearsal import read_rehearsal, rehearse
+from numina_infer.summary import Summary, read_reference
+from numina_infer.trajectory import AnswerRange
+
+SCRIPTED = Choices(engine=EngineName.SCRIPTED, num_samples=3)
+APIS = [Api.AIMO, Api.KAGGLE_EVALUATION]
+
+
+@pytest.fixture
+def sums(tmp_path: Path) -> Path:
+    """Six problems that the built-in script solves, with references as real files have them."""
+    return write_sums(tmp_path / "sums.jsonl", 6)
+
+
+@pytest.fixture
+def many_sums(tmp_path: Path) -> Path:
+    """So many that a signal arrives in the middle."""
+    return write_sums(tmp_path / "many_sums.jsonl", 25)
+
+
+def write_sums(path: Path, count: int) -> Path:
+    """A problems file of `count` sums."""
+    rows = [{"id": f"s{n}", "problem": f"Add {n}, 100 and 7.", "answer": f"{n + 107}.0"} for n in range(count)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def run(problems: Path, folder: Path, api: Api = Api.AIMO, choices: Choices = SCRIPTED) -> tuple[Summary, str]:
+    """The summary of a rehearsal, and what a log file would show of it."""
+    log = io.StringIO()
+    summary = rehearse(Rehearsal(str(problems), choices, api), folder, Console(file=log, width=140))
+    return summary, log.getvalue()
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_a_competition_ends_in_a_submission_a_log_and_a_summary(sums: Path, tmp_path: Path, api: Api) -> None:
+    """Every problem is solved by votes that real programs stand behind."""
+    summary, shown = run(sums, tmp_path / "run", api)
+    assert (summary.num_correct, summary.num_scored, summary.num_fallbacks) == (6, 6, 0)
+    for read, name in ((pd.read_csv, "submission.csv"), (pd.read_parquet, "submission.parquet")):
+        frame = read(tmp_path / "run" / name)
+        assert dict(zip(frame["id"], frame["answer"], strict=True)) == {f"s{n}": n + 107 for n in range(6)}
+    recorded = read_run(tmp_path / "run")
+    assert recorded.info["engine"]["engine"] == "scripted"
+    assert (recorded.turns["status"] == "ok").sum() >= 12
+    assert "[6/6] s5: 112 (" in shown
+
+
+@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("name", ["amc12_2022_2023", "aimo1_train10"])
+def test_real_problem_files_run_through(shared_data: Path, tmp_path: Path, name: str, api: Api) -> None:
+    """Their ids, their LaTeX, their references such as `142.0`."""
+    problems = shared_data / "problems" / f"{name}.jsonl"
+    num_problems = len(problems.read_text().splitlines())
+    summary, _ = run(problems, tmp_path / "run", api)
+    assert len(summary.problems) == num_problems
+    assert summary.num_scored >= num_problems - 1  # one AMC answer is negative, which no AIMO answer can be
+    submission = pd.read_csv(tmp_path / "run" / "submission.csv")
+    assert list(submission["id"]) == [json.loads(line)["id"] for line in problems.read_text().splitlines()]
+    assert submission["answer"].between(0, 999).all()
+
+
+def test_references_are_read_as_votes() -> None:
+    """`142.0` is 142, 1002 is 2 in AIMO-1, and what isn't an integer scores nothing."""
+    assert read_reference("142.0", AnswerRange.MOD_1000) == 142
+    assert read_reference("1002", AnswerRange.MOD_1000) == 2
+    assert read_reference("1002", AnswerRange.UP_TO_999) is None
+    assert read_reference("080 or 081 (both were accepted)", AnswerRange.UP_TO_999) is None
+    assert read_reference(None, AnswerRange.UP_TO_999) is None
+
+
+def test_a_finished_run_resumes_to_itself(sums: Path, tmp_path: Path) -> None:
+    """Every problem is answered from the log, and no byte of it changes."""
+    run(sums, tmp_path / "run")
+    files = ["trajectories.jsonl", "solutions.jsonl", "submission.csv"]
+    before = {name: (tmp_path / "run" / name).read_bytes() for name in files}
+    rehearsal = read_rehearsal(tmp_path / "run")
+    summary = rehearse(rehearsal, tmp_path / "run", Console(quiet=True), resume=True)
+    assert {name: (tmp_path / "run" / name).read_bytes() for name in files} == before
+    assert summary.num_correct == 6
+    assert len(read_run(tmp_path / "run").info["sessions"]) == 2
+
+
+def test_a_run_is_resumed_from_its_folder_alone(sums: Path, tmp_path: Path) -> None:
+    """Everything that was chosen stands in run.json."""
+    chosen = Choices(engine=EngineName.SCRIPTED, num_samples=2, seed=5, answer_range=AnswerRange.UP_TO_999)
+    run(sums, tmp_path / "run", Api.KAGGLE_EVALUATION, chosen)
+    assert read_rehearsal(tmp_path / "run") == Rehearsal(str(sums), chosen, Api.KAGGLE_EVALUATION)
+
+
+def test_changed_problems_are_not_resumed(sums: Path, tmp_path: Path) -> None:
+    """Verdicts of other problems under the same ids would be lies."""
+    run(sums, tmp_path / "run")
+    sums.write_text(sums.read_text().replace("Add 5", "Add 6"))
+    with pytest.raises(ConfigError, match="changed"):
+        rehearse(read_rehearsal(tmp_path / "run"), tmp_path / "run", Console(quiet=True), resume=True)
+
+
+def test_a_folder_without_a_run_is_not_resumed(tmp_path: Path) -> None:
+    """The error says what is missing."""
+    with pytest.raises(RunLogError, match=r"run\.json"):
+        read_rehearsal(tmp_path)
+
+
+def stop_after(num_solved: int, command: list[str], stop: signal.Signals) -> subprocess.CompletedProcess[str]:
+    """Run `command` and send `stop` as soon as its log has `num_solved` verdicts."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith(f"[{num_solved}/") and "votes" in line:
+            process.send_signal(stop)
+            break
+    out, err = process.communicate()
+    return subprocess.CompletedProcess(command, process.returncode, "".join(lines) + out, err)
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """The command line of this very interpreter."""
+    return [sys.executable, "-m", "numina_infer", *map(str, arguments)]
+
+
+def rehearsal_command(sums: Path, folder: Path) -> list[str]:
+    """A scripted rehearsal of `sums` into `folder`."""
+    return command("rehearse", "--problems", sums, "--engine", "scripted", "--num-samples", "3", "--out", folder)
+
+
+def test_a_killed_run_resumes_to_the_same_submission(many_sums: Path, tmp_path: Path) -> None:
+    """SIGKILL in the middle: finished problems stay byte for byte, the rest is solved as if undisturbed."""
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    subprocess.run(rehearsal_command(many_sums, undisturbed), check=True, capture_output=True)
+    assert stop_after(3, rehearsal_command(many_sums, killed), signal.SIGKILL).returncode == -signal.SIGKILL
+    solutions = (killed / "solutions.jsonl").read_bytes()
+    whole_lines = solutions[: solutions.rfind(b"\n") + 1]
+    assert whole_lines.count(b"\n") >= 3
+    resumed = subprocess.run(command("rehearse", "--resume", killed), check=True, capture_output=True, text=True)
+    assert "25 of 25" in resumed.stdout
+    assert (killed / "solutions.jsonl").read_bytes().startswith(whole_lines)
+    for name in ("submission.csv", "submission.parquet"):
+        assert (killed / name).read_bytes() == (undisturbed / name).read_bytes()
+
+
+def test_ctrl_c_writes_the_submission_so_far_and_says_how_to_go_on(many_sums: Path, tmp_path: Path) -> None:
+    """Exit code 130, no traceback, and a run that can be resumed."""
+    folder = tmp_path / "interrupted"
+    stopped = stop_after(2, rehearsal_command(many_sums, folder), signal.SIGINT)
+    assert stopped.returncode == 130
+    assert "Traceback" not in stopped.stderr
+    assert f"--resume {folder}" in stopped.stdout
+    assert 1 <= len(pd.read_csv(folder / "submission.csv")) < 25
+    subprocess.run(command("rehearse", "--resume", folder), check=True, capture_output=True)
+    assert len(pd.read_csv(folder / "submission.csv")) == 25
+
+
+BAD_INPUT: list[tuple[str, Callable[[Path], list[str | Path]], str]] = [
+    ("no columns", lambda tmp: ["--problems", write(tmp / "a.csv", "name,text\nx,y\n")], "id"),
+    ("duplicate ids", lambda tmp: ["--problems", write(tmp / "b.csv", "id,problem\n7,x\n7,y\n")], "'7'"),
+    ("empty statement", lambda tmp: ["--problems", write(tmp / "c.csv", "id,problem\n7,\n")], "'7'"),
+    ("no such file", lambda tmp: ["--problems", tmp / "none.csv"], "none.csv"),
+    ("unknown preset", lambda tmp: ["--preset", "fast"], "fast"),
+    ("no samples", lambda tmp: ["--num-samples", "0"], "num_samples is 0"),
+    ("no turns", lambda tmp: ["--max-turns", "0"], "max_turns is 0"),
+    ("negative time-out", lambda tmp: ["--code-timeout", "-1"], "-1"),
+    ("no time", lambda tmp: ["--problem-time", "0"], "problem_time_s is 0"),
+    ("nan", lambda tmp: ["--temperature", "nan"], "nan"),
+    ("unwritable folder", lambda tmp: ["--out", write(tmp / "file", "") / "run"], "file"),
+    ("unknown script", lambda tmp: ["--script", tmp / "none.jsonl"], "none.jsonl"),
+    ("resume of nothing", lambda tmp: ["--resume", tmp], "run.json"),
+]
+
+
+def write(path: Path, text: str) -> Path:
+    """A file with `text`."""
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(("arguments", "named"), [row[1:] for row in BAD_INPUT], ids=[row[0] for row in BAD_INPUT])
+def test_bad_input_is_named_in_one_line(
+    arguments: Callable[[Path], list[str | Path]], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, the value in the message, no traceback, nothing half made."""
+    given = arguments(tmp_path)
+    engine: list[str | Path] = [] if "--resume" in given else ["--engine", "scripted"]
+    out: list[str | Path] = [] if {"--out", "--resume"} & set(given) else ["--out", tmp_path / "run"]
+    assert main([str(argument) for argument in ("rehearse", *engine, *out, *given)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert named in line
+    assert not (tmp_path / "run" / "trajectories.jsonl").exists()
+
+
+def test_a_model_folder_without_a_tokenizer_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The error says which folder, and what it lacks."""
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    assert main(["solve", "1+1?", "--model", str(tmp_path)]) == 2
+    assert "tokenizer" in capsys.readouterr().err
+
+
+def test_nothing_else_may_be_chosen_when_a_run_is_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A resumed run with other settings would be another run."""
+    assert main(["rehearse", "--resume", str(tmp_path), "--num-samples", "4"]) == 2
+    assert "--num-samples" in capsys.readouterr().err
+
+
+def test_an_empty_problem_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """There is nothing to solve."""
+    assert main(["solve", " ", "--engine", "scripted"]) == 2
+    assert "empty" in capsys.readouterr().err
+
+
+def test_solve_prints_a_verdict_as_json_and_nothing_else(tmp_path: Path) -> None:
+    """A pipe can read it."""
+    done = subprocess.run(
+        command("solve", "Add 5 and 6.", "--engine", "scripted", "--json"), check=True, capture_output=True, text=True
+    )
+    verdict = json.loads(done.stdout)
+    assert (verdict["answer"], verdict["is_fallback"], verdict["stop_reason"]) == (11, False, "decided")
+
+
+def test_solve_says_the_answer_to_people() -> None:
+    """With the votes behind it."""
+    done = subprocess.run(
+        command("solve", "Add 5 and 6.", "--engine", "scripted"), check=True, capture_output=True, text=True
+    )
+    assert "answer: 11" in done.stdout
+    assert "11×" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["rehearse"], ["solve"]])
+def test_help_teaches(arguments: list[str]) -> None:
+    """Every command explains itself, with examples."""
+    done = subprocess.run(command(*arguments, "--help"), check=True, capture_output=True, text=True)
+    assert "usage: numina-infer" in done.stdout
+    assert not arguments or "examples:" in done.stdout

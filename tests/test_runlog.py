@@ -1,0 +1,185 @@
+"""The run log: what is written is what is read, as far as it was written."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from numina_infer.errors import RunLogError
+from numina_infer.events import Ended, Event, Opened, Solved, Started
+from numina_infer.history import read_events, read_info, read_run, solved_problems
+from numina_infer.runlog import SOLUTIONS_FILE, TRAJECTORIES_FILE, RunLog
+from numina_infer.trajectory import (
+    AnswerSource,
+    Completion,
+    Execution,
+    ExecutionStatus,
+    ExtractedAnswer,
+    FinishReason,
+    NoAnswer,
+    Outcome,
+    Problem,
+    Solution,
+    StopReason,
+    Trajectory,
+    Turn,
+)
+
+TURNS = (
+    Turn(
+        Completion("```python\nprint(2)\n```\n```output\n", (5, 6), FinishReason.STOP, "```output\n", tail="\n"),
+        code="print(2)",
+        execution=Execution(ExecutionStatus.OK, "2", stdout="2\n", wall_s=0.1, cpu_s=0.05),
+        observation="2\n```",
+    ),
+    Turn(Completion("\\boxed{2}", (7,), FinishReason.EOS, num_tokens=2, cumulative_logprob=-0.5, seed=9)),
+)
+ANSWER = ExtractedAnswer(2, source=AnswerSource.BOXED, raw="2")
+LOST = ExtractedAnswer(None, NoAnswer.NOT_AN_INTEGER, AnswerSource.BOXED, "2.5")
+
+
+def events_of(problem: Problem, at: float = 0.0) -> list[Event]:
+    """A whole problem, from its opening to its verdict."""
+    solution = Solution(
+        problem.id,
+        2,
+        is_fallback=False,
+        stop_reason=StopReason.EXHAUSTED,
+        votes={2: 1000},
+        invalid={NoAnswer.NOT_AN_INTEGER: 1},
+        num_started=2,
+        num_ended=2,
+        opened_at=at,
+        solved_at=at + 3,
+    )
+    return [
+        Opened(problem, "prompt", deadline=at + 10, num_samples=2, at=at),
+        Started(problem.id, 0, at),
+        Started(problem.id, 1, at),
+        Ended(Trajectory(problem.id, 0, TURNS, Outcome.FINISHED, ANSWER, printed=2, ended_at=at + 1), at + 1),
+        Ended(Trajectory(problem.id, 1, TURNS[1:], Outcome.FINISHED, LOST, error="none"), at + 2),
+        Solved(solution, at + 3),
+    ]
+
+
+EVENTS = [*events_of(Problem("a", "1+1?")), *events_of(Problem("b", "Wie viel? \u00fc\U0001f600\u0000\n"), at=5.0)]
+
+
+def write_run(folder: Path, events: list[Event]) -> None:
+    """A run folder with `events`."""
+    with RunLog(folder) as log:
+        log.describe({"name": "test"})
+        for event in events:
+            log.write(event)
+
+
+def test_every_event_reads_back_as_it_was(tmp_path: Path) -> None:
+    """Types, numbers, enums and hostile text survive; the order is that of writing, over both files."""
+    write_run(tmp_path / "run", EVENTS)
+    assert list(read_events(tmp_path / "run")) == EVENTS
+    assert read_info(tmp_path / "run")["name"] == "test"
+
+
+@given(st.data())
+def test_a_log_cut_at_any_byte_reads_as_a_prefix(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Whatever a kill left of each file, whole lines are read and nothing else."""
+    folder = tmp_path_factory.mktemp("run") / "cut"
+    write_run(folder, EVENTS)
+    for name, kinds in ((TRAJECTORIES_FILE, (Opened, Started, Ended)), (SOLUTIONS_FILE, (Solved,))):
+        whole = [event for event in EVENTS if isinstance(event, kinds)]
+        content = (folder / name).read_bytes()
+        kept = data.draw(st.integers(0, len(content)), label=name)
+        (folder / name).write_bytes(content[:kept])
+        read = [event for event in read_events(folder) if isinstance(event, kinds)]
+        assert read == whole[: content[:kept].count(b"\n")]
+        (folder / name).write_bytes(content)
+
+
+def test_resuming_cuts_the_torn_line_and_keeps_every_byte_before_it(tmp_path: Path) -> None:
+    """What was whole stays byte for byte, and numbering goes on behind it."""
+    folder = tmp_path / "run"
+    write_run(folder, EVENTS)
+    whole = (folder / TRAJECTORIES_FILE).read_bytes()
+    (folder / TRAJECTORIES_FILE).write_bytes(whole + b'{"seq":99,"eve')
+    with RunLog(folder, resume=True) as log:
+        log.write(Started("a", 7, at=20.0))
+    assert (folder / TRAJECTORIES_FILE).read_bytes().startswith(whole)
+    assert list(read_events(folder)) == [*EVENTS, Started("a", 7, at=20.0)]
+
+
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    """Nothing that was done is ever written over."""
+    write_run(tmp_path, EVENTS)
+    with pytest.raises(RunLogError, match="--resume"):
+        RunLog(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """A file stands where the folder should be."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunLogError, match="file"):
+        RunLog(tmp_path / "file" / "run")
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A disk that refuses is said once, and the log stays a prefix."""
+    with RunLog(tmp_path / "run") as log:
+        log.describe({})
+        log.write(EVENTS[0])
+        log.close()
+        log.write(EVENTS[1])
+        log.write(EVENTS[2])
+    assert list(read_events(tmp_path / "run")) == EVENTS[:1]
+    assert len(caplog.records) == 1
+
+
+def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
+    """A file that somebody edited isn't read as if it were whole."""
+    folder = tmp_path / "run"
+    write_run(folder, EVENTS)
+    lines = (folder / TRAJECTORIES_FILE).read_bytes().split(b"\n")
+    lines[1] = b"{"
+    (folder / TRAJECTORIES_FILE).write_bytes(b"\n".join(lines))
+    with pytest.raises(RunLogError, match="line 2"):
+        list(read_events(folder))
+
+
+def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
+    """The error says what is missing."""
+    with pytest.raises(RunLogError, match=r"run\.json"):
+        read_run(tmp_path)
+
+
+def test_solved_problems_are_those_with_a_verdict(tmp_path: Path) -> None:
+    """A problem that was open when the run was killed is open still."""
+    write_run(tmp_path / "run", [*EVENTS[:6], *EVENTS[6:10]])
+    assert solved_problems(tmp_path / "run") == {Problem("a", "1+1?"): EVENTS[5].solution}  # type: ignore[union-attr] # it is a Solved
+
+
+def test_the_frames_hold_every_row_once(tmp_path: Path) -> None:
+    """One row a problem, trajectory, turn and verdict."""
+    write_run(tmp_path / "run", EVENTS)
+    run = read_run(tmp_path / "run")
+    assert list(run.problems["problem_id"]) == ["a", "b"]
+    assert list(run.trajectories["no_answer"].dropna()) == ["not_an_integer"] * 2
+    assert len(run.turns) == 6
+    assert list(run.turns["status"].dropna()) == ["ok", "ok"]
+    assert list(run.solutions["answer"]) == [2, 2]
+
+
+def test_a_problem_opened_again_counts_from_its_last_opening(tmp_path: Path) -> None:
+    """What a killed run began and a resumed one began anew isn't counted twice."""
+    write_run(tmp_path / "run", [*EVENTS[:4], *EVENTS[:6]])
+    run = read_run(tmp_path / "run")
+    assert (len(run.problems), len(run.trajectories), len(run.solutions)) == (1, 2, 1)
+
+
+def test_an_empty_run_has_frames_with_their_columns(tmp_path: Path) -> None:
+    """A notebook that reads a run just begun doesn't break."""
+    write_run(tmp_path / "run", [])
+    run = read_run(tmp_path / "run")
+    assert run.turns.empty
+    assert {"problem_id", "code", "output"} <= set(run.turns.columns)

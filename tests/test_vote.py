@@ -1,0 +1,109 @@
+"""The ballot and the exact rule."""
+
+from itertools import permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from numina_infer.trajectory import ExtractedAnswer, NoAnswer
+from numina_infer.vote import MILLI, Ballot
+
+answers = st.integers(0, 6)
+weights = st.integers(1, 5000)
+
+
+def vote(value: int) -> ExtractedAnswer:
+    """A stated integer."""
+    return ExtractedAnswer(value)
+
+
+def ballot_of(values: list[int]) -> Ballot:
+    """A ballot with one plain vote for each value."""
+    ballot = Ballot()
+    for value in values:
+        ballot = ballot.add(vote(value))
+    return ballot
+
+
+@given(st.lists(st.tuples(answers, weights), max_size=12), st.randoms())
+def test_any_order_of_arrival_and_any_weights_give_the_same_winner(
+    cast: list[tuple[int, int]], random: object
+) -> None:
+    """Integer sums don't depend on order, nor do ties."""
+    shuffled = list(cast)
+    random.shuffle(shuffled)  # type: ignore[attr-defined] # hypothesis types its Random as an object
+    first, second = Ballot(), Ballot()
+    for value, weight in cast:
+        first = first.cast(value, weight)
+    for value, weight in shuffled:
+        second = second.cast(value, weight)
+    assert (first.winner, first.margin, first.total) == (second.winner, second.margin, second.total)
+
+
+@given(st.lists(answers, min_size=1, max_size=12))
+def test_the_winner_is_the_most_frequent_and_the_larger_of_equals(values: list[int]) -> None:
+    """As counting by hand says."""
+    assert ballot_of(values).winner == max(values, key=lambda value: (values.count(value), value))
+
+
+@given(st.lists(st.one_of(st.none(), answers), min_size=1, max_size=14))
+def test_the_winner_at_an_exact_stop_is_the_winner_of_the_full_horizon(endings: list[int | None]) -> None:
+    """At the first moment at which the rule says decided, the leader is the final winner."""
+    ballot = Ballot()
+    for seen, value in enumerate(endings):
+        if ballot.votes and ballot.is_decided((len(endings) - seen) * MILLI):
+            final = ballot_of([v for v in endings if v is not None])
+            assert ballot.winner == final.winner
+            return
+        ballot = ballot.add(vote(value) if value is not None else ExtractedAnswer(None, NoAnswer.NOT_STATED))
+
+
+@given(st.lists(answers, min_size=1, max_size=6), st.integers(0, 4))
+def test_the_exact_rule_stops_no_later_than_it_must(values: list[int], outstanding: int) -> None:
+    """If it says undecided, some way to cast what is out changes the winner."""
+    ballot = ballot_of(values)
+    if ballot.is_decided(outstanding * MILLI):
+        return
+    unseen_and_larger = 99
+    rivals = [*ballot.votes, unseen_and_larger]
+    assert any(ballot.cast(rival, outstanding * MILLI).winner != ballot.winner for rival in rivals)
+
+
+def test_ties_go_to_the_larger_answer_in_every_order() -> None:
+    """The tie-break knows values, never arrivals."""
+    assert {ballot_of(list(order)).winner for order in permutations([3, 3, 7, 7, 5])} == {7}
+
+
+def test_answers_without_a_vote_are_counted_by_reason() -> None:
+    """Nothing is dropped in silence."""
+    ballot = Ballot().add(ExtractedAnswer(None, NoAnswer.NEGATIVE)).add(ExtractedAnswer(None, NoAnswer.NEGATIVE))
+    ballot = ballot.add(ExtractedAnswer(None, NoAnswer.NOT_AN_INTEGER)).add(vote(3))
+    assert ballot.invalid == {NoAnswer.NEGATIVE: 2, NoAnswer.NOT_AN_INTEGER: 1}
+    assert (ballot.votes, ballot.total) == ({3: MILLI}, MILLI)
+
+
+def test_an_empty_ballot_has_no_winner_and_is_decided_only_when_nothing_is_out() -> None:
+    """No votes is no answer, not answer 0."""
+    assert (Ballot().winner, Ballot().margin) == (None, 0)
+    assert Ballot().is_decided(0)
+    assert not Ballot().is_decided(1)
+
+
+def test_the_margin_is_over_the_runner_up() -> None:
+    """A lone answer leads by all its votes."""
+    assert ballot_of([5, 5, 5, 2]).margin == 2 * MILLI
+    assert ballot_of([5, 5]).margin == 2 * MILLI
+    assert ballot_of([5, 2]).margin == 0
+
+
+def test_the_ranking_lists_all_answers_winner_first() -> None:
+    """Equal votes stand larger answer first."""
+    assert ballot_of([1, 2, 2, 3]).ranking == ((2, 2 * MILLI), (3, MILLI), (1, MILLI))
+
+
+@pytest.mark.parametrize("weight", [0, -1])
+def test_a_vote_without_weight_is_refused(weight: int) -> None:
+    """A weight of nothing would be a vote lost in silence."""
+    with pytest.raises(ValueError, match="above 0"):
+        Ballot().cast(1, weight)
