@@ -56,7 +56,7 @@ def rehearse(rehearsal: Rehearsal, folder: Path, console: Console, *, resume: bo
     problem_set = read_problems(problems_path(rehearsal))
     info = _resumed_info(rehearsal, folder) if resume else _new_info(rehearsal, preset)
     engine = make_engine(rehearsal.choices, preset, console.print)
-    competition, gateway = _make_competition(rehearsal, problem_set, folder)
+    competition, gateway = _make_competition(rehearsal, problem_set, preset, folder)
     with RunLog(folder, resume=resume) as log:
         solved = solved_problems(folder) if resume else {}
         num_problems = len(problem_set.rows)
@@ -92,10 +92,12 @@ def _serve(gateway: Gateway, contest: Contest, competition: Competition) -> None
         raise
 
 
-def _make_competition(rehearsal: Rehearsal, problem_set: ProblemSet, folder: Path) -> tuple[Competition, Gateway]:
+def _make_competition(
+    rehearsal: Rehearsal, problem_set: ProblemSet, preset: Preset, folder: Path
+) -> tuple[Competition, Gateway]:
     """Kaggle's side in process, and ours that talks to it."""
     if rehearsal.api is Api.AIMO:
-        env = make_env(problem_set, output_dir=folder)
+        env = make_env(problem_set, output_dir=folder, answer_range=preset.rollout.answer_range)
         return env, AimoGateway(env)
     competition = KaggleEvaluation(problem_set, output_dir=folder)
     return competition, KaggleEvaluationGateway(competition.run)

@@ -76,8 +76,12 @@ class NuminaFormat:
 
     def prompt(self, statement: str) -> str:
         """The text that the model continues."""
-        shown = "".join(example.render() for example in self.examples)
-        return f"{shown}{PROBLEM_HEADING}{statement}\n{SOLUTION_HEADING}"
+        plain = f"{PROBLEM_HEADING}{statement}\n{SOLUTION_HEADING}"
+        if not self.examples:
+            return plain
+        # In the examples a tokenizer joins the heading's last space to the word behind it, so that the model has
+        # never seen the space alone.
+        return "".join(example.render() for example in self.examples) + plain.rstrip(" ")
 
     def program(self, completion: Completion) -> str | None:
         """The program that the model waits for the output of, or None when this was its last word.
@@ -195,17 +199,17 @@ def disarm(output: str) -> str:
 _EXAMPLES = (
     WorkedExample(
         statement="What is 346 plus 478?",
-        reasoning="We add the two numbers with Python.",
-        code="result = 346 + 478\nprint(result)",
+        reasoning="We compute 346 plus 478 with Python.",
+        code="print(346 + 478)",
         output="824",
-        conclusion="The sum is 824. The answer is $\\boxed{824}$.",
+        conclusion="The program printed 824. The answer is $\\boxed{824}$.",
     ),
     WorkedExample(
         statement="A box holds 24 pencils. How many pencils are in 15 boxes?",
-        reasoning="We multiply the number of boxes by the pencils in a box with Python.",
-        code="result = 15 * 24\nprint(result)",
+        reasoning="We compute 24 times 15 with Python.",
+        code="print(24 * 15)",
         output="360",
-        conclusion="There are 360 pencils. The answer is $\\boxed{360}$.",
+        conclusion="The program printed 360. The answer is $\\boxed{360}$.",
     ),
 )
 

@@ -39,6 +39,11 @@ def many_sums(tmp_path: Path) -> Path:
 def write_sums(path: Path, count: int) -> Path:
     """A problems file of `count` sums."""
     rows = [{"id": f"s{n}", "problem": f"Add {n}, 100 and 7.", "answer": f"{n + 107}.0"} for n in range(count)]
+    return write_rows(path, rows)
+
+
+def write_rows(path: Path, rows: list[dict[str, str]]) -> Path:
+    """A JSONL file of `rows`."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
@@ -76,6 +81,15 @@ def test_real_problem_files_run_through(shared_data: Path, tmp_path: Path, name:
     submission = pd.read_csv(tmp_path / "run" / "submission.csv")
     assert list(submission["id"]) == [json.loads(line)["id"] for line in problems.read_text().splitlines()]
     assert submission["answer"].between(0, 999).all()
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_large_answers_are_submitted_where_the_competition_takes_them(tmp_path: Path, api: Api) -> None:
+    """AIMO-3's range goes through either API shape."""
+    problems = write_rows(tmp_path / "large.jsonl", [{"id": "a", "problem": "Add 90000 and 9999.", "answer": "99999"}])
+    chosen = Choices(engine=EngineName.SCRIPTED, num_samples=1, answer_range=AnswerRange.UP_TO_99999)
+    summary, _ = run(problems, tmp_path / "run", api, chosen)
+    assert (summary.num_correct, summary.problems[0].solution.answer) == (1, 99999)
 
 
 def test_references_are_read_as_votes() -> None:

@@ -43,7 +43,8 @@ def test_the_numina_prompt_is_the_trained_template() -> None:
 def test_worked_examples_stand_in_front_in_the_same_shape() -> None:
     """The few-shot prompt ends as the plain one does, and each example shows code, output and a box."""
     prompt = FEW_SHOT.prompt("What is $1+1$?")
-    assert prompt.endswith(NUMINA.prompt("What is $1+1$?"))
+    assert prompt.endswith(NUMINA.prompt("What is $1+1$?").rstrip())
+    assert prompt.count("### Solution:") == 3
     assert prompt.count("```python\n") == prompt.count(OUTPUT_FENCE) == prompt.count("\\boxed{") == 2
 
 

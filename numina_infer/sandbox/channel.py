@@ -41,6 +41,19 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class Resume:
+    """Host to zygote: continue a session's child, then hand it a `Block`.
+
+    With it come the host's end of the child's socket and the program's file.
+    It goes this way round so that no block overtakes a stop that is still on its way: a child that forks just then
+    was seen to leave its own child stopped.
+    """
+
+    number: int
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """Zygote to host: warm, and what is loaded, as name → version."""
 
@@ -69,13 +82,13 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Host to a session's child: run the program whose file comes along."""
+    """Zygote to a session's child: run the program whose file comes along."""
 
     timeout_s: float
 
 
-type_of_message = {kind.__name__: kind for kind in (Spawn, Signal, Ready, Ended, Refused, Block)}
-Message = Spawn | Signal | Ready | Ended | Refused | Block
+type_of_message = {kind.__name__: kind for kind in (Spawn, Signal, Resume, Ready, Ended, Refused, Block)}
+Message = Spawn | Signal | Resume | Ready | Ended | Refused | Block
 
 
 class Channel:

@@ -73,7 +73,7 @@ def _confine(job: Job) -> Channel | None:
     os.dup2(job.stderr, 2)
     control = _move_up(job.program) if job.is_session else None
     _close_all_but(control)
-    Path(job.directory).mkdir(mode=0o700)
+    Path(job.directory).mkdir(mode=0o700, parents=True)
     os.chdir(job.directory)
     os.environ.update(HOME=job.directory, TMPDIR=job.directory)
     job.limits.impose(job.timeout_s, is_session=job.is_session)

@@ -18,7 +18,6 @@ import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import anyio
@@ -26,7 +25,7 @@ import anyio.to_thread
 
 from numina_infer.config import SandboxConfig
 from numina_infer.errors import SandboxError
-from numina_infer.sandbox.channel import Channel, Ended, Message, Ready, Refused, Signal, Spawn
+from numina_infer.sandbox.channel import Channel, Ended, Message, Ready, Refused, Resume, Signal, Spawn
 from numina_infer.sandbox.limits import Limits
 from numina_infer.sandbox.output import clean
 from numina_infer.sandbox.process import Lost, Process, ServerLostError
@@ -117,9 +116,7 @@ class ForkServer:
         message = Spawn(number, timeout_s, code is None, str(self._folder / str(number)))
         try:
             with ExitStack() as undo:
-                process = Process(
-                    partial(self._signal, number), self._config.max_output_bytes, is_session=code is None
-                )
+                process = Process(number, self._order, self._config.max_output_bytes, is_session=code is None)
                 undo.callback(process.close)
                 with process.child_ends(code) as fds:
                     self._send(message, fds)
@@ -163,13 +160,13 @@ class ForkServer:
             self.abandon()
             raise ServerLostError(f"the sandbox's zygote takes no orders: {error}") from error
 
-    def _signal(self, number: int, signum: int) -> None:
-        if not self.is_alive or number not in self._children:
+    def _order(self, message: Signal | Resume, fds: Sequence[int]) -> None:
+        if not self.is_alive or message.number not in self._children:
             return
         with suppress(ServerLostError):  # then the children are on their way out as well
-            self._send(Signal(number, signum))
-        if signum == signal.SIGKILL:
-            asyncio.get_running_loop().call_later(self._config.kill_grace_s, self._check_death, number)
+            self._send(message, fds)
+        if isinstance(message, Signal) and message.signum == signal.SIGKILL:
+            asyncio.get_running_loop().call_later(self._config.kill_grace_s, self._check_death, message.number)
 
     def _check_death(self, number: int) -> None:
         if not self.is_alive or number not in self._children:

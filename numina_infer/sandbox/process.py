@@ -6,8 +6,8 @@ Everything is called from the event loop, and only `finish` waits.
 import asyncio
 import math
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import anyio
@@ -15,7 +15,7 @@ import anyio
 from numina_infer.errors import SandboxError
 from numina_infer.ports import Cutoff
 from numina_infer.sandbox.capture import captures
-from numina_infer.sandbox.channel import Block, Channel, Ended, Refused, opened_program
+from numina_infer.sandbox.channel import Channel, Ended, Refused, Resume, Signal, opened_program
 from numina_infer.sandbox.report import Ending, Report
 
 
@@ -38,11 +38,16 @@ def until(cutoff: Cutoff | None, timeout_s: float = math.inf) -> Iterator[None]:
         yield
 
 
+Order = Callable[[Signal | Resume, Sequence[int]], None]
+"""Sends the zygote a message and descriptors; without effect if it is dead."""
+
+
 class Process:
     """A child between its fork and its end."""
 
-    def __init__(self, send_signal: Callable[[int], None], max_output_bytes: int, *, is_session: bool) -> None:
-        self._send_signal = send_signal
+    def __init__(self, number: int, order: Order, max_output_bytes: int, *, is_session: bool) -> None:
+        self._number = number
+        self._order = order
         self._control: Channel | None = None
         self._childs_control: Channel | None = None
         if is_session:
@@ -109,9 +114,8 @@ class Process:
         self.report, self._settled = None, anyio.Event()
         self.stdout.restart()
         self.stderr.restart()
-        self._send_signal(signal.SIGCONT)
-        with opened_program(code) as program, suppress(OSError):  # if it is dead already, its end is on the way
-            self._control.send(Block(timeout_s), [program])
+        with opened_program(code) as program:
+            self._order(Resume(self._number, timeout_s), [self._control.fileno(), program])
 
     async def finish(self, timeout_s: float, cutoff: Cutoff | None, grace_s: float) -> None:
         """Wait for the program's end; kill it after `timeout_s` or at `cutoff`, and wait `grace_s` for that.
@@ -137,13 +141,13 @@ class Process:
 
     def pause(self) -> None:
         """Stop a session's child between blocks: what its program left running takes no processor."""
-        self._send_signal(signal.SIGSTOP)
+        self._order(Signal(self._number, signal.SIGSTOP), ())
 
     def kill(self) -> None:
         """Ask for its death, once."""
         if self.end is None and not self.is_killed:
             self.is_killed = True
-            self._send_signal(signal.SIGKILL)
+            self._order(Signal(self._number, signal.SIGKILL), ())
 
     def conclude(self, end: Ended | Refused | Lost) -> None:
         """Take note of its end."""

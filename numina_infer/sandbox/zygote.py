@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 
 from numina_infer.sandbox import child, warmup
-from numina_infer.sandbox.channel import Channel, Ended, Message, Ready, Refused, Signal, Spawn
+from numina_infer.sandbox.channel import Block, Channel, Ended, Message, Ready, Refused, Resume, Signal, Spawn
 from numina_infer.sandbox.limits import Limits, adopt_orphans, die_with_parent
 from numina_infer.sandbox.report import REPORT_BYTES
 
@@ -73,10 +73,16 @@ class Zygote:
         if isinstance(message, Spawn):
             return self._fork(message, fds)
         if isinstance(message, Signal):
-            for pid, known in self._children.items():
-                if known.number == message.number:
-                    _signal_group(pid, message.signum)
+            self._signal(message.number, message.signum)
+        if isinstance(message, Resume):
+            self._signal(message.number, signal.SIGCONT)
+            _hand_over(Block(message.timeout_s), *fds)
         return None
+
+    def _signal(self, number: int, signum: int) -> None:
+        for pid, known in self._children.items():
+            if known.number == number:
+                _signal_group(pid, signum)
 
     def _fork(self, spawn: Spawn, fds: list[int]) -> child.Job | None:
         zygote, report = os.getpid(), mmap.mmap(-1, REPORT_BYTES)
@@ -157,6 +163,14 @@ def _wake_on(*signums: signal.Signals) -> tuple[socket.socket, socket.socket]:
 
 def _ignore(signum: int, frame: FrameType | None) -> None:
     """The wake-up socket is what is read."""
+
+
+def _hand_over(block: Block, control: int, program: int) -> None:
+    host_end = Channel.adopt(control)
+    with suppress(OSError):  # the child is gone, and the host is told so
+        host_end.send(block, [program])
+    host_end.close()
+    os.close(program)
 
 
 def _signal_group(pid: int, signum: int) -> None:

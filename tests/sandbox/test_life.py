@@ -22,14 +22,18 @@ FOREVER = "while True: pass"
 FORK_AND_LEAVE = """
 import os, time
 reader, writer = os.pipe()
+waiter, releaser = os.pipe()
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
         os.write(writer, str(os.getpid()).encode())
         for fd in (0, 1, 2): os.close(fd)
         time.sleep(60)
+    os.read(waiter, 1)
     os._exit(0)
 print(os.read(reader, 20).decode())
+os.write(releaser, b"x")
+None
 """
 
 
@@ -162,6 +166,7 @@ async def test_nothing_is_left_when_the_sandbox_is_closed(monkeypatch: pytest.Mo
         )
         orphan = await session.execute(FORK_AND_LEAVE, timeout_s=20)
         seen = await sandbox.execute("import os\nsorted(os.environ)", timeout_s=20)
+    assert idle.status is OK, idle
     child, zygote, folder = idle.output.split()
     assert [is_gone(int(pid)) for pid in (child, zygote, orphan.output)] == [True, True, True]
     assert not Path(folder).exists()

@@ -131,3 +131,11 @@ async def test_a_left_session_takes_no_more_programs(sandbox: Sandbox) -> None:
         pass
     with pytest.raises(SandboxError, match="closed"):
         await session.execute("1", timeout_s=20)
+
+
+async def test_a_block_that_forks_at_once_is_not_stopped(sandbox: Sandbox) -> None:
+    """The rest between blocks is over before the next one begins."""
+    fork = "import os\npid = os.fork()\nif pid == 0: os._exit(0)\nos.waitpid(pid, 0)[1]"
+    async with sandbox.session() as session:
+        outputs = {(await session.execute(fork, timeout_s=20)).output for _ in range(30)}
+    assert outputs == {"0"}
