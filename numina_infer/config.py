@@ -100,7 +100,7 @@ class TransformersConfig:
     dtype: str = "float32"
     device: str = "cpu"
     num_threads: int = 0
-    """torch's threads; 0 leaves torch's choice."""
+    """torch's threads; 0 takes half of the cores, since programs need the rest."""
 
     def __post_init__(self) -> None:
         require(bool(self.model.strip()), "model is empty; give a folder, a hub id, or smollm2")
@@ -110,7 +110,7 @@ class TransformersConfig:
             self.dtype in {"float32", "float16", "bfloat16"},
             f"dtype is {self.dtype!r}; it must be float32, float16 or bfloat16",
         )
-        require(self.num_threads >= 0, f"num_threads is {self.num_threads}; it must be 0 (torch's choice) or above")
+        require(self.num_threads >= 0, f"num_threads is {self.num_threads}; it must be 0 (half of the cores) or above")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ PRESETS: Mapping[str, Preset] = {
     # For a small untrained model on two cores: worked examples in front, short turns.
     "cpu": Preset(
         format="numina-few-shot",
-        rollout=RolloutConfig(sampling=SamplingParams(temperature=0.6, max_tokens=160), max_turns=3),
+        rollout=RolloutConfig(sampling=SamplingParams(temperature=0.6, max_tokens=100), max_turns=3),
         policy=Policy(num_samples=8),
         contest=ContestConfig(problem_time_s=120.0),
     ),

@@ -3,6 +3,7 @@
 Every trajectory waits for its own slot and moves alone; the solver only listens for endings.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ class _Endings:
     """Trajectories that have ended and aren't recorded yet; unlike a queue's, its wait can't lose one."""
 
     def __init__(self) -> None:
-        self._ended: list[Trajectory] = []
+        self._ended: deque[Trajectory] = deque()
         self._news = anyio.Event()
 
     def put(self, trajectory: Trajectory) -> None:
@@ -38,12 +39,15 @@ class _Endings:
         self._news.set()
 
     async def wait(self) -> None:
+        """Return when there is one."""
         if not self._ended:
+            self._news = anyio.Event()
             await self._news.wait()
 
-    def take(self) -> list[Trajectory]:
-        taken, self._ended, self._news = self._ended, [], anyio.Event()
-        return taken
+    def __iter__(self) -> Iterator[Trajectory]:
+        """Take them out, in the order in which they ended."""
+        while self._ended:
+            yield self._ended.popleft()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +90,14 @@ class _Run:
                 await self._hand_over()
                 trajectories.cancel_scope.cancel()
         finally:
-            self._record_endings()
+            for trajectory in self.endings:
+                self._record(trajectory)
         return reason
 
     async def _hand_over(self) -> None:
         with anyio.move_on_after(HAND_OVER_S):
             while self.ledger.num_running:
-                await self._next_endings()
+                await self._next_ending()
 
     async def _referee_loop(self, trajectories: TaskGroup) -> StopReason:
         while True:
@@ -105,20 +110,19 @@ class _Run:
                     return self.cutoff.reason
                 case Wait():
                     with self.cutoff.scope():
-                        await self._next_endings()
+                        await self._next_ending()
 
     def _start(self, count: int, trajectories: TaskGroup) -> None:
         for index in range(self.ledger.num_started, self.ledger.num_started + count):
             self.ledger = self.solver.record(Started(self.problem.id, index, anyio.current_time()))
             trajectories.start_soon(self._trajectory, index, next(self.solver.tickets))
 
-    async def _next_endings(self) -> None:
+    async def _next_ending(self) -> None:
         await self.endings.wait()
-        self._record_endings()
+        self._record(next(iter(self.endings)))
 
-    def _record_endings(self) -> None:
-        for trajectory in self.endings.take():
-            self.ledger = self.solver.record(Ended(trajectory, anyio.current_time()))
+    def _record(self, trajectory: Trajectory) -> None:
+        self.ledger = self.solver.record(Ended(trajectory, anyio.current_time()))
 
     async def _trajectory(self, index: int, ticket: int) -> None:
         """One attempt, which hands in exactly one ending whatever happens to it."""

@@ -13,7 +13,7 @@ from numina_infer.config import Policy, Preset, RolloutConfig, SamplingParams, S
 from numina_infer.engines.scripted import ScriptedEngine
 from numina_infer.events import Ended, Event, Opened, Started
 from numina_infer.ports import Cutoff
-from numina_infer.referee import Ledger, fold
+from numina_infer.referee import Ledger, Stop, decide, fold
 from numina_infer.sandbox.scripted import ScriptedSandbox
 from numina_infer.solver import Solver
 from numina_infer.trajectory import Execution, ExecutionStatus, Outcome, Problem, Solution, StopReason
@@ -44,9 +44,13 @@ class Recorder:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.ledger: Ledger | None = None
+        self.cutoff: Cutoff | None = None
+        self.was_over: list[bool] = []
+        """Whether the problem had been stopped by the time of each event."""
 
     def __call__(self, event: Event) -> Ledger:
         """Take one event in."""
+        self.was_over.append(self.cutoff is not None and self.cutoff.reason is not StopReason.DEADLINE)
         self.events.append(event)
         self.ledger = fold(self.ledger, event)
         return self.ledger
@@ -69,6 +73,7 @@ async def solve(
 ) -> Solution:
     """Solve the problem, and call `meanwhile` after `ticks` turns of the loop."""
     cutoff = Cutoff(anyio.current_time() + time_left)
+    recorder.cutoff = cutoff
     opened = recorder(Opened(PROBLEM, "", cutoff.at, chosen.policy.num_samples, anyio.current_time()))
     verdicts: list[Solution] = []
 
@@ -197,13 +202,16 @@ async def test_verdicts_are_the_same_whatever_the_capacity() -> None:
 
 
 @pytest.mark.anyio
-async def test_an_ending_is_recorded_before_anything_is_decided_on_it() -> None:
-    """Folding the recorded events up to any point gives what the referee saw."""
-    recorder = Recorder()
-    solution = await solve(ScriptedEngine([[boxed(1)], [boxed(2)]]), preset(4), recorder)
+async def test_replaying_the_record_decides_as_the_live_run_did() -> None:
+    """The referee was asked after every ending: it says stop at the same one, with the same winner."""
+    recorder, chosen = Recorder(), preset(9)
+    solution = await solve(ScriptedEngine([[boxed(1)], [boxed(2)], [boxed(2)]]), chosen, recorder)
+    replayed = []
     ledger: Ledger | None = None
     for event in recorder.events:
         ledger = fold(ledger, event)
+        replayed.append(isinstance(decide(chosen.policy, ledger, event.at), Stop))
+    assert recorder.was_over.index(True) == replayed.index(True) + 1
+    assert solution.stop_reason is StopReason.DECIDED
     assert ledger is not None
     assert dict(ledger.ballot.votes) == dict(solution.votes)
-    assert isinstance(recorder.events[0], Opened)

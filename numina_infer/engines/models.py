@@ -76,8 +76,7 @@ def load(config: TransformersConfig, report: Report) -> LoadedModel:
         import transformers  # noqa: F401 (only whether it is there)
     except ImportError as error:
         raise EngineError(f"{error}; install it with: pip install 'numina-infer[transformers]'") from error
-    if config.num_threads:
-        torch.set_num_threads(config.num_threads)
+    torch.set_num_threads(config.num_threads or max(1, len(os.sched_getaffinity(0)) // 2))
     folder = find_folder(config.model, report)
     require_complete(folder)
     report(f"loading {config.model}")
