@@ -76,6 +76,7 @@ _CHARACTERS = str.maketrans(
         "£": " ",
         "€": " ",
         '"': " ",
+        **{chr(0xFF10 + digit): str(digit) for digit in range(10)},  # full width
     }
 )
 _DOUBLED_BACKSLASH = re.compile(r"\\\\(?=[A-Za-z$%,!;:{}()\[\]])")

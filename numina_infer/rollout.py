@@ -136,11 +136,10 @@ class _Attempt:
                 return end or Outcome.FINISHED
             if len(turns) == self.config.max_turns:
                 return Outcome.MAX_TURNS
-            turns[-1] = await self._execute(completion, code)
+            execution = await self.session.execute(code, timeout_s=self.config.code_timeout_s, cutoff=self.cutoff)
+            if self.cutoff.has_passed and execution.status is ExecutionStatus.TIMEOUT:
+                return Outcome.CUTOFF  # it was ended for our sake; a program's own time-out is something else
+            turns[-1] = Turn(completion, code, execution, self.fmt.observation(completion, execution))
             if self.cutoff.has_passed:
                 return Outcome.CUTOFF
             context += [completion, turns[-1].observation]
-
-    async def _execute(self, completion: Completion, code: str) -> Turn:
-        execution = await self.session.execute(code, timeout_s=self.config.code_timeout_s, cutoff=self.cutoff)
-        return Turn(completion, code, execution, self.fmt.observation(completion, execution))

@@ -31,6 +31,11 @@ class AnswerRange(StrEnum):
     UP_TO_99999 = "0-99999"
     """AIMO-3: 0 to 99999; anything else is no answer."""
 
+    @classmethod
+    def _missing_(cls, value: object) -> "AnswerRange | None":
+        """`MOD_1000`, as the names in the code are spelled, is taken too."""
+        return cls.__members__.get(str(value).upper())
+
     @property
     def largest(self) -> int:
         """The largest integer that may be submitted."""

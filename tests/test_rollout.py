@@ -43,7 +43,7 @@ async def play(
     *turns: str,
     config: RolloutConfig = CONFIG,
     run: Callable[[str], Execution] = two,
-    time_left: float = 100.0,
+    cutoff: Cutoff | None = None,
 ) -> Trajectory:
     """The trajectory of a model that says `turns`."""
     async with (
@@ -59,7 +59,7 @@ async def play(
             fmt=get_format("numina"),
             config=config,
             run_seed=0,
-            cutoff=Cutoff(anyio.current_time() + time_left),
+            cutoff=cutoff or Cutoff(anyio.current_time() + 100),
         )
 
 
@@ -125,8 +125,24 @@ async def test_a_number_at_a_token_limit_is_no_vote() -> None:
 
 async def test_a_cutoff_that_has_passed_ends_the_first_turn() -> None:
     """The trajectory ends with what it has: nothing."""
-    trajectory = await play(PROGRAM, time_left=-1.0)
+    trajectory = await play(PROGRAM, cutoff=Cutoff(anyio.current_time() - 1))
     assert (trajectory.outcome, trajectory.answer.reason) == (Outcome.CUTOFF, NoAnswer.UNFINISHED)
+
+
+async def test_a_program_that_the_cutoff_ended_is_no_time_out() -> None:
+    """It would have counted against the program; its own time-out does."""
+    slow = Execution(ExecutionStatus.OK, "2", wall_s=1000.0)
+    cutoff = Cutoff(anyio.current_time() + 100)
+
+    def decide_meanwhile(code: str) -> Execution:
+        cutoff.move(anyio.current_time(), StopReason.DECIDED)
+        return slow
+
+    cut_off = await play(PROGRAM, CONCLUSION, run=decide_meanwhile, cutoff=cutoff)
+    assert (cut_off.outcome, cut_off.executions, cut_off.turns[0].code) == (Outcome.CUTOFF, (), "print(1 + 1)")
+    hasty = replace(CONFIG, code_timeout_s=0.02)
+    timed_out = await play(PROGRAM, CONCLUSION, run=lambda code: slow, config=hasty)
+    assert [execution.status for execution in timed_out.executions] == [ExecutionStatus.TIMEOUT]
 
 
 async def test_a_failed_program_is_told_to_the_model() -> None:

@@ -1,0 +1,77 @@
+"""What the embedded model makes of the ten example problems: how far the machinery runs on real completions.
+
+Counted a seed: programs that the model wrote and that ran without an error, problems on which some trajectory's
+first program printed the reference and the trajectory boxed it, verdicts that hit, tokens, and wall time.
+`--short` takes the first two problems and one seed.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from numina_infer.choices import Choices, Rehearsal
+from numina_infer.problems import example_problems_path
+from numina_infer.provenance import machine
+from numina_infer.rehearsal import rehearse
+from numina_infer.summary import ProblemSummary, Summary
+from numina_infer.trajectory import ExecutionStatus, Trajectory
+
+
+def is_confirmed(trajectory: Trajectory, reference: int | None) -> bool:
+    """Whether the first turn's program printed the reference and the trajectory's box agrees."""
+    first = trajectory.turns[0].execution if trajectory.turns else None
+    if first is None or first.status is not ExecutionStatus.OK:
+        return False
+    return first.output.strip() == str(reference) and trajectory.answer.value == reference
+
+
+def figures(summary: Summary, seconds: float) -> dict[str, float]:
+    """The counts of one run."""
+    problems: tuple[ProblemSummary, ...] = summary.problems
+    return {
+        "problems": len(problems),
+        "programs": sum(problem.num_programs for problem in problems),
+        "programs_ok": sum(problem.num_programs_ok for problem in problems),
+        "confirmed": sum(any(is_confirmed(t, p.reference) for t in p.trajectories) for p in problems),
+        "right": summary.num_correct,
+        "fallbacks": summary.num_fallbacks,
+        "tokens": sum(problem.num_tokens for problem in problems),
+        "seconds": round(seconds, 1),
+    }
+
+
+def run(problems: str, seed: int) -> dict[str, float]:
+    """One rehearsal with the preset `cpu`."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        summary = rehearse(Rehearsal(problems, Choices(seed=seed)), Path(folder), Console(quiet=True))
+        seconds = time.perf_counter() - start
+    return figures(summary, seconds)
+
+
+def main() -> None:
+    """Run, print, and write the figures if asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--short", action="store_true", help="two problems, one seed")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    options = parser.parse_args()
+    here = machine()
+    print(f"{here['processor']}, {here['cores']} cores, Python {here['python']}")
+    with tempfile.TemporaryDirectory() as scratch:
+        two = Path(scratch) / "two.jsonl"
+        two.write_text("".join(example_problems_path().read_text().splitlines(keepends=True)[:2]))
+        seeds = options.seeds[:1] if options.short else options.seeds
+        rows = {seed: run(str(two) if options.short else "", seed) for seed in seeds}
+    for seed, row in rows.items():
+        print(f"seed {seed}: " + ", ".join(f"{name} {value:g}" for name, value in row.items()))
+    if options.json:
+        options.json.write_text(json.dumps({"machine": here, "seeds": rows}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
