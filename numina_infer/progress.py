@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Self
 
 from rich.console import Console
 from rich.live import Live
@@ -91,16 +91,16 @@ def show_time(seconds: float) -> str:
 class PlainProgress:
     """Lines for a log file: one when a problem opens, one every ten seconds at most, one when it is solved."""
 
-    def __init__(self, board: Scoreboard, file: TextIO) -> None:
+    def __init__(self, board: Scoreboard, console: Console) -> None:
         self._board = board
-        self._file = file
+        self._console = console
         self._last = 0.0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.flush()
+        pass
 
     def __call__(self, event: Event) -> None:
         """Take one event in and say what is worth a line."""
@@ -119,7 +119,7 @@ class PlainProgress:
     def _say(self, line: str) -> None:
         self._last = time.monotonic()
         with suppress(OSError, ValueError):  # a closed log must cost no problem
-            print(line, file=self._file, flush=True)
+            self._console.print(Text(line), soft_wrap=True)
 
 
 class LiveProgress:
@@ -152,4 +152,4 @@ class LiveProgress:
 
 def show_progress(board: Scoreboard, console: Console) -> PlainProgress | LiveProgress:
     """The display that fits where the output goes."""
-    return LiveProgress(board, console) if console.is_terminal else PlainProgress(board, console.file)  # type: ignore[arg-type] # rich types its file as IO[str]
+    return LiveProgress(board, console) if console.is_terminal else PlainProgress(board, console)

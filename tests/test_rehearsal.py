@@ -69,6 +69,12 @@ def test_a_competition_ends_in_a_submission_a_log_and_a_summary(sums: Path, tmp_
     assert "[6/6] s5: 112 (" in shown
 
 
+def test_a_quiet_console_stays_quiet(sums: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Notebooks and benchmarks show what they want to."""
+    rehearse(Rehearsal(str(sums), SCRIPTED), tmp_path / "run", Console(quiet=True))
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("api", APIS)
 @pytest.mark.parametrize("name", ["amc12_2022_2023", "aimo1_train10"])
 def test_real_problem_files_run_through(shared_data: Path, tmp_path: Path, name: str, api: Api) -> None:
