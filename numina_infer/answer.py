@@ -54,6 +54,7 @@ def extract_answer(text: str, answer_range: AnswerRange, *, complete: bool = Tru
 
     `complete` is False for a text that a limit cut off (tokens, cutoff), whose last number may be half a number.
     """
+    answer_range = AnswerRange(answer_range)
     statement = _final_statement(text, complete)
     if statement is None:
         return ExtractedAnswer(None, NoAnswer.NOT_STATED)
@@ -143,9 +144,13 @@ _TAG = re.compile(r"answer>([^<]{0,1001})(<?)", re.IGNORECASE)
 _DELIMITED = re.compile(r"(\${1,2})([^$\n]{1,1001})\1(?![0-9])|\\\((.{1,1001}?)\\\)|\\\[(.{1,1001}?)\\\]", re.DOTALL)
 _CLAUSE = re.compile(
     r"[.!?](?=\s|$)|[.!?]?\*\*|\n|;|,\s{1,9}(?!and\b|or\b)(?=[A-Za-z])|\s\((?!mod)(?=[A-Za-z])"
-    r"|\s(?:because|since|as|which|where|so|when)\s"
+    r"|\s(?:because|since|as|which|where|so|when|if|for|provided|assuming)\s"
 )
-_OTHER_VALUE = re.compile(r"[\s,]{0,9}(?:or|and)\s{1,9}(?:[0-9$-]|\\\(|\\\[)")
+_OTHER_VALUE = re.compile(
+    r"[\s,]{0,9}(?:or|and)\s{1,9}(?:[0-9$-]|\\\(|\\\[)"
+    r"|\s{0,9}(?:(?:hundred|thousand|million|billion|trillion|lakh|crore|dozen|score|gross|halves|thirds|quarters"
+    r"|fourths|fifths|sixths|sevenths|eighths|ninths|tenths|hundredths|thousandths)\b|in binary\b|in base\b)"
+)
 
 
 def _sentences(text: str) -> Iterator[_Statement]:
@@ -185,9 +190,9 @@ def _clause(text: str, at: int) -> _Statement:
 
 
 def _bare_number(text: str) -> _Statement | None:
-    if len(text) > 99 or not re.fullmatch(r"\s*[-$]?[0-9][0-9,]*(?:\.[0-9]+)?\s*", text):
+    if len(text) > 99 or not re.fullmatch(r"\s*[-$]?[0-9][0-9,]*(?:\.[0-9]+)?\.?\s*", text):
         return None
-    return _Statement(text.strip(), AnswerSource.SENTENCE, 0, len(text), is_ended=text[-1:] == "\n")
+    return _Statement(text.strip().rstrip("."), AnswerSource.SENTENCE, 0, len(text), is_ended=text[-1:] == "\n")
 
 
 # --- places ---

@@ -26,6 +26,8 @@ MAX_BITS = 10_000
 """Of every numerator and denominator on the way: about 3,000 digits, enough for 1000!."""
 MAX_DEPTH = 20
 """Brackets within brackets."""
+MAX_RADICAND_BITS = 1024
+"""Of what a root is taken: a thousand characters can ask for many, and each is found by bisection."""
 MAX_ROOT = 100
 """Degree of a root."""
 
@@ -100,7 +102,9 @@ _UNIT = re.compile(
 )
 _NO_UNIT = re.compile(
     r"\b(?:or|to|than|more|less|fewer|over|times|plus|minus|mod|modulo|choose|factorial|squared|cubed|half|halves|thirds"
-    r"|quarters|hundred|thousand|million|billion|trillion|dozen|not|if|pi|sqrt|sin|cos|tan|log|e|i|k)\b"
+    r"|quarters|fourths|fifths|sixths|sevenths|eighths|ninths|tenths|hundredths|thousandths|hundred|thousand|million"
+    r"|billion|trillion|lakh|crore|dozen|score|gross|binary|octal|hexadecimal|base|not|if|pi|sqrt|sin|cos|tan|log"
+    r"|e|i|k)\b"
 )
 r"""Words that make another number of the one before them, or none: `52 \text{ million}`, `3\text{i}`."""
 
@@ -301,6 +305,8 @@ def _root(radicand: Fraction, degree: int) -> Fraction:
         raise NoNumberError(NoAnswer.TOO_LARGE)
     if radicand < 0:
         raise NoNumberError(NoAnswer.UNREADABLE)
+    if max(radicand.numerator.bit_length(), radicand.denominator.bit_length()) > MAX_RADICAND_BITS:
+        raise NoNumberError(NoAnswer.TOO_LARGE)
     return Fraction(_integer_root(radicand.numerator, degree), _integer_root(radicand.denominator, degree))
 
 

@@ -5,9 +5,10 @@ It stands in `run.json` as it was chosen, so that a run can be resumed from ther
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
-from numina_infer.config import Preset, get_preset, require
+from numina_infer.config import Preset, get_preset, require, require_choice
 from numina_infer.tir import get_format
 from numina_infer.trajectory import AnswerRange
 
@@ -38,6 +39,7 @@ class Choices:
     """A file for the scripted engine; None takes its built-in script."""
     preset: str = "cpu"
     num_samples: int | None = None
+    epsilon: float | None = None
     max_turns: int | None = None
     max_tokens: int | None = None
     temperature: float | None = None
@@ -47,6 +49,15 @@ class Choices:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "engine", require_choice("engine", self.engine, EngineName))
+        if self.answer_range is not None:
+            answer_range = require_choice("answer_range", self.answer_range, AnswerRange)
+            object.__setattr__(self, "answer_range", answer_range)
+        # A run is resumed from wherever, so what it needs is named from the root.
+        if self.script is not None:
+            object.__setattr__(self, "script", str(Path(self.script).absolute()))
+        if Path(self.model).is_dir():
+            object.__setattr__(self, "model", str(Path(self.model).absolute()))
         require(
             self.script is None or self.engine is EngineName.SCRIPTED,
             f"script is {self.script!r} for engine {self.engine}; only the scripted engine takes one",
@@ -66,7 +77,7 @@ class Choices:
         return replace(
             preset,
             rollout=replace(rollout, sampling=sampling, **chosen),
-            policy=replace(preset.policy, **_given(num_samples=self.num_samples)),
+            policy=replace(preset.policy, **_given(num_samples=self.num_samples, epsilon=self.epsilon)),
             contest=replace(preset.contest, seed=self.seed, **_given(problem_time_s=self.problem_time_s)),
         )
 
@@ -79,7 +90,13 @@ def _given(**values: Any) -> dict[str, Any]:
 class Rehearsal:
     """Everything that defines a rehearsal, as it stands in `run.json`."""
 
-    problems: str
-    """Path of the problems file; empty for the ten examples in the package."""
+    problems: str | None = None
+    """Path of the problems file; None for the ten examples in the package."""
     choices: Choices = field(default_factory=Choices)
     api: Api = Api.AIMO
+
+    def __post_init__(self) -> None:
+        require(self.problems != "", "problems is empty; name a problems file, or leave it out for the examples")
+        object.__setattr__(self, "api", require_choice("api", self.api, Api))
+        if self.problems is not None:
+            object.__setattr__(self, "problems", str(Path(self.problems).absolute()))

@@ -5,6 +5,7 @@ What a command needs is imported when it runs, so that `--help` is instant.
 """
 
 import argparse
+import io
 import json
 import logging
 import sys
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from numina_infer.choices import Api, Choices, EngineName, Rehearsal
 from numina_infer.config import PRESETS
@@ -22,7 +23,7 @@ from numina_infer.trajectory import AnswerRange
 if TYPE_CHECKING:
     from rich.console import Console
 
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 (argparse has no public name)
+    Commands = argparse._SubParsersAction["_Parser"]  # noqa: SLF001 (argparse has no public name)
 
 _DESCRIPTION = """\
 Olympiad mathematics by tool-integrated reasoning and a vote: a model samples N solutions of a problem,
@@ -48,23 +49,35 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a tick that a log file can't hold must cost no run
     chosen = _parser().parse_args(arguments)
     try:
-        chosen.command(chosen)
+        code: int = chosen.command(chosen)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
     except (ConfigError, RunLogError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except NuminaError as error:
+    except (NuminaError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    return 0
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, and takes options only as they are spelled."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(formatter_class=_Formatter, allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; {self.prog} --help shows what there is\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="numina-infer", description=_DESCRIPTION, formatter_class=_Formatter)
+    parser = _Parser(prog="numina-infer", description=_DESCRIPTION)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_rehearse(commands)
     _add_solve(commands)
@@ -84,13 +97,14 @@ def _add_rehearse(commands: "Commands") -> None:
         help="run a whole competition here, from a problems file to a submission",
         description="Run a whole competition on this machine, through a mock of Kaggle's API.",
         epilog=_REHEARSE_EXAMPLES,
-        formatter_class=_Formatter,
         argument_default=argparse.SUPPRESS,
     )
     run = parser.add_argument_group("the competition")
     run.add_argument("--problems", metavar="FILE", help="CSV, JSONL or Parquet (default: ten examples in the package)")
     run.add_argument(
-        "--api", choices=[*Api], type=Api, help="2024's iterate and predict, or the inference server (default: aimo)"
+        "--api",
+        metavar="|".join(Api),
+        help="2024's iterate and predict, or the inference server (default: aimo)",
     )
     run.add_argument("--out", metavar="DIR", type=Path, help="run folder, a new one (default: runs/ and the time)")
     run.add_argument(
@@ -106,7 +120,6 @@ def _add_solve(commands: "Commands") -> None:
         help="solve one problem",
         description="Solve one problem and print its answer with the votes behind it.",
         epilog=_SOLVE_EXAMPLES,
-        formatter_class=_Formatter,
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument("statement", metavar="PROBLEM", help="the problem's text")
@@ -121,8 +134,7 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
     with_model = parser.add_argument_group("the model")
     with_model.add_argument(
         "--engine",
-        choices=[*EngineName],
-        type=EngineName,
+        metavar="|".join(EngineName),
         help="a model in this process, or a script instead of one (default: transformers)",
     )
     with_model.add_argument(
@@ -136,13 +148,16 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
         "--preset", help=f"one of {', '.join(PRESETS)}; the rest changes single values of it (default: cpu)"
     )
     how.add_argument("--num-samples", metavar="N", type=int, help="trajectories a problem")
+    how.add_argument(
+        "--epsilon", metavar="E", type=float, help="stop when the winner changes with a smaller chance; 0 never errs"
+    )
     how.add_argument("--max-turns", metavar="M", type=int, help="completions a trajectory")
     how.add_argument("--max-tokens", metavar="N", type=int, help="tokens a turn")
     how.add_argument("--temperature", metavar="T", type=float, help="0 is greedy")
     how.add_argument("--code-timeout", metavar="SECONDS", type=float, dest="code_timeout_s", help="for one program")
     how.add_argument("--problem-time", metavar="SECONDS", type=float, dest="problem_time_s", help="for one problem")
     how.add_argument(
-        "--answer-range", choices=[*AnswerRange], type=AnswerRange, help="AIMO-1, -2 or -3 (default: mod-1000)"
+        "--answer-range", metavar="|".join(AnswerRange), help="AIMO-1's, -2's or -3's (default: mod-1000)"
     )
     how.add_argument("--seed", metavar="N", type=int, help="all other seeds derive from it (default: 0)")
 
@@ -154,7 +169,7 @@ def _choices(chosen: argparse.Namespace) -> Choices:
     return Choices(**{name: value for name, value in vars(chosen).items() if name in _CHOICES})
 
 
-def _rehearse(chosen: argparse.Namespace) -> None:
+def _rehearse(chosen: argparse.Namespace) -> int:
     from numina_infer.rehearsal import read_rehearsal, rehearse
 
     console = _console(sys.stdout)
@@ -164,7 +179,7 @@ def _rehearse(chosen: argparse.Namespace) -> None:
         folder, rehearsal = chosen.resume, read_rehearsal(chosen.resume)
     else:
         folder = given.get("out") or Path("runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-        rehearsal = Rehearsal(given.get("problems", ""), _choices(chosen), given.get("api", Api.AIMO))
+        rehearsal = Rehearsal(given.get("problems"), _choices(chosen), given.get("api", Api.AIMO))
     try:
         summary = rehearse(rehearsal, folder, console, resume="resume" in given)
     except KeyboardInterrupt:
@@ -174,6 +189,9 @@ def _rehearse(chosen: argparse.Namespace) -> None:
     console.print(summary.table())
     console.print(summary.line, soft_wrap=True)
     console.print(f"submission.csv, submission.parquet and the run log are in {folder}", soft_wrap=True)
+    if summary.errors:
+        print(f"warning: {len(summary.errors)} times something broke, first: {summary.errors[0]}", file=sys.stderr)
+    return 1 if summary.has_failed else 0
 
 
 def _refuse_beside_resume(given: dict[str, object]) -> None:
@@ -183,7 +201,7 @@ def _refuse_beside_resume(given: dict[str, object]) -> None:
         raise ConfigError(f"--resume takes everything from the run it goes on with; leave out {names}")
 
 
-def _solve(chosen: argparse.Namespace) -> None:
+def _solve(chosen: argparse.Namespace) -> int:
     from numina_infer.composition import solve
 
     given = vars(chosen)
@@ -192,17 +210,18 @@ def _solve(chosen: argparse.Namespace) -> None:
     solution = solve(chosen.statement, _choices(chosen), folder=given.get("out"), console=console)
     if as_json:
         print(json.dumps(asdict(solution)))
-        return
+        return 0
     from numina_infer.progress import show_votes
     from numina_infer.vote import Ballot
 
     doubt = " (no vote stands behind it)" if solution.is_fallback else ""
     console.print(f"answer: {solution.answer}{doubt}")
     console.print(f"votes: {show_votes(Ballot(solution.votes))}; {solution.num_ended} trajectories")
+    return 0
 
 
 def _console(file: TextIO) -> "Console":
     """A terminal as it is; a log file wide enough for the table, and without markup."""
-    from rich.console import Console
+    from numina_infer.progress import RunConsole
 
-    return Console(file=file, width=None if file.isatty() else 140, markup=False, highlight=False)
+    return RunConsole(file=file, width=None if file.isatty() else 140, markup=False, highlight=False)

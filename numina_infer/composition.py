@@ -83,7 +83,7 @@ def open_contest(
 
 
 def solve(
-    statement: str, choices: Choices | None = None, *, folder: Path | None = None, console: Console | None = None
+    statement: str, choices: Choices | None = None, *, folder: str | Path | None = None, console: Console | None = None
 ) -> Solution:
     """Solve one problem: the answer and the votes behind it.
 
@@ -106,7 +106,7 @@ def solve(
     engine = make_engine(choices, preset, console.print)
     with (
         tempfile.TemporaryDirectory(prefix="numina-infer-") as scratch,
-        RunLog(folder or Path(scratch)) as log,
+        RunLog(Path(folder or scratch)) as log,
         open_contest(preset, engine, log, info, num_problems=1, solved={}, console=console) as contest,
     ):
         return contest.solve(problem)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeVar
 
 from numina_infer.errors import ConfigError
 from numina_infer.trajectory import AnswerRange
@@ -23,6 +24,24 @@ def require(condition: bool, message: str) -> None:
 def require_positive(name: str, value: float) -> None:
     """Raise `ConfigError` unless `value` is a finite number above zero."""
     require(math.isfinite(value) and value > 0, f"{name} is {value}; it must be above 0")
+
+
+def require_whole(name: str, value: float, least: int, meaning: str = "") -> None:
+    """Raise `ConfigError` unless `value` is a whole number that is `least` or above."""
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    least_means = f"{least}{f' ({meaning})' if meaning else ''}"
+    require(is_whole and value >= least, f"{name} is {value!r}; it must be a whole number, {least_means} or above")
+
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+def require_choice(name: str, value: str, kind: type[Choice]) -> Choice:
+    """The member of `kind` that `value` is or names; `ConfigError` naming them all otherwise."""
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(kind)}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +65,9 @@ class SamplingParams:
             f"temperature is {self.temperature}; it must be 0 (greedy) or above",
         )
         require(0 < self.top_p <= 1, f"top_p is {self.top_p}; it must be above 0 and at most 1")
-        require(self.top_k >= 0, f"top_k is {self.top_k}; it must be 0 (all tokens) or above")
+        require_whole("top_k", self.top_k, 0, "all tokens")
         require(0 <= self.min_p < 1, f"min_p is {self.min_p}; it must be at least 0 and below 1")
-        require(self.max_tokens >= 1, f"max_tokens is {self.max_tokens}; it must be 1 or above")
+        require_whole("max_tokens", self.max_tokens, 1)
         require(all(self.stop), "a stop string is empty; leave it out")
 
 
@@ -77,13 +96,13 @@ class SandboxConfig:
     """How long a kill may take to be confirmed before its slot is retired."""
 
     def __post_init__(self) -> None:
-        require(self.num_slots >= 0, f"num_slots is {self.num_slots}; it must be 0 (by the cores) or above")
+        require_whole("num_slots", self.num_slots, 0, "by the cores")
         require(
             self.memory_bytes >= 256 * 1024**2,
             f"memory_bytes is {self.memory_bytes}; sympy and numpy need at least {256 * 1024**2}",
         )
-        require(self.max_output_bytes >= 256, f"max_output_bytes is {self.max_output_bytes}; it must be 256 or above")
-        require(self.max_file_bytes >= 0, f"max_file_bytes is {self.max_file_bytes}; it must be 0 or above")
+        require_whole("max_output_bytes", self.max_output_bytes, 256)
+        require_whole("max_file_bytes", self.max_file_bytes, 0)
         require_positive("kill_grace_s", self.kill_grace_s)
 
 
@@ -104,13 +123,13 @@ class TransformersConfig:
 
     def __post_init__(self) -> None:
         require(bool(self.model.strip()), "model is empty; give a folder, a hub id, or smollm2")
-        require(self.max_num_seqs >= 1, f"max_num_seqs is {self.max_num_seqs}; it must be 1 or above")
-        require(self.max_model_len >= 0, f"max_model_len is {self.max_model_len}; it must be 0 (the model's) or above")
+        require_whole("max_num_seqs", self.max_num_seqs, 1)
+        require_whole("max_model_len", self.max_model_len, 0, "the model's own")
         require(
             self.dtype in {"float32", "float16", "bfloat16"},
             f"dtype is {self.dtype!r}; it must be float32, float16 or bfloat16",
         )
-        require(self.num_threads >= 0, f"num_threads is {self.num_threads}; it must be 0 (half of the cores) or above")
+        require_whole("num_threads", self.num_threads, 0, "half of the cores")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +144,19 @@ class RolloutConfig:
     answer_range: AnswerRange = AnswerRange.MOD_1000
 
     def __post_init__(self) -> None:
-        require(self.max_turns >= 1, f"max_turns is {self.max_turns}; it must be 1 or above")
+        require_whole("max_turns", self.max_turns, 1)
         require_positive("code_timeout_s", self.code_timeout_s)
+        require(
+            isinstance(self.answer_range, AnswerRange),
+            f"answer_range is {self.answer_range!r}; it must be an AnswerRange, such as AnswerRange.MOD_1000",
+        )
 
 
 class StopRule(StrEnum):
     """When a problem counts as decided."""
 
-    EXACT = "exact"
-    """When nothing still out can change the winner."""
+    DECIDED = "decided"
+    """When what is still out can't change the winner, or is unlikely to (`Policy.epsilon`)."""
     NEVER = "never"
     """When every trajectory has ended: for logs that other policies can be replayed on."""
 
@@ -144,7 +167,9 @@ class Policy:
 
     num_samples: int = 48
     """Trajectories of a problem, fixed when it opens: the horizon N; its width."""
-    stop_rule: StopRule = StopRule.EXACT
+    stop_rule: StopRule = StopRule.DECIDED
+    epsilon: float = 0.0
+    """A problem is decided when its winner changes with a smaller chance than this; 0 is the exact rule, lossless."""
     fallback_answer: int = 0
     """Submitted where no vote and no program's output says better."""
 
@@ -153,7 +178,11 @@ class Policy:
             0 <= self.fallback_answer <= 999,
             f"fallback_answer is {self.fallback_answer}; it must be 0 to 999",
         )
-        require(self.num_samples >= 1, f"num_samples is {self.num_samples}; it must be 1 or above")
+        require_whole("num_samples", self.num_samples, 1)
+        require(0 <= self.epsilon < 1, f"epsilon is {self.epsilon}; it must be at least 0 (lossless) and below 1")
+
+
+MAX_PROBLEM_TIME_S = 30 * 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +199,11 @@ class ContestConfig:
     def __post_init__(self) -> None:
         require_positive("problem_time_s", self.problem_time_s)
         require_positive("reply_grace_s", self.reply_grace_s)
-        require(self.seed >= 0, f"seed is {self.seed}; it must be 0 or above")
+        require(
+            self.problem_time_s <= MAX_PROBLEM_TIME_S,
+            f"problem_time_s is {self.problem_time_s}; it must be at most {MAX_PROBLEM_TIME_S:g}, which is 30 days",
+        )
+        require_whole("seed", self.seed, 0)
 
 
 @dataclass(frozen=True, slots=True)

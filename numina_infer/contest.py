@@ -22,7 +22,8 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from numina_infer.config import Preset
 from numina_infer.events import Event, Opened, Solved
-from numina_infer.ports import Cutoff, Engine, EngineStats, Sandbox
+from numina_infer.interrupt import deferred_interrupt
+from numina_infer.ports import Cutoff, Engine, Sandbox
 from numina_infer.referee import Ledger, conclude, fold
 from numina_infer.runlog import RunLog
 from numina_infer.solver import Solver
@@ -77,7 +78,8 @@ class Contest:
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
-            self._portal: BlockingPortal = opening.enter_context(start_blocking_portal())
+            with deferred_interrupt():  # anyio waits for ever for a loop whose start was interrupted
+                self._portal: BlockingPortal = opening.enter_context(start_blocking_portal())
             self.engine: Engine = opening.enter_context(self._portal.wrap_async_context_manager(self._opening_engine))
             self.sandbox: Sandbox = opening.enter_context(
                 self._portal.wrap_async_context_manager(self._opening_sandbox)
@@ -88,11 +90,6 @@ class Contest:
 
     def __exit__(self, *_: object) -> None:
         self._closing.close()
-
-    @property
-    def engine_stats(self) -> EngineStats:
-        """The engine's counters, for progress displays."""
-        return self.engine.stats
 
     def answer(self, problem: Problem) -> int:
         """An integer in range, within the problem's time; asked again, the same one. Never raises for what breaks."""
@@ -130,7 +127,8 @@ class Contest:
         try:
             self._portal.start_task_soon(self._work, case, opened)
         except RuntimeError as error:
-            self._settle(case, self._best_known(case, f"the contest isn't open: {error}"))
+            # Not a verdict: whoever resumes the run will solve the problem.
+            self._settle(case, self._best_known(case, f"the contest isn't open: {error}", StopReason.INTERRUPTED))
         return case
 
     def _opened(self, case: _Case) -> Opened:
@@ -170,10 +168,10 @@ class Contest:
             self._record(case, Solved(solution, solution.solved_at))
         case.settled.set()
 
-    def _best_known(self, case: _Case, error: str) -> Solution:
+    def _best_known(self, case: _Case, error: str, reason: StopReason = StopReason.FAILED) -> Solution:
         now = time.monotonic()
         ledger = case.ledger or Ledger(opened_at=case.asked_at, deadline=now)
-        return conclude(case.problem.id, self._preset.policy, ledger, StopReason.FAILED, now, error)
+        return conclude(case.problem.id, self._preset.policy, ledger, reason, now, error)
 
 
 def _closed_case(problem: Problem, solution: Solution) -> _Case:

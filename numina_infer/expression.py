@@ -39,7 +39,7 @@ def read_integer(expression: str, *, prose: bool = False) -> int | NoAnswer:
 def _read(expression: str, prose: bool) -> Fraction:
     if len(expression) > MAX_LENGTH:
         raise NoNumberError(NoAnswer.TOO_LARGE)
-    if ".." in expression:
+    if ".." in expression or _RANGE.search(expression):
         raise NoNumberError(NoAnswer.UNREADABLE)
     text = plain(expression)
     if prose:
@@ -51,6 +51,8 @@ def _read(expression: str, prose: bool) -> Fraction:
     return _equation(_sides(congruent[-1]), must_agree=num_moduli == 0 and len(congruent) == 1)
 
 
+_RANGE = re.compile(r"[0-9}]\s*(?:--+|[\u2013\u2014])\s*[0-9{\\]")
+"""`10--20` and `10–20` say from to, not minus."""
 _CHARACTERS = str.maketrans(
     {
         "\u2212": "-",
@@ -82,12 +84,13 @@ _CHARACTERS = str.maketrans(
 _DOUBLED_BACKSLASH = re.compile(r"\\\\(?=[A-Za-z$%,!;:{}()\[\]])")
 _DELIMITER = re.compile(r"\\?\$|\\[()\[\]]")
 _DECORATION = re.compile(
-    r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|textstyle|boxed|fbox|math(?:bf|it|sf|tt|bb|cal)|boldsymbol|bm|pmb|bf|rm"
+    r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|textstyle|tiny|small|large|Large|LARGE|huge|Huge|boxed|fbox|math(?:bf|it|sf|tt|bb|cal)|boldsymbol|bm|pmb|bf|rm"
     r"|it|underline|ensuremath|(?:text)?color\s*\{[^{}]*\})(?![A-Za-z])"
 )
 _SEPARATOR = r"(?:\{,\}(?:\\!)?|,(?:\\!)?|\\[,;: ]|~)"
 _GROUPED = re.compile(rf"(?<![0-9.,])[1-9][0-9]{{0,2}}(?:{_SEPARATOR}[0-9]{{3}})+(?![0-9])")
 _SPACED = re.compile(r"(?<![0-9.,] )(?<![0-9.,])[1-9][0-9]{0,2}(?: [0-9]{3})+(?![0-9]| [0-9])")
+_OVER = re.compile(r"\{?\s*([0-9]+)\s*\\over(?![A-Za-z])\s*([0-9]+)\s*\}?")
 _SPACE = re.compile(r"\\(?:[,;:! ]|q?quad(?![A-Za-z]))|~|\s+")
 _TEXT = re.compile(r"\\(?:text(?:bf|it|rm|sf|tt|up|normal)?|mathrm|mbox|hbox|emph|operatorname)\s*\{([^{}]*)\}")
 _WORD = re.compile(r'"[^"]*"|(?<=[\s/(])[A-Za-z]{2,}|(?<=/)[A-Za-z]\b')
@@ -106,6 +109,7 @@ def plain(expression: str) -> str:
     text = _DECORATION.sub(" ", text)
     text = _GROUPED.sub(_join_groups, text)
     text = _SPACE.sub(" ", text)
+    text = _OVER.sub(r"\\frac{\1}{\2}", text)
     text = _TEXT.sub(_quote, _TEXT.sub(_quote, text))  # text stands in text at most once
     return text.strip().rstrip(".,;: \\")
 

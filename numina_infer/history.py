@@ -138,7 +138,7 @@ def read_events(folder: Path) -> Iterator[Event]:
 def _event(row: Row) -> Event:
     match row["event"]:
         case "opened":
-            problem = Problem(**row["problem"])
+            problem = Problem(str(row["problem"]["id"]), str(row["problem"]["statement"]))
             return Opened(problem, row["prompt"], row["deadline"], row["num_samples"], row["at"])
         case "started":
             return Started(row["problem_id"], row["index"], row["at"])

@@ -39,10 +39,6 @@ class Cutoff:
         """True once it is time to hand over."""
         return anyio.current_time() >= self._at
 
-    def remaining(self) -> float:
-        """Seconds left, never below 0."""
-        return max(0.0, self._at - anyio.current_time())
-
     def move(self, at: float, reason: StopReason) -> None:
         """Bring the cutoff forward to `at`; a later time changes nothing."""
         if at >= self._at:

@@ -19,6 +19,9 @@ from numina_infer.trajectory import Problem
 
 _COLUMNS = ("id", "problem", "question", "answer")
 
+_MAX_CELL_CHARACTERS = 2**31 - 1
+"""Python's own limit of 131,072 characters is for other people's files."""
+
 _Row = tuple[str, Mapping[str, object]]
 """Where a row stands, for error messages, and its cells by column."""
 
@@ -92,6 +95,7 @@ def _reader(path: Path) -> Callable[[Path], Iterator[_Row]]:
 
 
 def _read_csv(path: Path) -> Iterator[_Row]:
+    csv.field_size_limit(_MAX_CELL_CHARACTERS)
     with path.open(encoding="utf-8-sig", newline="") as file:
         records = csv.reader(file, strict=True)
         try:

@@ -25,6 +25,15 @@ HEARTBEAT_S = 10.0
 """Between two lines about the same problem in a plain log."""
 
 
+class RunConsole(Console):
+    """A console whose reader may leave: the run goes on without it."""
+
+    def on_broken_pipe(self) -> None:
+        """Be quiet from now on, where rich would end the process."""
+        with suppress(SystemExit):
+            super().on_broken_pipe()
+
+
 @dataclass(slots=True)
 class Scoreboard:
     """The state of the run, as the events tell it."""
@@ -33,16 +42,16 @@ class Scoreboard:
     stats: Callable[[], EngineStats] = EngineStats
     num_solved: int = 0
     problem_id: str = ""
-    ledger: Ledger | None = None
+    ledgers: dict[str, Ledger] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
     def update(self, event: Event) -> None:
         """Take one event in."""
         if isinstance(event, Opened):
-            self.problem_id, self.ledger = event.problem_id, None
+            self.problem_id = event.problem_id
         if isinstance(event, Solved):
             self.num_solved += 1
-        self.ledger = fold(self.ledger, event)
+        self.ledgers[event.problem_id] = fold(self.ledgers.get(event.problem_id), event)
 
     @property
     def tokens_per_s(self) -> float:
@@ -57,13 +66,14 @@ class Scoreboard:
     @property
     def line(self) -> str:
         """Problem, trajectories, votes, speed and time left, in one line."""
-        if self.ledger is None:
+        ledger = self.ledgers.get(self.problem_id)
+        if ledger is None:
             return "waiting for the first problem"
-        left = max(0.0, self.ledger.deadline - time.monotonic())
+        left = max(0.0, ledger.deadline - time.monotonic())
         return (
             f"{self.place} {self.problem_id}: "
-            f"{self.ledger.num_running} running, {self.ledger.num_ended} done, "
-            f"votes {show_votes(self.ledger.ballot)}, {self.tokens_per_s:.0f} tok/s, {show_time(left)} left"
+            f"{ledger.num_running} running, {ledger.num_ended} done, "
+            f"votes {show_votes(ledger.ballot)}, {self.tokens_per_s:.0f} tok/s, {show_time(left)} left"
         )
 
     def verdict(self, solution: Solution) -> str:

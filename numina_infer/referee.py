@@ -94,12 +94,19 @@ def decide(policy: Policy, ledger: Ledger, now: float) -> Decision:
     outstanding = policy.num_samples - ledger.num_ended
     if outstanding <= 0:
         return Stop(StopReason.EXHAUSTED)
-    if policy.stop_rule is StopRule.EXACT and ledger.ballot.votes and ledger.ballot.is_decided(outstanding * MILLI):
+    if policy.stop_rule is StopRule.DECIDED and is_decided(ledger.ballot, outstanding * MILLI, policy.epsilon):
         return Stop(StopReason.DECIDED)
     if now >= ledger.deadline:
         return Stop(StopReason.DEADLINE)
     missing = policy.num_samples - ledger.num_started
     return Start(missing) if missing > 0 else Wait(until=ledger.deadline)
+
+
+def is_decided(ballot: Ballot, outstanding: int, epsilon: float) -> bool:
+    """Whether `outstanding` more milli-votes can't change the winner, or do so with a chance below `epsilon`."""
+    if not ballot.votes:
+        return False
+    return ballot.is_decided(outstanding) or (epsilon > 0 and ballot.chance_of_change(outstanding) < epsilon)
 
 
 def conclude(

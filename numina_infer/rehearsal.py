@@ -5,13 +5,14 @@ choose.
 What was chosen stands in `run.json`, and a run is resumed from there alone.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
 
-from numina_infer.choices import Api, Choices, EngineName, Rehearsal
+from numina_infer.choices import Api, Choices, Rehearsal
 from numina_infer.composition import Info, make_engine, open_contest, run_info
 from numina_infer.config import Preset
 from numina_infer.contest import Contest
@@ -26,7 +27,6 @@ from numina_infer.problems import ProblemSet, example_problems_path, read_proble
 from numina_infer.provenance import file_sha256
 from numina_infer.runlog import RunLog
 from numina_infer.summary import Summary, summarize
-from numina_infer.trajectory import AnswerRange
 
 
 def problems_path(rehearsal: Rehearsal) -> Path:
@@ -54,8 +54,8 @@ def rehearse(rehearsal: Rehearsal, folder: Path, console: Console, *, resume: bo
     """
     preset = rehearsal.choices.resolve()
     problem_set = read_problems(problems_path(rehearsal))
-    info = _resumed_info(rehearsal, folder) if resume else _new_info(rehearsal, preset)
     engine = make_engine(rehearsal.choices, preset, console.print)
+    info = _resumed_info(rehearsal, folder) if resume else _new_info(rehearsal, preset)
     competition, gateway = _make_competition(rehearsal, problem_set, preset, folder)
     with RunLog(folder, resume=resume) as log:
         solved = solved_problems(folder) if resume else {}
@@ -75,11 +75,7 @@ def read_rehearsal(folder: Path) -> Rehearsal:
     """
     info = read_info(folder)
     try:
-        chosen = dict(info["choices"])
-        answer_range = chosen.pop("answer_range")
-        engine = EngineName(chosen.pop("engine"))
-        choices = Choices(**chosen, engine=engine, answer_range=answer_range and AnswerRange(answer_range))
-        return Rehearsal(info["problems"], choices, Api(info["api"]))
+        return Rehearsal(info["problems"], Choices(**info["choices"]), info["api"])
     except (KeyError, TypeError, ValueError) as error:
         raise RunLogError(f"{folder / 'run.json'} doesn't say what was rehearsed ({error!r}); start anew") from error
 
@@ -107,7 +103,7 @@ def _new_info(rehearsal: Rehearsal, preset: Preset) -> Info:
     return {
         "api": rehearsal.api,
         "problems": rehearsal.problems,
-        "problems_sha256": file_sha256(problems_path(rehearsal)),
+        **_file_hashes(rehearsal),
         **run_info(rehearsal.choices, preset),
         "sessions": [_now()],
     }
@@ -115,9 +111,19 @@ def _new_info(rehearsal: Rehearsal, preset: Preset) -> Info:
 
 def _resumed_info(rehearsal: Rehearsal, folder: Path) -> Info:
     info = read_info(folder)
-    if info["problems_sha256"] != file_sha256(problems_path(rehearsal)):
-        raise ConfigError(f"{problems_path(rehearsal)} has changed since the run in {folder}; start anew with it")
+    changed = [name for name, digest in _file_hashes(rehearsal).items() if info.get(name) != digest]
+    if changed:
+        files = " and ".join(name.removesuffix("_sha256") for name in changed)
+        raise ConfigError(f"the {files} file has changed since the run in {folder}; start anew with it")
     return {**info, "sessions": [*info["sessions"], _now()]}
+
+
+def _file_hashes(rehearsal: Rehearsal) -> Mapping[str, str | None]:
+    script = rehearsal.choices.script
+    return {
+        "problems_sha256": file_sha256(problems_path(rehearsal)),
+        "script_sha256": file_sha256(Path(script)) if script else None,
+    }
 
 
 def _now() -> str:

@@ -16,7 +16,7 @@ from numina_infer.answer import extract_answer, read_integer
 from numina_infer.config import RolloutConfig, SamplingParams
 from numina_infer.errors import EngineError, SandboxError
 from numina_infer.ports import Cutoff, Decoder, Session
-from numina_infer.tir import NuminaFormat
+from numina_infer.tir import NuminaFormat, statement
 from numina_infer.trajectory import (
     AnswerRange,
     Completion,
@@ -86,11 +86,16 @@ def unbegun(problem: Problem, index: int, outcome: Outcome, now: float, error: s
 
 def read_answer(turns: list[Turn], outcome: Outcome, answer_range: AnswerRange) -> ExtractedAnswer:
     """What the model stated over all its turns; outputs of programs are no statements of the model."""
-    text = "\n".join(turn.completion.statement for turn in turns)
+    text = "\n".join(_said(turn) for turn in turns)
     answer = extract_answer(text, answer_range, complete=outcome not in _ENDS.values())
     if answer.reason is NoAnswer.NOT_STATED and outcome in _CUT_SHORT:
         return ExtractedAnswer(None, NoAnswer.UNFINISHED)
     return answer
+
+
+def _said(turn: Turn) -> str:
+    """What the model says in a turn; the last one's text is left as it is."""
+    return turn.completion.text if turn.code is None else statement(turn.completion)
 
 
 _CUT_SHORT = {Outcome.CUTOFF, Outcome.ENGINE_ERROR, Outcome.SANDBOX_ERROR}

@@ -7,11 +7,13 @@ A line is one unbuffered write, so a killed run keeps every whole line, and a fi
 Every field is in docs/run-log.md; `history.py` reads it back.
 """
 
+import fcntl
 import json
 import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Self
@@ -28,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 class RunLog:
-    """The writer of one run folder. Not for two processes at once."""
+    """The writer of one run folder; a lock keeps a second one out."""
 
     def __init__(self, folder: Path, *, resume: bool = False) -> None:
         """Open `folder` for writing, made if missing.
@@ -40,16 +42,19 @@ class RunLog:
         self._next_seq = 0
         self._is_broken = False
         self._lock = threading.Lock()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if resume:
-                self._next_seq = _cut_torn_lines(folder)
-            elif any(read_rows(folder / TRAJECTORIES_FILE)):
-                raise RunLogError(f"{folder} already holds a run; name another folder, or continue it with --resume")
-            self._trajectories = (folder / TRAJECTORIES_FILE).open("ab", buffering=0)
-            self._solutions = (folder / SOLUTIONS_FILE).open("ab", buffering=0)
-        except OSError as error:
-            raise RunLogError(f"can't write the run log in {folder}: {error.strerror or error}") from error
+        with ExitStack() as files:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._trajectories = files.enter_context((folder / TRAJECTORIES_FILE).open("ab", buffering=0))
+                _lock(self._trajectories, folder)
+                if resume:
+                    self._next_seq = _cut_torn_lines(folder)
+                elif any(read_rows(folder / TRAJECTORIES_FILE)):
+                    raise RunLogError(f"{folder} already holds a run; name another folder, or go on with --resume")
+                self._solutions = files.enter_context((folder / SOLUTIONS_FILE).open("ab", buffering=0))
+            except OSError as error:
+                raise RunLogError(f"can't write the run log in {folder}: {error.strerror or error}") from error
+            files.pop_all()
 
     def describe(self, info: Mapping[str, object]) -> None:
         """Write `run.json`, whole or not at all."""
@@ -93,6 +98,14 @@ class RunLog:
         self.close()
 
 
+def _lock(file: IO[bytes], folder: Path) -> None:
+    """Hold the folder for as long as `file` is open."""
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise RunLogError(f"another process is writing the run in {folder}; wait for it, or name another") from error
+
+
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of one JSONL file of a run; a torn last line is left out, a missing file has no rows.
 
@@ -108,11 +121,11 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
 def _read_row(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunLogError(
             f"line {number} of {path} isn't JSON ({error}); the file was changed after the run"
         ) from error
-    if not isinstance(row, dict) or "seq" not in row or "event" not in row:
+    if not isinstance(row, dict) or not isinstance(row.get("seq"), int) or "event" not in row:
         raise RunLogError(f"line {number} of {path} has no seq and event; this isn't a run log")
     return row
 

@@ -76,6 +76,17 @@ class Summary:
         return sum(problem.solution.is_fallback for problem in self.problems)
 
     @property
+    def errors(self) -> tuple[str, ...]:
+        """What the engine or the sandbox said where it ended a trajectory, and what broke whole problems."""
+        ended = [trajectory.error for problem in self.problems for trajectory in problem.trajectories]
+        return tuple(filter(None, [*ended, *(problem.solution.error for problem in self.problems)]))
+
+    @property
+    def has_failed(self) -> bool:
+        """True where nothing but errors came of the run."""
+        return bool(self.errors) and self.num_fallbacks == len(self.problems)
+
+    @property
     def line(self) -> str:
         """The run in one sentence."""
         tokens = sum(problem.num_tokens for problem in self.problems)

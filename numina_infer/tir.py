@@ -20,8 +20,11 @@ from numina_infer.config import Mode, require
 from numina_infer.trajectory import Completion, Execution, ExecutionStatus, FinishReason
 
 OUTPUT_FENCE = "```output\n"
+_OUTPUT_FENCES = (OUTPUT_FENCE, "```output\r\n")
+"""How a model asks for an output; some write Windows newlines."""
 PROBLEM_HEADING = "### Problem: "
 SOLUTION_HEADING = "### Solution: "
+_BARE_OUTPUT_FENCE = OUTPUT_FENCE.rstrip()
 TRUNCATION_MARK = " ... (output truncated)"
 
 _OPENING = re.compile(r"```[ \t]*(?:python3?|py)[ \t]*(?:\n|$)", re.IGNORECASE)
@@ -72,7 +75,7 @@ class NuminaFormat:
     @property
     def stop(self) -> tuple[str, ...]:
         """Where a turn ends: the model asks for an output, or, after worked examples, makes up a next problem."""
-        return (OUTPUT_FENCE, PROBLEM_HEADING.rstrip()) if self.examples else (OUTPUT_FENCE,)
+        return (*_OUTPUT_FENCES, PROBLEM_HEADING.rstrip()) if self.examples else _OUTPUT_FENCES
 
     def prompt(self, statement: str) -> str:
         """The text that the model continues."""
@@ -91,15 +94,15 @@ class NuminaFormat:
         block = last_code_block(completion.text)
         if block is None:
             return None
-        if completion.stop_reason == OUTPUT_FENCE:
+        if completion.stop_reason in _OUTPUT_FENCES:
             return block.code
-        text = unify_newlines(completion.text)
-        ended_on_code = completion.finish_reason is FinishReason.EOS and not text[block.end :].strip()
-        return block.code if ended_on_code else None
+        rest = unify_newlines(completion.text)[block.end :].strip()
+        is_last = completion.finish_reason is FinishReason.EOS and rest in {"", _BARE_OUTPUT_FENCE}
+        return block.code if is_last else None
 
     def observation(self, completion: Completion, execution: Execution) -> str:
         """What follows `completion`: the output, bounded, unable to end its block, and the closing fence."""
-        opening = "" if completion.stop_reason == OUTPUT_FENCE else _open_output(completion.text)
+        opening = "" if completion.stop_reason in _OUTPUT_FENCES else _open_output(completion.text)
         shown = shorten_output(execution, self.max_output_chars) or self.empty_output
         return f"{opening}{disarm(shown)}\n```"
 
@@ -107,8 +110,17 @@ class NuminaFormat:
 def _open_output(text: str) -> str:
     """The output fence that a model left out when it ended right behind its code."""
     newline = "" if text.endswith("\n") else "\n"
+    if text.rstrip().endswith(_BARE_OUTPUT_FENCE):
+        return newline
     fence = "" if unify_newlines(text).rstrip().endswith("```") else "```\n"
     return f"{newline}{fence}{OUTPUT_FENCE}"
+
+
+def statement(completion: Completion) -> str:
+    """What the model says in `completion`: without the stop string, and with no block left open behind its program."""
+    said = completion.text.removesuffix(completion.stop_reason or "")
+    block = last_code_block(said)
+    return f"{said}\n```" if block is not None and not block.is_closed else said
 
 
 def unify_newlines(text: str) -> str:
@@ -142,8 +154,8 @@ def _read_block(text: str, start: int) -> CodeBlock:
     for closing in (first, *closings):
         code = text[start : closing.start()]
         if not _ends_in_string(code):
-            return CodeBlock(code.rstrip("\n"), closing.end(), is_closed=True)
-    return CodeBlock(text[start : first.start()].rstrip("\n"), first.end(), is_closed=True)
+            return CodeBlock(_without_fence(code), closing.end(), is_closed=True)
+    return CodeBlock(_without_fence(text[start : first.start()]), first.end(), is_closed=True)
 
 
 def _closings(text: str, start: int) -> Iterator[re.Match[str]]:
@@ -152,11 +164,17 @@ def _closings(text: str, start: int) -> Iterator[re.Match[str]]:
 
 
 def _unclosed_block(text: str, start: int) -> CodeBlock:
-    """A block that no line closes; a fence at the end of its last line counts, as in `print(1)```."""
+    """A block that no line closes; a fence at the end of its last line does."""
     code = text[start:].rstrip()
-    if code.endswith("```"):
-        return CodeBlock(code[:-3].rstrip("\n"), len(text), is_closed=True)
-    return CodeBlock(code, len(text), is_closed=False)
+    bare = _without_fence(code)
+    return CodeBlock(bare, len(text), is_closed=bare != code)
+
+
+def _without_fence(code: str) -> str:
+    """`code` without a fence at the end of its last line, as in `print(1)```, unless that is a comment."""
+    code = code.rstrip("\n")
+    last_line = code[code.rfind("\n") + 1 :]
+    return code[:-3].rstrip() if code.endswith("```") and "#" not in last_line else code
 
 
 def _ends_in_string(code: str) -> bool:

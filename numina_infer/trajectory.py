@@ -139,11 +139,6 @@ class Completion:
     """Natural log of the probability of the sampled tokens, where the engine knows it."""
     seed: int = 0
 
-    @property
-    def statement(self) -> str:
-        """What the model says, without the stop string by which it hands over."""
-        return self.text.removesuffix(self.stop_reason or "")
-
 
 class ExecutionStatus(StrEnum):
     """How a program ended."""

@@ -5,10 +5,15 @@ Votes are integer milli-votes, since float sums depend on the order of arrival; 
 so the winner depends on nothing but the votes.
 The exact rule is lossless in any order of arrival: it stops only when no way to cast what is still out
 gives another winner.
+The predictive rule stops when another winner is unlikely: `chance_of_change` below a bound (adaptive consistency,
+arXiv 2305.11860, has the Beta posterior that this becomes when no end is in sight).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import lru_cache
+from math import comb
 from types import MappingProxyType
 
 from numina_infer.trajectory import ExtractedAnswer, NoAnswer
@@ -61,11 +66,6 @@ class Ballot:
         ranked = [votes for _, votes in self.ranking]
         return ranked[0] - (ranked[1] if len(ranked) > 1 else 0) if ranked else 0
 
-    @property
-    def total(self) -> int:
-        """All milli-votes cast."""
-        return sum(self.votes.values())
-
     def is_decided(self, outstanding: int) -> bool:
         """True when `outstanding` more milli-votes, however cast, leave the winner the winner.
 
@@ -82,3 +82,25 @@ class Ballot:
     def _beats(self, leader: int, rival: int, outstanding: int) -> bool:
         reach = self.votes[rival] + outstanding
         return reach < self.votes[leader] or (reach == self.votes[leader] and leader > rival)
+
+    def chance_of_change(self, outstanding: int) -> Fraction:
+        """How likely `outstanding` more milli-votes make the runner-up draw level with the winner, 0 to 1.
+
+        All of them are taken to go to these two, in proportions that are unknown (uniform prior): that overrates the
+        runner-up where more than two answers are about.
+        Exact, so that a replay on another machine decides the same.
+        """
+        leading, *others = [*(votes for _, votes in self.ranking), 0]
+        following = others[0] if others else 0
+        return _chance_to_draw_level(leading // MILLI, -(-following // MILLI), -(-outstanding // MILLI))
+
+
+@lru_cache(maxsize=4096)
+def _chance_to_draw_level(leading: int, following: int, to_come: int) -> Fraction:
+    """P(following + y >= leading + to_come - y), y votes of `to_come` by a beta-binomial law with a uniform prior."""
+    first = max(0, -(-(leading + to_come - following) // 2))
+    ways = sum(
+        comb(following + gained, gained) * comb(leading + to_come - gained, to_come - gained)
+        for gained in range(first, to_come + 1)
+    )
+    return Fraction(ways, comb(leading + following + to_come + 1, to_come))

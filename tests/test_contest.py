@@ -145,6 +145,7 @@ def test_a_contest_that_is_closed_still_replies(tmp_path: Path) -> None:
     with contest_in(tmp_path, boxing(5)) as contest:
         pass
     assert contest.answer(Problem("a", "?")) == 7
+    assert solved_problems(tmp_path) == {}
 
 
 def test_an_engine_that_does_not_start_is_told_at_once(tmp_path: Path) -> None:

@@ -62,6 +62,8 @@ def test_every_preset_names_a_format(name: str) -> None:
         ("RolloutConfig", "code_timeout_s", -5.0),
         ("Policy", "num_samples", 0),
         ("Policy", "fallback_answer", 1000),
+        ("Policy", "epsilon", 1.0),
+        ("Policy", "epsilon", float("nan")),
         ("ContestConfig", "problem_time_s", float("inf")),
         ("ContestConfig", "reply_grace_s", float("nan")),
         ("ContestConfig", "seed", -1),

@@ -43,6 +43,14 @@ def test_a_decided_problem_stops_at_once() -> None:
     assert decide(Policy(num_samples=5), ledger_of([1, 1, 1], 5), now=1.0) == Stop(StopReason.DECIDED)
 
 
+def test_a_likely_verdict_stops_only_when_the_policy_asks_for_it() -> None:
+    """Eight of 48 agree: the exact rule waits, the predictive rule at 1 % doesn't; at 0 they are the same."""
+    ledger = ledger_of([1] * 8, 48)
+    assert isinstance(decide(Policy(num_samples=48), ledger, now=1.0), Wait)
+    assert isinstance(decide(Policy(num_samples=48, epsilon=0.0), ledger, now=1.0), Wait)
+    assert decide(Policy(num_samples=48, epsilon=0.01), ledger, now=1.0) == Stop(StopReason.DECIDED)
+
+
 def test_collect_mode_waits_for_every_ending() -> None:
     """The rule NEVER has a log that any policy can be replayed on."""
     policy = Policy(num_samples=5, stop_rule=StopRule.NEVER)

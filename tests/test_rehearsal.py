@@ -200,6 +200,11 @@ BAD_INPUT: list[tuple[str, Callable[[Path], list[str | Path]], str]] = [
     ("no samples", lambda tmp: ["--num-samples", "0"], "num_samples is 0"),
     ("no turns", lambda tmp: ["--max-turns", "0"], "max_turns is 0"),
     ("negative time-out", lambda tmp: ["--code-timeout", "-1"], "-1"),
+    ("too much time", lambda tmp: ["--problem-time", "1e10"], "10000000000"),
+    ("unknown range", lambda tmp: ["--answer-range", "foo"], "'foo'"),
+    ("unknown API", lambda tmp: ["--api", "foo"], "'foo'"),
+    ("unknown epsilon", lambda tmp: ["--epsilon", "1"], "epsilon is 1"),
+    ("empty problems", lambda tmp: ["--problems", ""], "problems is empty"),
     ("no time", lambda tmp: ["--problem-time", "0"], "problem_time_s is 0"),
     ("nan", lambda tmp: ["--temperature", "nan"], "nan"),
     ("unwritable folder", lambda tmp: ["--out", write(tmp / "file", "") / "run"], "file"),
@@ -241,6 +246,61 @@ def test_nothing_else_may_be_chosen_when_a_run_is_resumed(tmp_path: Path, capsys
     """A resumed run with other settings would be another run."""
     assert main(["rehearse", "--resume", str(tmp_path), "--num-samples", "4"]) == 2
     assert "--num-samples" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--num-samples", "many"], ["--no-such"], ["--see", "3"]])
+def test_what_the_command_line_cannot_read_is_said_in_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the way to the help."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["rehearse", *arguments])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert stopped.value.code == 2
+    assert "--help" in line
+
+
+def test_plain_names_may_stand_for_enums() -> None:
+    """From Python as on the command line; others are refused by name."""
+    assert Choices(engine="scripted", answer_range="0-999") == Choices(  # type: ignore[arg-type] # what users write
+        engine=EngineName.SCRIPTED, answer_range=AnswerRange.UP_TO_999
+    )
+    with pytest.raises(ConfigError, match="'vllm'"):
+        Choices(engine="vllm")  # type: ignore[arg-type] # what users write
+    with pytest.raises(ConfigError, match=r"2\.5"):
+        Choices(num_samples=2.5).resolve()  # type: ignore[arg-type] # what users write
+
+
+def test_a_reader_that_leaves_costs_no_problem(many_sums: Path, tmp_path: Path) -> None:
+    """`numina-infer rehearse | head -1`: the run goes on, and its verdicts are votes."""
+    process = subprocess.Popen(rehearsal_command(many_sums, tmp_path / "run"), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    process.wait()
+    solutions = read_run(tmp_path / "run").solutions
+    assert len(solutions) == 25
+    assert not solutions["is_fallback"].any()
+
+
+def test_a_run_of_nothing_but_errors_does_not_pass_for_one(
+    sums: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first cause is said, and the exit code is 1."""
+    script = write(tmp_path / "script.jsonl", '{"problem": "another problem", "completions": [["x"]]}')
+    given = ["--problems", sums, "--engine", "scripted", "--script", script, "--out", tmp_path / "run"]
+    assert main(["rehearse", *map(str, given)]) == 1
+    assert "no row for the problem" in capsys.readouterr().err
+
+
+def test_a_run_resumes_from_another_folder(sums: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was named from here is found from there."""
+    monkeypatch.chdir(sums.parent)
+    rehearse(Rehearsal(sums.name, SCRIPTED), Path("run"), Console(quiet=True))
+    monkeypatch.chdir("/")
+    assert (
+        rehearse(read_rehearsal(tmp_path / "run"), tmp_path / "run", Console(quiet=True), resume=True).num_correct == 6
+    )
 
 
 def test_an_empty_problem_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

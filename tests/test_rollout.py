@@ -94,6 +94,21 @@ async def test_an_answer_stated_early_is_not_lost() -> None:
     assert trajectory.answer.value == 2
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        "```python\nprint(1 + 1)\n```output\n",
+        "```python\nprint(1 + 1)```\n```output\n",
+        "```python\nprint(1 + 1)",
+        "```python\r\nprint(1 + 1)\r\n```\r\n```output\r\n",
+    ],
+)
+async def test_a_sloppy_block_hides_no_answer(program: str) -> None:
+    """A fence that was left open belongs to the program, not to what is said after it."""
+    trajectory = await play(program, CONCLUSION)
+    assert (trajectory.turns[0].code, trajectory.answer.value) == ("print(1 + 1)", 2)
+
+
 async def test_what_a_program_prints_is_no_vote() -> None:
     """A box in an output is no statement of the model; the integer is kept for the fallback."""
     boxed = Execution(ExecutionStatus.OK, "\\boxed{7}")

@@ -117,6 +117,14 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         RunLog(tmp_path)
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_second_writer_is_kept_out(tmp_path: Path, resume: bool) -> None:
+    """Two processes in one folder would mix their runs; the lock goes with the first."""
+    with RunLog(tmp_path), pytest.raises(RunLogError, match="another process"):
+        RunLog(tmp_path, resume=resume)
+    RunLog(tmp_path, resume=resume).close()
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     """A file stands where the folder should be."""
     (tmp_path / "file").write_text("")

@@ -32,7 +32,7 @@ def two(code: str) -> Execution:
     return Execution(ExecutionStatus.OK, "2", stdout="2\n")
 
 
-def preset(num_samples: int, stop_rule: StopRule = StopRule.EXACT) -> Preset:
+def preset(num_samples: int, stop_rule: StopRule = StopRule.DECIDED) -> Preset:
     """The numina format with short turns."""
     rollout = RolloutConfig(sampling=SamplingParams(max_tokens=200))
     return Preset("numina", rollout, Policy(num_samples=num_samples, stop_rule=stop_rule))

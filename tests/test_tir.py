@@ -50,8 +50,8 @@ def test_worked_examples_stand_in_front_in_the_same_shape() -> None:
 
 def test_only_a_few_shot_turn_ends_at_a_made_up_problem() -> None:
     """A trained model never writes a next problem; one that copies the examples does."""
-    assert NUMINA.stop == ("```output\n",)
-    assert FEW_SHOT.stop == ("```output\n", "### Problem:")
+    assert NUMINA.stop == ("```output\n", "```output\r\n")
+    assert FEW_SHOT.stop == (*NUMINA.stop, "### Problem:")
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,8 @@ def test_only_a_few_shot_turn_ends_at_a_made_up_problem() -> None:
         ("```python\na = 1\n```\nand\n```python\nb = 2\n```\n", "b = 2"),
         ("```python\nprint(1)\n", "print(1)"),
         ("```python\nprint(1)```", "print(1)"),
+        ("```python\nprint(1)```\n```output\n", "print(1)"),
+        ("```python\nprint(1)  # ```\n```output\n", "print(1)  # ```"),
         ("```python\nprint(1)\n```output\n", "print(1)"),
         ("```python\n  ```\n", ""),
         ('```python\ns = """\n```\n"""\nprint(s)\n```\n', 's = """\n```\n"""\nprint(s)'),
@@ -105,6 +107,14 @@ def test_a_program_waits_when_the_model_ends_on_it() -> None:
     """Untrained models end their turn behind the block instead of opening an output."""
     assert NUMINA.program(ended("```python\nprint(1)\n```\n")) == "print(1)"
     assert NUMINA.program(ended("```python\nprint(1)")) == "print(1)"
+    assert NUMINA.program(ended("```python\nprint(1)\n```\n```output")) == "print(1)"
+
+
+def test_windows_newlines_ask_for_an_output_too() -> None:
+    """The stop string that ended the turn is one of the format's own."""
+    asked = Completion("```python\r\nprint(1)\r\n```\r\n```output\r\n", (), FinishReason.STOP, "```output\r\n")
+    assert NUMINA.program(asked) == "print(1)"
+    assert NUMINA.observation(asked, ok("1")) == "1\n```"
 
 
 @pytest.mark.parametrize(
@@ -133,6 +143,7 @@ def test_a_missing_output_fence_is_opened() -> None:
     assert NUMINA.observation(ended("```python\nprint(1)\n```"), ok("1")) == "\n```output\n1\n```"
     assert NUMINA.observation(ended("```python\nprint(1)\n```\n"), ok("1")) == "```output\n1\n```"
     assert NUMINA.observation(ended("```python\nprint(1)"), ok("1")) == "\n```\n```output\n1\n```"
+    assert NUMINA.observation(ended("```python\nprint(1)\n```\n```output"), ok("1")) == "\n1\n```"
 
 
 def test_a_long_output_keeps_its_head() -> None:

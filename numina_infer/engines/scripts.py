@@ -113,7 +113,7 @@ def _conclusion(output: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FileScript:
-    """Lines by problem: the problem that stands last in the context is the one that is solved."""
+    """Lines by problem: the one that stands last in the context is the one that is solved, the longest of several."""
 
     name: str
     lines: dict[str, Lines]
@@ -121,10 +121,10 @@ class FileScript:
 
     def line(self, cue: Cue) -> str:
         """What the file has for this problem, ticket and turn."""
-        places = {cue.context_text.rfind(problem): problem for problem in self.lines}
-        if max(places) < 0:
+        place, _, problem = max((cue.context_text.rfind(problem), len(problem), problem) for problem in self.lines)
+        if place < 0:
             raise EngineError(f"the script {self.name} has no row for the problem that was asked")
-        return self.lines[places[max(places)]].line(cue)
+        return self.lines[problem].line(cue)
 
 
 def load_script(path: Path) -> FileScript:
@@ -137,7 +137,7 @@ def load_script(path: Path) -> FileScript:
         ConfigError: the file can't be read, or a row isn't of this shape; the text says which and why.
     """
     try:
-        rows = path.read_text(encoding="utf-8").splitlines()
+        rows = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the script {path} can't be read: {error}") from error
     read = [_row(row, f"{path}, line {number}") for number, row in enumerate(rows, 1) if row.strip()]
