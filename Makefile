@@ -24,7 +24,7 @@ $(VENV)/.dev: $(VENV)/.demo
 	$(PIP) --constraint constraints.txt --editable '.[transformers,kaggle,notebook,eval,dev]'
 	@touch $@
 
-demo: $(VENV)/.demo ## ten problems, a real model, real programs, a mock competition: about five minutes
+demo: $(VENV)/.demo ## ten problems, a real model, real programs, a mock competition: a few minutes
 	$(BIN)/numina-infer rehearse
 
 test: $(VENV)/.dev ## all tests, the whole path with the real model included
