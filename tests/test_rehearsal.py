@@ -179,6 +179,25 @@ def test_a_killed_run_resumes_to_the_same_submission(many_sums: Path, tmp_path: 
         assert (killed / name).read_bytes() == (undisturbed / name).read_bytes()
 
 
+def test_a_killed_run_with_a_model_keeps_finished_problems_byte_for_byte(
+    sums: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    """And goes on to write what it would have written undisturbed."""
+    chosen = ["--problems", str(sums), "--model", str(tiny_model), "--num-samples", "2", "--max-tokens", "12"]
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    subprocess.run(command("rehearse", *chosen, "--out", undisturbed), check=True, capture_output=True)
+    stopped = stop_after(2, command("rehearse", *chosen, "--out", killed), signal.SIGKILL)
+    assert stopped.returncode == -signal.SIGKILL
+    before = {name: (killed / name).read_bytes() for name in ("trajectories.jsonl", "solutions.jsonl")}
+    subprocess.run(command("rehearse", "--resume", killed), check=True, capture_output=True)
+    for name, content in before.items():
+        assert (killed / name).read_bytes().startswith(content[: content.rfind(b"\n") + 1])
+    texts = [
+        read_run(folder).turns.sort_values(["problem_id", "index"])["completion"] for folder in (undisturbed, killed)
+    ]
+    assert list(texts[0]) == list(texts[1])
+
+
 def test_ctrl_c_writes_the_submission_so_far_and_says_how_to_go_on(many_sums: Path, tmp_path: Path) -> None:
     """Exit code 130, no traceback, and a run that can be resumed."""
     folder = tmp_path / "interrupted"

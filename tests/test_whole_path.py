@@ -7,20 +7,19 @@ import pytest
 from rich.console import Console
 
 from numina_infer import read_run
-from numina_infer.choices import Api, Choices, Rehearsal
+from numina_infer.choices import Choices, Rehearsal
 from numina_infer.problems import example_problems_path
 from numina_infer.rehearsal import rehearse
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
 
 
-@pytest.mark.parametrize("api", [Api.AIMO])
-def test_a_real_model_writes_programs_that_run_and_its_answers_vote(tmp_path: Path, api: Api) -> None:
+def test_a_real_model_writes_programs_that_run_and_its_answers_vote(tmp_path: Path) -> None:
     """Tokens are the model's, programs are run, no answer is a fallback."""
     problems = tmp_path / "two.jsonl"
     problems.write_text("".join(example_problems_path().read_text().splitlines(keepends=True)[:2]))
     folder = tmp_path / "run"
-    summary = rehearse(Rehearsal(str(problems), Choices(num_samples=6), api), folder, Console(quiet=True))
+    summary = rehearse(Rehearsal(str(problems), Choices(num_samples=6)), folder, Console(quiet=True))
     run = read_run(folder)
     assert "SmolLM2" in run.info["engine"]["model"]
     assert run.trajectories["num_tokens"].sum() > 100
