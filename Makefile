@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench notebooks clean
+.PHONY: help demo test test-attacks check fmt bench notebooks clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "numina_infer needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
@@ -29,6 +29,9 @@ demo: $(VENV)/.demo ## ten problems, a real model, real programs, a mock competi
 
 test: $(VENV)/.dev ## all tests, the whole path with the real model included
 	$(BIN)/pytest
+
+test-attacks: $(VENV)/.dev ## hostile programs against the sandbox, in private namespaces: needs root, some minutes
+	$(BIN)/pytest -m attacks tests/attacks
 
 check: $(VENV)/.dev ## formatting, lint, types, layers, spelling
 	$(BIN)/ruff format --check .

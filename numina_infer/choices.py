@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from numina_infer.config import Preset, get_preset, require, require_choice
+from numina_infer.config import Preset, Rung, get_preset, require, require_choice
 from numina_infer.tir import get_format
 from numina_infer.trajectory import AnswerRange
 
@@ -47,6 +47,8 @@ class Choices:
     problem_time_s: float | None = None
     answer_range: AnswerRange | None = None
     seed: int = 0
+    allow_limits_only: bool = False
+    """Run programs even where no lock-down holds."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "engine", require_choice("engine", self.engine, EngineName))
@@ -78,6 +80,7 @@ class Choices:
             preset,
             rollout=replace(rollout, sampling=sampling, **chosen),
             policy=replace(preset.policy, **_given(num_samples=self.num_samples, epsilon=self.epsilon)),
+            sandbox=replace(preset.sandbox, **_given(lowest_rung=Rung.LIMITS if self.allow_limits_only else None)),
             contest=replace(preset.contest, seed=self.seed, **_given(problem_time_s=self.problem_time_s)),
         )
 

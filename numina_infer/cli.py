@@ -1,6 +1,7 @@
 """The command line: `numina-infer solve` and `numina-infer rehearse`.
 
-Exit codes: 0 done, 1 something broke, 2 a value that can't be used, 130 interrupted with Ctrl-C.
+Exit codes: 0 done, 1 something broke, 2 a value that can't be used, 130 interrupted with Ctrl-C;
+`sandbox check` and `sandbox run` have more, which their help tells.
 What a command needs is imported when it runs, so that `--help` is instant.
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from numina_infer.choices import Api, Choices, EngineName, Rehearsal
-from numina_infer.config import PRESETS
+from numina_infer.config import PRESETS, Mode, Rung, SandboxConfig
 from numina_infer.errors import ConfigError, NuminaError, RunLogError
 from numina_infer.trajectory import AnswerRange
 
@@ -81,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_rehearse(commands)
     _add_solve(commands)
+    _add_sandbox(commands)
     return parser
 
 
@@ -129,6 +131,44 @@ def _add_solve(commands: "Commands") -> None:
     parser.set_defaults(command=_solve)
 
 
+def _add_sandbox(commands: "Commands") -> None:
+    group = commands.add_parser("sandbox", help="what holds programs back on this machine, and programs from files")
+    actions = group.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    check = actions.add_parser(
+        "check",
+        help="find the rung of the lock-down that holds here",
+        description="Try what no program may do, from the highest rung down, and show which rung holds and why.",
+        epilog="exit codes: 0 uid, 10 reader, 11 landlock, 12 seccomp, 13 limits, 1 the sandbox doesn't start",
+    )
+    check.set_defaults(command=_sandbox_check)
+    run = actions.add_parser(
+        "run",
+        help="run programs from files",
+        description="Run the programs as those of one trajectory, and show what a model would be told.",
+        epilog="exit codes: 0 all came to a good end, 3 one didn't, 2 a value that can't be used, 1 no sandbox",
+    )
+    run.add_argument("files", metavar="FILE", nargs="+", type=Path, help="a program; several run in order")
+    run.add_argument(
+        "--timeout", metavar="SECONDS", type=float, default=5.0, help="processor time of each (default: 5)"
+    )
+    run.add_argument(
+        "--mode", choices=[*Mode], type=Mode, default=Mode.FRESH, help="what they share (default: fresh, nothing)"
+    )
+    run.add_argument(
+        "--json", action="store_true", help="print one JSON object a program, and nothing else, on stdout"
+    )
+    _add_allow_limits_only(run)
+    run.set_defaults(command=_sandbox_run)
+
+
+def _add_allow_limits_only(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--allow-limits-only",
+        action="store_true",
+        help="run programs even where no lock-down holds: they may do what you may",
+    )
+
+
 def _add_choices(parser: argparse.ArgumentParser) -> None:
     """The options that both commands share; what isn't given is left to the preset."""
     with_model = parser.add_argument_group("the model")
@@ -159,6 +199,7 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--answer-range", metavar="|".join(AnswerRange), help="AIMO-1's, -2's or -3's (default: mod-1000)"
     )
+    _add_allow_limits_only(how)
     how.add_argument("--seed", metavar="N", type=int, help="all other seeds derive from it (default: 0)")
 
 
@@ -218,6 +259,26 @@ def _solve(chosen: argparse.Namespace) -> int:
     console.print(f"answer: {solution.answer}{doubt}")
     console.print(f"votes: {show_votes(Ballot(solution.votes))}; {solution.num_ended} trajectories")
     return 0
+
+
+def _sandbox_check(_chosen: argparse.Namespace) -> int:
+    from numina_infer.sandbox import commands
+
+    return commands.check(_console(sys.stdout))
+
+
+def _sandbox_run(chosen: argparse.Namespace) -> int:
+    from numina_infer.sandbox import commands
+
+    config = SandboxConfig(lowest_rung=Rung.LIMITS) if chosen.allow_limits_only else SandboxConfig()
+    return commands.run(
+        chosen.files,
+        _console(sys.stdout),
+        mode=chosen.mode,
+        timeout_s=chosen.timeout,
+        as_json=chosen.json,
+        config=config,
+    )
 
 
 def _console(file: TextIO) -> "Console":

@@ -74,7 +74,7 @@ def open_contest(
     board = Scoreboard(num_problems, num_solved=len(solved))
     with show_progress(board, console) as progress:
         contest = Contest(
-            preset=preset, engine=engine, sandbox=Sandbox(), log=log, solved=solved, observers=[progress]
+            preset=preset, engine=engine, sandbox=Sandbox(preset.sandbox), log=log, solved=solved, observers=[progress]
         )
         with contest:
             board.stats = lambda: contest.engine.stats

@@ -76,8 +76,40 @@ class Mode(StrEnum):
 
     FRESH = "fresh"
     """Nothing: every program starts anew (Numina, ToRA)."""
+    REPLAY = "replay"
+    """Their variables: earlier programs that succeeded are run again before each, in silence (Qwen2.5-Math)."""
     SESSION = "session"
     """Their variables, as in a notebook."""
+
+
+class Rung(StrEnum):
+    """What holds programs back, from the most to the least; all but the last refuse files, network and processes."""
+
+    UID = "uid"
+    """A user of its own for each program, no capability, a system-call filter, Landlock where the kernel has it."""
+    READER = "reader"
+    """The same but for the capability to read any file, which Landlock confines to the interpreter's folders: for an
+    interpreter that no other user can reach."""
+    LANDLOCK = "landlock"
+    """The host's own user without capabilities, the filter, Landlock."""
+    SECCOMP = "seccomp"
+    """The host's own user without capabilities and the filter: it reads what that user may read."""
+    LIMITS = "limits"
+    """Kernel limits and certain death only: fences against accidents, no lock-down."""
+
+    @property
+    def has_own_user(self) -> bool:
+        """True where a program isn't the host's user."""
+        return self in {Rung.UID, Rung.READER}
+
+    @property
+    def needs_landlock(self) -> bool:
+        """True where Landlock is what keeps files from being read."""
+        return self in {Rung.READER, Rung.LANDLOCK}
+
+
+LADDER = tuple(Rung)
+"""All rungs, the highest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +126,11 @@ class SandboxConfig:
     """Largest file a program may write."""
     kill_grace_s: float = 2.0
     """How long a kill may take to be confirmed before its slot is retired."""
+    wall_factor: float = 3.0
+    """A program's limit counts processor seconds; so many times as much may pass on the wall clock."""
+    highest_rung: Rung = Rung.UID
+    lowest_rung: Rung = Rung.SECCOMP
+    """Where no rung between the two holds, the sandbox refuses to start. `Rung.LIMITS` has to be asked for."""
 
     def __post_init__(self) -> None:
         require_whole("num_slots", self.num_slots, 0, "by the cores")
@@ -104,6 +141,20 @@ class SandboxConfig:
         require_whole("max_output_bytes", self.max_output_bytes, 256)
         require_whole("max_file_bytes", self.max_file_bytes, 0)
         require_positive("kill_grace_s", self.kill_grace_s)
+        require(
+            math.isfinite(self.wall_factor) and self.wall_factor >= 1,
+            f"wall_factor is {self.wall_factor}; it must be 1 or above",
+        )
+        require(
+            bool(self.rungs),
+            f"lowest_rung {self.lowest_rung} stands above highest_rung {self.highest_rung}; "
+            f"the order is {', '.join(LADDER)}",
+        )
+
+    @property
+    def rungs(self) -> tuple[Rung, ...]:
+        """The rungs to try, the highest first."""
+        return LADDER[LADDER.index(self.highest_rung) : LADDER.index(self.lowest_rung) + 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +191,7 @@ class RolloutConfig:
     max_turns: int = 4
     """Completions of one trajectory; its depth."""
     code_timeout_s: float = 5.0
-    """Wall time of one program."""
+    """Processor time of one program; see `SandboxConfig.wall_factor`."""
     answer_range: AnswerRange = AnswerRange.MOD_1000
 
     def __post_init__(self) -> None:
@@ -215,6 +266,7 @@ class Preset:
     rollout: RolloutConfig
     policy: Policy
     contest: ContestConfig = field(default_factory=ContestConfig)
+    sandbox: SandboxConfig = field(default_factory=SandboxConfig)
 
 
 PRESETS: Mapping[str, Preset] = {

@@ -114,7 +114,10 @@ class Session(Protocol):
     """The programs of one trajectory."""
 
     async def execute(self, code: str, *, timeout_s: float, cutoff: Cutoff | None = None) -> Execution:
-        """Run `code`; kill it after `timeout_s` of wall time or at the cutoff (status `timeout` either way).
+        """Run `code`; kill it when its time is over or at the cutoff (status `timeout` either way).
+
+        `timeout_s` counts processor seconds where the sandbox can tell them; what may pass on the wall clock is the
+        sandbox's own, larger limit.
 
         Raises:
             SandboxError: the sandbox failed, not the program.

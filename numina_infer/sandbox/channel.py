@@ -5,6 +5,7 @@ Programs travel as memory files, so that their length is no concern of the wire.
 Nothing is ever unpickled: NeMo-Skills' sandbox server shows what that costs, a program could run code in it.
 """
 
+import fcntl
 import json
 import os
 import socket
@@ -15,17 +16,19 @@ from typing import Self
 
 _MAX_PACKET = 64 * 1024
 _MAX_FDS = 3
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 @dataclass(frozen=True, slots=True)
 class Spawn:
     """Host to zygote: fork a child.
 
-    With it come the write ends of stdout and stderr and, for one program, its file, for a session, its socket.
+    With it come the write ends of stdout and stderr and, for programs, their file, for a session, its socket.
     """
 
     number: int
     """The child's name on this wire."""
+    rung: str
     timeout_s: float
     is_session: bool
     directory: str
@@ -61,6 +64,14 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """Zygote to host: a child is forked."""
+
+    number: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """Zygote to host: a child is gone, as the kernel tells it."""
 
@@ -87,8 +98,8 @@ class Block:
     timeout_s: float
 
 
-type_of_message = {kind.__name__: kind for kind in (Spawn, Signal, Resume, Ready, Ended, Refused, Block)}
-Message = Spawn | Signal | Resume | Ready | Ended | Refused | Block
+type_of_message = {kind.__name__: kind for kind in (Spawn, Signal, Resume, Ready, Started, Ended, Refused, Block)}
+Message = Spawn | Signal | Resume | Ready | Started | Ended | Refused | Block
 
 
 class Channel:
@@ -106,7 +117,7 @@ class Channel:
     @classmethod
     def adopt(cls, fd: int) -> Self:
         """The end that another process passed on as `fd`."""
-        end = socket.socket(fileno=fd)
+        end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=fd)  # a locked child can't ask which
         end.set_inheritable(False)
         return cls(end)
 
@@ -156,19 +167,24 @@ class Channel:
 
 
 @contextmanager
-def opened_program(code: str) -> Iterator[int]:
-    """The descriptor of a memory file that holds `code`, lone surrogates included; closed behind."""
-    fd = os.memfd_create("program")
+def opened_programs(programs: Sequence[str]) -> Iterator[int]:
+    """The descriptor of a memory file that holds `programs`, lone surrogates included; closed behind.
+
+    It is sealed: a child that gets hold of it can't keep anything in it.
+    """
+    fd = os.memfd_create("programs", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         with open(fd, "wb", closefd=False) as file:
-            file.write(code.encode("utf-8", "surrogatepass"))
+            file.write(json.dumps(programs).encode())
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
         yield fd
     finally:
         os.close(fd)
 
 
-def read_program(fd: int) -> str:
-    """The text of a program file, which is closed."""
+def read_programs(fd: int) -> list[str]:
+    """The texts in a file of programs, which is closed."""
     with open(fd, "rb") as file:
         file.seek(0)
-        return file.read().decode("utf-8", "surrogatepass")
+        programs: list[str] = json.loads(file.read())
+        return programs

@@ -1,7 +1,7 @@
-"""A forked child: it makes itself ready, runs one program or a session's blocks, and leaves without looking back.
+"""A forked child: it makes itself ready, runs its programs or a session's blocks, and leaves without looking back.
 
 Order: own session and process group, bound to the zygote's life, the pipes on 1 and 2 (0 is /dev/null already), all
-other descriptors closed, an empty working directory of its own, kernel limits, then whatever lock-down there is.
+other descriptors closed, an empty working directory of its own, kernel limits, then the lock-down of its rung.
 No atexit handler runs and no thread is waited for: the exit is `os._exit`.
 """
 
@@ -10,17 +10,20 @@ import mmap
 import os
 import resource
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from numina_infer.sandbox.channel import Block, Channel, read_program
+from numina_infer.config import Rung
+from numina_infer.sandbox.channel import Block, Channel, read_programs
 from numina_infer.sandbox.limits import Limits, die_with_parent, limit_block
+from numina_infer.sandbox.lockdown import Lockdown
 from numina_infer.sandbox.program import Runner
 from numina_infer.sandbox.report import Ending, Report
 
 _FIRST_HIGH_FD = 1024
-"""A session's socket moves up here, out of the way of programs that close or duplicate descriptors."""
+"""What a program isn't to see moves up here, out of the way of those that close or duplicate descriptors."""
 _NO_FD_LEFT = Report(Ending.ERROR, "OSError: [Errno 24] Too many open files")
 
 
@@ -31,6 +34,10 @@ class Job:
     zygote: int
     """Process id of the parent."""
     limits: Limits
+    lockdown: Lockdown
+    rung: Rung
+    place: int
+    """Among the living children."""
     timeout_s: float
     is_session: bool
     directory: str
@@ -38,7 +45,7 @@ class Job:
     stdout: int
     stderr: int
     program: int
-    """The program's file, or the session's socket."""
+    """The programs' file, or the session's socket."""
     report: mmap.mmap
     """Shared with the zygote: here a child that exits leaves its report."""
 
@@ -57,27 +64,43 @@ def run(job: Job) -> NoReturn:
 
 def _run(job: Job) -> Report:
     try:
-        source = "" if job.is_session else read_program(job.program)
-        control = _confine(job)
+        programs = [] if job.is_session else read_programs(job.program)
+        streams = _confine(job, is_silent=len(programs) > 1)
     except OSError as error:
         return Report(Ending.BROKEN, str(error))
-    return Runner().run(source) if control is None else _serve(control)
+    return _serve(Channel.adopt(streams[0])) if job.is_session else _run_last(programs, streams)
 
 
-def _confine(job: Job) -> Channel | None:
-    """Become the process that untrusted code may run in; the session's channel, if there is one."""
+def _run_last(programs: Sequence[str], streams: Sequence[int]) -> Report:
+    """Run all `programs` but the last in silence, then the last with `streams` as its stdout and stderr."""
+    runner = Runner()
+    for earlier in programs[:-1]:
+        runner.run(earlier)
+    for number, stream in enumerate(streams, start=1):
+        os.dup2(stream, number)
+        os.close(stream)
+    return runner.run(programs[-1])
+
+
+def _confine(job: Job, *, is_silent: bool) -> list[int]:
+    """Become the process that untrusted code may run in.
+
+    Returns its descriptors beyond the three: a session's socket; for silent programs, what is to be their stdout and
+    stderr later on, while those are /dev/null.
+    """
     os.setsid()
-    die_with_parent(job.zygote)
+    die_with_parent(job.zygote)  # the lock-down does it again, since the kernel forgets it
     _forget_signals()
-    os.dup2(job.stdout, 1)
-    os.dup2(job.stderr, 2)
-    control = _move_up(job.program) if job.is_session else None
-    _close_all_but(control)
-    Path(job.directory).mkdir(mode=0o700, parents=True)
+    kept = _move_up([job.program] if job.is_session else [job.stdout, job.stderr] if is_silent else [])
+    os.dup2(0 if is_silent else job.stdout, 1)
+    os.dup2(0 if is_silent else job.stderr, 2)
+    _close_all_but([*kept, *job.lockdown.kept_fds])
+    Path(job.directory).mkdir(mode=0o755, parents=True)
     os.chdir(job.directory)
     os.environ.update(HOME=job.directory, TMPDIR=job.directory)
     job.limits.impose(job.timeout_s, is_session=job.is_session)
-    return None if control is None else Channel.adopt(control)
+    job.lockdown.impose(job.rung, job.place, job.zygote, kept[0] if job.is_session else None)
+    return kept
 
 
 def _forget_signals() -> None:
@@ -86,17 +109,19 @@ def _forget_signals() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _move_up(fd: int) -> int:
+def _move_up(fds: Sequence[int]) -> list[int]:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, min(_FIRST_HIGH_FD, hard - 1))
+    return [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, min(_FIRST_HIGH_FD, hard - 1 - len(fds))) for fd in fds]
 
 
-def _close_all_but(kept: int | None) -> None:
+def _close_all_but(kept: Sequence[int]) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if kept is not None:
-        os.closerange(3, kept)
-    os.closerange(3 if kept is None else kept + 1, hard)
+    first = 3
+    for fd in sorted(kept):
+        os.closerange(first, fd)
+        first = fd + 1
+    os.closerange(first, hard)
 
 
 def _serve(control: Channel) -> Report:
@@ -106,7 +131,7 @@ def _serve(control: Channel) -> Report:
         block, fds = mail
         if isinstance(block, Block) and fds:
             limit_block(block.timeout_s)
-            report = runner.run(read_program(fds[0]))
+            report = runner.run(read_programs(fds[0])[0])
         else:
             report = _NO_FD_LEFT  # the kernel drops a descriptor that has no room
         control.send_bytes(report.pack())

@@ -25,7 +25,7 @@ import anyio.to_thread
 
 from numina_infer.config import SandboxConfig
 from numina_infer.errors import SandboxError
-from numina_infer.sandbox.channel import Channel, Ended, Message, Ready, Refused, Resume, Signal, Spawn
+from numina_infer.sandbox.channel import Channel, Ended, Message, Ready, Refused, Resume, Signal, Spawn, Started
 from numina_infer.sandbox.limits import Limits
 from numina_infer.sandbox.output import clean
 from numina_infer.sandbox.process import Lost, Process, ServerLostError
@@ -65,15 +65,17 @@ class ForkServer:
         self._num_spawned = 0
         self.is_alive = True
         """True while it can fork."""
+        self.rung = config.rungs[0]
+        """What holds its children back."""
         self.versions: dict[str, str] = {}
         """What the zygote has loaded, once it is ready."""
         with ExitStack() as undo:
             self._control, theirs = Channel.pair()
             undo.callback(self._control.close)
             self._log = undo.enter_context(tempfile.TemporaryFile())
-            self._folder = Path(
-                undo.enter_context(tempfile.TemporaryDirectory(prefix="numina-infer-", ignore_cleanup_errors=True))
-            )
+            folder = tempfile.TemporaryDirectory(prefix="numina-infer-", ignore_cleanup_errors=True)
+            self._folder = Path(undo.enter_context(folder)) / "work"
+            self._folder.mkdir()
             with closing(theirs):
                 self._zygote = self._launch(theirs)
             self._undo = undo.pop_all()
@@ -104,8 +106,15 @@ class ForkServer:
             raise SandboxError(f"the sandbox's zygote did not come up; its last words: {words}")
         return server
 
-    def spawn(self, timeout_s: float, code: str | None) -> Process:
-        """Fork a child that runs `code`, or one that waits for a session's blocks if that is None.
+    @property
+    def folder(self) -> Path:
+        """Of the host alone; children work in folders below one in it."""
+        return self._folder.parent
+
+    def spawn(self, timeout_s: float, programs: Sequence[str] | None) -> Process:
+        """Fork a child that runs `programs`, all but the last in silence.
+
+        If there are none, it waits for a session's blocks.
 
         Raises:
             ServerLostError: the zygote is dead.
@@ -113,12 +122,12 @@ class ForkServer:
         """
         self._num_spawned += 1
         number = self._num_spawned
-        message = Spawn(number, timeout_s, code is None, str(self._folder / str(number)))
+        message = Spawn(number, self.rung, timeout_s, programs is None, str(self._folder / str(number)))
         try:
             with ExitStack() as undo:
-                process = Process(number, self._order, self._config.max_output_bytes, is_session=code is None)
+                process = Process(number, self._order, self._config.max_output_bytes, is_session=programs is None)
                 undo.callback(process.close)
-                with process.child_ends(code) as fds:
+                with process.child_ends(programs) as fds:
                     self._send(message, fds)
                 undo.pop_all()
         except OSError as error:
@@ -143,7 +152,7 @@ class ForkServer:
         paths = os.pathsep.join(path for path in sys.path if path)
         command = [sys.executable, "-P", "-m", "numina_infer.sandbox.zygote"]
         return subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
-            [*command, str(theirs.fileno()), str(os.getpid()), json.dumps(asdict(limits))],
+            [*command, str(theirs.fileno()), str(os.getpid()), json.dumps(asdict(limits)), str(self._folder)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._log,
@@ -193,6 +202,8 @@ class ForkServer:
         if isinstance(message, Ready):
             self.versions = message.versions
             self._ready.set()
+        elif isinstance(message, Started):
+            self._children[message.number].pid = message.pid
         elif isinstance(message, Ended | Refused):
             self._overdue.discard(message.number)
             self._children.pop(message.number).conclude(message)

@@ -1,8 +1,7 @@
 """The sandbox as the core sees it: a place where model-written programs run and can't be waited for in vain.
 
-Isolation on this rung: a process of its own for every program or session, kernel limits, kill at the deadline, death
-of everything left behind. Programs run as the user of this process and may read what it may read; the rung of
-`describe()` says so.
+A process of its own for every program or session, kernel limits, kill at the deadline, death of everything left
+behind, and the lock-down of the highest rung that holds here (docs/security.md); `describe()` tells which.
 """
 
 import sys
@@ -14,9 +13,12 @@ from typing import Self
 from numina_infer.config import Mode, SandboxConfig
 from numina_infer.errors import SandboxError
 from numina_infer.ports import Cutoff, Session
+from numina_infer.sandbox.ladder import Standing
 from numina_infer.sandbox.pool import Pool
-from numina_infer.sandbox.session import FreshSession, KeptSession
+from numina_infer.sandbox.session import FreshSession, KeptSession, ReplayedSession
 from numina_infer.trajectory import Execution
+
+_SESSIONS = {Mode.FRESH: FreshSession, Mode.REPLAY: ReplayedSession, Mode.SESSION: KeptSession}
 
 
 class Sandbox:
@@ -34,7 +36,7 @@ class Sandbox:
         """Start the zygote; done when it is warm.
 
         Raises:
-            SandboxError: it doesn't start, or this isn't Linux.
+            SandboxError: it doesn't start, this isn't Linux, or no rung of the ladder holds.
         """
         if sys.platform != "linux":
             raise SandboxError(f"the sandbox needs Linux, and this is {sys.platform}")
@@ -57,7 +59,7 @@ class Sandbox:
             SandboxError: the sandbox isn't open.
         """
         pool = self._opened()
-        return KeptSession(pool) if mode is Mode.SESSION else FreshSession(pool)
+        return _SESSIONS[mode](pool)
 
     async def execute(self, code: str, *, timeout_s: float = 5.0, cutoff: Cutoff | None = None) -> Execution:
         """Run one program in a child of its own; see `ports.Session.execute`."""
@@ -69,13 +71,26 @@ class Sandbox:
         pool = self._opened()
         return {
             "sandbox": "zygote",
-            "rung": "limits",
+            "rung": str(self.standing.rung),
+            **{f"not {rung}": reason for rung, reason in self.standing.refused.items()},
             "num_slots": pool.num_slots,
             "memory_bytes": self._config.memory_bytes,
             "max_output_bytes": self._config.max_output_bytes,
             "max_file_bytes": self._config.max_file_bytes,
             **pool.versions,
         }
+
+    @property
+    def standing(self) -> Standing:
+        """The rung in force, why not the ones above, and what the self-test tried.
+
+        Raises:
+            SandboxError: the sandbox isn't open.
+        """
+        standing = self._opened().standing
+        if standing is None:
+            raise SandboxError("the sandbox did not start")
+        return standing
 
     def _opened(self) -> Pool:
         if self._pool is None:

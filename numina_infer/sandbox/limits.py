@@ -4,7 +4,6 @@ The idea and the order are human-eval's reliability guard and nanochat's executi
 These limits are fences against accidents. As root several of them can be lifted again: they are no lock-down.
 """
 
-import ctypes
 import math
 import os
 import resource
@@ -14,12 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from numina_infer.sandbox.libc import prctl
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _MAX_OPEN_FILES = 64
 _SESSION_CPU_S = 3600
 """Processor time of all blocks of a session."""
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ class Limits:
         _limit(resource.RLIMIT_FSIZE, self.max_file_bytes)
         _limit(resource.RLIMIT_NOFILE, _MAX_OPEN_FILES)
         _limit(resource.RLIMIT_CORE, 0)
+        _limit(resource.RLIMIT_MEMLOCK, 0)
+        _limit(resource.RLIMIT_MSGQUEUE, 0)
         seconds = _SESSION_CPU_S if is_session else math.ceil(timeout_s) + 1
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
         with suppress(OSError):
@@ -69,17 +71,11 @@ def die_with_parent(parent: int, signum: int = signal.SIGKILL) -> None:
 
     A change of credentials clears this, so it comes behind one.
     """
-    _prctl(_PR_SET_PDEATHSIG, signum)
+    prctl(_PR_SET_PDEATHSIG, signum)
     if os.getppid() != parent:
         os._exit(1)
 
 
 def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent dies."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-
-
-def _prctl(option: int, value: int) -> None:
-    if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)

@@ -5,6 +5,7 @@ held up by a program that won't die, and no program starts in the place of one t
 """
 
 import logging
+import math
 import os
 
 import anyio
@@ -13,13 +14,15 @@ from numina_infer.config import SandboxConfig
 from numina_infer.errors import SandboxError
 from numina_infer.ports import Cutoff
 from numina_infer.sandbox.forkserver import ForkServer
+from numina_infer.sandbox.ladder import Standing, find_standing
 from numina_infer.sandbox.process import Process, until
+from numina_infer.sandbox.slots import Slots
 
 _logger = logging.getLogger(__name__)
 
 
 class Pool:
-    """`num_slots` places, first come, first served."""
+    """`num_slots` places, handed on by deadline, and what holds programs back in them."""
 
     def __init__(self, config: SandboxConfig) -> None:
         self.config = config
@@ -27,7 +30,9 @@ class Pool:
         self.is_closed = False
         self.versions: dict[str, str] = {}
         """Of what programs find loaded."""
-        self._slots = anyio.Semaphore(self.num_slots, fast_acquire=True)
+        self.standing: Standing | None = None
+        """The rung of the ladder, once the first server has been tried."""
+        self._slots = Slots(self.num_slots)
         self._starting = anyio.Lock()
         self._server: ForkServer | None = None
 
@@ -38,7 +43,7 @@ class Pool:
             SandboxError: the pool is closed, or the server doesn't start.
         """
         with until(cutoff):
-            await self._slots.acquire()
+            await self._slots.acquire(math.inf if cutoff is None else cutoff.at)
             is_held = False
             try:
                 server = await self.server()
@@ -67,9 +72,20 @@ class Pool:
                 await self._server.close()
                 self._server = None
             if self._server is None:
-                self._server = await ForkServer.start(self.config, self.num_slots)
-                self.versions = self._server.versions
+                self._server = await self._start()
             return self._server
+
+    async def _start(self) -> ForkServer:
+        server = await ForkServer.start(self.config, self.num_slots)
+        try:
+            if self.standing is None:
+                self.standing = await find_standing(server, self.config)
+        finally:
+            if self.standing is None:
+                await server.close()
+        server.rung = self.standing.rung
+        self.versions = server.versions
+        return server
 
     async def close(self) -> None:
         """End all programs and the server; what waits for a slot gets a `SandboxError`."""

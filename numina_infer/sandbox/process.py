@@ -6,6 +6,7 @@ Everything is called from the event loop, and only `finish` waits.
 import asyncio
 import math
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,8 +16,12 @@ import anyio
 from numina_infer.errors import SandboxError
 from numina_infer.ports import Cutoff
 from numina_infer.sandbox.capture import captures
-from numina_infer.sandbox.channel import Channel, Ended, Refused, Resume, Signal, opened_program
+from numina_infer.sandbox.channel import Channel, Ended, Refused, Resume, Signal, opened_programs
 from numina_infer.sandbox.report import Ending, Report
+
+_CPUCLOCK_SCHED = 2
+"""With a process id it makes the id of that process's clock, as glibc's clock_getcpuclockid does."""
+_SHORTEST_WAIT_S = 0.002
 
 
 class ServerLostError(SandboxError):
@@ -53,11 +58,16 @@ class Process:
         if is_session:
             self._control, self._childs_control = Channel.pair()
         self._settled = anyio.Event()
+        self._cpu_before = 0.0
+        self.pid = 0
+        """0 until the zygote tells it."""
         self._on_end: list[Callable[[], object]] = []
         self.report: Report | None = None
         """How the block that runs in a session ended."""
         self.end: Ended | Refused | Lost | None = None
         self.is_killed = False
+        self.has_begun = False
+        """True once a session's child was given a block."""
         self.stdout, self.stderr = captures(max_output_bytes, self.kill)
         if self._control is not None:
             self._control.set_nonblocking()
@@ -91,8 +101,8 @@ class Process:
         return self.stdout.is_flooded or self.stderr.is_flooded
 
     @contextmanager
-    def child_ends(self, code: str | None) -> Iterator[list[int]]:
-        """What the child is to have: pipes to write to, and its program's file or its end of the socket.
+    def child_ends(self, programs: Sequence[str] | None) -> Iterator[list[int]]:
+        """What the child is to have: pipes to write to, and its programs' file or its end of the socket.
 
         They are closed here when the block is left.
         """
@@ -103,7 +113,7 @@ class Process:
                 ours.callback(self._childs_control.close)
                 third = self._childs_control.fileno()
             else:
-                third = ours.enter_context(opened_program(code or ""))
+                third = ours.enter_context(opened_programs(programs or []))
             yield [self.stdout.write_end, self.stderr.write_end, third]
 
     def start_block(self, code: str, timeout_s: float) -> None:
@@ -111,23 +121,45 @@ class Process:
         if self._control is None:
             raise SandboxError("a child without a session takes no block")
         self._read_report()  # what a program may have forged in advance is thrown away here
-        self.report, self._settled = None, anyio.Event()
+        self.report, self._settled, self.has_begun = None, anyio.Event(), True
         self.stdout.restart()
         self.stderr.restart()
-        with opened_program(code) as program:
+        with opened_programs([code]) as program:
             self._order(Resume(self._number, timeout_s), [self._control.fileno(), program])
 
-    async def finish(self, timeout_s: float, cutoff: Cutoff | None, grace_s: float) -> None:
-        """Wait for the program's end; kill it after `timeout_s` or at `cutoff`, and wait `grace_s` for that.
+    def start_clock(self) -> None:
+        """Let `spent_s` count from here."""
+        self._cpu_before = self._cpu_clock()
 
+    @property
+    def spent_s(self) -> float:
+        """Processor seconds of the living child since `start_clock`; 0 where the kernel doesn't tell."""
+        return max(0.0, self._cpu_clock() - self._cpu_before)
+
+    def _cpu_clock(self) -> float:
+        if self.pid == 0 or self.end is not None:
+            return 0.0
+        try:
+            return time.clock_gettime((~self.pid << 3) | _CPUCLOCK_SCHED)
+        except OSError:
+            return 0.0
+
+    async def finish(self, timeout_s: float, wall_deadline: float, cutoff: Cutoff | None, grace_s: float) -> None:
+        """Wait for the program's end; kill it when its time is over, and wait `grace_s` for that.
+
+        Its time is over after `timeout_s` of processor time, at the loop time `wall_deadline`, or at `cutoff`.
         A program that ends just then has its own ending: what the zygote tells after the kill is the truth.
 
         Raises:
             ServerLostError: the zygote died meanwhile.
             SandboxError: the zygote couldn't fork.
         """
-        with until(cutoff, timeout_s):
-            await self._settled.wait()
+        while not self._settled.is_set() and not (cutoff is not None and cutoff.has_passed):
+            left = min(timeout_s - self.spent_s, wall_deadline - anyio.current_time())
+            if left <= 0:
+                break
+            with until(cutoff, max(left, _SHORTEST_WAIT_S)):
+                await self._settled.wait()
         if not self._settled.is_set():
             self.kill()
             with until(None, grace_s):

@@ -1,12 +1,15 @@
 """The programs of one trajectory: each in a child of its own, or all in one that keeps their variables.
 
-Fresh is what Numina and ToRA do. Keeping a child gives what Qwen2.5-Math gets by running earlier blocks again, without
-running them again; only after a kill are they, silently and within the new block's own time (NeMo-Skills gives both
-the full time, and takes twice what it is allowed).
+Fresh is what Numina and ToRA do. Qwen2.5-Math runs earlier blocks again before each, without their prints; here they
+run as they are and their output is thrown away. Keeping a child gives the same without running them again; only after
+a kill are they. In both cases they share the new block's own time (NeMo-Skills gives both the full time, and takes
+twice what it is allowed).
 """
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -21,7 +24,7 @@ from numina_infer.sandbox.forkserver import ForkServer
 from numina_infer.sandbox.output import clean, compose
 from numina_infer.sandbox.pool import Pool
 from numina_infer.sandbox.process import Process, ServerLostError
-from numina_infer.sandbox.verdict import Verdict
+from numina_infer.sandbox.verdict import Verdict, has_come_through
 from numina_infer.trajectory import Execution, ExecutionStatus
 
 _logger = logging.getLogger(__name__)
@@ -103,12 +106,43 @@ class FreshSession(PooledSession):
     """Every program has a child of its own."""
 
     async def _run(self, server: ForkServer, code: str, timeout_s: float, cutoff: Cutoff | None) -> Process:
-        self._process = server.spawn(timeout_s, code)
-        await self._process.finish(timeout_s, cutoff, self._pool.config.kill_grace_s)
-        return self._process
+        return await self._run_last(server, [code], timeout_s, cutoff)
+
+    async def _run_last(
+        self, server: ForkServer, programs: Sequence[str], timeout_s: float, cutoff: Cutoff | None
+    ) -> Process:
+        self._process = process = server.spawn(timeout_s, programs)
+        config = self._pool.config
+        wall_deadline = anyio.current_time() + config.wall_factor * timeout_s
+        await process.finish(timeout_s, wall_deadline, cutoff, config.kill_grace_s)
+        return process
 
     def _tidy(self) -> None:
         self._drop()
+
+
+class ReplayedSession(FreshSession):
+    """Every program has a child of its own, in which those that succeeded before it are run first, in silence."""
+
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(pool)
+        self._history: list[str] = []
+
+    async def _run(self, server: ForkServer, code: str, timeout_s: float, cutoff: Cutoff | None) -> Process:
+        process = await self._run_last(server, [*self._history, code], timeout_s, cutoff)
+        # One that left by os._exit would end every later child before its own program.
+        if isinstance(process.end, Ended) and has_come_through(process.end) and not process.is_flooded:
+            self._history.append(code)
+        return process
+
+
+@dataclass(frozen=True, slots=True)
+class _Time:
+    """What a block and those that are run again for it have together."""
+
+    cpu_s: float
+    wall_deadline: float
+    cutoff: Cutoff | None
 
 
 class KeptSession(PooledSession):
@@ -120,32 +154,32 @@ class KeptSession(PooledSession):
         """The blocks that succeeded: what a new child has to run to know what the old one knew."""
 
     async def _run(self, server: ForkServer, code: str, timeout_s: float, cutoff: Cutoff | None) -> Process:
-        deadline = anyio.current_time() + timeout_s
         process = self._process
         if process is None or not process.is_usable:  # it may have died at rest
             self._drop()
             self._process = process = server.spawn(timeout_s, None)
-            if not await self._restore(process, deadline, cutoff):
-                return process
-        await self._block(process, code, deadline, cutoff)
+        process.start_clock()
+        time = _Time(timeout_s, anyio.current_time() + self._pool.config.wall_factor * timeout_s, cutoff)
+        if not process.has_begun and not await self._restore(process, time):
+            return process
+        await self._block(process, code, time)
         if process.has_succeeded:
             self._history.append(code)
         return process
 
-    async def _restore(self, process: Process, deadline: float, cutoff: Cutoff | None) -> bool:
+    async def _restore(self, process: Process, time: "_Time") -> bool:
         """Run the history again; one that doesn't come to its end in time is forgotten, lest it stop every block."""
         for block in self._history:
-            await self._block(process, block, deadline, cutoff)
+            await self._block(process, block, time)
             if not process.is_quiet or not process.is_usable:
                 _logger.warning("the %d earlier blocks of a session can not be run again", len(self._history))
                 self._history.clear()
                 return False
         return True
 
-    async def _block(self, process: Process, code: str, deadline: float, cutoff: Cutoff | None) -> None:
-        remaining = max(0.0, deadline - anyio.current_time())
-        process.start_block(code, remaining)
-        await process.finish(remaining, cutoff, self._pool.config.kill_grace_s)
+    async def _block(self, process: Process, code: str, time: "_Time") -> None:
+        process.start_block(code, max(0.0, time.cpu_s - process.spent_s))
+        await process.finish(time.cpu_s, time.wall_deadline, time.cutoff, self._pool.config.kill_grace_s)
 
     def _tidy(self) -> None:
         if self._process is not None and self._process.is_usable:

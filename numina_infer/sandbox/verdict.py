@@ -67,6 +67,12 @@ def of_exit(ended: Ended, *, overran: bool, seconds: float) -> Verdict:
     return of_report(report)
 
 
+def has_come_through(ended: Ended) -> bool:
+    """True if the program came to its own end without an error, as the kernel and its child agree."""
+    report = Report.unpack(ended.report)
+    return ended.wait_status == 0 and report is not None and report.ending is Ending.OK
+
+
 def _of_signal(signum: int, *, overran: bool, seconds: float) -> Verdict:
     if signum == signal.SIGXCPU or (signum == signal.SIGKILL and overran):
         return timed_out(seconds)

@@ -3,10 +3,11 @@
 Android's zygote is the idea: pay for the imports once, let copy-on-write share them.
 It forks one child a program (or one a session), sends the signals that the host asks for, and tells the host how
 each child ended from `wait4`. Every process below it that lost its own parent becomes its child and is killed.
-Run as `python -P -m numina_infer.sandbox.zygote FD HOST LIMITS`; it leaves when the host hangs up or dies.
+Run as `python -P -m numina_infer.sandbox.zygote FD HOST LIMITS FOLDER`; it leaves when the host hangs up or dies.
 """
 
 import gc
+import itertools
 import json
 import mmap
 import os
@@ -20,9 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from numina_infer.config import Rung
 from numina_infer.sandbox import child, warmup
-from numina_infer.sandbox.channel import Block, Channel, Ended, Message, Ready, Refused, Resume, Signal, Spawn
+from numina_infer.sandbox.channel import Block, Channel, Ended, Message, Ready, Refused, Resume, Signal, Spawn, Started
 from numina_infer.sandbox.limits import Limits, adopt_orphans, die_with_parent
+from numina_infer.sandbox.lockdown import Lockdown
 from numina_infer.sandbox.report import REPORT_BYTES
 
 _BURIAL_S = 2.0
@@ -32,15 +35,18 @@ _BURIAL_S = 2.0
 @dataclass(frozen=True, slots=True)
 class _Child:
     number: int
+    place: int
+    """The smallest number that no other living child has: its user id goes by it."""
     report: mmap.mmap
 
 
 class Zygote:
     """The register of children and the loop that serves the host."""
 
-    def __init__(self, control: Channel, limits: Limits) -> None:
+    def __init__(self, control: Channel, limits: Limits, lockdown: Lockdown) -> None:
         self._control = control
         self._limits = limits
+        self._lockdown = lockdown
         self._children: dict[int, _Child] = {}
         self._wakeup, self._waker = _wake_on(signal.SIGCHLD, signal.SIGTERM)
 
@@ -86,6 +92,8 @@ class Zygote:
 
     def _fork(self, spawn: Spawn, fds: list[int]) -> child.Job | None:
         zygote, report = os.getpid(), mmap.mmap(-1, REPORT_BYTES)
+        taken = {known.place for known in self._children.values()}
+        place = next(number for number in itertools.count() if number not in taken)
         try:
             pid = os.fork()
         except OSError as error:
@@ -96,6 +104,9 @@ class Zygote:
             return child.Job(
                 zygote,
                 self._limits,
+                self._lockdown,
+                Rung(spawn.rung),
+                place,
                 spawn.timeout_s,
                 spawn.is_session,
                 spawn.directory,
@@ -107,7 +118,9 @@ class Zygote:
         for fd in fds:
             os.close(fd)
         if pid > 0:
-            self._children[pid] = _Child(spawn.number, report)
+            report.madvise(mmap.MADV_DONTFORK)  # no later child is to write into it
+            self._children[pid] = _Child(spawn.number, place, report)
+            self._control.send(Started(spawn.number, pid))
         return None
 
     def _reap(self) -> None:
@@ -135,7 +148,7 @@ class Zygote:
         Its own children come here when it dies, and its death brings the next sweep.
         """
         for pid in _own_children() - self._children.keys():
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
 
     def _bury(self) -> None:
@@ -175,7 +188,7 @@ def _hand_over(block: Block, control: int, program: int) -> None:
 
 def _signal_group(pid: int, signum: int) -> None:
     for send in (os.killpg, os.kill):  # it may not have made its group yet
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # another user's: the self-test finds that out
             send(pid, signum)
 
 
@@ -205,7 +218,7 @@ def main() -> None:
     versions = warmup.load()
     gc.freeze()
     gc.enable()
-    zygote = Zygote(control, limits)
+    zygote = Zygote(control, limits, Lockdown(Path(sys.argv[4])))
     control.send(Ready(versions))
     job = zygote.serve()
     del zygote, control

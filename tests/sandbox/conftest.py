@@ -1,12 +1,15 @@
 """One sandbox for all tests of a module, since a warm zygote takes a second or two."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 import anyio
 import pytest
 
+from numina_infer.config import Rung
 from numina_infer.sandbox import Sandbox, SandboxConfig
 
+LIMITS_ONLY = SandboxConfig(highest_rung=Rung.LIMITS, lowest_rung=Rung.LIMITS)
 Eventually = Callable[[Callable[[], bool]], Awaitable[bool]]
 
 
@@ -18,8 +21,16 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="module")
 async def sandbox() -> AsyncIterator[Sandbox]:
-    """A real sandbox with two slots."""
-    async with Sandbox(SandboxConfig(num_slots=2, memory_bytes=512 * 1024**2)) as opened:
+    """A real sandbox with two slots, on the highest rung that holds here."""
+    config = SandboxConfig(num_slots=2, memory_bytes=512 * 1024**2, lowest_rung=Rung.LIMITS)
+    async with Sandbox(config) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+async def unlocked() -> AsyncIterator[Sandbox]:
+    """One with limits alone, where programs can still fork, signal and write: for what must hold there too."""
+    async with Sandbox(replace(LIMITS_ONLY, num_slots=2, memory_bytes=512 * 1024**2)) as opened:
         yield opened
 
 

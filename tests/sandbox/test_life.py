@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -10,12 +11,14 @@ import anyio.from_thread
 import anyio.to_thread
 import pytest
 
+from numina_infer.config import Rung
 from numina_infer.errors import SandboxError
 from numina_infer.ports import Cutoff
 from numina_infer.sandbox import Execution, ExecutionStatus, Sandbox, SandboxConfig
 from numina_infer.trajectory import StopReason
 
 pytestmark = pytest.mark.anyio
+LIMITS_ONLY = SandboxConfig(highest_rung=Rung.LIMITS, lowest_rung=Rung.LIMITS)
 Eventually = Callable[[Callable[[], bool]], Awaitable[bool]]
 OK, TIMEOUT = ExecutionStatus.OK, ExecutionStatus.TIMEOUT
 FOREVER = "while True: pass"
@@ -48,9 +51,9 @@ def open_descriptors() -> set[str]:
     return {f"{entry.name} {entry.readlink()}" for entry in folder.iterdir() if entry.is_symlink()}
 
 
-async def test_a_daemon_of_a_program_dies_with_it(sandbox: Sandbox, eventually: Eventually) -> None:
+async def test_a_daemon_of_a_program_dies_with_it(unlocked: Sandbox, eventually: Eventually) -> None:
     """Also one that left its session, its process group and its pipes."""
-    execution = await sandbox.execute(FORK_AND_LEAVE, timeout_s=20)
+    execution = await unlocked.execute(FORK_AND_LEAVE, timeout_s=20)
     assert await eventually(lambda: is_gone(int(execution.output)))
 
 
@@ -135,32 +138,32 @@ async def test_cancelling_a_sessions_block_keeps_the_session_usable(sandbox: San
         assert (await session.execute("x", timeout_s=20)).output == "1"
 
 
-async def test_a_program_is_run_again_when_the_zygote_dies(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_a_program_is_run_again_when_the_zygote_dies(unlocked: Sandbox, tmp_path: Path) -> None:
     """Once, on a new zygote; the one beside it as well."""
     flag = tmp_path / "flag"
     kill = (
         f"import os, time\nif not os.path.exists({str(flag)!r}):\n"
         f"    open({str(flag)!r}, 'w').close()\n    os.kill(os.getppid(), 9)\n    time.sleep(60)\n'survived'"
     )
-    async with anyio.create_task_group() as tasks, sandbox.session() as session:
+    async with anyio.create_task_group() as tasks, unlocked.session() as session:
         await session.execute("x = 1", timeout_s=20)
-        tasks.start_soon(sandbox.execute, "import time\ntime.sleep(0.2)")
-        assert (await sandbox.execute(kill, timeout_s=20)).output == "survived"
+        tasks.start_soon(unlocked.execute, "import time\ntime.sleep(0.2)")
+        assert (await unlocked.execute(kill, timeout_s=20)).output == "survived"
         assert (await session.execute("x", timeout_s=20)).output == "1"
 
 
-async def test_a_program_that_always_kills_the_zygote_is_given_up(sandbox: Sandbox) -> None:
+async def test_a_program_that_always_kills_the_zygote_is_given_up(unlocked: Sandbox) -> None:
     """With an error that isn't shown to the model; the sandbox goes on."""
     with pytest.raises(SandboxError, match="zygote died"):
-        await sandbox.execute("import os, time\nos.kill(os.getppid(), 9)\ntime.sleep(60)", timeout_s=20)
-    assert (await sandbox.execute("1", timeout_s=20)).output == "1"
+        await unlocked.execute("import os, time\nos.kill(os.getppid(), 9)\ntime.sleep(60)", timeout_s=20)
+    assert (await unlocked.execute("1", timeout_s=20)).output == "1"
 
 
 async def test_nothing_is_left_when_the_sandbox_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """No zygote, child, orphan, descriptor or folder; and the host's variables were never there."""
     monkeypatch.setenv("NUMINA_TEST_VARIABLE", "of the host")
     before = open_descriptors()
-    async with Sandbox(SandboxConfig(num_slots=2)) as sandbox, sandbox.session() as session:
+    async with Sandbox(replace(LIMITS_ONLY, num_slots=2)) as sandbox, sandbox.session() as session:
         idle = await session.execute(
             "import os\nprint(os.getpid(), os.getppid(), os.path.dirname(os.getcwd()))", timeout_s=20
         )
@@ -195,7 +198,7 @@ async def test_closing_ends_what_is_in_flight() -> None:
 
 async def test_a_stopped_zygote_delays_nobody_and_is_replaced() -> None:
     """A kill that isn't confirmed in time retires its slot; without slots the zygote itself goes."""
-    async with Sandbox(SandboxConfig(num_slots=1, kill_grace_s=0.3)) as sandbox:
+    async with Sandbox(replace(LIMITS_ONLY, num_slots=1, kill_grace_s=0.3)) as sandbox:
         stop = f"import os, signal\nos.kill(os.getppid(), signal.SIGSTOP)\n{FOREVER}"
         execution = await sandbox.execute(stop, timeout_s=0.5)
         assert execution.status is TIMEOUT

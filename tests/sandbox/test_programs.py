@@ -56,7 +56,6 @@ async def test_a_good_program_gives_what_it_prints_and_its_last_value(
         ("raise KeyboardInterrupt", ERROR, "KeyboardInterrupt"),
         ("def f(n): return f(n + 1)\nf(0)", ERROR, "RecursionError: maximum recursion depth exceeded"),
         ("class E(BaseException):\n    def __str__(self): 1 / 0\nraise E", ERROR, "E: <exception str() failed>"),
-        ("open('large', 'wb').write(bytes(10**7))", ERROR, "OSError: [Errno 27] File too large"),
         ("bytearray(100 * 2**30)", MEMORY, "MemoryError"),
         ("kept = []\nwhile True: kept.append(bytearray(10**7))", MEMORY, "MemoryError"),
         ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", CRASHED, "Process crashed (SIGSEGV)."),
@@ -165,12 +164,17 @@ async def test_output_is_cleaned(sandbox: Sandbox) -> None:
         "import atexit, time\natexit.register(lambda: time.sleep(60))",
         "import time\nclass D:\n    def __del__(self): time.sleep(60)\nd = D()",
         "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()",
-        "import os, time\nif os.fork() == 0: time.sleep(60)",
     ],
 )
 async def test_nothing_left_running_holds_the_result_up(sandbox: Sandbox, code: str) -> None:
-    """atexit, finalisers, threads and children that hold the pipes are not waited for."""
+    """atexit, finalisers and threads are not waited for."""
     assert (await sandbox.execute(code, timeout_s=20)).status is OK
+
+
+async def test_a_child_that_holds_the_pipes_does_not_hold_the_result_up(unlocked: Sandbox) -> None:
+    """Where programs can fork at all."""
+    code = "import os, time\nif os.fork() == 0: time.sleep(60)"
+    assert (await unlocked.execute(code, timeout_s=20)).status is OK
 
 
 @pytest.mark.parametrize("mode", list(Mode))
@@ -182,13 +186,22 @@ async def test_a_program_holds_no_descriptor_but_the_three(sandbox: Sandbox, mod
     assert execution.output == "[0, 1, 2]"
 
 
-async def test_a_program_starts_in_an_empty_directory_of_its_own(sandbox: Sandbox) -> None:
-    """It may write there, and the next program finds nothing of it."""
+async def test_a_program_starts_in_an_empty_directory_of_its_own(unlocked: Sandbox) -> None:
+    """With limits alone it may write there within its bounds, and the next program finds nothing of it."""
     code = "import os\nopen('a.txt', 'w').write('x')\nprint(os.listdir('.'), os.getcwd())"
-    first, second = [await sandbox.execute(code, timeout_s=20) for _ in range(2)]
+    first, second = [await unlocked.execute(code, timeout_s=20) for _ in range(2)]
     assert first.output.startswith("['a.txt']")
     assert second.output.startswith("['a.txt']")
     assert first.output != second.output
+    large = await unlocked.execute("open('large', 'wb').write(bytes(10**7))", timeout_s=20)
+    assert large.output.endswith("OSError: [Errno 27] File too large")
+
+
+async def test_the_directory_of_a_locked_program_is_read_only(sandbox: Sandbox) -> None:
+    """It can be listed and is empty."""
+    execution = await sandbox.execute("import os\nprint(os.listdir('.'))\nopen('a.txt', 'w')", timeout_s=20)
+    assert execution.output.startswith("[]\n")
+    assert execution.output.endswith("OSError: [Errno 30] Read-only file system: 'a.txt'")
 
 
 async def test_randomness_is_the_same_in_every_run(sandbox: Sandbox) -> None:

@@ -70,12 +70,40 @@ async def test_after_a_death_the_successful_blocks_are_restored(sandbox: Sandbox
 async def test_restoring_shares_the_blocks_own_time(sandbox: Sandbox) -> None:
     """Earlier blocks and the new one together get one limit; a history that is too long for it is forgotten."""
     async with sandbox.session() as session:
-        await session.execute("import time\ntime.sleep(1.0)\nx = 1", timeout_s=20)
+        await session.execute("import time\nwhile time.process_time() < 1.0: pass\nx = 1", timeout_s=20)
         await session.execute("while True: pass", timeout_s=0.2)
         late = await session.execute("x", timeout_s=0.5)
         blank = await session.execute("'x' in globals()", timeout_s=20)
     assert (late.status, late.output) == (TIMEOUT, "Timed out after 0.5 seconds.")
     assert blank.output == "False"
+
+
+async def test_a_replay_keeps_variables_and_tells_nothing_twice(sandbox: Sandbox) -> None:
+    """Blocks that succeeded are run again in silence, those that failed or left by the back door are not."""
+    async with sandbox.session(Mode.REPLAY) as session:
+        await session.execute("x = 20\nprint('once')\nimport sys\nprint('aside', file=sys.stderr)", timeout_s=20)
+        await session.execute("y = 1\n1 / 0", timeout_s=20)
+        await session.execute("import os\nos._exit(0)", timeout_s=20)
+        execution = await session.execute("x += 1\n(x, 'y' in globals())", timeout_s=20)
+        again = await session.execute("print(2 * x)", timeout_s=20)
+    assert (execution.status, execution.stdout, execution.stderr) == (OK, "(21, False)\n", "")
+    assert (again.status, again.output) == (OK, "42")
+
+
+async def test_a_replay_shares_the_blocks_own_time(sandbox: Sandbox) -> None:
+    """Earlier blocks and the new one together get one limit."""
+    async with sandbox.session(Mode.REPLAY) as session:
+        await session.execute("import time\nwhile time.process_time() < 0.6: pass", timeout_s=20)
+        late = await session.execute("print('began')\nwhile time.process_time() < 60: pass", timeout_s=0.3)
+    assert (late.status, late.output) == (TIMEOUT, "Timed out after 0.3 seconds.")
+
+
+async def test_the_hidden_streams_of_a_replay_are_gone_when_its_program_runs(sandbox: Sandbox) -> None:
+    """It holds no descriptor but the three."""
+    async with sandbox.session(Mode.REPLAY) as session:
+        await session.execute("import os", timeout_s=20)
+        code = "[fd for fd in range(2000) if os.path.exists(f'/proc/self/fd/{fd}')]"
+        assert (await session.execute(code, timeout_s=20)).output == "[0, 1, 2]"
 
 
 async def test_an_alarm_does_not_go_off_in_the_next_block(sandbox: Sandbox) -> None:
@@ -133,9 +161,9 @@ async def test_a_left_session_takes_no_more_programs(sandbox: Sandbox) -> None:
         await session.execute("1", timeout_s=20)
 
 
-async def test_a_block_that_forks_at_once_is_not_stopped(sandbox: Sandbox) -> None:
+async def test_a_block_that_forks_at_once_is_not_stopped(unlocked: Sandbox) -> None:
     """The rest between blocks is over before the next one begins."""
     fork = "import os\npid = os.fork()\nif pid == 0: os._exit(0)\nos.waitpid(pid, 0)[1]"
-    async with sandbox.session() as session:
+    async with unlocked.session() as session:
         outputs = {(await session.execute(fork, timeout_s=20)).output for _ in range(30)}
     assert outputs == {"0"}

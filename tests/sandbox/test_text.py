@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from numina_infer.errors import SandboxError
 from numina_infer.sandbox import ExecutionStatus, verdict
-from numina_infer.sandbox.channel import Channel, Ended, Message, Signal, Spawn, opened_program, read_program
+from numina_infer.sandbox.channel import Channel, Ended, Message, Signal, Spawn, opened_programs, read_programs
 from numina_infer.sandbox.echo import compile_program
 from numina_infer.sandbox.output import clean, compose
 from numina_infer.sandbox.report import REPORT_BYTES, Ending, Report
@@ -78,12 +78,12 @@ def test_any_text_is_a_report_or_none(text: str) -> None:
 @given(any_text)
 def test_a_program_comes_through_whole(code: str) -> None:
     """Lone surrogates, NUL and every kind of line end included."""
-    with opened_program(code) as fd:
-        assert read_program(os.dup(fd)) == code
+    with opened_programs(["1", code]) as fd:
+        assert read_programs(os.dup(fd)) == ["1", code]
 
 
 messages = st.one_of(
-    st.builds(Spawn, st.integers(), st.floats(allow_nan=False), st.booleans(), st.text()),
+    st.builds(Spawn, st.integers(), st.text(), st.floats(allow_nan=False), st.booleans(), st.text()),
     st.builds(Signal, st.integers(), st.integers()),
     st.builds(Ended, st.integers(), st.integers(), st.floats(allow_nan=False), st.text(max_size=1000)),
 )

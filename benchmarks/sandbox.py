@@ -1,0 +1,189 @@
+"""What a program costs in the sandbox, against a fresh `python3` with numpy and sympy imported, the reference way.
+
+The same programs in one run: recorded code blocks, half of them with sympy. Processor time is summed over the child,
+its share of the zygote and its share of the host. Floor: a sympy program takes at most 1/15 of the reference's, with
+the same output. Aims: 1/25; on an idle core a trivial program's median 10 ms and a sympy program's 50 ms, of which
+3 ms for the lock-down; 300 in flight all right.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import anyio
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks.recorded import recorded_programs
+from numina_infer.config import Rung, SandboxConfig
+from numina_infer.provenance import machine
+from numina_infer.sandbox import Sandbox
+from numina_infer.sandbox.echo import compile_program
+
+HEADER = "import math\nimport numpy as np\nimport sympy as sp\n"
+TIMEOUT_S = 10.0
+LIMITS = SandboxConfig(highest_rung=Rung.LIMITS, lowest_rung=Rung.LIMITS)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one program."""
+
+    output: str
+    cpu_s: float
+    wall_s: float
+
+
+def fresh_python(code: str, folder: Path) -> Cost:
+    """Run `code` in a new interpreter, with the reference's header."""
+    file = folder / "program.py"
+    file.write_text(HEADER + code, errors="replace")
+    before, began = os.times(), time.perf_counter()
+    try:
+        done = subprocess.run(
+            [sys.executable, str(file)],
+            capture_output=True,
+            timeout=60,
+            check=False,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+        )
+        output = done.stdout.decode(errors="replace")
+    except subprocess.TimeoutExpired:
+        output = "time-out"
+    after = os.times()
+    cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
+    return Cost(output.strip(), cpu_s, time.perf_counter() - began)
+
+
+@contextmanager
+def overhead(sandbox: Sandbox, shares: int, into: list[float]) -> Iterator[None]:
+    """Append the processor time that host and zygote take in the block, by `shares`."""
+    zygote = (~zygote_pid(sandbox) << 3) | 2
+    before = time.process_time() + time.clock_gettime(zygote)
+    yield
+    into.append((time.process_time() + time.clock_gettime(zygote) - before) / shares)
+
+
+def zygote_pid(sandbox: Sandbox) -> int:
+    """Of the warm process."""
+    server = sandbox._opened()._server  # noqa: SLF001 - a benchmark looks inside
+    assert server is not None
+    return server._zygote.pid  # noqa: SLF001
+
+
+async def in_sandbox(sandbox: Sandbox, programs: Sequence[str]) -> list[Cost]:
+    """One after the other."""
+    costs, share = [], list[float]()
+    with overhead(sandbox, len(programs), share):
+        for code in programs:
+            execution = await sandbox.execute(code, timeout_s=TIMEOUT_S)
+            costs.append(Cost(execution.stdout.strip(), execution.cpu_s, execution.wall_s))
+    return [replace(cost, cpu_s=cost.cpu_s + share[0]) for cost in costs]
+
+
+async def lockdown_cost(num: int) -> dict[str, float]:
+    """A trivial program on the highest rung and with limits alone, in turns: medians in ms."""
+    async with Sandbox(SandboxConfig(num_slots=1)) as locked, Sandbox(replace(LIMITS, num_slots=1)) as unlocked:
+        costs: dict[str, list[Cost]] = {"locked": [], "limits": []}
+        for _ in range(num):
+            costs["locked"] += await in_sandbox(locked, ["print(6 * 7)"])
+            costs["limits"] += await in_sandbox(unlocked, ["print(6 * 7)"])
+    medians = {
+        f"{name}_{kind}_ms": 1000 * statistics.median(getattr(cost, f"{kind}_s") for cost in some)
+        for name, some in costs.items()
+        for kind in ("wall", "cpu")
+    }
+    return medians | {"lockdown_wall_ms": medians["locked_wall_ms"] - medians["limits_wall_ms"]}
+
+
+async def in_flight(sandbox: Sandbox, num: int) -> tuple[int, float]:
+    """How many of `num` programs at once are right, and how many a second."""
+    right = [False] * num
+
+    async def run(number: int) -> None:
+        right[number] = (await sandbox.execute(f"print({number})", timeout_s=TIMEOUT_S)).output == str(number)
+
+    began = time.perf_counter()
+    async with anyio.create_task_group() as tasks:
+        for number in range(num):
+            tasks.start_soon(run, number)
+    return sum(right), num / (time.perf_counter() - began)
+
+
+def choose(num: int) -> tuple[list[str], list[str]]:
+    """As many blocks without sympy as with it: such as print their result, and print the same twice."""
+    plain, symbolic = list[str](), list[str]()
+    for code in recorded_programs():
+        kind = symbolic if "sympy" in code else plain
+        if len(kind) < num and _is_comparable(code):
+            kind.append(code)
+    return plain, symbolic
+
+
+def _is_comparable(code: str) -> bool:
+    try:
+        return compile_program(code, "<program>").last is None and "print" in code and "input(" not in code
+    except (SyntaxError, ValueError):
+        return False
+
+
+async def measure(num: int) -> dict[str, object]:
+    """All figures."""
+    plain, symbolic = choose(num)
+    figures: dict[str, object] = {"programs": len(plain) + len(symbolic)}
+    async with Sandbox(SandboxConfig(num_slots=1)) as sandbox:
+        figures["rung"] = str(sandbox.standing.rung)
+        ours = {"plain": await in_sandbox(sandbox, plain), "sympy": await in_sandbox(sandbox, symbolic)}
+    with tempfile.TemporaryDirectory() as folder:
+        theirs = {
+            kind: [fresh_python(code, Path(folder)) for code in codes]
+            for kind, codes in (("plain", plain), ("sympy", symbolic))
+        }
+    figures |= {kind: compare(costs, theirs[kind]) for kind, costs in ours.items()}
+    figures["trivial"] = await lockdown_cost(num)
+    async with Sandbox() as sandbox:
+        figures["in_flight_right"], figures["in_flight_a_second"] = await in_flight(sandbox, 300)
+    return figures
+
+
+def compare(ours: Sequence[Cost], theirs: Sequence[Cost]) -> dict[str, float]:
+    """Medians and sums of both, and how many outputs are the same."""
+    sums = sum(cost.cpu_s for cost in theirs) / sum(cost.cpu_s for cost in ours)
+    median = {name: statistics.median(cost.cpu_s for cost in costs) for name, costs in (("o", ours), ("t", theirs))}
+    return {
+        "same_output": sum(o.output == t.output for o, t in zip(ours, theirs, strict=True)),
+        "programs": len(ours),
+        "cpu_ms": 1000 * statistics.fmean(cost.cpu_s for cost in ours),
+        "reference_cpu_ms": 1000 * statistics.fmean(cost.cpu_s for cost in theirs),
+        "cpu_ratio": sums,
+        "cpu_ratio_of_medians": median["t"] / median["o"],
+        "wall_median_ms": 1000 * statistics.median(cost.wall_s for cost in ours),
+        "reference_wall_median_ms": 1000 * statistics.median(cost.wall_s for cost in theirs),
+    }
+
+
+def main() -> None:
+    """Measure, print, and write the figures if asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--short", action="store_true", help="five programs of each kind instead of fifty")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    options = parser.parse_args()
+    figures = anyio.run(measure, 5 if options.short else 50)
+    here = machine()
+    print(f"{here['processor']}, {here['cores']} cores, Python {here['python']}, load {os.getloadavg()[0]:.1f}")
+    print(json.dumps(figures, indent=2))
+    if options.json:
+        options.json.write_text(json.dumps({"machine": here, **figures}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

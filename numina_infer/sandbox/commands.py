@@ -1,0 +1,92 @@
+"""`numina-infer sandbox check` and `numina-infer sandbox run`: the sandbox for people and scripts."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import anyio
+from rich.console import Console
+from rich.table import Table
+
+from numina_infer.config import LADDER, Mode, Rung, SandboxConfig
+from numina_infer.errors import ConfigError
+from numina_infer.sandbox.host import Sandbox
+from numina_infer.sandbox.ladder import Standing
+from numina_infer.trajectory import Execution, ExecutionStatus
+
+EXIT_CODES = {Rung.UID: 0, Rung.READER: 10, Rung.LANDLOCK: 11, Rung.SECCOMP: 12, Rung.LIMITS: 13}
+"""Of `sandbox check`, by the rung that holds."""
+PROGRAM_FAILED = 3
+
+
+def check(console: Console) -> int:
+    """Find the rung that holds here and show it; the exit code tells it to scripts."""
+    standing = anyio.run(_standing)
+    console.print(_ladder_table(standing))
+    if standing.tried:
+        console.print(_attempts_table(standing))
+    return EXIT_CODES[standing.rung]
+
+
+async def _standing() -> Standing:
+    async with Sandbox(SandboxConfig(num_slots=1, lowest_rung=Rung.LIMITS)) as sandbox:
+        return sandbox.standing
+
+
+def _ladder_table(standing: Standing) -> Table:
+    table = Table("rung", "here", title="what holds programs back")
+    for rung in LADDER:
+        below = "not needed" if rung is not Rung.LIMITS else "only with --allow-limits-only"
+        table.add_row(rung, "in force" if rung is standing.rung else standing.refused.get(rung, below))
+    return table
+
+
+def _attempts_table(standing: Standing) -> Table:
+    table = Table("a program tried to", "and got", title=f"self-test of rung {standing.rung}")
+    for name, result in standing.tried.items():
+        table.add_row(name, result)
+    return table
+
+
+def run(
+    files: Sequence[Path], console: Console, *, mode: Mode, timeout_s: float, as_json: bool, config: SandboxConfig
+) -> int:
+    """Run the programs in `files` as those of one trajectory and show what a model would be told.
+
+    Returns:
+        0 if all came to a good end, else `PROGRAM_FAILED`.
+
+    Raises:
+        ConfigError: a file can't be read as text, or the limit isn't above 0.
+        SandboxError: the sandbox doesn't start.
+    """
+    executions = anyio.run(_run, [_read(file) for file in files], mode, timeout_s, config)
+    for execution in executions:
+        if as_json:
+            console.out(json.dumps(asdict(execution)), highlight=False)
+        else:
+            _show(execution, console)
+    return 0 if all(execution.status is ExecutionStatus.OK for execution in executions) else PROGRAM_FAILED
+
+
+async def _run(programs: Sequence[str], mode: Mode, timeout_s: float, config: SandboxConfig) -> list[Execution]:
+    async with Sandbox(config) as sandbox, sandbox.session(mode) as session:
+        return [await session.execute(program, timeout_s=timeout_s) for program in programs]
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{file} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file} is no UTF-8 text: byte {error.start} is {error.object[error.start]:#x}") from error
+
+
+def _show(execution: Execution, console: Console) -> None:
+    if execution.output:
+        console.out(execution.output, highlight=False)
+    console.out(
+        f"[{execution.status}, {execution.cpu_s:.3f} s of processor, {execution.wall_s:.3f} s]", highlight=False
+    )
