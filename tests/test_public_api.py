@@ -55,6 +55,7 @@ def test_every_preset_names_a_format(name: str) -> None:
         ("SandboxConfig", "max_output_bytes", 0),
         ("SandboxConfig", "max_file_bytes", -1),
         ("SandboxConfig", "kill_grace_s", 0.0),
+        ("SandboxConfig", "wall_factor", 0.5),
         ("TransformersConfig", "model", " "),
         ("TransformersConfig", "max_num_seqs", 0),
         ("TransformersConfig", "dtype", "int4"),

@@ -31,9 +31,12 @@ def become(uid: int, *, is_reader: bool) -> None:
     keep = _reading_capability() if is_reader else 0
     if is_reader:
         prctl(_PR_SET_KEEPCAPS, 1)
-    os.setgroups([])
-    os.setresgid(uid, uid, uid)
-    os.setresuid(uid, uid, uid)
+    try:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    except OSError as error:
+        raise PermissionError(f"the user can't be changed to {uid} here: {error.strerror}") from error
     give_up_capabilities(keep=keep)
     prctl(_PR_SET_DUMPABLE, 1)  # else its own /proc entries belong to root
 

@@ -60,14 +60,18 @@ class Filter:
         Raises:
             OSError: the kernel has no filters, or new privileges aren't given up yet.
         """
+        code = self.assemble(pid, control)
+        program = _Program(len(code) // 8, code)
+        prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(program))
+
+    def assemble(self, pid: int, control: int | None) -> bytes:
+        """The filter's instructions, packed as the kernel wants them."""
         own = [*_if_in(syscalls.KILL, 0, [pid], errno.EPERM), *_if_in(syscalls.TGKILL, 0, [pid], errno.EPERM)]
         own += _if_in(syscalls.PRLIMIT64, 0, [0, pid], errno.EPERM)
         if control is not None:
             own += _if_in(syscalls.SENDTO, 0, [control], errno.EPERM)
             own += _if_in(syscalls.RECVMSG, 0, [control], errno.EPERM)
-        code = self._head + _pack(own) + self._tail
-        program = _Program(len(code) // 8, code)
-        prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(program))
+        return self._head + _pack(own) + self._tail
 
 
 def _own_architecture() -> list[_Instruction]:

@@ -1,6 +1,8 @@
 """Slots, kills and deaths: what the sandbox keeps to when programs, zygotes and callers come to sudden ends."""
 
 import math
+import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -150,6 +152,40 @@ async def test_a_program_is_run_again_when_the_zygote_dies(unlocked: Sandbox, tm
         tasks.start_soon(unlocked.execute, "import time\ntime.sleep(0.2)")
         assert (await unlocked.execute(kill, timeout_s=20)).output == "survived"
         assert (await session.execute("x", timeout_s=20)).output == "1"
+
+
+async def test_children_die_with_their_zygote(sandbox: Sandbox, eventually: Eventually) -> None:
+    """On every rung: the kernel forgets the parent-death signal at a change of user, so it is set behind it."""
+    async with sandbox.session() as session:
+        pids = await session.execute("import os\nprint(os.getpid(), os.getppid())", timeout_s=20)
+        child, zygote = map(int, pids.output.split())
+        os.kill(zygote, signal.SIGKILL)
+        assert await eventually(lambda: is_gone(child))
+        assert (await session.execute("6 * 7", timeout_s=20)).output == "42"
+
+
+async def test_a_busy_machine_makes_no_time_outs() -> None:
+    """Twice as many programs as cores, each within its limit of processor time and beyond it on the wall clock."""
+    num = 2 * len(os.sched_getaffinity(0))
+    code = "import time\nwhile time.process_time() < 0.5: pass\n'done'"
+    executions: list[Execution] = []
+
+    async def run(sandbox: Sandbox) -> None:
+        executions.append(await sandbox.execute(code, timeout_s=0.7))
+
+    config = SandboxConfig(num_slots=num, wall_factor=30, lowest_rung=Rung.LIMITS)
+    async with Sandbox(config) as sandbox, anyio.create_task_group() as tasks:
+        for _ in range(num):
+            tasks.start_soon(run, sandbox)
+    assert [execution.output for execution in executions] == ["done"] * num
+
+
+async def test_a_program_that_sleeps_ends_at_the_wall_limit() -> None:
+    """It uses no processor time that could run out."""
+    async with Sandbox(SandboxConfig(num_slots=1, wall_factor=2, lowest_rung=Rung.LIMITS)) as sandbox:
+        execution = await sandbox.execute("import time\ntime.sleep(60)", timeout_s=0.2)
+    assert (execution.status, execution.output) == (TIMEOUT, "Timed out after 0.2 seconds.")
+    assert execution.wall_s >= 0.4
 
 
 async def test_a_program_that_always_kills_the_zygote_is_given_up(unlocked: Sandbox) -> None:
