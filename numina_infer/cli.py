@@ -149,7 +149,11 @@ def _add_sandbox(commands: "Commands") -> None:
     )
     run.add_argument("files", metavar="FILE", nargs="+", type=Path, help="a program; several run in order")
     run.add_argument(
-        "--timeout", metavar="SECONDS", type=float, default=5.0, help="processor time of each (default: 5)"
+        "--timeout",
+        metavar="SECONDS",
+        type=float,
+        default=5.0,
+        help="seconds of each, without what it waits for a processor (default: 5)",
     )
     run.add_argument(
         "--mode", choices=[*Mode], type=Mode, default=Mode.FRESH, help="what they share (default: fresh, nothing)"

@@ -127,7 +127,7 @@ class SandboxConfig:
     kill_grace_s: float = 2.0
     """How long a kill may take to be confirmed before its slot is retired."""
     wall_factor: float = 3.0
-    """A program's limit counts processor seconds; so many times as much may pass on the wall clock."""
+    """A program's limit doesn't count what it waits for a processor; so many times as much may pass in all."""
     highest_rung: Rung = Rung.UID
     lowest_rung: Rung = Rung.SECCOMP
     """Where no rung between the two holds, the sandbox refuses to start. `Rung.LIMITS` has to be asked for."""
@@ -191,7 +191,7 @@ class RolloutConfig:
     max_turns: int = 4
     """Completions of one trajectory; its depth."""
     code_timeout_s: float = 5.0
-    """Processor time of one program; see `SandboxConfig.wall_factor`."""
+    """Seconds of one program, without what it waits for a processor; see `SandboxConfig.wall_factor`."""
     answer_range: AnswerRange = AnswerRange.MOD_1000
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
 
@@ -58,7 +59,7 @@ class Process:
         if is_session:
             self._control, self._childs_control = Channel.pair()
         self._settled = anyio.Event()
-        self._cpu_before = 0.0
+        self._started, self._cpu_before, self._queued_before = anyio.current_time(), 0.0, 0.0
         self.pid = 0
         """0 until the zygote tells it."""
         self._on_end: list[Callable[[], object]] = []
@@ -128,8 +129,9 @@ class Process:
             self._order(Resume(self._number, timeout_s), [self._control.fileno(), program])
 
     def start_clock(self) -> None:
-        """Let `spent_s` count from here."""
-        self._cpu_before = self._cpu_clock()
+        """Let the program's time count from here, not from its fork."""
+        self._started = anyio.current_time()
+        self._cpu_before, self._queued_before = self._cpu_clock(), self._queue_clock() or 0.0
 
     @property
     def spent_s(self) -> float:
@@ -144,10 +146,34 @@ class Process:
         except OSError:
             return 0.0
 
+    @property
+    def awake_s(self) -> float | None:
+        """Wall seconds in which the program had a processor or wanted none; None where the kernel doesn't tell.
+
+        What is left out it spent waiting for a processor: the machine was busy, and the program isn't to blame.
+        """
+        queued = self._queue_clock()
+        return None if queued is None else anyio.current_time() - self._started - (queued - self._queued_before)
+
+    def _queue_clock(self) -> float | None:
+        """Seconds that the living child has waited for a processor (the second figure of the kernel's schedstat)."""
+        if self.pid == 0 or self.end is not None:
+            return None
+        try:
+            return int(Path(f"/proc/{self.pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+        except (OSError, IndexError, ValueError):
+            return None
+
+    def _time_left(self, timeout_s: float, wall_deadline: float) -> float:
+        awake = self.awake_s
+        asleep_left = math.inf if awake is None else timeout_s - awake
+        return min(timeout_s - self.spent_s, asleep_left, wall_deadline - anyio.current_time())
+
     async def finish(self, timeout_s: float, wall_deadline: float, cutoff: Cutoff | None, grace_s: float) -> None:
         """Wait for the program's end; kill it when its time is over, and wait `grace_s` for that.
 
-        Its time is over after `timeout_s` of processor time, at the loop time `wall_deadline`, or at `cutoff`.
+        Its time is over after `timeout_s` of processor time, or of wall time without what it waited for a processor,
+        at the loop time `wall_deadline`, or at `cutoff`.
         A program that ends just then has its own ending: what the zygote tells after the kill is the truth.
 
         Raises:
@@ -155,7 +181,7 @@ class Process:
             SandboxError: the zygote couldn't fork.
         """
         while not self._settled.is_set() and not (cutoff is not None and cutoff.has_passed):
-            left = min(timeout_s - self.spent_s, wall_deadline - anyio.current_time())
+            left = self._time_left(timeout_s, wall_deadline)
             if left <= 0:
                 break
             with until(cutoff, max(left, _SHORTEST_WAIT_S)):
