@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 
 from numina_infer.config import Rung
-from numina_infer.sandbox import child, warmup
+from numina_infer.sandbox import child, hugepages, warmup
 from numina_infer.sandbox.channel import Block, Channel, Ended, Message, Ready, Refused, Resume, Signal, Spawn, Started
 from numina_infer.sandbox.limits import Limits, adopt_orphans, die_with_parent
 from numina_infer.sandbox.lockdown import Lockdown
@@ -217,6 +217,7 @@ def main() -> None:
     gc.disable()
     versions = warmup.load()
     gc.freeze()
+    hugepages.collapse_heap()
     gc.enable()
     zygote = Zygote(control, limits, Lockdown(Path(sys.argv[4])))
     control.send(Ready(versions))
