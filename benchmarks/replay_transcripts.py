@@ -1,7 +1,7 @@
 """Recorded programs run again: how many print what was recorded, and how the others differ.
 
 Rho-Math, ToRA and dynamic-cheatsheet have a fresh child a program, MathCoder a session a solution.
-Left out beforehand, by the recorded text alone: blocks recorded as an error or a time-out, and empty outputs.
+Left out beforehand, by the recorded text alone: blocks recorded as an error or a time-out.
 A program that failed because something is forbidden counts as a difference. Floor: 97 % the same.
 Same means: the same text after white space at line ends and a trailing line «None» are dropped, up to the recording's
 own cut.
@@ -26,7 +26,9 @@ from numina_infer.sandbox import Execution, Sandbox
 
 FLOOR = 0.97
 TIMEOUT_S = 10.0
-_FAILED = re.compile(r"Error|Exception|Traceback|[Tt]ime ?out|timed out|took too long|Warning|No output was generated")
+_FAILED = re.compile(r"Error|Exception|Traceback|[Tt]ime ?out|timed out|took too long")
+_SILENT = re.compile(r".{0,40}No output was generated.{0,200}", re.DOTALL)
+"""What a recorder says of a program that printed nothing."""
 _FORBIDDEN = re.compile(r"Errno 30|Errno 1\]|Permission|Read-only|No usable temporary")
 _FILES = re.compile(r"\bopen\(|tempfile|savefig|to_csv|os\.(?:remove|mkdir)")
 _PROCESSES = re.compile(r"subprocess|multiprocessing|os\.(?:system|fork|popen)|ProcessPool")
@@ -46,8 +48,8 @@ class Compared:
 
 
 def is_good(block: Block) -> bool:
-    """True unless the recorded text is an error's or says nothing."""
-    return bool(block.output.strip()) and not _FAILED.search(block.output)
+    """True unless the recorded text is that of an error or a time-out."""
+    return not _FAILED.search(block.output)
 
 
 def normal(text: str) -> str:
@@ -60,7 +62,7 @@ def normal(text: str) -> str:
 
 def classify(block: Block, execution: Execution) -> str:
     """How the outcome of a block compares."""
-    ours, theirs = normal(execution.output), normal(block.output)
+    ours, theirs = normal(execution.output), normal(_SILENT.sub("", block.output))
     if ours == theirs or ours.strip("'\"") == theirs.strip("'\""):
         return "same"
     if execution.status != "ok":

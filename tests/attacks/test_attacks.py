@@ -126,6 +126,17 @@ def test_every_attack_is_contained_on_the_highest_rung(privileges: tuple[str, ..
     }
 
 
+@pytest.mark.parametrize("privileges", [(), ("--docker",)], ids=["all-capabilities", "as-in-docker"])
+def test_every_attack_is_contained_on_the_rung_that_this_machine_has(privileges: tuple[str, ...]) -> None:
+    """As the one before, but nothing is opened for the interpreter's sake, so a private one stands on `reader`."""
+    rung, results = lab(*privileges)
+    assert rung in {"uid", "reader"}
+    assert [result for result in results if result.faults] == []
+    assert {(result.attack, result.mode) for result in results} == {
+        (name, mode) for name in all_names() for mode in MODES
+    }
+
+
 @pytest.mark.parametrize("rung", LET_THROUGH)
 def test_lower_rungs_contain_what_they_promise(rung: str) -> None:
     """With the ones above forbidden; the filter alone doesn't keep files from being read."""
