@@ -158,8 +158,8 @@ class Targets:
     def files(self) -> dict[str, tuple[bytes | None, int]]:
         """All files that an attack could have made or changed."""
         folders = (self.host_dir, self.public_dir, *map(Path, _COVERED))
-        found = [path for folder in folders for path in folder.rglob("*") if "numina-infer-" not in str(path)]
-        return {str(p): (p.read_bytes() if p.is_file() else None, p.lstat().st_mode) for p in found if _is_ours(p)}
+        found = [path for folder in folders for path in _on_own_disk(folder) if "numina-infer-" not in str(path)]
+        return {str(p): (p.read_bytes() if p.is_file() else None, p.lstat().st_mode) for p in found}
 
     def harm(self) -> list[str]:
         """What has come to harm."""
@@ -170,9 +170,12 @@ class Targets:
         return harm
 
 
-def _is_ours(path: Path) -> bool:
-    """Not below a folder that was put back onto a covered one."""
-    return path.lstat().st_dev in {Path(folder).stat().st_dev for folder in _COVERED}
+def _on_own_disk(folder: Path) -> Iterator[Path]:
+    """Everything below `folder`, but not what lies on another disk: a checkout that was put back, say."""
+    disk = folder.stat().st_dev
+    for root, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if (Path(root) / name).lstat().st_dev == disk]
+        yield from (Path(root) / name for name in (*folders, *files))
 
 
 def _accepts(listener: socket.socket) -> bool:
