@@ -90,8 +90,7 @@ class Ballot:
         runner-up where more than two answers are about.
         Exact, so that a replay on another machine decides the same.
         """
-        leading, *others = [*(votes for _, votes in self.ranking), 0]
-        following = others[0] if others else 0
+        leading, following = [*(votes for _, votes in self.ranking), 0, 0][:2]
         return _chance_to_draw_level(leading // MILLI, -(-following // MILLI), -(-outstanding // MILLI))
 
 

@@ -145,7 +145,7 @@ def _load_folder(config: TransformersConfig, folder: Path) -> LoadedModel:
     backend.encode_special_tokens = True
     return LoadedModel(
         name=smollm2.MODEL if config.model == smollm2.ALIAS else config.model,
-        weights=smollm2.WHEEL_SHA256 if config.model == "smollm2" else weights_hash(folder),
+        weights=smollm2.WHEEL_SHA256 if config.model == smollm2.ALIAS else weights_hash(folder),
         model=model,
         tokenizer=backend,
         bos=_bos(tokenizer),
