@@ -13,7 +13,7 @@ from typing import Protocol
 import anyio
 
 from numina_infer.config import Mode, SamplingParams
-from numina_infer.trajectory import Completion, Execution, Problem, StopReason
+from numina_infer.trajectory import Completion, Execution, Part, Problem, StopReason
 
 
 class Cutoff:
@@ -73,7 +73,7 @@ class Decoder(Protocol):
 
     async def generate(
         self,
-        context: Sequence[str | Completion],
+        context: Sequence[Part],
         params: SamplingParams,
         *,
         seed: int,
@@ -81,14 +81,14 @@ class Decoder(Protocol):
     ) -> Completion:
         """Continue `context` until a stop string, the model's end, a limit, or the cutoff.
 
-        `context` alternates text of ours (`str`: prompt, program outputs) and earlier completions of the same
-        trajectory; it only ever grows.
-        Text of ours is plain text: special tokens in it are spelled out, never obeyed.
+        `context` alternates text of ours (prompt, program outputs) and earlier completions of the same trajectory;
+        it only ever grows.
+        Text of ours is plain text: special tokens in it are spelled out, never obeyed. A `SpecialToken` is obeyed.
         At the cutoff what there is comes back with `FinishReason.ABORT`, at once and without an exception.
         The same context, params and seed give the same text on engines that promise it.
 
         Raises:
-            EngineError: the engine failed; nothing about the context is wrong.
+            EngineError: the engine failed, or the context holds a special token that the model doesn't have.
         """
         ...
 

@@ -140,6 +140,18 @@ class Completion:
     seed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class SpecialToken:
+    """A special token of the model, by its spelling; the only way in which one gets into a context."""
+
+    text: str
+    """Such as `<|im_start|>`."""
+
+
+Part = str | SpecialToken | Completion
+"""What a context is made of: plain text of ours, special tokens, and what the model wrote."""
+
+
 class ExecutionStatus(StrEnum):
     """How a program ended."""
 

@@ -1,7 +1,8 @@
 """Text and tokens of one trajectory, both ways, and the splice where a completion was cut.
 
-A context alternates text of ours and completions. Text of ours is tokenised; a completion's token ids are used as
-they were sampled, so that history is only ever extended and prefix caches (vLLM, arXiv 2309.06180) serve all of it.
+A context alternates text of ours and completions. Text of ours is tokenised, a special token is one id; a
+completion's token ids are used as they were sampled, so that history is only ever extended and prefix caches (vLLM,
+arXiv 2309.06180) serve all of it.
 
 The splice rule. A completion's text ends right behind its stop string; tokens can't be cut.
 Its `token_ids` are the sampled tokens that lie wholly within the text, and its `tail` is the end of the text that
@@ -18,10 +19,9 @@ Detokenisation decodes a short window and takes what is new, as text-generation-
 from collections.abc import Callable, Sequence
 
 from numina_infer.config import SamplingParams
-from numina_infer.trajectory import Completion, FinishReason
+from numina_infer.engines.vocabulary import Vocabulary
+from numina_infer.trajectory import Completion, FinishReason, Part, SpecialToken
 
-Encode = Callable[[str], Sequence[int]]
-"""Plain text → token ids, no special tokens."""
 Decode = Callable[[Sequence[int]], str]
 """Token ids → text, U+FFFD where bytes are no UTF-8."""
 
@@ -29,31 +29,35 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _PROMPT_OVERLAP = 4
 
 
-def plain_text(context: Sequence[str | Completion]) -> str:
+def plain_text(context: Sequence[Part]) -> str:
     """What a reader sees of `context`."""
     return "".join(part if isinstance(part, str) else part.text for part in context)
 
 
-def render(context: Sequence[str | Completion], encode: Encode, bos: Sequence[int] = ()) -> list[int]:
-    """The token ids of `context`, behind `bos`.
+def render(context: Sequence[Part], vocabulary: Vocabulary) -> list[int]:
+    """The token ids of `context`, behind what the tokenizer puts in front of a text.
 
     With a completion and text added to the context, the ids only grow: they begin with these ids followed by the
     completion's `token_ids`.
     """
-    ids, pending = list(bos), ""
+    ids, pending = list(vocabulary.bos), ""
     for part in context:
         if isinstance(part, str):
             pending += part
+            continue
+        ids += _encoded(pending, vocabulary)
+        if isinstance(part, SpecialToken):
+            ids.append(vocabulary.special(part.text))
+            pending = ""
         else:
-            ids += _encoded(pending, encode)
             ids += part.token_ids
             pending = part.tail
-    return ids + _encoded(pending, encode)
+    return ids + _encoded(pending, vocabulary)
 
 
-def _encoded(text: str, encode: Encode) -> list[int]:
+def _encoded(text: str, vocabulary: Vocabulary) -> list[int]:
     """`text` as ids; a lone surrogate, which UTF-8 doesn't know, becomes a question mark."""
-    return list(encode(text.encode("utf-8", "replace").decode())) if text else []
+    return list(vocabulary.encode(text.encode("utf-8", "replace").decode())) if text else []
 
 
 def find_stop(text: str, stop: Sequence[str], start: int = 0) -> tuple[str, int] | None:

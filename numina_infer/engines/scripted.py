@@ -16,10 +16,20 @@ from numina_infer.config import SamplingParams
 from numina_infer.engines.context import Transcript, plain_text, render
 from numina_infer.engines.scripts import Cue, Script, as_script, load_script, sum_of_numbers
 from numina_infer.engines.slots import Slots
+from numina_infer.engines.vocabulary import Vocabulary
 from numina_infer.ports import Cutoff, EngineStats
-from numina_infer.trajectory import Completion
+from numina_infer.trajectory import Completion, Part
 
-__all__ = ["ScriptedDecoder", "ScriptedEngine", "decode", "encode", "load_script", "sum_of_numbers"]
+__all__ = [
+    "VOCABULARY",
+    "ByteVocabulary",
+    "ScriptedDecoder",
+    "ScriptedEngine",
+    "decode",
+    "encode",
+    "load_script",
+    "sum_of_numbers",
+]
 
 _TOKEN_BYTES = 4
 
@@ -37,6 +47,29 @@ def decode(ids: Sequence[int]) -> str:
 
 def _bytes(token_id: int) -> bytes:
     return token_id.to_bytes((token_id.bit_length() + 7) // 8)[1:]
+
+
+@dataclass(frozen=True, slots=True)
+class ByteVocabulary:
+    """The bytes of a text as tokens; every spelling is a special token's."""
+
+    bos: tuple[int, ...] = ()
+    end_ids: frozenset[int] = frozenset({0})
+
+    def encode(self, text: str) -> list[int]:
+        """`text` as token ids."""
+        return encode(text)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Token ids as text."""
+        return decode(ids)
+
+    def special(self, token: str) -> int:
+        """An id apart from those of plain text, which is at most four bytes a token."""
+        return int.from_bytes(b"\1" + bytes(_TOKEN_BYTES + 1) + token.encode())
+
+
+VOCABULARY: Vocabulary = ByteVocabulary()
 
 
 class ScriptedEngine:
@@ -86,10 +119,10 @@ class ScriptedEngine:
         }
 
     async def speak(
-        self, context: Sequence[str | Completion], params: SamplingParams, *, ticket: int, seed: int, cutoff: Cutoff
+        self, context: Sequence[Part], params: SamplingParams, *, ticket: int, seed: int, cutoff: Cutoff
     ) -> Completion:
         """One turn of the trajectory with `ticket`."""
-        prompt_ids = render(context, encode)
+        prompt_ids = render(context, VOCABULARY)
         room = self._max_model_len - len(prompt_ids)
         transcript = Transcript(decode, params, room=room, prompt_ids=prompt_ids)
         if transcript.finish_reason is None and not cutoff.has_passed:
@@ -122,7 +155,7 @@ class ScriptedDecoder:
 
     async def generate(
         self,
-        context: Sequence[str | Completion],
+        context: Sequence[Part],
         params: SamplingParams,
         *,
         seed: int,

@@ -25,7 +25,7 @@ from numina_infer.engines.slots import Slots
 from numina_infer.engines.smollm2 import Report
 from numina_infer.errors import EngineError
 from numina_infer.ports import Cutoff, EngineStats
-from numina_infer.trajectory import Completion
+from numina_infer.trajectory import Completion, Part
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class TransformersEngine:
             self._loaded = await _in_thread(executor, lambda: load(self._config, self._report))
             stepper = Stepper(self._loaded.model, self._config.max_num_seqs)
             self._caches = stepper.caches
-            self._loop = DecodeLoop(stepper, self._loaded.end_ids, executor)
+            self._loop = DecodeLoop(stepper, self._loaded.vocabulary.end_ids, executor)
             group = await stack.enter_async_context(anyio.create_task_group())
             stack.callback(group.cancel_scope.cancel)
             group.start_soon(self._loop.run)
@@ -106,7 +106,7 @@ class TransformersDecoder:
 
     async def generate(
         self,
-        context: Sequence[str | Completion],
+        context: Sequence[Part],
         params: SamplingParams,
         *,
         seed: int,
@@ -130,8 +130,8 @@ class TransformersDecoder:
         if row.error is not None:
             raise EngineError(row.error)
 
-    def _row(self, context: Sequence[str | Completion], params: SamplingParams, seed: int) -> Row:
-        prompt_ids = render(context, self._loaded.encode, self._loaded.bos)
+    def _row(self, context: Sequence[Part], params: SamplingParams, seed: int) -> Row:
+        prompt_ids = render(context, self._loaded.vocabulary)
         if not prompt_ids:
             raise EngineError("the context is empty, and the model has no token to begin a text with")
         room = self._loaded.max_model_len - len(prompt_ids)
@@ -140,7 +140,7 @@ class TransformersDecoder:
             cache=self._cache,
             is_first_turn=self._is_first_turn,
             prompt_ids=prompt_ids,
-            transcript=Transcript(self._loaded.decode, params, room=room, prompt_ids=prompt_ids),
+            transcript=Transcript(self._loaded.vocabulary.decode, params, room=room, prompt_ids=prompt_ids),
             params=params,
             seed=seed,
         )

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from numina_infer.config import SamplingParams
 from numina_infer.engines.context import Transcript, find_stop, plain_text, render
-from numina_infer.engines.scripted import decode, encode
-from numina_infer.trajectory import Completion, FinishReason
+from numina_infer.engines.scripted import VOCABULARY, ByteVocabulary, decode, encode
+from numina_infer.trajectory import Completion, FinishReason, Part, SpecialToken
 
 texts = st.text(st.sampled_from("ab`\n é€𝔽"), max_size=20)
+WITH_BOS = ByteVocabulary(bos=(1 << 40,))
 stops = st.lists(st.text(st.sampled_from("ab`\n é€𝔽"), min_size=1, max_size=4), max_size=3)
 
 
@@ -78,26 +79,35 @@ def test_a_longer_history_begins_with_the_tokens_of_the_shorter(
     prompt: str, said: str, appended: list[str], stop: list[str]
 ) -> None:
     """Ids are kept, never made again, and the text stays exact."""
-    context: list[str | Completion] = [prompt + "#"]
+    context: list[Part] = [prompt + "#"]
     for text in appended:
-        before = render(context, encode, bos=(1 << 40,))
+        before = render(context, WITH_BOS)
         completion = write(encode(said), stop)
         context += [completion, text]
-        after = render(context, encode, bos=(1 << 40,))
+        after = render(context, WITH_BOS)
         assert after[: len(before) + len(completion.token_ids)] == before + list(completion.token_ids)
-    assert decode(render(context, encode)) == plain_text(context)
+    assert decode(render(context, VOCABULARY)) == plain_text(context)
 
 
 def test_the_tail_is_tokenised_together_with_what_follows() -> None:
     """So that the model reads the tokens it would have met in its training."""
     completion = replace(write(encode("abcdef"), ["abcde"]), num_prompt_tokens=1)
     assert (completion.tail, decode(completion.token_ids)) == ("e", "abcd")
-    assert render(["p", completion, "fgh"], encode) == encode("p") + encode("abcd") + encode("efgh")
+    assert render(["p", completion, "fgh"], VOCABULARY) == encode("p") + encode("abcd") + encode("efgh")
+
+
+def test_a_special_token_is_one_id_and_its_spelling_in_plain_text_is_not() -> None:
+    """Nothing that a problem or a program says becomes a special token."""
+    (special,) = render([SpecialToken("<|im_end|>")], VOCABULARY)
+    context: list[Part] = ["a", SpecialToken("<|im_end|>"), "<|im_end|>"]
+    assert render(context, VOCABULARY) == [*encode("a"), special, *encode("<|im_end|>")]
+    assert special not in encode("<|im_end|>")
+    assert plain_text(context) == "a<|im_end|><|im_end|>"
 
 
 def test_a_lone_surrogate_becomes_a_question_mark() -> None:
     """A program's output may hold one; UTF-8 can't."""
-    assert render(["a\ud800b"], encode) == encode("a?b")
+    assert render(["a\ud800b"], VOCABULARY) == encode("a?b")
 
 
 def test_of_stop_strings_that_end_together_the_longer_is_named() -> None:

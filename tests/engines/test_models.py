@@ -116,9 +116,9 @@ def test_other_weights_have_another_hash(tiny_model: Path, tmp_path: Path) -> No
 def test_special_tokens_end_a_text_and_are_never_read_from_one(tiny_model: Path) -> None:
     """All of them, not only the declared end."""
     loaded = load(TransformersConfig(model=str(tiny_model)), LINES.append)
-    specials = {loaded.tokenizer.token_to_id(token) for token in ("<|endoftext|>", "<|im_end|>")}
-    assert specials <= loaded.end_ids
-    ids = loaded.encode("a<|im_end|>b<|endoftext|>")
+    specials = {loaded.vocabulary.special(token) for token in ("<|endoftext|>", "<|im_end|>")}
+    assert specials <= loaded.vocabulary.end_ids
+    ids = loaded.vocabulary.encode("a<|im_end|>b<|endoftext|>")
     assert not specials & set(ids)
-    assert loaded.decode(ids) == "a<|im_end|>b<|endoftext|>"
-    assert loaded.bos == ()
+    assert loaded.vocabulary.decode(ids) == "a<|im_end|>b<|endoftext|>"
+    assert loaded.vocabulary.bos == ()

@@ -49,7 +49,7 @@ async def write(
 
 def reference_greedy(loaded: LoadedModel, prompt: str, num_tokens: int) -> list[int]:
     """Greedy decoding without cache or batch, with attention as transformers computes it."""
-    ids = loaded.encode(prompt)
+    ids = list(loaded.vocabulary.encode(prompt))
     loaded.model.set_attn_implementation("eager")
     for _ in range(num_tokens):
         with torch.inference_mode():
@@ -86,7 +86,7 @@ async def test_log_probabilities_are_the_models_own(config: TransformersConfig) 
     completion = next(one for one in written if len(one.token_ids) == one.num_tokens)
     loaded = load(config, quiet)
     loaded.model.set_attn_implementation("eager")
-    prompt = loaded.encode(PROMPT)
+    prompt = loaded.vocabulary.encode(PROMPT)
     with torch.inference_mode():
         logits = loaded.model(input_ids=torch.tensor([[*prompt, *completion.token_ids]]), use_cache=False).logits[0]
     logprobs = torch.log_softmax(logits[len(prompt) - 1 : -1].float(), dim=-1)
@@ -160,7 +160,7 @@ class Breaking:
     def __init__(self, loaded: LoadedModel, error: Exception) -> None:
         self.device = loaded.model.device
         self._model, self._error = loaded.model, error
-        self._mark = loaded.encode("!")[0]
+        self._mark = loaded.vocabulary.encode("!")[0]
 
     def __call__(self, input_ids: torch.Tensor, **kwargs: object) -> object:
         """A forward pass, or the error."""
@@ -179,7 +179,7 @@ async def test_a_pass_that_fails_fails_its_rows_and_the_engine_goes_on(
     loaded = load(config, quiet)
     stepper = Stepper(Breaking(loaded, error), 1)
     with ThreadPoolExecutor(1) as executor:
-        loop = DecodeLoop(stepper, loaded.end_ids, executor)
+        loop = DecodeLoop(stepper, loaded.vocabulary.end_ids, executor)
         decoder = TransformersDecoder(loaded, loop, stepper.caches[0], 0)
         params = SamplingParams(max_tokens=5, temperature=0)
         async with anyio.create_task_group() as group:
@@ -217,8 +217,8 @@ def rows_for(stepper: Stepper, loaded: LoadedModel, prompts: Sequence[str]) -> l
             ticket=index,
             cache=stepper.caches[index],
             is_first_turn=True,
-            prompt_ids=loaded.encode(prompt),
-            transcript=Transcript(loaded.decode, params, room=100),
+            prompt_ids=loaded.vocabulary.encode(prompt),
+            transcript=Transcript(loaded.vocabulary.decode, params, room=100),
             params=params,
             seed=index,
         )

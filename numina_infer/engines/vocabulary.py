@@ -1,0 +1,132 @@
+"""A model's tokens: text → ids and back, its special tokens, and where a text ends.
+
+Read from a model's folder with the `tokenizers` library alone, so that an engine whose model runs elsewhere needs
+neither torch nor transformers.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from numina_infer.errors import EngineError
+
+
+class Vocabulary(Protocol):
+    """What an engine needs to know of a model's tokens."""
+
+    @property
+    def bos(self) -> tuple[int, ...]:
+        """What the tokenizer puts in front of a text of its own accord."""
+        ...
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """Tokens that end a text: the end-of-sequence tokens, and all special tokens, which are never text."""
+        ...
+
+    def encode(self, text: str) -> Sequence[int]:
+        """Plain text as ids; special tokens in it are spelled out."""
+        ...
+
+    def special(self, token: str) -> int:
+        """The id of the special token that is spelled `token`.
+
+        Raises:
+            EngineError: there is none.
+        """
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Ids as text: special tokens spelled out, U+FFFD where bytes are no UTF-8."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerVocabulary:
+    """A `Vocabulary` over a `tokenizers.Tokenizer`."""
+
+    tokenizer: Any
+    bos: tuple[int, ...]
+    end_ids: frozenset[int]
+
+    @classmethod
+    def over(cls, tokenizer: Any, eos_ids: Sequence[int] = ()) -> Self:
+        """The vocabulary of `tokenizer`, which is set to spell special tokens out; a model declares `eos_ids`."""
+        added = tokenizer.get_added_tokens_decoder()
+        specials = {token_id for token_id, token in added.items() if token.special}
+        first = tokenizer.encode("", add_special_tokens=True).ids[:1]
+        tokenizer.encode_special_tokens = True
+        # An end-of-sequence token in front is no beginning: some tokenizers close even an empty text.
+        bos = tuple(token_id for token_id in first if token_id not in set(eos_ids))
+        return cls(tokenizer, bos, frozenset(specials | set(eos_ids)))
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Self:
+        """The vocabulary of the model in `folder`.
+
+        Raises:
+            EngineError: there is no `tokenizer.json`, or it can't be read.
+        """
+        from tokenizers import Tokenizer
+
+        file = folder / "tokenizer.json"
+        if not file.is_file():
+            raise EngineError(
+                f"{folder} has no tokenizer.json; save one there with "
+                "transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+            )
+        try:
+            tokenizer = Tokenizer.from_file(str(file))
+        except Exception as error:  # the library raises nothing narrower
+            raise EngineError(f"{file} can't be read: {error}") from error
+        return cls.over(tokenizer, declared_eos(tokenizer, folder))
+
+    def encode(self, text: str) -> list[int]:
+        """Plain text as ids."""
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def special(self, token: str) -> int:
+        """The id of the special token `token`."""
+        added = self.tokenizer.get_added_tokens_decoder()
+        found = [token_id for token_id, entry in added.items() if entry.content == token]
+        if not found:
+            raise EngineError(f"the model has no special token {token!r}; choose the format that it was trained on")
+        return int(found[0])
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Ids as text, special tokens spelled out."""
+        return str(self.tokenizer.decode(ids, skip_special_tokens=False))
+
+
+def declared_eos(tokenizer: Any, folder: Path) -> list[int]:
+    """The end-of-sequence ids that the files in `folder` declare, by number or by spelling."""
+    found: list[object] = []
+    for name, key in (
+        ("generation_config.json", "eos_token_id"),
+        ("config.json", "eos_token_id"),
+        ("tokenizer_config.json", "eos_token"),
+    ):
+        declared = _read_json(folder / name).get(key)
+        found += declared if isinstance(declared, list) else [declared]
+    return [token_id for entry in found if (token_id := _token_id(tokenizer, entry)) is not None]
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise EngineError(f"{file} can't be read: {error}") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _token_id(tokenizer: Any, entry: object) -> int | None:
+    spelling = entry.get("content") if isinstance(entry, dict) else entry
+    if isinstance(spelling, str):
+        token_id: int | None = tokenizer.token_to_id(spelling)
+        return token_id
+    return entry if isinstance(entry, int) else None
