@@ -66,6 +66,8 @@ class EngineStats:
     """Tokens sampled."""
     num_running: int = 0
     """Trajectories that are being decoded right now."""
+    incidents: tuple[str, ...] = ()
+    """What went wrong with it and was put right, in order."""
 
 
 class Decoder(Protocol):
