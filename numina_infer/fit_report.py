@@ -37,7 +37,15 @@ class Report:
         dtype = "" if self.profile.weights.quantisation else f" in {fit.dtype}"
         weights = f"{gib(fit.weights_bytes)} of weights, {self.profile.weights.kind}{dtype}"
         table = Table(title=f"{self.profile.alias}: {weights}; samples of {fit.config.max_model_len} tokens")
-        for heading in ("layout", "weights a GPU", "KV a GPU", "KV tokens", "full-length samples", "mean context"):
+        a_device = f"a {fit.device.name}"
+        for heading in (
+            "layout",
+            f"weights {a_device}",
+            f"KV {a_device}",
+            "KV tokens",
+            "full-length samples",
+            "mean context",
+        ):
             table.add_column(heading, justify="left" if heading == "layout" else "right")
         table.add_column("", max_width=60)
         for fit in self.fits:
