@@ -1,4 +1,4 @@
-"""The command line: `numina-infer solve` and `numina-infer rehearse`.
+"""The command line: `numina-infer solve`, `rehearse`, `fit` and `sandbox`.
 
 Exit codes: 0 done, 1 something broke, 2 a value that can't be used, 130 interrupted with Ctrl-C;
 `sandbox check` and `sandbox run` have more, which their help tells.
@@ -46,6 +46,13 @@ examples:
   numina-infer solve "What is 815 minus 368?"
   numina-infer solve "What is 815 minus 368?" --num-samples 16 --temperature 0.8 --json"""
 
+_FIT_EXAMPLES = """\
+examples:
+  numina-infer fit numina-7b-gptq --gpus T4 --num-gpus 2
+  numina-infer fit ./my-7b --max-model-len 2048
+
+exit codes: 0 it fits, 2 it doesn't or a value can't be used"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
@@ -82,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_rehearse(commands)
     _add_solve(commands)
+    _add_fit(commands)
     _add_sandbox(commands)
     return parser
 
@@ -129,6 +137,24 @@ def _add_solve(commands: "Commands") -> None:
     parser.add_argument("--out", metavar="DIR", type=Path, help="keep the run log in DIR, a new folder")
     _add_choices(parser)
     parser.set_defaults(command=_solve)
+
+
+def _add_fit(commands: "Commands") -> None:
+    parser = commands.add_parser(
+        "fit",
+        help="whether a model fits on the GPUs, before it is loaded",
+        description="Show in which layout a model fits, how many tokens of KV remain, and which layout is taken.",
+        epilog=_FIT_EXAMPLES,
+    )
+    parser.add_argument("model", metavar="MODEL", help="a known model's hub id or alias, or a folder")
+    parser.add_argument("--gpus", metavar="NAME", help="T4, L4, H100 (default: what is here, without GPUs the CPU)")
+    parser.add_argument("--num-gpus", metavar="N", type=int, help="how many (default: 1 of NAME, all that are here)")
+    parser.add_argument("--max-model-len", metavar="N", type=int, help="tokens of a sample (default: the model's)")
+    parser.add_argument("--max-num-seqs", metavar="N", type=int, default=48, help="samples at once (default: 48)")
+    parser.add_argument("--dtype", choices=("float16", "bfloat16", "float32"), help="default: what suits the device")
+    parser.add_argument("--kv-cache-dtype", choices=("auto", "fp8"), default="auto", help="default: auto")
+    parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on stdout")
+    parser.set_defaults(command=_fit)
 
 
 def _add_sandbox(commands: "Commands") -> None:
@@ -263,6 +289,22 @@ def _solve(chosen: argparse.Namespace) -> int:
     console.print(f"answer: {solution.answer}{doubt}")
     console.print(f"votes: {show_votes(Ballot(solution.votes))}; {solution.num_ended} trajectories")
     return 0
+
+
+def _fit(chosen: argparse.Namespace) -> int:
+    from numina_infer import fit_report
+
+    devices = fit_report.find_devices(chosen.gpus, chosen.num_gpus)
+    return fit_report.run(
+        chosen.model,
+        devices,
+        _console(sys.stdout),
+        as_json=chosen.json,
+        max_model_len=chosen.max_model_len,
+        max_num_seqs=chosen.max_num_seqs,
+        dtype=chosen.dtype,
+        kv_cache_dtype=chosen.kv_cache_dtype,
+    )
 
 
 def _sandbox_check(_chosen: argparse.Namespace) -> int:
