@@ -55,7 +55,7 @@ def open_engine(request: pytest.FixtureRequest) -> Open:
     if request.param == "openai_api":
         return open_stand_in
     if request.param == "vllm":
-        server: "RunningServer" = request.getfixturevalue("tiny_server")
+        server: RunningServer = request.getfixturevalue("tiny_server")
         return server.engine
     folder: Path = request.getfixturevalue("tiny_model")
     return lambda **limits: TransformersEngine(TransformersConfig(model=str(folder), num_threads=1, **limits))
