@@ -105,6 +105,12 @@ def test_a_special_token_is_one_id_and_its_spelling_in_plain_text_is_not() -> No
     assert plain_text(context) == "a<|im_end|><|im_end|>"
 
 
+def test_a_context_that_begins_with_a_special_token_has_nothing_in_front() -> None:
+    """A chat template says itself whether it begins with BOS; a second one is no model's training."""
+    assert render(["a"], WITH_BOS) == [*WITH_BOS.bos, *encode("a")]
+    assert render([SpecialToken("<s>"), "a"], WITH_BOS) == [WITH_BOS.special("<s>"), *encode("a")]
+
+
 def test_a_lone_surrogate_becomes_a_question_mark() -> None:
     """A program's output may hold one; UTF-8 can't."""
     assert render(["a\ud800b"], VOCABULARY) == encode("a?b")

@@ -15,7 +15,7 @@ from numina_infer.errors import EngineError
 from numina_infer.formats.catalogue import get_format, make_format
 from numina_infer.formats.chat import conversation
 from numina_infer.ports import Format
-from numina_infer.trajectory import SpecialToken, plain_text
+from numina_infer.trajectory import plain_text
 
 Messages = Sequence[Mapping[str, str]]
 STATEMENTS = ("What is $1+1$?", "  Find\n\n$x$ with $x^2 = 4$. \n", "É ∑ \U0001d53d \\boxed{}", "Assistant: 7")
@@ -163,4 +163,3 @@ def test_a_statement_stays_text_whatever_it_spells(name: str, make_tokenizer: Ca
     hostile, harmless = ours(folder, fmt, HOSTILE), ours(folder, fmt, "7?")
     assert [hostile.count(token) for token in specials] == [harmless.count(token) for token in specials]
     assert vocabulary.decode(hostile).removeprefix(BOS) == plain_text(fmt.prompt(HOSTILE))
-    assert SpecialToken("<|im_end|>") not in fmt.prompt(HOSTILE)[-1:]
