@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from numina_infer.config import Preset, Rung, get_preset, require, require_choice
-from numina_infer.tir import get_format
+from numina_infer.formats.catalogue import require_format
 from numina_infer.trajectory import AnswerRange
 
 
@@ -38,6 +38,7 @@ class Choices:
     script: str | None = None
     """A file for the scripted engine; None takes its built-in script."""
     preset: str = "cpu"
+    format: str | None = None
     num_samples: int | None = None
     epsilon: float | None = None
     max_turns: int | None = None
@@ -71,8 +72,8 @@ class Choices:
         Raises:
             ConfigError: the preset is unknown or a value can't be used.
         """
-        preset = get_preset(self.preset)
-        get_format(preset.format)
+        preset = replace(get_preset(self.preset), **_given(format=self.format))
+        require_format(preset.format)
         rollout = preset.rollout
         sampling = replace(rollout.sampling, **_given(max_tokens=self.max_tokens, temperature=self.temperature))
         chosen = _given(max_turns=self.max_turns, code_timeout_s=self.code_timeout_s, answer_range=self.answer_range)

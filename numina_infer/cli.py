@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 from numina_infer.choices import Api, Choices, EngineName, Rehearsal
 from numina_infer.config import PRESETS, Mode, Rung, SandboxConfig
 from numina_infer.errors import ConfigError, NuminaError, RunLogError
+from numina_infer.formats.catalogue import FORMATS
 from numina_infer.trajectory import AnswerRange
 
 if TYPE_CHECKING:
@@ -216,6 +217,12 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how to solve")
     how.add_argument(
         "--preset", help=f"one of {', '.join(PRESETS)}; the rest changes single values of it (default: cpu)"
+    )
+    how.add_argument(
+        "--format",
+        metavar="NAME",
+        help=f"what the model was trained on: one of {', '.join(FORMATS)}; chat is for any model with a chat template "
+        "(default: the preset's)",
     )
     how.add_argument("--num-samples", metavar="N", type=int, help="trajectories a problem")
     how.add_argument(

@@ -14,7 +14,9 @@ from rich.console import Console
 from numina_infer.choices import Choices, EngineName
 from numina_infer.config import Preset, TransformersConfig, require
 from numina_infer.contest import Contest
-from numina_infer.ports import Engine
+from numina_infer.formats.catalogue import make_format
+from numina_infer.formats.chat import CHAT
+from numina_infer.ports import Engine, Format
 from numina_infer.progress import Scoreboard, show_progress
 from numina_infer.provenance import machine, package_versions
 from numina_infer.runlog import RunLog
@@ -44,6 +46,24 @@ def make_engine(
     return TransformersEngine(config, report=report)
 
 
+def choose_format(choices: Choices, preset: Preset, report: Callable[[str], None]) -> Format:
+    """The format that was chosen; `chat` takes the template of the chosen model, which is fetched if it isn't here.
+
+    Raises:
+        ConfigError: there is no such model, or it has no template.
+    """
+    folder = _template_folder(choices, report) if preset.format == CHAT else None
+    return make_format(preset.format, max_calls=preset.rollout.max_turns - 1, model_folder=folder)
+
+
+def _template_folder(choices: Choices, report: Callable[[str], None]) -> Path | None:
+    if choices.engine is EngineName.SCRIPTED:  # a script needs no model, so none is fetched for it
+        return Path(choices.model) if Path(choices.model).is_dir() else None
+    from numina_infer.engines.models import find_folder
+
+    return find_folder(choices.model, report)
+
+
 def run_info(choices: Choices, preset: Preset) -> Info:
     """What is known of a run before anything is opened."""
     return {
@@ -57,6 +77,7 @@ def run_info(choices: Choices, preset: Preset) -> Info:
 @contextmanager
 def open_contest(
     preset: Preset,
+    fmt: Format,
     engine: AbstractAsyncContextManager[Engine],
     log: RunLog,
     info: Info,
@@ -74,7 +95,13 @@ def open_contest(
     board = Scoreboard(num_problems, num_solved=len(solved))
     with show_progress(board, console) as progress:
         contest = Contest(
-            preset=preset, engine=engine, sandbox=Sandbox(preset.sandbox), log=log, solved=solved, observers=[progress]
+            preset=preset,
+            fmt=fmt,
+            engine=engine,
+            sandbox=Sandbox(preset.sandbox),
+            log=log,
+            solved=solved,
+            observers=[progress],
         )
         with contest:
             board.stats = lambda: contest.engine.stats
@@ -103,10 +130,11 @@ def solve(
     preset = choices.resolve()
     info = run_info(choices, preset)
     console = console or Console(quiet=True)
+    fmt = choose_format(choices, preset, console.print)
     engine = make_engine(choices, preset, console.print)
     with (
         tempfile.TemporaryDirectory(prefix="numina-infer-") as scratch,
         RunLog(Path(folder or scratch)) as log,
-        open_contest(preset, engine, log, info, num_problems=1, solved={}, console=console) as contest,
+        open_contest(preset, fmt, engine, log, info, num_problems=1, solved={}, console=console) as contest,
     ):
         return contest.solve(problem)

@@ -338,7 +338,7 @@ class Preset:
     """A named bundle: how to prompt, how to roll out, how to decide, how long."""
 
     format: str
-    """A name that `tir.get_format` knows."""
+    """A name in `formats.catalogue.FORMATS`."""
     rollout: RolloutConfig
     policy: Policy
     contest: ContestConfig = field(default_factory=ContestConfig)

@@ -13,7 +13,7 @@ from typing import Protocol
 from rich.console import Console
 
 from numina_infer.choices import Api, Choices, Rehearsal
-from numina_infer.composition import Info, make_engine, open_contest, run_info
+from numina_infer.composition import Info, choose_format, make_engine, open_contest, run_info
 from numina_infer.config import Preset
 from numina_infer.contest import Contest
 from numina_infer.errors import ConfigError, RunLogError
@@ -54,6 +54,7 @@ def rehearse(rehearsal: Rehearsal, folder: Path, console: Console, *, resume: bo
     """
     preset = rehearsal.choices.resolve()
     problem_set = read_problems(problems_path(rehearsal))
+    fmt = choose_format(rehearsal.choices, preset, console.print)
     engine = make_engine(rehearsal.choices, preset, console.print)
     info = _resumed_info(rehearsal, folder) if resume else _new_info(rehearsal, preset)
     competition, gateway = _make_competition(rehearsal, problem_set, preset, folder)
@@ -61,7 +62,7 @@ def rehearse(rehearsal: Rehearsal, folder: Path, console: Console, *, resume: bo
         solved = solved_problems(folder) if resume else {}
         num_problems = len(problem_set.rows)
         with open_contest(
-            preset, engine, log, info, num_problems=num_problems, solved=solved, console=console
+            preset, fmt, engine, log, info, num_problems=num_problems, solved=solved, console=console
         ) as contest:
             _serve(gateway, contest, competition)
     return summarize(folder, problem_set.references, preset.rollout.answer_range)

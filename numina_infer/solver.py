@@ -14,10 +14,9 @@ from anyio.abc import TaskGroup
 from numina_infer.config import Preset
 from numina_infer.errors import EngineError, SandboxError
 from numina_infer.events import Ended, Event, Started
-from numina_infer.ports import Cutoff, Decoder, Engine, Sandbox, Session
+from numina_infer.ports import Cutoff, Decoder, Engine, Format, Sandbox, Session
 from numina_infer.referee import Ledger, Start, Stop, Wait, conclude, decide
 from numina_infer.rollout import rollout, unbegun
-from numina_infer.tir import NuminaFormat, get_format
 from numina_infer.trajectory import Outcome, Problem, Solution, StopReason, Trajectory
 
 Record = Callable[[Event], Ledger]
@@ -52,8 +51,9 @@ class _Endings:
 
 @dataclass(frozen=True, slots=True)
 class Solver:
-    """Solves problems with one engine, one sandbox and one preset."""
+    """Solves problems with one format, one engine, one sandbox and one preset."""
 
+    fmt: Format
     engine: Engine
     sandbox: Sandbox
     preset: Preset
@@ -66,7 +66,7 @@ class Solver:
 
         `opened` is the ledger that recording the problem's opening gave.
         """
-        run = _Run(self, problem, cutoff, get_format(self.preset.format), opened)
+        run = _Run(self, problem, cutoff, opened)
         reason = await run.play()
         return conclude(problem.id, self.preset.policy, run.ledger, reason, anyio.current_time())
 
@@ -78,7 +78,6 @@ class _Run:
     solver: Solver
     problem: Problem
     cutoff: Cutoff
-    fmt: NuminaFormat
     ledger: Ledger
     endings: _Endings = field(default_factory=_Endings)
 
@@ -147,7 +146,7 @@ class _Run:
                 index,
                 decoder=decoder,
                 session=session,
-                fmt=self.fmt,
+                fmt=self.solver.fmt,
                 config=self.solver.preset.rollout,
                 run_seed=self.solver.preset.contest.seed,
                 cutoff=self.cutoff,
@@ -157,5 +156,5 @@ class _Run:
         """A slot in the engine and one in the sandbox, or None when the cutoff comes first."""
         with self.cutoff.scope():
             decoder = await places.enter_async_context(self.solver.engine.slot(ticket))
-            return decoder, await places.enter_async_context(self.solver.sandbox.session(self.fmt.mode))
+            return decoder, await places.enter_async_context(self.solver.sandbox.session(self.solver.fmt.mode))
         return None

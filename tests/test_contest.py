@@ -12,6 +12,7 @@ from numina_infer.config import ContestConfig, Policy, Preset, RolloutConfig, Sa
 from numina_infer.contest import Contest, Observer
 from numina_infer.engines.scripted import ScriptedEngine
 from numina_infer.events import Event, Opened, Solved
+from numina_infer.formats.numina import NUMINA
 from numina_infer.history import read_events, solved_problems
 from numina_infer.ports import Engine
 from numina_infer.runlog import RunLog
@@ -45,6 +46,7 @@ def contest_in(
         log.describe({})
         contest = Contest(
             preset=preset,
+            fmt=NUMINA,
             engine=engine,
             sandbox=ScriptedSandbox(two),
             log=log,
