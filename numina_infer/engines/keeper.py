@@ -26,6 +26,8 @@ def main(arguments: list[str]) -> int:
     is_attached = arguments[0] == "--attached"
     log, _, *command = arguments[is_attached:]
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    if not is_attached:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal may close
     told = _wake_on_signals()
     with Path(log).open("ab", buffering=0) as stream:
         server = subprocess.Popen(  # noqa: S603 (a list of arguments, no shell)
@@ -57,7 +59,7 @@ def _keep(server: "subprocess.Popen[bytes]", ends: list[int]) -> int | None:
 def _is_end(descriptor: int) -> bool:
     """Whether what can be read says to end: a closed pipe, or a signal other than a child's."""
     data = os.read(descriptor, 64)
-    return not data or any(number in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP} for number in data)
+    return not data or any(number in {signal.SIGTERM, signal.SIGINT} for number in data)
 
 
 def _wake_on_signals() -> int:
@@ -65,7 +67,7 @@ def _wake_on_signals() -> int:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
         signal.signal(number, lambda *_: None)
     return reading
 

@@ -20,7 +20,7 @@ import anyio
 from numina_infer.config import ClientConfig, SamplingParams
 from numina_infer.engines.address import Address
 from numina_infer.engines.admission import Seat
-from numina_infer.engines.context import plain_text, render
+from numina_infer.engines.context import render
 from numina_infer.engines.endpoint import Endpoint, EndpointBusyError, EndpointLostError
 from numina_infer.engines.pool import EndpointPool, Repair, leave_alone
 from numina_infer.engines.reply import Reply, TextReply, TokenReply
@@ -29,7 +29,7 @@ from numina_infer.engines.vocabulary import Vocabulary
 from numina_infer.engines.wire import Chunk, Dialect, Turn
 from numina_infer.errors import EngineError
 from numina_infer.ports import Cutoff, EngineStats
-from numina_infer.trajectory import Completion, FinishReason, Part
+from numina_infer.trajectory import Completion, FinishReason, Part, plain_text
 
 _log = logging.getLogger(__name__)
 

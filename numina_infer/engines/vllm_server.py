@@ -92,7 +92,9 @@ class VllmServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env={**self.launch.environment(), server_place.MARK: str(self._place.folder)},
-            start_new_session=True,  # Ctrl-C is ours to handle
+            # Ctrl-C is ours to handle. Not a session of its own: Linux schedules sessions against each other, and a
+            # server that has one was seen to send half a second of tokens at once on a busy machine.
+            process_group=0,
         )
         pid = self._process.pid
         self._note = Note(pid, server_place.born(pid), str(self.launch.model), self.launch.gpus)
