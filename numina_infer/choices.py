@@ -8,8 +8,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from numina_infer.config import Preset, Rung, get_preset, require, require_choice
+from numina_infer.config import Rung, require, require_choice
 from numina_infer.formats.catalogue import require_format
+from numina_infer.presets import Preset, get_preset
 from numina_infer.trajectory import AnswerRange
 
 
@@ -17,6 +18,8 @@ class EngineName(StrEnum):
     """The engines that can be named on the command line."""
 
     TRANSFORMERS = "transformers"
+    VLLM = "vllm"
+    """Servers that are started here, or endpoints that are named."""
     SCRIPTED = "scripted"
 
 
@@ -34,7 +37,15 @@ class Choices:
     """What a user may choose for solving; None leaves it to the preset."""
 
     engine: EngineName = EngineName.TRANSFORMERS
-    model: str = "smollm2"
+    model: str | None = None
+    """None takes `smollm2`, or, with endpoints, what they serve."""
+    endpoint: tuple[str, ...] = ()
+    """Where OpenAI-compatible servers listen; none has vLLM started here."""
+    vllm_python: str | None = None
+    """The interpreter of vLLM's environment; None looks for one."""
+    layout: LayoutName | None = None
+    keep_server: bool = False
+    """Leave vLLM running for the next run."""
     script: str | None = None
     """A file for the scripted engine; None takes its built-in script."""
     preset: str = "cpu"
@@ -53,18 +64,44 @@ class Choices:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "engine", require_choice("engine", self.engine, EngineName))
+        object.__setattr__(self, "endpoint", tuple(self.endpoint))
+        if self.layout is not None:
+            object.__setattr__(self, "layout", require_choice("layout", self.layout, LayoutName))
+        self._require_vllm_for_its_own()
         if self.answer_range is not None:
             answer_range = require_choice("answer_range", self.answer_range, AnswerRange)
             object.__setattr__(self, "answer_range", answer_range)
         # A run is resumed from wherever, so what it needs is named from the root.
         if self.script is not None:
             object.__setattr__(self, "script", str(Path(self.script).absolute()))
-        if Path(self.model).is_dir():
+        if self.model is not None and Path(self.model).is_dir():
             object.__setattr__(self, "model", str(Path(self.model).absolute()))
         require(
             self.script is None or self.engine is EngineName.SCRIPTED,
             f"script is {self.script!r} for engine {self.engine}; only the scripted engine takes one",
         )
+
+    def _require_vllm_for_its_own(self) -> None:
+        """Refuse what would be left unused without a word."""
+        given = {
+            "endpoint": self.endpoint,
+            "vllm_python": self.vllm_python,
+            "layout": self.layout,
+            "keep_server": self.keep_server,
+        }
+        names = [name for name, value in given.items() if value]
+        is_vllm = self.engine is EngineName.VLLM
+        require(is_vllm or not names, f"{' and '.join(names)} means engine vllm, and the engine is {self.engine}")
+        of_servers = [name for name in names if name != "endpoint"]
+        require(
+            not (self.endpoint and of_servers),
+            f"{' and '.join(of_servers)} is for servers that are started here, and endpoints are named; leave one out",
+        )
+
+    @property
+    def model_name(self) -> str:
+        """The model that runs here."""
+        return self.model or EMBEDDED_MODEL
 
     def resolve(self) -> Preset:
         """The preset with what was chosen put in.
@@ -81,6 +118,8 @@ class Choices:
             preset,
             rollout=replace(rollout, sampling=sampling, **chosen),
             policy=replace(preset.policy, **_given(num_samples=self.num_samples, epsilon=self.epsilon)),
+            server=replace(preset.server, **_given(layout=self.layout)),
+            client=replace(preset.client, max_num_seqs=preset.server.max_num_seqs),
             sandbox=replace(preset.sandbox, **_given(lowest_rung=Rung.LIMITS if self.allow_limits_only else None)),
             contest=replace(preset.contest, seed=self.seed, **_given(problem_time_s=self.problem_time_s)),
         )

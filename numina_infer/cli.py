@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from numina_infer.choices import Api, Choices, EngineName, Rehearsal
-from numina_infer.config import PRESETS, Mode, Rung, SandboxConfig
+from numina_infer.config import Mode, Rung, SandboxConfig
 from numina_infer.errors import ConfigError, NuminaError, RunLogError
 from numina_infer.formats.catalogue import FORMATS
+from numina_infer.presets import PRESETS
 from numina_infer.trajectory import AnswerRange
 
 if TYPE_CHECKING:

@@ -12,11 +12,13 @@ from pathlib import Path
 from rich.console import Console
 
 from numina_infer.choices import Choices, EngineName
-from numina_infer.config import Preset, TransformersConfig, require
+from numina_infer.config import require
 from numina_infer.contest import Contest
+from numina_infer.engine_config import TransformersConfig
 from numina_infer.formats.catalogue import make_format
 from numina_infer.formats.chat import CHAT
 from numina_infer.ports import Engine, Format
+from numina_infer.presets import Preset
 from numina_infer.progress import Scoreboard, show_progress
 from numina_infer.provenance import machine, package_versions
 from numina_infer.runlog import RunLog
@@ -42,7 +44,7 @@ def make_engine(
         return ScriptedEngine(load_script(Path(choices.script)) if choices.script else sum_of_numbers)
     from numina_infer.engines.transformers import TransformersEngine
 
-    config = TransformersConfig(model=choices.model, max_num_seqs=min(16, preset.policy.num_samples))
+    config = TransformersConfig(model=choices.model_name, max_num_seqs=min(16, preset.policy.num_samples))
     return TransformersEngine(config, report=report)
 
 
@@ -58,10 +60,10 @@ def choose_format(choices: Choices, preset: Preset, report: Callable[[str], None
 
 def _template_folder(choices: Choices, report: Callable[[str], None]) -> Path | None:
     if choices.engine is EngineName.SCRIPTED:  # a script needs no model, so none is fetched for it
-        return Path(choices.model) if Path(choices.model).is_dir() else None
+        return Path(choices.model_name) if Path(choices.model_name).is_dir() else None
     from numina_infer.engines.models import find_folder
 
-    return find_folder(choices.model, report)
+    return find_folder(choices.model_name, report)
 
 
 def run_info(choices: Choices, preset: Preset) -> Info:

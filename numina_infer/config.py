@@ -6,7 +6,6 @@ the Numina kernel (project-numina/aimo-progress-prize, kaggle-solution.ipynb).
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
@@ -158,108 +157,6 @@ class SandboxConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class TransformersConfig:
-    """The embedded engine: a model in this process, through transformers."""
-
-    model: str = "smollm2"
-    """A local folder, a hub id, or `smollm2`: SmolLM2-135M-Instruct out of a PyPI wheel, converted once."""
-    max_num_seqs: int = 16
-    """Trajectories that decode together (vLLM's name)."""
-    max_model_len: int = 0
-    """Context window in tokens; 0 takes the model's own."""
-    dtype: str = "float32"
-    device: str = "cpu"
-    num_threads: int = 0
-    """torch's threads; 0 takes half of the cores, since programs need the rest."""
-
-    def __post_init__(self) -> None:
-        require(bool(self.model.strip()), "model is empty; give a folder, a hub id, or smollm2")
-        require_whole("max_num_seqs", self.max_num_seqs, 1)
-        require_whole("max_model_len", self.max_model_len, 0, "the model's own")
-        require(
-            self.dtype in {"float32", "float16", "bfloat16"},
-            f"dtype is {self.dtype!r}; it must be float32, float16 or bfloat16",
-        )
-        require_whole("num_threads", self.num_threads, 0, "half of the cores")
-
-
-class Layout(StrEnum):
-    """How a model lies on several GPUs."""
-
-    AUTO = "auto"
-    """Whichever leaves more room for keys and values."""
-    TENSOR_PARALLEL = "tensor-parallel"
-    """One server over all GPUs."""
-    REPLICAS = "replicas"
-    """One server a GPU, each with the whole model."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerConfig:
-    """How vLLM's servers are started; the defaults are what two T4s want of vLLM 0.19.1 (docs/engines.md)."""
-
-    dtype: str = "half"
-    attention_backend: str = "TRITON_ATTN"
-    """FlashInfer fails on T4 and FlashAttention 2 doesn't run there; empty leaves the choice to vLLM."""
-    max_model_len: int = 4096
-    """Context window in tokens; 0 takes the model's own."""
-    max_num_seqs: int = 48
-    max_num_batched_tokens: int = 2048
-    """Tokens of one step, prompts in chunks included."""
-    gpu_memory_utilization: float = 0.92
-    disable_custom_all_reduce: bool = True
-    """It asks for peer access between the GPUs, which virtual machines often lack."""
-    layout: Layout = Layout.AUTO
-    start_timeout_s: float = 900.0
-    """From its start until a server is healthy, the model's loading included."""
-    cpu_kv_cache_gib: int = 2
-    """Room for keys and values where there is no GPU."""
-
-    def __post_init__(self) -> None:
-        require(
-            self.dtype in {"half", "float16", "bfloat16", "float32", "auto"},
-            f"dtype is {self.dtype!r}; it must be half, float16, bfloat16, float32 or auto",
-        )
-        require_whole("max_model_len", self.max_model_len, 0, "the model's own")
-        require_whole("max_num_seqs", self.max_num_seqs, 1)
-        require_whole("max_num_batched_tokens", self.max_num_batched_tokens, 1)
-        require_whole("cpu_kv_cache_gib", self.cpu_kv_cache_gib, 1)
-        require_positive("start_timeout_s", self.start_timeout_s)
-        require(
-            0 < self.gpu_memory_utilization < 1,
-            f"gpu_memory_utilization is {self.gpu_memory_utilization}; it must be above 0 and below 1",
-        )
-        object.__setattr__(self, "layout", require_choice("layout", self.layout, Layout))
-
-
-@dataclass(frozen=True, slots=True)
-class ClientConfig:
-    """How OpenAI-compatible endpoints are spoken to."""
-
-    model: str = ""
-    """The name that the endpoints serve; empty takes the first that each lists."""
-    max_num_seqs: int = 48
-    """Trajectories at once on one endpoint, at most."""
-    max_model_len: int = 0
-    """Context window in tokens; 0 takes what the endpoints say."""
-    greet_s: float = 60.0
-    """How long an endpoint may take to answer for the first time."""
-    stall_s: float = 90.0
-    """With turns in flight and no token for so long, an endpoint is looked at and given up."""
-    patience_s: float = 900.0
-    """How long a turn waits for an endpoint to come back when none is left."""
-    max_losses: int = 3
-    """How often one turn may be lost with its endpoint before its trajectory ends with an error."""
-
-    def __post_init__(self) -> None:
-        require_whole("max_num_seqs", self.max_num_seqs, 1)
-        require_whole("max_model_len", self.max_model_len, 0, "what the endpoints say")
-        require_whole("max_losses", self.max_losses, 0)
-        for name in ("greet_s", "stall_s", "patience_s"):
-            require_positive(name, getattr(self, name))
-
-
-@dataclass(frozen=True, slots=True)
 class RolloutConfig:
     """What one trajectory may do."""
 
@@ -331,46 +228,3 @@ class ContestConfig:
             f"problem_time_s is {self.problem_time_s}; it must be at most {MAX_PROBLEM_TIME_S:g}, which is 30 days",
         )
         require_whole("seed", self.seed, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Preset:
-    """A named bundle: how to prompt, how to roll out, how to decide, how long."""
-
-    format: str
-    """A name in `formats.catalogue.FORMATS`."""
-    rollout: RolloutConfig
-    policy: Policy
-    contest: ContestConfig = field(default_factory=ContestConfig)
-    sandbox: SandboxConfig = field(default_factory=SandboxConfig)
-
-
-PRESETS: Mapping[str, Preset] = {
-    # The winner's parameters on our rules: 48 wide, 4 deep, 50 problems in 9 hours.
-    "numina": Preset(
-        format="numina",
-        rollout=RolloutConfig(),
-        policy=Policy(num_samples=48),
-        contest=ContestConfig(problem_time_s=630.0),
-    ),
-    # Every sample to its end, so that any other policy can be replayed on the log.
-    "collect": Preset(
-        format="numina",
-        rollout=RolloutConfig(),
-        policy=Policy(num_samples=48, stop_rule=StopRule.NEVER),
-        contest=ContestConfig(problem_time_s=3600.0),
-    ),
-    # For a small untrained model on two cores: worked examples in front, short turns.
-    "cpu": Preset(
-        format="numina-few-shot",
-        rollout=RolloutConfig(sampling=SamplingParams(temperature=0.6, max_tokens=100), max_turns=3),
-        policy=Policy(num_samples=8),
-        contest=ContestConfig(problem_time_s=120.0),
-    ),
-}
-
-
-def get_preset(name: str) -> Preset:
-    """The preset called `name`; `ConfigError` naming the known ones otherwise."""
-    require(name in PRESETS, f"no preset is called {name!r}; choose one of {', '.join(PRESETS)}")
-    return PRESETS[name]

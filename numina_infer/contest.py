@@ -20,10 +20,10 @@ from typing import Self
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from numina_infer.config import Preset
 from numina_infer.events import Event, Opened, Solved
 from numina_infer.interrupt import deferred_interrupt
 from numina_infer.ports import Cutoff, Engine, Format, Sandbox
+from numina_infer.presets import Preset
 from numina_infer.referee import Ledger, conclude, fold
 from numina_infer.runlog import RunLog
 from numina_infer.solver import Solver

@@ -14,7 +14,6 @@ from rich.console import Console
 
 from numina_infer.choices import Api, Choices, Rehearsal
 from numina_infer.composition import Info, choose_format, make_engine, open_contest, run_info
-from numina_infer.config import Preset
 from numina_infer.contest import Contest
 from numina_infer.errors import ConfigError, RunLogError
 from numina_infer.gateways.aimo import AimoGateway
@@ -23,6 +22,7 @@ from numina_infer.history import read_info, solved_problems
 from numina_infer.mock.aimo import make_env
 from numina_infer.mock.kaggle_evaluation import KaggleEvaluation
 from numina_infer.ports import Gateway
+from numina_infer.presets import Preset
 from numina_infer.problems import ProblemSet, example_problems_path, read_problems
 from numina_infer.provenance import file_sha256
 from numina_infer.runlog import RunLog

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.abc import TaskGroup
 
-from numina_infer.config import Preset
 from numina_infer.errors import EngineError, SandboxError
 from numina_infer.events import Ended, Event, Started
 from numina_infer.ports import Cutoff, Decoder, Engine, Format, Sandbox, Session
+from numina_infer.presets import Preset
 from numina_infer.referee import Ledger, Start, Stop, Wait, conclude, decide
 from numina_infer.rollout import rollout, unbegun
 from numina_infer.trajectory import Outcome, Problem, Solution, StopReason, Trajectory

@@ -9,11 +9,12 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numina_infer.config import Policy, Preset, RolloutConfig, SamplingParams, StopRule
+from numina_infer.config import Policy, RolloutConfig, SamplingParams, StopRule
 from numina_infer.engines.scripted import ScriptedEngine
 from numina_infer.events import Ended, Event, Opened, Started
 from numina_infer.formats.numina import NUMINA
 from numina_infer.ports import Cutoff
+from numina_infer.presets import Preset
 from numina_infer.referee import Ledger, Stop, decide, fold
 from numina_infer.sandbox.scripted import ScriptedSandbox
 from numina_infer.solver import Solver

@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 
-from numina_infer.config import ClientConfig, ServerConfig
+from numina_infer.engine_config import ClientConfig, ServerConfig
 from numina_infer.engines.launch import Launch
 from numina_infer.engines.openai_api import OpenAIEngine
 from numina_infer.engines.vllm_python import find_vllm_python

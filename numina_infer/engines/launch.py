@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from numina_infer.config import ServerConfig
+from numina_infer.engine_config import ServerConfig
 
 SERVED_NAME = "model"
 STREAM_INTERVAL = 8

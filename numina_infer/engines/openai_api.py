@@ -17,7 +17,8 @@ from typing import Self
 
 import anyio
 
-from numina_infer.config import ClientConfig, SamplingParams
+from numina_infer.config import SamplingParams
+from numina_infer.engine_config import ClientConfig
 from numina_infer.engines.address import Address
 from numina_infer.engines.admission import Seat
 from numina_infer.engines.context import render

@@ -13,7 +13,8 @@ from typing import Self
 import anyio
 from anyio.abc import TaskGroup
 
-from numina_infer.config import ClientConfig, require
+from numina_infer.config import require
+from numina_infer.engine_config import ClientConfig
 from numina_infer.engines.address import Address
 from numina_infer.engines.admission import Admission, Room
 from numina_infer.engines.endpoint import Abilities, Endpoint, EndpointBusyError, EndpointLostError

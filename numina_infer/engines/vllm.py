@@ -11,7 +11,8 @@ from typing import Self
 import anyio
 from anyio.abc import TaskGroup
 
-from numina_infer.config import ClientConfig, require
+from numina_infer.config import require
+from numina_infer.engine_config import ClientConfig
 from numina_infer.engines import server_place
 from numina_infer.engines.endpoint import Endpoint
 from numina_infer.engines.launch import SERVED_NAME, Launch

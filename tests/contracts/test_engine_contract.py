@@ -11,7 +11,8 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from numina_infer.config import ClientConfig, SamplingParams, TransformersConfig
+from numina_infer.config import SamplingParams
+from numina_infer.engine_config import ClientConfig, TransformersConfig
 from numina_infer.engines.address import Address
 from numina_infer.engines.openai_api import OpenAIEngine
 from numina_infer.engines.scripted import VOCABULARY, ScriptedEngine
