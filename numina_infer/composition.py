@@ -17,8 +17,10 @@ from numina_infer.contest import Contest
 from numina_infer.ports import Engine
 from numina_infer.progress import Scoreboard, show_progress
 from numina_infer.provenance import machine, package_versions
+from numina_infer.rounds import PaperSolver
 from numina_infer.runlog import RunLog
 from numina_infer.sandbox import Sandbox
+from numina_infer.solver import MakeSolver, Solver
 from numina_infer.trajectory import Problem, Solution
 
 Info = Mapping[str, object]
@@ -44,6 +46,11 @@ def make_engine(
     return TransformersEngine(config, report=report)
 
 
+def get_solver(choices: Choices) -> MakeSolver:
+    """The solver that was chosen: ours, or the paper's way."""
+    return PaperSolver if choices.paper else Solver
+
+
 def run_info(choices: Choices, preset: Preset) -> Info:
     """What is known of a run before anything is opened."""
     return {
@@ -64,6 +71,7 @@ def open_contest(
     num_problems: int,
     solved: Mapping[Problem, Solution],
     console: Console,
+    make_solver: MakeSolver = Solver,
 ) -> Iterator[Contest]:
     """A contest with engine and sandbox running, progress on `console`, and `run.json` telling what runs.
 
@@ -74,7 +82,13 @@ def open_contest(
     board = Scoreboard(num_problems, num_solved=len(solved))
     with show_progress(board, console) as progress:
         contest = Contest(
-            preset=preset, engine=engine, sandbox=Sandbox(preset.sandbox), log=log, solved=solved, observers=[progress]
+            preset=preset,
+            engine=engine,
+            sandbox=Sandbox(preset.sandbox),
+            log=log,
+            solved=solved,
+            observers=[progress],
+            make_solver=make_solver,
         )
         with contest:
             board.stats = lambda: contest.engine.stats
@@ -107,6 +121,8 @@ def solve(
     with (
         tempfile.TemporaryDirectory(prefix="numina-infer-") as scratch,
         RunLog(Path(folder or scratch)) as log,
-        open_contest(preset, engine, log, info, num_problems=1, solved={}, console=console) as contest,
+        open_contest(
+            preset, engine, log, info, num_problems=1, solved={}, console=console, make_solver=get_solver(choices)
+        ) as contest,
     ):
         return contest.solve(problem)

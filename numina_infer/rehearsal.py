@@ -13,7 +13,7 @@ from typing import Protocol
 from rich.console import Console
 
 from numina_infer.choices import Api, Choices, Rehearsal
-from numina_infer.composition import Info, make_engine, open_contest, run_info
+from numina_infer.composition import Info, get_solver, make_engine, open_contest, run_info
 from numina_infer.config import Preset
 from numina_infer.contest import Contest
 from numina_infer.errors import ConfigError, RunLogError
@@ -61,7 +61,14 @@ def rehearse(rehearsal: Rehearsal, folder: Path, console: Console, *, resume: bo
         solved = solved_problems(folder) if resume else {}
         num_problems = len(problem_set.rows)
         with open_contest(
-            preset, engine, log, info, num_problems=num_problems, solved=solved, console=console
+            preset,
+            engine,
+            log,
+            info,
+            num_problems=num_problems,
+            solved=solved,
+            console=console,
+            make_solver=get_solver(rehearsal.choices),
         ) as contest:
             _serve(gateway, contest, competition)
     return summarize(folder, problem_set.references, preset.rollout.answer_range)
