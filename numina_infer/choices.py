@@ -8,10 +8,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from numina_infer.config import Rung, require, require_choice
+from numina_infer.config import Policy, Rung, StopRule, require, require_choice
+from numina_infer.engine_config import LayoutName
 from numina_infer.formats.catalogue import require_format
+from numina_infer.formats.numina import NUMINA, NUMINA_FEW_SHOT
 from numina_infer.presets import Preset, get_preset
 from numina_infer.trajectory import AnswerRange
+
+EMBEDDED_MODEL = "smollm2"
+"""What runs when no model is named: SmolLM2-135M-Instruct out of a PyPI wheel."""
 
 
 class EngineName(StrEnum):
@@ -50,6 +55,8 @@ class Choices:
     """A file for the scripted engine; None takes its built-in script."""
     preset: str = "cpu"
     format: str | None = None
+    paper: bool = False
+    """Solve as NuminaMath's 2024 kernel did, in rounds and by its own rules, with the preset's numbers."""
     num_samples: int | None = None
     epsilon: float | None = None
     max_turns: int | None = None
@@ -114,7 +121,7 @@ class Choices:
         rollout = preset.rollout
         sampling = replace(rollout.sampling, **_given(max_tokens=self.max_tokens, temperature=self.temperature))
         chosen = _given(max_turns=self.max_turns, code_timeout_s=self.code_timeout_s, answer_range=self.answer_range)
-        return replace(
+        resolved = replace(
             preset,
             rollout=replace(rollout, sampling=sampling, **chosen),
             policy=replace(preset.policy, **_given(num_samples=self.num_samples, epsilon=self.epsilon)),
@@ -123,6 +130,29 @@ class Choices:
             sandbox=replace(preset.sandbox, **_given(lowest_rung=Rung.LIMITS if self.allow_limits_only else None)),
             contest=replace(preset.contest, seed=self.seed, **_given(problem_time_s=self.problem_time_s)),
         )
+        return self._papers(resolved) if self.paper else resolved
+
+    def _papers(self, preset: Preset) -> Preset:
+        """`preset` with what the paper's way leaves no choice of.
+
+        Raises:
+            ConfigError: something else was chosen.
+        """
+        answer_range = preset.rollout.answer_range
+        require(
+            answer_range is AnswerRange.MOD_1000,
+            f"answer_range is {answer_range} with paper, which votes modulo 1000; leave one of the two out",
+        )
+        require(
+            self.epsilon is None,
+            f"epsilon is {self.epsilon} with paper, which never stops early; leave one of the two out",
+        )
+        papers = (NUMINA.name, NUMINA_FEW_SHOT.name)
+        require(
+            preset.format in papers,
+            f"format is {preset.format} with paper, which reads {' and '.join(papers)}; leave one of the two out",
+        )
+        return replace(preset, policy=Policy(preset.policy.num_samples, stop_rule=StopRule.NEVER))
 
 
 def _given(**values: Any) -> dict[str, Any]:

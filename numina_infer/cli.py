@@ -225,6 +225,11 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
         help=f"what the model was trained on: one of {', '.join(FORMATS)}; chat is for any model with a chat template "
         "(default: the preset's)",
     )
+    how.add_argument(
+        "--paper",
+        action="store_true",
+        help="as the winner's 2024 kernel did: rounds, its own rules, all samples; --preset numina has its numbers",
+    )
     how.add_argument("--num-samples", metavar="N", type=int, help="trajectories a problem")
     how.add_argument(
         "--epsilon", metavar="E", type=float, help="stop when the winner changes with a smaller chance; 0 never errs"

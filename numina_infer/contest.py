@@ -26,7 +26,7 @@ from numina_infer.ports import Cutoff, Engine, Format, Sandbox
 from numina_infer.presets import Preset
 from numina_infer.referee import Ledger, conclude, fold
 from numina_infer.runlog import RunLog
-from numina_infer.solver import Solver
+from numina_infer.solver import MakeSolver, Solver
 from numina_infer.trajectory import Problem, Solution, StopReason, plain_text
 
 _log = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ class Contest:
         log: RunLog,
         solved: Mapping[Problem, Solution] | None = None,
         observers: Sequence[Observer] = (),
+        make_solver: MakeSolver = Solver,
     ) -> None:
         """`solved` are verdicts of a run that is resumed: they are given again and never worked on."""
         self._preset = preset
@@ -70,6 +71,7 @@ class Contest:
         self._opening_engine = engine
         self._opening_sandbox = sandbox
         self._run_log = log
+        self._make_solver = make_solver
         self._observers = tuple(observers)
         # A resumed run goes on counting where the killed one was, so that tickets are the same as undisturbed.
         self._tickets = count(len(solved or {}) * preset.policy.num_samples)
@@ -144,7 +146,7 @@ class Contest:
     async def _work(self, case: _Case, opened: Ledger) -> None:
         case.cutoff = Cutoff(opened.deadline)
         record = partial(self._record, case)
-        solver = Solver(self._fmt, self.engine, self.sandbox, self._preset, record, self._tickets)
+        solver = self._make_solver(self._fmt, self.engine, self.sandbox, self._preset, record, self._tickets)
         try:
             solution = await solver.solve(case.problem, opened, case.cutoff)
         except Exception as error:  # noqa: BLE001 (no submission is lost: the design's one broad except)

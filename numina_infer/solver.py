@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -24,6 +25,18 @@ Record = Callable[[Event], Ledger]
 
 HAND_OVER_S = 2.0
 """How long trajectories have to hand over what they have once a problem is over."""
+
+
+class Solves(Protocol):
+    """What works out one problem and records its events: `Solver`, or `rounds.PaperSolver`."""
+
+    async def solve(self, problem: Problem, opened: Ledger, cutoff: Cutoff) -> Solution:
+        """The verdict on `problem`, at `cutoff` or before."""
+        ...
+
+
+MakeSolver = Callable[[Format, Engine, Sandbox, Preset, Record, Iterator[int]], Solves]
+"""Makes a solver of what a contest has; the last are the numbers of its trajectories."""
 
 
 class _Endings:

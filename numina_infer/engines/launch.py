@@ -33,7 +33,7 @@ class Launch:
     model: Path
     """The model's folder."""
     config: ServerConfig
-    gpus: tuple[int, ...] = ()
+    gpus: tuple[str, ...] = ()
     """The GPUs it may use; none stands for the CPU build."""
     extra: tuple[str, ...] = ()
     """Further arguments of vLLM's own, which win over ours."""
@@ -80,7 +80,7 @@ class Launch:
         if self.gpus:
             return {
                 **quiet,
-                "CUDA_VISIBLE_DEVICES": ",".join(map(str, self.gpus)),
+                "CUDA_VISIBLE_DEVICES": ",".join(self.gpus),
                 "VLLM_USE_FLASHINFER_SAMPLER": "0",  # it fails on T4
                 "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
             }

@@ -31,7 +31,7 @@ class Note:
     born: int
     """When that process started, in the kernel's ticks since boot: a pid alone may be somebody else's by now."""
     model: str
-    gpus: tuple[int, ...] = ()
+    gpus: tuple[str, ...] = ()
 
     @property
     def is_alive(self) -> bool:

@@ -134,7 +134,7 @@ class VllmEngine:
             "engine": "vllm",
             "model": str(launch.model),
             "servers": len(self._launches),
-            "gpus": ", ".join(str(gpu) for each in self._launches for gpu in each.gpus),
+            "gpus": ", ".join(gpu for each in self._launches for gpu in each.gpus),
             "arguments": " ".join(launch.arguments),
         }
 

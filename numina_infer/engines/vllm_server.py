@@ -66,7 +66,7 @@ class VllmServer:
     def name(self) -> str:
         """What people call it."""
         gpus = self.launch.gpus
-        return f"vLLM on GPU {', '.join(map(str, gpus))}" if gpus else "vLLM on the CPU"
+        return f"vLLM on GPU {', '.join(gpus)}" if gpus else "vLLM on the CPU"
 
     def find(self) -> bool:
         """Take the server that was left running with the same key, if there is one."""
