@@ -79,7 +79,7 @@ def make_engine(
 
 def _vllm_engine(choices: Choices, preset: Preset, report: Callable[[str], None]) -> "VllmEngine":
     from numina_infer.engines.vllm import VllmEngine
-    from numina_infer.serving import plan_servers
+    from numina_infer.serving.plan import plan_servers
 
     python = choices.vllm_python or ""
     launches = plan_servers(choices.model_name, preset.server, python=python, report=report)
@@ -92,7 +92,7 @@ def _client_engine(choices: Choices, preset: Preset, report: Callable[[str], Non
     from numina_infer.engines.models import find_folder
     from numina_infer.engines.openai_api import OpenAIEngine
     from numina_infer.engines.vocabulary import TokenizerVocabulary
-    from numina_infer.serving import served_model
+    from numina_infer.serving.plan import served_model
 
     addresses = [Address.parse(text) for text in choices.endpoint]
     folder = find_folder(choices.model, report) if choices.model else served_model(addresses[0].socket or "")

@@ -15,12 +15,13 @@ from numina_infer.config import require
 from numina_infer.engine_config import ClientConfig
 from numina_infer.engines import server_place
 from numina_infer.engines.endpoint import Endpoint
-from numina_infer.engines.launch import SERVED_NAME, Launch
+from numina_infer.engines.launch import Launch
 from numina_infer.engines.openai_api import OpenAIDecoder, OpenAIEngine
 from numina_infer.engines.pool import Trouble
 from numina_infer.engines.server_log import cause, read_log
+from numina_infer.engines.server_place import Note, ServerPlace
 from numina_infer.engines.smollm2 import Report
-from numina_infer.engines.vllm_server import VllmServer
+from numina_infer.engines.vllm_server import VllmServer, end_keeper
 from numina_infer.engines.vocabulary import TokenizerVocabulary
 from numina_infer.errors import EngineError
 from numina_infer.ports import EngineStats
@@ -41,14 +42,17 @@ class ServerGroup:
         EngineError: a server doesn't come up; the text has the cause.
     """
 
-    def __init__(self, launches: Sequence[Launch], *, keep: bool, report: Report) -> None:
+    def __init__(
+        self, launches: Sequence[Launch], *, keep: bool, attached: bool | None = None, report: Report
+    ) -> None:
+        """`attached` ends kept servers with this process; see `VllmServer`."""
         require(bool(launches), "no server is to be started; name at least one GPU, or none at all for the CPU")
-        self.servers = tuple(VllmServer(launch, keep=keep, report=report) for launch in launches)
+        self.servers = tuple(VllmServer(launch, keep=keep, attached=attached, report=report) for launch in launches)
         self._keep = keep
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as failing:
-            failing.push_async_callback(self._end_ours)
+            failing.push_async_callback(self.end_ours)
             with ExitStack() as locks:
                 for server in self.servers:
                     if self._keep:
@@ -62,14 +66,42 @@ class ServerGroup:
 
     async def __aexit__(self, *_: object) -> None:
         if not self._keep:
-            await self._end_ours()
+            await self.end_ours()
 
-    async def _end_ours(self) -> None:
+    async def revive(self) -> None:
+        """Restart whichever of our servers ends, until cancelled; after three restarts in vain it is left dead."""
+        in_vain = dict.fromkeys(self.servers, 0)
+        while True:
+            await anyio.sleep(_LOOK_EVERY_S)
+            for server in self.servers:
+                if server.is_ours and not server.is_alive and in_vain[server] < _MAX_RESTARTS:
+                    in_vain[server] = in_vain[server] + 1 if not await _restarted(server) else 0
+
+    async def end_ours(self) -> None:
+        """End the servers that this object started."""
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as group:
                 for server in self.servers:
                     if server.is_ours:
                         group.start_soon(server.stop)
+
+
+async def _restarted(server: VllmServer) -> bool:
+    """Restart `server`; False where it doesn't come up."""
+    _log.warning("%s ended (%s) and is restarted", server.name, cause(read_log(server.place.log)))
+    try:
+        await server.restart()
+    except EngineError as error:
+        _log.error("%s couldn't be restarted: %s", server.name, error)
+        return False
+    return True
+
+
+async def end_kept(place: ServerPlace, note: Note) -> None:
+    """End a server that was left running."""
+    await end_keeper(note)
+    place.kill_leftovers()
+    place.remove()
 
 
 class VllmEngine:
@@ -190,6 +222,3 @@ class VllmEngine:
         self._restarts[server] = self._restarts.get(server, 0) + 1 if in_vain else 1
         self._tokens_at_restart[server] = num_tokens
         return self._restarts[server] <= _MAX_RESTARTS
-
-
-__all__ = ["SERVED_NAME", "ServerGroup", "VllmEngine"]

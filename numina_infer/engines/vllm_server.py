@@ -34,8 +34,10 @@ class VllmServer:
     Started for this process alone it ends with it; with `keep` it stays, and the next process finds it by its key.
     """
 
-    def __init__(self, launch: Launch, *, keep: bool, report: Report) -> None:
+    def __init__(self, launch: Launch, *, keep: bool, attached: bool | None = None, report: Report) -> None:
+        """`attached` ends it with this process even so; as a rule just those that aren't kept are."""
         self.launch, self._keep, self._report = launch, keep, report
+        self._attached = not keep if attached is None else attached
         self._place: ServerPlace | None = None
         self._note: Note | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -84,11 +86,11 @@ class VllmServer:
             key = self.launch.key
             self._place = server_place.kept(key) if self._keep else server_place.owned(key)
         self._place.make()
-        attached = () if self._keep else ("--attached",)
+        attached = ("--attached",) if self._attached else ()
         keeping = (sys.executable, "-I", keeper.__file__, *attached, str(self._place.log), "--")
         self._process = subprocess.Popen(  # noqa: S603 (a list of arguments, no shell)
             [*keeping, *self.launch.command(self._place.socket)],
-            stdin=subprocess.DEVNULL if self._keep else subprocess.PIPE,
+            stdin=subprocess.PIPE if self._attached else subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env={**self.launch.environment(), server_place.MARK: str(self._place.folder)},
@@ -132,7 +134,7 @@ class VllmServer:
             return
         if process is not None and process.stdin is not None:
             process.stdin.close()
-        await _until_ended(note, process)
+        await end_keeper(note, process)
         self.place.kill_leftovers()
         if forget:
             self.place.remove()
@@ -158,7 +160,7 @@ class _Progress:
             self._report(f"{self._name} is starting, {now - self._begun:.0f} s{f': {said}' if said else ''}")
 
 
-async def _until_ended(note: Note, process: "subprocess.Popen[bytes] | None") -> None:
+async def end_keeper(note: Note, process: "subprocess.Popen[bytes] | None" = None) -> None:
     """Tell the keeper to end, and kill it if it doesn't; its server dies with it."""
     for number, patience_s in ((signal.SIGTERM, _END_S), (signal.SIGKILL, _END_S)):
         if not note.is_alive:
