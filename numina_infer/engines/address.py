@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from numina_infer.config import require
+from numina_infer.errors import ConfigError
 
 if TYPE_CHECKING:
     import httpx2
@@ -40,12 +41,18 @@ class Address:
         Raises:
             ConfigError: `text` is none of these.
         """
+        text = text.strip()
         if text.startswith(("unix:", "/", "./", "~")):
+            require(text != "unix:", "endpoint 'unix:' names no socket; give its path behind the colon")
             path = Path(text.removeprefix("unix:")).expanduser().absolute()
             return cls("http://localhost", str(path))
-        parts = urlsplit(text)
+        try:
+            parts = urlsplit(text)
+            is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError as error:  # of a port or of brackets
+            raise ConfigError(f"endpoint {text!r} is no address: {error}") from error
         require(
-            parts.scheme in {"http", "https"} and bool(parts.hostname),
+            is_url,
             f"endpoint {text!r} is no address; give https://host, http://host:port, or the path of a unix socket",
         )
         require(

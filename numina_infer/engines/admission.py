@@ -86,7 +86,7 @@ class Room(Generic[Place]):
         return not self.kv_tokens or not self.seats or self.claimed(typical) + typical <= self.kv_tokens
 
     def has_turn(self, tokens: int) -> bool:
-        """Whether one more context of `tokens` may be decoded now."""
+        """Whether one more context of `tokens` may be decoded now; one always may."""
         return not self.kv_tokens or not self.in_flight or self.in_flight + tokens + MARGIN <= self.kv_tokens
 
 
@@ -95,7 +95,8 @@ class Seat(Generic[Place]):
     """One trajectory's place in a room."""
 
     ticket: int
-    room: Room[Place]
+    room: Room[Place] | None = None
+    """None while it waits for one."""
     live: int = 0
     """Tokens that its context holds."""
     is_writing: bool = False
@@ -105,9 +106,9 @@ class Seat(Generic[Place]):
 class _Waiter(Generic[Place]):
     ticket: int
     arrival: int
-    tokens: int = field(compare=False, default=0)
-    seat: Seat[Place] | None = field(compare=False, default=None)
-    granted: anyio.Event = field(compare=False, default_factory=anyio.Event)
+    seat: Seat[Place] = field(compare=False)
+    tokens: int = field(compare=False)
+    woken: anyio.Event = field(compare=False, default_factory=anyio.Event)
 
 
 class Admission(Generic[Place]):
@@ -122,8 +123,9 @@ class Admission(Generic[Place]):
     @asynccontextmanager
     async def seat(self, ticket: int) -> AsyncIterator[Seat[Place]]:
         """A seat, waited for in order of `ticket` (then of arrival), given back on exit."""
-        seat = await self._take(ticket)
+        seat = Seat[Place](ticket)
         try:
+            await self._sit(seat)
             yield seat
         finally:
             self._leave(seat)
@@ -134,11 +136,8 @@ class Admission(Generic[Place]):
     @asynccontextmanager
     async def turn(self, seat: Seat[Place], tokens: int) -> AsyncIterator[Place]:
         """Leave to decode a context of `tokens`; the seat moves first if its room has closed."""
-        if not seat.room.is_open:
-            await self._move(seat)
-        await self._begin(seat, tokens)
         try:
-            yield seat.room.place
+            yield await self._begin(seat, tokens)
         finally:
             seat.is_writing = False
             self._grant()
@@ -147,7 +146,7 @@ class Admission(Generic[Place]):
         """Give out no more of `room`; who waits for a turn there goes elsewhere."""
         room.is_open = False
         for waiter in room.waiting_turns:
-            waiter.granted.set()
+            waiter.woken.set()
         room.waiting_turns.clear()
 
     def open(self, room: Room[Place], kv_tokens: int | None) -> None:
@@ -155,76 +154,51 @@ class Admission(Generic[Place]):
         room.is_open, room.kv_tokens = True, kv_tokens
         self._grant()
 
-    async def _take(self, ticket: int) -> Seat[Place]:
-        waiter = self._waiter(ticket)
-        heapq.heappush(self._waiting, waiter)
+    async def _sit(self, seat: Seat[Place]) -> Room[Place]:
+        """The room of `seat`: another one if its own is closed, or the same once that is open again."""
+        while (room := seat.room) is None or not room.is_open:
+            self._leave(seat)
+            await self._wait(self._waiting, seat)
+        return room
+
+    async def _begin(self, seat: Seat[Place], tokens: int) -> Place:
+        while True:
+            room = await self._sit(seat)
+            await self._wait(room.waiting_turns, seat, tokens)
+            if seat.is_writing and room.is_open:
+                return room.place
+            seat.is_writing = False
+
+    async def _wait(self, queue: "list[_Waiter[Place]]", seat: Seat[Place], tokens: int = 0) -> None:
+        """Wait in `queue`; what is given together with a cancellation is given back by `seat` or `turn`."""
+        self._arrivals += 1
+        waiter = _Waiter(seat.ticket, self._arrivals, seat, tokens)
+        heapq.heappush(queue, waiter)
         self._grant()
         try:
-            await waiter.granted.wait()
-        except anyio.get_cancelled_exc_class():
-            self._withdraw(waiter)
-            raise
-        assert waiter.seat is not None  # noqa: S101 (granted is set together with it)
-        return waiter.seat
-
-    async def _move(self, seat: Seat[Place]) -> None:
-        """Give up the seat in a closed room and take one elsewhere, or in the same one once it is open again."""
-        live = seat.live
-        self._leave(seat)
-        self._grant()
-        other = await self._take(seat.ticket)
-        self._leave(other)
-        seat.room, seat.live = other.room, live
-        seat.room.seats.append(seat)
-
-    async def _begin(self, seat: Seat[Place], tokens: int) -> None:
-        while not self._may_begin(seat, tokens):
-            waiter = self._waiter(seat.ticket, tokens)
-            queue = seat.room.waiting_turns
-            heapq.heappush(queue, waiter)
-            try:
-                await waiter.granted.wait()
-            except anyio.get_cancelled_exc_class():
-                if waiter in queue:
-                    queue.remove(waiter)
-                    heapq.heapify(queue)
-                self._grant()
-                raise
-            if not seat.room.is_open:
-                await self._move(seat)
-        seat.live, seat.is_writing = tokens, True
-
-    def _may_begin(self, seat: Seat[Place], tokens: int) -> bool:
-        first = seat.room.waiting_turns[0].ticket if seat.room.waiting_turns else seat.ticket
-        return seat.room.has_turn(tokens) and seat.ticket <= first
-
-    def _waiter(self, ticket: int, tokens: int = 0) -> _Waiter[Place]:
-        self._arrivals += 1
-        return _Waiter(ticket, self._arrivals, tokens)
+            await waiter.woken.wait()
+        finally:
+            if waiter in queue:
+                queue.remove(waiter)
+                heapq.heapify(queue)
 
     def _leave(self, seat: Seat[Place]) -> None:
-        if seat in seat.room.seats:
+        if seat.room is not None:
             seat.room.seats.remove(seat)
-
-    def _withdraw(self, waiter: _Waiter[Place]) -> None:
-        """Leave the queue; a seat that was given in the same moment goes to the next."""
-        if waiter.seat is not None:
-            self._leave(waiter.seat)
-        else:
-            self._waiting.remove(waiter)
-            heapq.heapify(self._waiting)
-        self._grant()
+            seat.room = None
 
     def _grant(self) -> None:
-        """Wake whom there is room for: turns of seats that are held, then new seats, each by ticket."""
+        """Give what there is room for: turns to seats that are held, then new seats, each by ticket."""
         for room in self.rooms:
-            if room.waiting_turns and room.has_turn(room.waiting_turns[0].tokens):
-                heapq.heappop(room.waiting_turns).granted.set()
+            while room.waiting_turns and room.has_turn(room.waiting_turns[0].tokens):
+                waiter = heapq.heappop(room.waiting_turns)
+                waiter.seat.live, waiter.seat.is_writing = waiter.tokens, True
+                waiter.woken.set()
         while self._waiting and (best := self._best_room()) is not None:
             waiter = heapq.heappop(self._waiting)
-            waiter.seat = Seat(waiter.ticket, best)
+            waiter.seat.room = best
             best.seats.append(waiter.seat)
-            waiter.granted.set()
+            waiter.woken.set()
 
     def _best_room(self) -> Room[Place] | None:
         """The open room with most left, if a trajectory fits there."""

@@ -4,6 +4,7 @@ What it can do is found out by asking: its model list, vLLM's `/version` and `/m
 of vLLM's extensions. Whatever lacks is left out of later requests, or the dialect `text` is spoken.
 """
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +14,15 @@ import anyio
 
 from numina_infer.config import SamplingParams
 from numina_infer.engines.address import KEY_VARIABLE, LOOK_TIMEOUT_S, Address
-from numina_infer.engines.wire import Chunk, Dialect, Turn, error_message, read_chunks, request
+from numina_infer.engines.wire import (
+    BrokenOffError,
+    Chunk,
+    Dialect,
+    Turn,
+    error_message,
+    read_chunks,
+    request,
+)
 from numina_infer.errors import EngineError
 from numina_infer.trajectory import FinishReason
 
@@ -24,6 +33,8 @@ _BUSY = frozenset({429, 503})
 _BROKEN = frozenset({408, 500, 502, 504})
 _REFUSED = frozenset({400, 422})
 _LONGEST_PAUSE_S = 30.0
+_TRIAL_TIMEOUT_S = 60.0
+"""For a trial token: it waits its turn on a busy server, and a stuck one must not hold us."""
 
 
 class EndpointLostError(EngineError):
@@ -75,6 +86,8 @@ class Endpoint:
         self.address = address
         self.abilities: Abilities | None = None
         self.num_running = 0
+        self.num_signs = 0
+        """Pieces of replies that came from it."""
         self.last_sign_at = 0.0
         """Loop time of the last token, or of the turn that ended its idleness."""
         self._client: httpx2.AsyncClient = address.client()
@@ -112,7 +125,7 @@ class Endpoint:
             model=name,
             dialect=Dialect.TOKENS if takes_tokens else Dialect.TEXT,
             takes_priority=takes_tokens and await self._answers(name, Dialect.TOKENS, takes_priority=True),
-            max_model_len=entry.get("max_model_len"),
+            max_model_len=_whole(entry.get("max_model_len")),
             kv_tokens=kv_tokens(await self.metrics()),
             version=str((await self._optional_json("/version")).get("version", "")),
             root=str(entry.get("root") or ""),
@@ -155,7 +168,7 @@ class Endpoint:
             with anyio.CancelScope() as scope:
                 self._turns.add(scope)
                 await self._stream(turn, reply)
-            if scope.cancelled_caught:
+            if scope.cancelled_caught and reply.finish_reason is None:
                 raise EndpointLostError(f"{self.address} was given up: no token came from it")
         finally:
             self.num_running -= 1
@@ -174,13 +187,16 @@ class Endpoint:
                 if response.status_code != 200:
                     await response.aread()
                     raise self._refusal(response)
-                async for chunk in read_chunks(response.aiter_lines()):
+                async for chunk in read_chunks(response.aiter_bytes()):
                     self.last_sign_at = anyio.current_time()
+                    self.num_signs += 1
                     reply.take(chunk)
-                    if reply.finish_reason is not None and known.dialect is Dialect.TEXT:
-                        return  # nobody told the server to stop; leaving does
+                    if reply.finish_reason is not None and chunk.finish_reason is None:
+                        return  # all is said, or the server doesn't know that this was the end: leaving tells it
         except _transport_errors() as error:
             raise EndpointLostError(f"{self.address} went away: {error!r}") from error
+        except BrokenOffError as error:
+            raise EndpointLostError(f"{self.address} broke off: {error}") from error
         if reply.finish_reason is None:
             raise EndpointLostError(f"{self.address} broke off in the middle of a turn")
 
@@ -201,15 +217,17 @@ class Endpoint:
         body = request(turn, model=model, dialect=dialect, takes_priority=takes_priority)
         body = {name: value for name, value in body.items() if name not in {"stream", "stream_options"}}
         try:
-            response = await self._client.post("/v1/completions", json=body)
+            with anyio.fail_after(_TRIAL_TIMEOUT_S):
+                response = await self._client.post("/v1/completions", json=body)
         except _transport_errors() as error:
             raise EndpointLostError(f"{self.address} went away: {error!r}") from error
+        except TimeoutError as error:
+            raise EndpointLostError(f"{self.address} gives no token within {_TRIAL_TIMEOUT_S:g} s") from error
         if response.status_code in _REFUSED | {404, 405, 501}:
             return False
         if response.status_code != 200:
             raise self._refusal(response)
-        choice = (_object(response).get("choices") or [{}])[0]
-        return dialect is Dialect.TEXT or bool(choice.get("token_ids"))
+        return dialect is Dialect.TEXT or bool(_first(_object(response), "choices").get("token_ids"))
 
     async def _json(self, path: str) -> Mapping[str, Any]:
         try:
@@ -234,7 +252,7 @@ def _transport_errors() -> tuple[type[Exception], ...]:
     """What the HTTP client raises when a server isn't there or goes away."""
     import httpx2
 
-    return (httpx2.TransportError, httpx2.StreamError)
+    return (httpx2.HTTPError, httpx2.StreamError)
 
 
 def _object(response: "httpx2.Response") -> Mapping[str, Any]:
@@ -245,8 +263,21 @@ def _object(response: "httpx2.Response") -> Mapping[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def _objects(content: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """The list `name` of `content`, without what is no object."""
+    found = content.get(name)
+    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+
+
+def _first(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    return next(iter(_objects(content, name)), {})
+
+
 def _said(response: "httpx2.Response") -> str:
-    return error_message(_object(response) or response.text)
+    """What it says, without our key: some servers repeat what they refuse."""
+    said = error_message(_object(response) or response.text)
+    key = os.environ.get(KEY_VARIABLE)
+    return said.replace(key, "…") if key else said
 
 
 def _pause_s(response: "httpx2.Response") -> float:
@@ -258,7 +289,7 @@ def _pause_s(response: "httpx2.Response") -> float:
 
 def _entry(models: Mapping[str, Any], wanted: str, place: str) -> Mapping[str, Any]:
     """The entry of the model list for `wanted`, or its first."""
-    entries = [entry for entry in models.get("data") or () if isinstance(entry, dict) and "id" in entry]
+    entries = [entry for entry in _objects(models, "data") if "id" in entry]
     if not entries:
         raise EngineError(f"{place} lists no model; it must be an OpenAI-compatible server")
     named = [entry for entry in entries if wanted in {"", entry["id"]}]
@@ -283,6 +314,10 @@ def counter(metrics: str, name: str) -> float:
     """The sum of the counter or gauge `name` over its labels."""
     lines = [line for line in metrics.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
     return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and value > 0 else None
 
 
 def _labels(line: str) -> Mapping[str, str]:

@@ -1,7 +1,7 @@
 """Keeps one server and everything it starts, and ends all of it for certain.
 
 Run as a script of its own, with the standard library alone: `python -I keeper.py [--attached] LOG -- COMMAND …`.
-It ends the server when it is told to (SIGTERM, SIGINT) and, attached, when whoever started it is gone: its standard
+It ends the server when it is told to (SIGTERM, SIGINT, SIGHUP) and, attached, when whoever started it is gone: its standard
 input is a pipe from there, which the kernel closes however that process died.
 As child subreaper (prctl(2)) it inherits whatever the server's own children leave behind, so nothing gets away.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 
 GRACE_S = 10.0
 """From the request to end until everything that is left is killed."""
+_ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
@@ -26,9 +27,9 @@ def main(arguments: list[str]) -> int:
     is_attached = arguments[0] == "--attached"
     log, _, *command = arguments[is_attached:]
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    told = _wake_on_signals()
     if not is_attached:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal may close
-    told = _wake_on_signals()
     with Path(log).open("ab", buffering=0) as stream:
         server = subprocess.Popen(  # noqa: S603 (a list of arguments, no shell)
             command,
@@ -59,7 +60,7 @@ def _keep(server: "subprocess.Popen[bytes]", ends: list[int]) -> int | None:
 def _is_end(descriptor: int) -> bool:
     """Whether what can be read says to end: a closed pipe, or a signal other than a child's."""
     data = os.read(descriptor, 64)
-    return not data or any(number in {signal.SIGTERM, signal.SIGINT} for number in data)
+    return not data or any(number in _ENDS for number in data)
 
 
 def _wake_on_signals() -> int:
@@ -67,7 +68,7 @@ def _wake_on_signals() -> int:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+    for number in (*_ENDS, signal.SIGCHLD):
         signal.signal(number, lambda *_: None)
     return reading
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from numina_infer.engine_config import ServerConfig
+from numina_infer.engines.address import KEY_VARIABLE
 
 SERVED_NAME = "model"
 STREAM_INTERVAL = 8
@@ -20,8 +21,8 @@ _CPU_BLOCK_SIZE = 32
 """Only whole blocks of a prompt are found in the prefix cache; the CPU build's own 128 would miss most of it."""
 _MODULE = "vllm.entrypoints.openai.api_server"
 """`vllm serve` doesn't start with the CPU build, which is a distribution of another name."""
-_LEFT_OUT = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "NUMINA_INFER_API_KEY")
-"""Variables of our own interpreter that vLLM's must not see."""
+_LEFT_OUT = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", KEY_VARIABLE, "VLLM_API_KEY")
+"""Variables that vLLM must not see: our own interpreter's, and keys. With one of its own it would ask us for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,12 @@ class Launch:
     @property
     def variables(self) -> Mapping[str, str]:
         """What is set in the server's environment."""
-        quiet = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+        quiet = {
+            "HF_HUB_OFFLINE": "1",
+            "VLLM_NO_USAGE_STATS": "1",
+            "DO_NOT_TRACK": "1",
+            "SPT_NOENV": "1",  # or vLLM's titles for its processes overwrite the environment that we know them by
+        }
         if self.gpus:
             return {
                 **quiet,

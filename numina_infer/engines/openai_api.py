@@ -23,7 +23,7 @@ from numina_infer.engines.address import Address
 from numina_infer.engines.admission import Seat
 from numina_infer.engines.context import render
 from numina_infer.engines.endpoint import Endpoint, EndpointBusyError, EndpointLostError
-from numina_infer.engines.pool import EndpointPool, Repair, leave_alone
+from numina_infer.engines.pool import EndpointPool, Owner
 from numina_infer.engines.reply import Reply, TextReply, TokenReply
 from numina_infer.engines.smollm2 import Report
 from numina_infer.engines.vocabulary import Vocabulary
@@ -35,13 +35,15 @@ from numina_infer.trajectory import Completion, FinishReason, Part, plain_text
 _log = logging.getLogger(__name__)
 
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 15.0
+_CHARS_A_TOKEN = 3
+"""Of mathematics and programs, at least; only admission counts with it."""
 
 
 class OpenAIEngine:
     """An `Engine` over endpoints: `async with OpenAIEngine(addresses, vocabulary) as engine`.
 
     `vocabulary` is the model's; without one the endpoints tokenise, and text alone is exchanged (docs/engines.md says
-    what that costs). `repair` is told of endpoints that went away.
+    what that costs). `owner` restarts the servers, where they are ours.
 
     Raises on entering:
         ConfigError: no endpoint is named, or they serve different models.
@@ -55,12 +57,12 @@ class OpenAIEngine:
         config: ClientConfig | None = None,
         *,
         report: Report = _log.info,
-        repair: Repair = leave_alone,
+        owner: Owner | None = None,
     ) -> None:
         self._config = config or ClientConfig()
         self._vocabulary = vocabulary
         with_tokens = vocabulary is not None
-        self._pool = EndpointPool(addresses, self._config, with_tokens=with_tokens, report=report, repair=repair)
+        self._pool = EndpointPool(addresses, self._config, with_tokens=with_tokens, report=report, owner=owner)
         self._num_tokens = 0
 
     async def __aenter__(self) -> Self:
@@ -145,10 +147,6 @@ class OpenAIEngine:
             return TextReply(ask.params)
         return TokenReply(self._vocabulary, ask.params, ask.prompt_ids, room=ask.room)
 
-    async def lose(self, endpoint: Endpoint, why: str) -> None:
-        """Give `endpoint` up."""
-        await self._pool.lose(endpoint, why)
-
     def count(self, num_tokens: int) -> None:
         """Take note of tokens that came in."""
         self._num_tokens += num_tokens
@@ -165,6 +163,11 @@ class _Ask:
     max_tokens: int
     room: int | None
     """Tokens that the context window leaves; None where the endpoint tokenises."""
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        """What the context holds; a guess where the endpoint tokenises."""
+        return len(self.prompt_ids) or len(self.text) // _CHARS_A_TOKEN
 
 
 class _Writing:
@@ -183,23 +186,30 @@ class _Writing:
         """Ask until the turn is complete."""
         num_lost, pause_s = 0, _SHORTEST_PAUSE_S
         while self._reply.finish_reason is None:
+            asked_s = 0.0
             try:
                 await self._play()
             except EndpointBusyError as busy:
-                await anyio.sleep(busy.pause_s or pause_s)
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                asked_s = busy.pause_s
             except EndpointLostError as lost:
                 num_lost += 1
                 if num_lost > max_losses:
                     raise EngineError(f"a turn was lost {num_lost} times, at last since {lost}") from lost
-                await self._engine.lose(self._seat.room.place, f"lost a turn: {lost}")
+            else:
+                return
+            await anyio.sleep(asked_s or pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _play(self) -> None:
         """One try, from the beginning of the turn."""
-        async with self._engine.endpoint(self._seat, len(self._ask.prompt_ids)) as endpoint:
+        async with self._engine.endpoint(self._seat, self._ask.num_prompt_tokens) as endpoint:
             dialect = endpoint.known.dialect
             self._reply = self._engine.reply(self._ask, dialect)
-            await endpoint.play(self._engine.turn(self._ask, self._seat.ticket, dialect), self)
+            try:
+                await endpoint.play(self._engine.turn(self._ask, self._seat.ticket, dialect), self)
+            except EndpointLostError as lost:
+                await self._engine.pool.doubt(endpoint, str(lost))
+                raise
 
     # A `Reply` itself, that counts what passes through it.
 

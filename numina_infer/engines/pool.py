@@ -1,17 +1,18 @@
-"""All endpoints of an engine: greeted at first, then watched, given up when they stall, taken again once healthy.
+"""All endpoints of an engine: greeted at first, then watched, given up when they fail, taken again once healthy.
 
-An endpoint that gives no token for `stall_s` while it has turns in flight is looked at and given up: its turns are
-lost, to be played again, and `repair` is told, which restarts a server that is ours.
+An endpoint is given up when a turn on it is lost and it isn't healthy, when its process has ended, and when it gives
+no token for `stall_s` while it has turns in flight. Then all of its turns are lost, to be played again, and its owner
+puts it right: a server that is ours is restarted. A lost turn on a healthy endpoint concerns that turn alone.
+
+One task an endpoint does all of this in its order, so nothing is taken again while it is being put right.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from enum import StrEnum
-from typing import Self
+from typing import Protocol, Self
 
 import anyio
-from anyio.abc import TaskGroup
 
 from numina_infer.config import require
 from numina_infer.engine_config import ClientConfig
@@ -29,21 +30,27 @@ UNKNOWN_WINDOW = 1_000_000
 """Tokens of context where no endpoint says how many it has: they end a text that is too long themselves."""
 
 
-class Trouble(StrEnum):
-    """Why an endpoint was given up."""
+class Owner(Protocol):
+    """Whoever the servers behind the endpoints belong to."""
 
-    LOST = "lost"
-    """A turn on it was lost, or its process ended."""
-    STALLED = "stalled"
-    """It gave no token for too long."""
+    def why_gone(self, endpoint: Endpoint) -> str:
+        """Why the server's process has ended; empty while it runs, or where nobody can tell. Asked all the time."""
+        ...
+
+    async def repair(self, endpoint: Endpoint) -> None:
+        """Put the server right, as far as that can be done; its endpoint was given up."""
+        ...
 
 
-Repair = Callable[[Endpoint, Trouble], Awaitable[None]]
-"""Told of an endpoint that was given up, to set about putting it right; returns soon."""
+class Nobody:
+    """The owner of servers that aren't ours: they come back or they don't."""
 
+    def why_gone(self, _endpoint: Endpoint) -> str:
+        """Nobody can tell."""
+        return ""
 
-async def leave_alone(_endpoint: Endpoint, _trouble: Trouble) -> None:
-    """Somebody else's server: it comes back or it doesn't."""
+    async def repair(self, _endpoint: Endpoint) -> None:
+        """Nothing can be done."""
 
 
 class EndpointPool:
@@ -56,7 +63,7 @@ class EndpointPool:
         *,
         with_tokens: bool,
         report: Report,
-        repair: Repair = leave_alone,
+        owner: Owner | None = None,
     ) -> None:
         """`with_tokens` says that somebody here has the model's vocabulary."""
         require(bool(addresses), "no endpoint is named; give at least one")
@@ -64,10 +71,12 @@ class EndpointPool:
         self.incidents: list[str] = []
         """What went wrong with endpoints so far, in order."""
         self._config, self._with_tokens = config, with_tokens
-        self._report, self._repair = report, repair
+        self._report, self._owner = report, owner or Nobody()
         self._stack = AsyncExitStack()
         self._seats: Admission[Endpoint] | None = None
-        self._looking: set[Endpoint] = set()
+        self._broken: set[Endpoint] = set()
+        """Given up, and the owner wasn't told yet."""
+        self._model = config.model
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -77,7 +86,8 @@ class EndpointPool:
             self._seats = Admission([self._room(endpoint) for endpoint in self.endpoints], self.max_model_len)
             group = await stack.enter_async_context(anyio.create_task_group())
             stack.callback(group.cancel_scope.cancel)
-            group.start_soon(self._watch, group)
+            for room in self._seats.rooms:
+                group.start_soon(self._watch, room)
             self._stack = stack.pop_all()
         return self
 
@@ -107,75 +117,97 @@ class EndpointPool:
         """Whether any endpoint is there."""
         return any(room.is_open for room in self.seats.rooms)
 
-    async def lose(self, endpoint: Endpoint, why: str, trouble: Trouble = Trouble.LOST) -> None:
-        """Give `endpoint` up, once, and have it put right."""
+    async def doubt(self, endpoint: Endpoint, why: str) -> None:
+        """Take note of a turn that `endpoint` lost, and give it up if it isn't healthy."""
         room = next(room for room in self.seats.rooms if room.place is endpoint)
         if not room.is_open:
             return
-        self._note(endpoint, why)
-        self.seats.close(room)
-        endpoint.give_up()
-        await self._repair(endpoint, trouble)
+        if await endpoint.is_healthy():
+            self._note(endpoint, f"lost a turn: {why}")
+        else:
+            self._lose(room, f"lost a turn and isn't healthy: {why}")
+
+    def _lose(self, room: Room[Endpoint], why: str) -> None:
+        """Give the endpoint of `room` up, once, and have it put right."""
+        if room.is_open:
+            self._note(room.place, why)
+            self.seats.close(room)
+            self._broken.add(room.place)
+            room.place.give_up()
 
     async def _greet_all(self) -> None:
         """Greet every endpoint at once; those that don't answer in time are left for the watch to find."""
+        refusals: list[EngineError] = []
         async with anyio.create_task_group() as group:
             for endpoint in self.endpoints:
-                group.start_soon(self._greet, endpoint)
+                group.start_soon(self._greet, endpoint, refusals)
+        if refusals:
+            raise refusals[0]
         if not self.known:
             places = ", ".join(str(endpoint.address) for endpoint in self.endpoints)
             raise EngineError(f"no endpoint answers at {places}; start one with `numina-infer serve`")
         models = {abilities.model for abilities in self.known}
         require(len(models) == 1, f"the endpoints serve different models: {', '.join(sorted(models))}; name one")
+        self._model = self.known[0].model
 
-    async def _greet(self, endpoint: Endpoint) -> None:
-        with anyio.move_on_after(self._config.greet_s):
-            while True:
-                try:
-                    abilities = await endpoint.greet(self._config.model, with_tokens=self._with_tokens)
-                except (EndpointLostError, EndpointBusyError):
-                    await anyio.sleep(LOOK_EVERY_S)
-                    continue
-                if abilities.dialect is Dialect.TEXT:
-                    self._report(f"{endpoint.address} is spoken to in text, not in token ids (docs/engines.md)")
-                return
-        _log.warning("%s doesn't answer; it is used once it does", endpoint.address)
+    async def _greet(self, endpoint: Endpoint, refusals: list[EngineError]) -> None:
+        with anyio.move_on_after(self._config.greet_s) as scope:
+            try:
+                await self._greet_patiently(endpoint)
+            except EngineError as error:
+                refusals.append(error)
+        if scope.cancelled_caught:
+            _log.warning("%s doesn't answer; it is used once it does", endpoint.address)
+
+    async def _greet_patiently(self, endpoint: Endpoint) -> None:
+        while endpoint.abilities is None:
+            try:
+                await endpoint.greet(self._model, with_tokens=self._with_tokens)
+            except (EndpointLostError, EndpointBusyError):
+                await anyio.sleep(LOOK_EVERY_S)
+        if endpoint.abilities.dialect is Dialect.TEXT:
+            self._report(f"{endpoint.address} is spoken to in text, not in token ids (docs/engines.md)")
 
     def _room(self, endpoint: Endpoint) -> Room[Endpoint]:
         abilities = endpoint.abilities
         tokens = abilities.kv_tokens if abilities else None
         return Room(endpoint, self._config.max_num_seqs, kv_tokens=tokens, is_open=abilities is not None)
 
-    async def _watch(self, group: TaskGroup) -> None:
-        """Look at every endpoint now and then; a look that takes long holds up no other."""
+    async def _watch(self, room: Room[Endpoint]) -> None:
+        """Look at one endpoint now and then, as long as the engine runs."""
         while True:
             await anyio.sleep(min(LOOK_EVERY_S, self._config.stall_s / 4))
-            for room in self.seats.rooms:
-                if room.place not in self._looking:
-                    self._looking.add(room.place)
-                    group.start_soon(self._look, room)
+            try:
+                await self._look(room)
+            except (EngineError, OSError) as error:
+                _log.warning("%s can't be used: %s", room.place.address, error)
 
     async def _look(self, room: Room[Endpoint]) -> None:
-        try:
-            if room.is_open:
-                await self._look_at_open(room.place)
-            elif await room.place.is_healthy():
-                await self._regain(room)
-        finally:
-            self._looking.discard(room.place)
+        endpoint = room.place
+        gone = self._owner.why_gone(endpoint)
+        if gone:
+            self._lose(room, f"ended: {gone}")
+        elif room.is_open:
+            await self._look_for_stall(room)
+        if room.is_open:
+            return
+        if gone or endpoint in self._broken:
+            self._broken.discard(endpoint)
+            await self._owner.repair(endpoint)
+        if await endpoint.is_healthy():
+            await self._regain(room)
 
-    async def _look_at_open(self, endpoint: Endpoint) -> None:
-        silent_s = anyio.current_time() - endpoint.last_sign_at
-        if endpoint.num_running and silent_s > self._config.stall_s:
-            looks = "answers otherwise" if await endpoint.is_healthy() else "doesn't answer either"
-            await self.lose(endpoint, f"gave no token for {silent_s:.0f} s and {looks}", Trouble.STALLED)
+    async def _look_for_stall(self, room: Room[Endpoint]) -> None:
+        if self._is_stalled(room.place):
+            looks = "answers otherwise" if await room.place.is_healthy() else "doesn't answer either"
+            if self._is_stalled(room.place):
+                self._lose(room, f"gave no token for {self._config.stall_s:g} s and {looks}")
+
+    def _is_stalled(self, endpoint: Endpoint) -> bool:
+        return endpoint.num_running > 0 and anyio.current_time() - endpoint.last_sign_at > self._config.stall_s
 
     async def _regain(self, room: Room[Endpoint]) -> None:
-        try:
-            abilities = await room.place.greet(self._config.model, with_tokens=self._with_tokens)
-        except EngineError as error:
-            _log.warning("%s is back and can't be used: %s", room.place.address, error)
-            return
+        abilities = await room.place.greet(self._model, with_tokens=self._with_tokens)
         self._note(room.place, "is back")
         self.seats.open(room, abilities.kv_tokens)
 

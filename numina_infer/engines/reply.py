@@ -46,7 +46,7 @@ class TokenReply:
 
     def __init__(self, vocabulary: Vocabulary, params: SamplingParams, prompt_ids: list[int], *, room: int) -> None:
         """`room` is what the context window leaves, in tokens."""
-        self._end_ids = vocabulary.end_ids
+        self._vocabulary = vocabulary
         self._transcript = Transcript(vocabulary.decode, params, room=room, prompt_ids=prompt_ids)
         self._num_prompt_tokens = len(prompt_ids)
         self._num_cached_tokens = 0
@@ -76,13 +76,15 @@ class TokenReply:
             self._end(chunk)
 
     def _push(self, token_id: int) -> None:
-        try:
-            if token_id in self._end_ids:
-                self._transcript.push_eos()
-            else:
-                self._transcript.push(token_id)
-        except (OverflowError, ValueError, IndexError) as error:
-            raise EngineError(f"the endpoint sent token {token_id}, which the tokenizer doesn't have") from error
+        if token_id in self._vocabulary.end_ids:
+            self._transcript.push_eos()
+        elif self._vocabulary.has(token_id):
+            self._transcript.push(token_id)
+        else:
+            raise EngineError(
+                f"the endpoint sent token {token_id}, which the tokenizer doesn't have; "
+                "give the model's own folder as the tokenizer"
+            )
 
     def _end(self, chunk: Chunk) -> None:
         """The server stopped where nothing here says so."""
@@ -125,7 +127,10 @@ class TextReply:
             self._text += chunk.text
             self.num_tokens += bool(chunk.text)  # until the server tells
             self._find_end(chunk, searched)
-        self.num_tokens = self.num_tokens if chunk.num_tokens is None else chunk.num_tokens
+        if chunk.num_tokens is not None:
+            self.num_tokens = chunk.num_tokens
+            if self.finish_reason is FinishReason.LENGTH and self.num_tokens < self._params.max_tokens:
+                self.finish_reason = FinishReason.CONTEXT
         self._num_prompt_tokens = chunk.num_prompt_tokens or self._num_prompt_tokens
         self._num_cached_tokens = chunk.num_cached_tokens or self._num_cached_tokens
 

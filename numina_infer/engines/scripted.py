@@ -60,6 +60,12 @@ class ByteVocabulary:
         """`text` as token ids."""
         return encode(text)
 
+    def has(self, token_id: int) -> bool:
+        """Whether there is such a token."""
+        data = token_id.to_bytes((token_id.bit_length() + 7) // 8)
+        is_special = data[1 : _TOKEN_BYTES + 2] == bytes(_TOKEN_BYTES + 1)
+        return data[:1] == b"\1" and (len(data) <= _TOKEN_BYTES + 1 or is_special)
+
     def decode(self, ids: Sequence[int]) -> str:
         """Token ids as text."""
         return decode(ids)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 _TAIL_BYTES = 256 * 1024
 _PREFIX = re.compile(r"^(?:\([^)]*pid=\d+\)\s*)?(?:(?:INFO|WARNING|ERROR|DEBUG)\s+[\d-]+ [\d:]+\s+\[[^\]]*\]\s*)?")
-_EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Killed)\b\s*(?::.*)?$")
+_EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*)?(?:Error|Exception|Interrupt|Exit|Killed)\b\s*(?::.*)?$")
 _USAGE = re.compile(r"^(?:\S+\.py|vllm)?:?\s*error: ")
 _VALIDATION = re.compile(r"\d+ validation errors? for \w+$")
 """Pydantic's; what was wrong stands in the next line."""

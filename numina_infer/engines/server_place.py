@@ -36,7 +36,7 @@ class Note:
     @property
     def is_alive(self) -> bool:
         """Whether that very process still runs."""
-        return self.born == born(self.pid)
+        return self.born != 0 and self.born == born(self.pid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +77,19 @@ class ServerPlace:
 
     def kill_leftovers(self) -> None:
         """Kill what runs of this server without a keeper: one that was killed itself could end nothing."""
+        killed: set[int] = set()
+        while found := set(self._marked()) - killed:
+            for pid in found:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            killed |= found  # and look again, for what they started meanwhile
+
+    def _marked(self) -> Iterator[int]:
         mark = f"{MARK}={self.folder}".encode()
         for entry in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
                 if mark in (entry / "environ").read_bytes().split(b"\0"):
-                    os.kill(int(entry.name), signal.SIGKILL)
+                    yield int(entry.name)
 
     def remove(self) -> None:
         """Forget the server."""

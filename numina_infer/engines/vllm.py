@@ -6,10 +6,10 @@ An Engine around an Engine: `openai_api` plays the turns, this starts what it pl
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Self
 
 import anyio
-from anyio.abc import TaskGroup
 
 from numina_infer.config import require
 from numina_infer.engine_config import ClientConfig
@@ -17,7 +17,6 @@ from numina_infer.engines import server_place
 from numina_infer.engines.endpoint import Endpoint
 from numina_infer.engines.launch import Launch
 from numina_infer.engines.openai_api import OpenAIDecoder, OpenAIEngine
-from numina_infer.engines.pool import Trouble
 from numina_infer.engines.server_log import cause, read_log
 from numina_infer.engines.server_place import Note, ServerPlace
 from numina_infer.engines.smollm2 import Report
@@ -65,8 +64,10 @@ class ServerGroup:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if not self._keep:
-            await self.end_ours()
+        for server in self.servers:
+            if server.stays:
+                server.leave()
+        await self.end_ours()
 
     async def revive(self) -> None:
         """Restart whichever of our servers ends, until cancelled; after three restarts in vain it is left dead."""
@@ -120,27 +121,20 @@ class VllmEngine:
         self._launches, self._client, self._report = tuple(launches), client, report
         self._stack = AsyncExitStack()
         self._engine: OpenAIEngine | None = None
-        self._tasks: TaskGroup | None = None
-        self._restarting: set[VllmServer] = set()
-        self._given_up: set[VllmServer] = set()
-        self._tokens_at_restart: dict[VllmServer, int] = {}
-        self._restarts: dict[VllmServer, int] = {}
+        self._restarts = {server: _Restarts() for server in self.servers}
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             vocabulary = TokenizerVocabulary.from_folder(self._launches[0].model)
             servers = (await stack.enter_async_context(self._group)).servers
-            self._tasks = await stack.enter_async_context(anyio.create_task_group())
-            stack.callback(self._tasks.cancel_scope.cancel)
             engine = OpenAIEngine(
                 [server.address for server in servers],
                 vocabulary,
                 self._client,
                 report=self._report,
-                repair=self._repair,
+                owner=self,
             )
             self._engine = await stack.enter_async_context(engine)
-            self._tasks.start_soon(self._watch)
             self._stack = stack.pop_all()
         return self
 
@@ -181,44 +175,42 @@ class VllmEngine:
             raise EngineError("the engine isn't running; enter it with `async with` first")
         return self._engine
 
-    async def _watch(self) -> None:
-        """See at once when a process ends, also while nothing is being generated."""
-        pool = self._running.pool
-        while True:
-            await anyio.sleep(_LOOK_EVERY_S)
-            for server, endpoint in zip(self.servers, pool.endpoints, strict=True):
-                if not server.is_alive and server not in self._restarting | self._given_up:
-                    why = cause(read_log(server.place.log)) or "its log names no cause"
-                    await pool.lose(endpoint, f"ended ({why})")
-                    await self._repair(endpoint, Trouble.LOST)
+    # The `Owner` of the endpoints.
 
-    async def _repair(self, endpoint: Endpoint, trouble: Trouble) -> None:
-        """Set about restarting the server behind `endpoint` if it is ours and needs it."""
-        index = self._running.pool.endpoints.index(endpoint)
-        server = self.servers[index]
-        if server.is_ours and server not in self._restarting | self._given_up and self._tasks is not None:
-            self._restarting.add(server)
-            self._tasks.start_soon(self._restart, server, endpoint, trouble)
+    def why_gone(self, endpoint: Endpoint) -> str:
+        """What the log of its server says, if that has ended."""
+        server = self._server(endpoint)
+        return "" if server.is_alive else cause(read_log(server.place.log)) or "its log names no cause"
 
-    async def _restart(self, server: VllmServer, endpoint: Endpoint, trouble: Trouble) -> None:
+    async def repair(self, endpoint: Endpoint) -> None:
+        """Restart the server behind `endpoint`, but not over and over without a token in between."""
+        server = self._server(endpoint)
+        restarts = self._restarts[server]
+        if not restarts.may_restart(endpoint.num_signs):
+            return
+        self._report(f"{server.name} is restarted")
         try:
-            if trouble is Trouble.LOST and server.is_alive and await endpoint.is_healthy():
-                return  # a turn was lost, not the server; the pool takes it again
-            if not self._may_restart(server):
-                self._given_up.add(server)
-                _log.error("%s is left dead after %d restarts in a row", server.name, _MAX_RESTARTS)
-                return
-            self._report(f"{server.name} is restarted")
             await server.restart()
-        except EngineError as error:
+        except (EngineError, OSError) as error:
             _log.warning("%s couldn't be restarted: %s", server.name, error)
-        finally:
-            self._restarting.discard(server)
+            if restarts.num_in_vain == _MAX_RESTARTS:
+                _log.error("%s is left dead after %d restarts in a row", server.name, _MAX_RESTARTS)
 
-    def _may_restart(self, server: VllmServer) -> bool:
-        """Not over and over without a token in between."""
-        num_tokens = self.stats.num_tokens
-        in_vain = self._tokens_at_restart.get(server) == num_tokens
-        self._restarts[server] = self._restarts.get(server, 0) + 1 if in_vain else 1
-        self._tokens_at_restart[server] = num_tokens
-        return self._restarts[server] <= _MAX_RESTARTS
+    def _server(self, endpoint: Endpoint) -> VllmServer:
+        return self.servers[self._running.pool.endpoints.index(endpoint)]
+
+
+@dataclass(slots=True)
+class _Restarts:
+    """How often a server was restarted."""
+
+    num_in_vain: int = 0
+    """In a row, without a sign of life in between."""
+    num_signs: int = 0
+
+    def may_restart(self, num_signs: int) -> bool:
+        """Count one more, if there may be one; `num_signs` is what came from the server so far."""
+        if num_signs > self.num_signs:
+            self.num_in_vain, self.num_signs = 0, num_signs
+        self.num_in_vain += 1
+        return self.num_in_vain <= _MAX_RESTARTS

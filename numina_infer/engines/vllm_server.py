@@ -8,10 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
 
 from numina_infer.engines import keeper, server_place
 from numina_infer.engines.address import Address
@@ -26,6 +26,8 @@ _LOOK_EVERY_S = 0.5
 _REPORT_EVERY_S = 15.0
 _END_S = keeper.GRACE_S + 10.0
 _CAUSE_CHARS = 400
+_LEFT: "list[subprocess.Popen[bytes]]" = []
+"""Servers that were left running: their pipes stay open, and `Popen` doesn't warn of processes that run on."""
 
 
 class VllmServer:
@@ -48,8 +50,15 @@ class VllmServer:
         return self._process is not None
 
     @property
+    def stays(self) -> bool:
+        """Whether it is left running for the next process."""
+        return self._keep
+
+    @property
     def is_alive(self) -> bool:
-        """Whether its process runs, healthy or not."""
+        """Whether its process runs, healthy or not; one that is kept may have been restarted by somebody else."""
+        if self._keep and self._place is not None:
+            self._note = self._place.read_note() or self._note
         return self._note is not None and self._note.is_alive
 
     @property
@@ -77,6 +86,7 @@ class VllmServer:
         if note is None or not note.is_alive:
             return False
         self._place, self._note = place, note
+        self._keep, self._attached = True, False
         self._report(f"{self.name} is running already; it is used as it is")
         return True
 
@@ -85,19 +95,21 @@ class VllmServer:
         if self._place is None:
             key = self.launch.key
             self._place = server_place.kept(key) if self._keep else server_place.owned(key)
+        self._place.kill_leftovers()
         self._place.make()
         attached = ("--attached",) if self._attached else ()
         keeping = (sys.executable, "-I", keeper.__file__, *attached, str(self._place.log), "--")
-        self._process = subprocess.Popen(  # noqa: S603 (a list of arguments, no shell)
-            [*keeping, *self.launch.command(self._place.socket)],
-            stdin=subprocess.PIPE if self._attached else subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**self.launch.environment(), server_place.MARK: str(self._place.folder)},
-            # Ctrl-C is ours to handle. Not a session of its own: Linux schedules sessions against each other, and a
-            # server that has one was seen to send half a second of tokens at once on a busy machine.
-            process_group=0,
-        )
+        with self._place.log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 (a list of arguments, no shell)
+                [*keeping, *self.launch.command(self._place.socket)],
+                stdin=subprocess.PIPE if self._attached else subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env={**self.launch.environment(), server_place.MARK: str(self._place.folder)},
+                # Ctrl-C is ours to handle. Not a session of its own: Linux schedules sessions against each other, and
+                # a server that has one was seen to send half a second of tokens at once on a busy machine.
+                process_group=0,
+            )
         pid = self._process.pid
         self._note = Note(pid, server_place.born(pid), str(self.launch.model), self.launch.gpus)
         self._place.write_note(self._note)
@@ -122,10 +134,25 @@ class VllmServer:
         self._report(f"{self.name} is ready after {anyio.current_time() - begun:.0f} s")
 
     async def restart(self) -> None:
-        """End what is left of it and start it anew, on the same socket."""
-        await self.stop(forget=False)
-        self.start()
-        await self.wait_until_healthy()
+        """End what is left of it and start it anew, on the same socket; where that fails, nothing is left running.
+
+        Raises:
+            EngineError: it doesn't come up, or another process is starting it right now.
+        """
+        with self.place.alone() if self._keep else nullcontext():
+            await self.stop(forget=False)
+            self.start()
+            try:
+                await self.wait_until_healthy()
+            except EngineError:
+                await self.stop(forget=False)
+                raise
+
+    def leave(self) -> None:
+        """Let it run on when this object goes."""
+        if self._process is not None:
+            _LEFT.append(self._process)
+            self._process = None
 
     async def stop(self, *, forget: bool = True) -> None:
         """End it and everything it started; returns once that is done."""
@@ -170,7 +197,7 @@ async def end_keeper(note: Note, process: "subprocess.Popen[bytes] | None" = Non
             while note.is_alive:
                 await anyio.sleep(0.05)
     if process is not None:
-        await anyio.to_thread.run_sync(process.wait)
+        process.poll()  # it has ended, and must not stay as a zombie
 
 
 def _send(note: Note, number: int) -> None:

@@ -12,6 +12,9 @@ from typing import Any, Protocol, Self
 
 from numina_infer.errors import EngineError
 
+_TOO_LARGE = 1 << 32
+"""`tokenizers` takes no number that doesn't fit its own type."""
+
 
 class Vocabulary(Protocol):
     """What an engine needs to know of a model's tokens."""
@@ -36,6 +39,10 @@ class Vocabulary(Protocol):
         Raises:
             EngineError: there is none.
         """
+        ...
+
+    def has(self, token_id: int) -> bool:
+        """Whether there is such a token."""
         ...
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -95,6 +102,10 @@ class TokenizerVocabulary:
         if not found:
             raise EngineError(f"the model has no special token {token!r}; choose the format that it was trained on")
         return int(found[0])
+
+    def has(self, token_id: int) -> bool:
+        """Whether there is such a token."""
+        return token_id < _TOO_LARGE and self.tokenizer.id_to_token(token_id) is not None
 
     def decode(self, ids: Sequence[int]) -> str:
         """Ids as text, special tokens spelled out."""

@@ -8,6 +8,7 @@ vLLM's fields are read in vllm/entrypoints/openai/completion/protocol.py; both p
 """
 
 import json
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,8 +17,12 @@ from typing import Any
 from numina_infer.config import SamplingParams
 from numina_infer.errors import EngineError
 
-_DATA = "data:"
-_DONE = "[DONE]"
+_DATA = b"data:"
+_DONE = b"[DONE]"
+
+
+class BrokenOffError(EngineError):
+    """The server says in the middle of a reply that it can't go on: what vLLM does when its engine dies."""
 
 
 class Dialect(StrEnum):
@@ -95,13 +100,14 @@ def _refuse_filters(params: SamplingParams) -> None:
         )
 
 
-async def read_chunks(lines: AsyncIterator[str]) -> AsyncIterator[Chunk]:
-    """The pieces of a reply that is streamed as server-sent events.
+async def read_chunks(received: AsyncIterator[bytes]) -> AsyncIterator[Chunk]:
+    """The pieces of a reply that is streamed as server-sent events, however its bytes are cut.
 
     Raises:
-        EngineError: the stream holds something else, or the server reports an error in it.
+        BrokenOffError: the server reports an error in it.
+        EngineError: the stream holds something else.
     """
-    async for line in lines:
+    async for line in _lines(received):
         if not line.startswith(_DATA):
             continue
         data = line.removeprefix(_DATA).strip()
@@ -110,13 +116,22 @@ async def read_chunks(lines: AsyncIterator[str]) -> AsyncIterator[Chunk]:
         yield _chunk(data)
 
 
-def _chunk(data: str) -> Chunk:
+async def _lines(received: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Whole lines. Unicode's other line ends are text here, and vLLM sends them as they are."""
+    rest = b""
+    async for data in received:
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            yield line
+
+
+def _chunk(data: bytes) -> Chunk:
     try:
         event = json.loads(data)
-        if "error" in event:
-            raise EngineError(f"the endpoint broke off: {error_message(event)}")
+        if event.get("error"):
+            raise BrokenOffError(error_message(event))
         return _read(event)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise EngineError(f"the endpoint sent what is no completion: {data[:200]!r} ({error!r})") from error
 
 
@@ -129,12 +144,12 @@ def _read(event: Mapping[str, Any]) -> Chunk:
     return Chunk(
         token_ids=tuple(map(_token_id, choice.get("token_ids") or ())),
         text=str(choice.get("text") or ""),
-        logprobs=tuple(float(value) for value in logprobs if value is not None),
+        logprobs=tuple(float(value) for value in logprobs if value is not None and math.isfinite(value)),
         finish_reason=choice.get("finish_reason"),
         stop_reason=choice.get("stop_reason"),
-        num_tokens=usage.get("completion_tokens"),
-        num_prompt_tokens=usage.get("prompt_tokens"),
-        num_cached_tokens=details.get("cached_tokens"),
+        num_tokens=_count(usage.get("completion_tokens")),
+        num_prompt_tokens=_count(usage.get("prompt_tokens")),
+        num_cached_tokens=_count(details.get("cached_tokens")),
     )
 
 
@@ -142,6 +157,10 @@ def _token_id(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(f"{value!r} is no token id")
     return value
+
+
+def _count(value: object) -> int | None:
+    return None if value is None else _token_id(value)
 
 
 def error_message(reply: object) -> str:
