@@ -1,10 +1,13 @@
-"""A small HTTP/1.1 server on a unix socket, for the stand-in: asyncio moves the bytes, h11 knows the protocol."""
+"""A small HTTP/1.1 server for the stand-in, on a unix socket or on a port of this machine that it alone reaches.
+
+asyncio moves the bytes, h11 knows the protocol.
+"""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import h11
@@ -19,6 +22,8 @@ class Request:
     method: str
     path: str
     body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """With names in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class Response:
 
     status: int = 200
     body: bytes = b""
-    pieces: AsyncIterator[bytes] | None = None
+    pieces: AsyncGenerator[bytes, None] | None = None
     headers: tuple[tuple[str, str], ...] = ()
 
     @classmethod
@@ -40,17 +45,24 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class HttpServer:
-    """Serves `handler` on the unix socket `path` while it is open; a client that leaves ends its own request."""
+    """Serves `handler` while it is open; a client that leaves ends its own request."""
 
-    def __init__(self, path: Path, handler: Handler) -> None:
+    def __init__(self, path: Path | None, handler: Handler) -> None:
+        """It listens on the unix socket `path`, or without one on a free port of the loopback interface."""
         self._path, self._handler = path, handler
+        self.port = 0
+        """The port, where there is no socket."""
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Begin to listen."""
-        self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._accept, self._path)
+        if self._path is None:
+            self._server = await asyncio.start_server(self._accept, "127.0.0.1")
+            self.port = int(self._server.sockets[0].getsockname()[1])
+        else:
+            self._path.unlink(missing_ok=True)
+            self._server = await asyncio.start_unix_server(self._accept, self._path)
 
     async def close(self) -> None:
         """Stop listening, and break off what is being served."""
@@ -59,7 +71,8 @@ class HttpServer:
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
-        self._path.unlink(missing_ok=True)
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.ensure_future(self._serve(_Line(reader, writer)))
@@ -92,8 +105,9 @@ class HttpServer:
         if response.pieces is None:
             await line.send(response.body)
         else:
-            async for piece in response.pieces:
-                await line.send(piece)
+            async with aclosing(response.pieces) as pieces:
+                async for piece in pieces:
+                    await line.send(piece)
         await line.end()
 
 
@@ -124,7 +138,8 @@ class _Line:
             elif isinstance(event, h11.Data):
                 body += event.data
             elif isinstance(event, h11.EndOfMessage) and head is not None:
-                return Request(head.method.decode(), head.target.decode(), body)
+                headers = {name.decode(): value.decode() for name, value in head.headers}
+                return Request(head.method.decode(), head.target.decode(), body, headers)
             else:
                 return None
 

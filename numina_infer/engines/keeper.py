@@ -1,7 +1,7 @@
 """Keeps one server and everything it starts, and ends all of it for certain.
 
 Run as a script of its own, with the standard library alone: `python -I keeper.py [--attached] LOG -- COMMAND …`.
-It ends the server when it is told to (SIGTERM, SIGINT, SIGHUP) and, attached, when whoever started it is gone: its standard
+It ends the server when a signal tells it to (`_ENDS`) and, attached, when whoever started it is gone: its standard
 input is a pipe from there, which the kernel closes however that process died.
 As child subreaper (prctl(2)) it inherits whatever the server's own children leave behind, so nothing gets away.
 """

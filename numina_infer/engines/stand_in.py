@@ -1,4 +1,4 @@
-"""A stand-in for vLLM's server: its API on a unix socket, a script instead of a model, and moods instead of luck.
+"""A stand-in for vLLM's server: its API on a socket, a script instead of a model, and moods instead of luck.
 
 It speaks what both pinned versions of vLLM were seen to speak (docs/engines.md), so that the client's contract and
 its ways with bad servers are tested without one. Tokens are those of the scripted engine.
@@ -6,7 +6,7 @@ its ways with bad servers are tested without one. Tokens are those of the script
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -38,9 +38,16 @@ class Mood:
     is_healthy: bool = True
     num_busy: int = 0
     """How many of the next requests are answered with 429."""
-    breaks_after: int | None = None
-    """Tokens after which a reply breaks off."""
+    retry_after: str = ""
+    """What it then says about when to come back."""
+    num_broken: int = 0
+    """How many of the next replies break off after `breaks_after` tokens."""
+    breaks_after: int = 0
+    says_why: bool = False
+    """Whether a reply that breaks off ends with an error event, as vLLM's do when its engine dies."""
     sends_garbage: bool = False
+    key: str = ""
+    """What it wants in the authorization header."""
 
 
 class StandIn:
@@ -48,20 +55,23 @@ class StandIn:
 
     def __init__(
         self,
-        socket: Path,
+        socket: Path | None,
         script: Callable[[str, int], str] | Sequence[Sequence[str]] | Script,
         *,
+        model: str = MODEL,
         max_model_len: int = 1_000_000,
         kv_tokens: int | None = None,
         mood: Mood | None = None,
     ) -> None:
+        """Without a `socket` it listens on a free port of the loopback interface."""
         self.mood = mood or Mood()
         self.requests: list[dict[str, Any]] = []
         """The bodies of the completions that were asked for, trials excepted."""
         self.num_running = 0
         self.most_tokens = 0
         """Tokens of all contexts in flight, at most."""
-        self._script = as_script(script)
+        self._script, self._model = as_script(script), model
+        self._socket = socket
         self._max_model_len, self._kv_tokens = max_model_len, kv_tokens
         self._http = HttpServer(socket, self._answer)
         self._live: dict[int, int] = {}
@@ -73,12 +83,20 @@ class StandIn:
     async def __aexit__(self, *_: object) -> None:
         await self._http.close()
 
+    @property
+    def address(self) -> str:
+        """Where it listens, as a user would give it."""
+        return str(self._socket) if self._socket is not None else f"http://127.0.0.1:{self._http.port}"
+
     async def _answer(self, request: Request) -> Response:
+        if self.mood.key and request.headers.get("authorization") != f"Bearer {self.mood.key}":
+            said = f"{request.headers.get('authorization')} is no key of ours"
+            return Response.of({"error": {"message": said}}, 401)
         if request.path == "/v1/completions":
             return await self._completion(json.loads(request.body))
         if request.path == "/v1/models":
             window = {"max_model_len": self._max_model_len} if self.mood.is_vllm else {}
-            return Response.of({"object": "list", "data": [{"id": MODEL, "root": "", **window}]})
+            return Response.of({"object": "list", "data": [{"id": self._model, "root": "", **window}]})
         if request.path == "/health":
             return Response(200 if self.mood.is_healthy else 500)
         if request.path == "/metrics" and self.mood.is_vllm and self._kv_tokens:
@@ -98,7 +116,8 @@ class StandIn:
     def _refusal(self, body: Mapping[str, Any]) -> Response | None:
         if self.mood.num_busy and body.get("stream"):
             self.mood = replace(self.mood, num_busy=self.mood.num_busy - 1)
-            return Response.of({"error": {"message": "too many requests"}}, 429, ("retry-after", "0"))
+            when = (("retry-after", self.mood.retry_after),) if self.mood.retry_after else ()
+            return Response.of({"error": {"message": "too many requests"}}, 429, *when)
         if not self.mood.is_vllm and not isinstance(body["prompt"], str):
             return Response.of({"error": {"message": "prompt must be a string"}}, 400)
         if not self.mood.takes_priority and body.get("priority"):
@@ -107,13 +126,18 @@ class StandIn:
             return Response.of({"error": {"message": "max_tokens is too large"}}, 400)
         return None
 
-    async def _stream(self, body: Mapping[str, Any]) -> AsyncIterator[bytes]:
+    async def _stream(self, body: Mapping[str, Any]) -> AsyncGenerator[bytes, None]:
         key = id(body)
         self.num_running += 1
         try:
             async for event in self._events(body, key):
-                yield b"data: " + json.dumps(event).encode() + b"\n\n"
-            yield b"data: [DONE]\n\n"
+                yield _data(json.dumps(event, ensure_ascii=False))
+            yield _data("[DONE]")
+        except _BreaksOffError:
+            if not self.mood.says_why:
+                raise
+            yield _data(json.dumps({"error": {"message": "the engine died", "code": 500}}))
+            yield _data("[DONE]")
         finally:
             self.num_running -= 1
             self._live.pop(key, None)
@@ -139,16 +163,31 @@ class StandIn:
     async def _tokens(self, body: Mapping[str, Any], prompt_ids: Sequence[int]) -> AsyncIterator[int]:
         if self.mood.hangs:
             await asyncio.Event().wait()
+        breaks_after = self._breaks_after()
         cue = Cue(decode(prompt_ids), int(body["seed"]), int(body.get("priority", 0)), turn=0)
         for index, token_id in enumerate([*encode(self._script.line(cue)), 0]):
             await checkpoint()
-            if index == self.mood.breaks_after:
-                raise ConnectionResetError("the stand-in was told to break off")
+            if index == breaks_after:
+                raise _BreaksOffError
             yield _GARBAGE if self.mood.sends_garbage else token_id
+
+    def _breaks_after(self) -> int | None:
+        if not self.mood.num_broken:
+            return None
+        self.mood = replace(self.mood, num_broken=self.mood.num_broken - 1)
+        return self.mood.breaks_after
 
     def _note(self, key: int, tokens: int) -> None:
         self._live[key] = tokens
         self.most_tokens = max(self.most_tokens, sum(self._live.values()))
+
+
+class _BreaksOffError(ConnectionError):
+    """The stand-in was told to break a reply off."""
+
+
+def _data(said: str) -> bytes:
+    return f"data: {said}\n\n".encode()
 
 
 _FINISH = {FinishReason.STOP: "stop", FinishReason.EOS: "stop", None: None}
