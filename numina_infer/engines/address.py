@@ -69,12 +69,15 @@ class Address:
         """A client for this address, on which as many streams may run as are asked for."""
         import httpx2
 
+        from numina_infer.engines.socket_transport import SocketTransport
+
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=32)
+        transport = SocketTransport(self.socket, limits) if self.socket else httpx2.AsyncHTTPTransport(limits=limits)
         key = os.environ.get(KEY_VARIABLE)
         return httpx2.AsyncClient(
             base_url=self.url,
             headers={"authorization": f"Bearer {key}"} if key and self.socket is None else {},
             # No limit on reading: a queue may be long, and stalls are told by `endpoint.Endpoint`.
             timeout=httpx2.Timeout(CONNECT_TIMEOUT_S, read=None),
-            transport=httpx2.AsyncHTTPTransport(uds=self.socket, limits=limits),
+            transport=transport,
         )

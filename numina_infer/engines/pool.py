@@ -37,8 +37,8 @@ class Owner(Protocol):
         """Why the server's process has ended; empty while it runs, or where nobody can tell. Asked all the time."""
         ...
 
-    async def repair(self, endpoint: Endpoint) -> None:
-        """Put the server right, as far as that can be done; its endpoint was given up."""
+    async def repair(self, endpoint: Endpoint) -> bool:
+        """Put the server right, whose endpoint was given up; whether that was done."""
         ...
 
 
@@ -49,8 +49,9 @@ class Nobody:
         """Nobody can tell."""
         return ""
 
-    async def repair(self, _endpoint: Endpoint) -> None:
+    async def repair(self, _endpoint: Endpoint) -> bool:
         """Nothing can be done."""
+        return False
 
 
 class EndpointPool:
@@ -76,6 +77,8 @@ class EndpointPool:
         self._seats: Admission[Endpoint] | None = None
         self._broken: set[Endpoint] = set()
         """Given up, and the owner wasn't told yet."""
+        self._shunned_until: dict[Endpoint, float] = {}
+        """Loop times until which those aren't taken again that stalled; they would draw new trajectories on them."""
         self._model = config.model
 
     async def __aenter__(self) -> Self:
@@ -193,14 +196,16 @@ class EndpointPool:
             return
         if gone or endpoint in self._broken:
             self._broken.discard(endpoint)
-            await self._owner.repair(endpoint)
-        if await endpoint.is_healthy():
+            if await self._owner.repair(endpoint):
+                self._shunned_until.pop(endpoint, None)
+        if self._shunned_until.get(endpoint, 0.0) <= anyio.current_time() and await endpoint.is_healthy():
             await self._regain(room)
 
     async def _look_for_stall(self, room: Room[Endpoint]) -> None:
         if self._is_stalled(room.place):
             looks = "answers otherwise" if await room.place.is_healthy() else "doesn't answer either"
             if self._is_stalled(room.place):
+                self._shunned_until[room.place] = anyio.current_time() + self._config.stall_s
                 self._lose(room, f"gave no token for {self._config.stall_s:g} s and {looks}")
 
     def _is_stalled(self, endpoint: Endpoint) -> bool:

@@ -66,7 +66,7 @@ class StandIn:
         """Without a `socket` it listens on a free port of the loopback interface."""
         self.mood = mood or Mood()
         self.requests: list[dict[str, Any]] = []
-        """The bodies of the completions that were asked for, trials excepted."""
+        """The bodies of the completions that were asked for, refused ones too, trials excepted."""
         self.num_running = 0
         self.most_tokens = 0
         """Tokens of all contexts in flight, at most."""
@@ -105,12 +105,13 @@ class StandIn:
         return Response.of({"detail": "Not Found"}, 404)
 
     async def _completion(self, body: dict[str, Any]) -> Response:
+        if body.get("stream"):
+            self.requests.append(body)
         if refusal := self._refusal(body):
             return refusal
         if not body.get("stream"):  # a trial
             choice: dict[str, Any] = {"text": "", "finish_reason": "length"}
             return Response.of({"choices": [{**choice, **({"token_ids": [0]} if self.mood.is_vllm else {})}]})
-        self.requests.append(body)
         return Response(pieces=self._stream(body), headers=(("content-type", "text/event-stream"),))
 
     def _refusal(self, body: Mapping[str, Any]) -> Response | None:

@@ -182,12 +182,12 @@ class VllmEngine:
         server = self._server(endpoint)
         return "" if server.is_alive else cause(read_log(server.place.log)) or "its log names no cause"
 
-    async def repair(self, endpoint: Endpoint) -> None:
+    async def repair(self, endpoint: Endpoint) -> bool:
         """Restart the server behind `endpoint`, but not over and over without a token in between."""
         server = self._server(endpoint)
         restarts = self._restarts[server]
         if not restarts.may_restart(endpoint.num_signs):
-            return
+            return False
         self._report(f"{server.name} is restarted")
         try:
             await server.restart()
@@ -195,6 +195,8 @@ class VllmEngine:
             _log.warning("%s couldn't be restarted: %s", server.name, error)
             if restarts.num_in_vain == _MAX_RESTARTS:
                 _log.error("%s is left dead after %d restarts in a row", server.name, _MAX_RESTARTS)
+            return False
+        return True
 
     def _server(self, endpoint: Endpoint) -> VllmServer:
         return self.servers[self._running.pool.endpoints.index(endpoint)]
