@@ -53,7 +53,8 @@ class HttpServer:
         self.port = 0
         """The port, where there is no socket."""
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self.connections: set[asyncio.Task[None]] = set()
+        """One task a connection."""
 
     async def open(self) -> None:
         """Begin to listen."""
@@ -68,16 +69,16 @@ class HttpServer:
         """Stop listening, and break off what is being served."""
         if self._server is not None:
             self._server.close()
-        for task in self._connections:
+        for task in self.connections:
             task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.gather(*self.connections, return_exceptions=True)
         if self._path is not None:
             self._path.unlink(missing_ok=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.ensure_future(self._serve(_Line(reader, writer)))
-        self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
+        self.connections.add(task)
+        task.add_done_callback(self.connections.discard)
         with suppress(asyncio.CancelledError):
             await task
 

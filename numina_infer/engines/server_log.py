@@ -31,7 +31,7 @@ def cause(lines: list[str]) -> str:
     """The line that says best why the server ended: the last exception before the one that hides it."""
     found = ""
     bare = [_bare(line) for line in lines]
-    for line, following in zip(bare, [*bare[1:], ""], strict=True):
+    for line, following in zip(bare, [*bare[1:], ""], strict=False):
         if _USAGE.match(line):
             return line
         if _EXCEPTION.match(line):
