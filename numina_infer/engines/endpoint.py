@@ -144,6 +144,18 @@ class Endpoint:
             return bool(response.status_code == 200)
         return False
 
+    async def is_sound(self) -> bool:
+        """Whether it is healthy and also gives a token; one that is busy does."""
+        known = self.known
+        try:
+            return await self.is_healthy() and await self._answers(
+                known.model, known.dialect, takes_priority=known.takes_priority
+            )
+        except EndpointBusyError:
+            return True
+        except EngineError:
+            return False
+
     async def metrics(self) -> str:
         """The server's counters in Prometheus' text format; nothing where there are none."""
         with suppress(*_transport_errors()), anyio.move_on_after(LOOK_TIMEOUT_S):

@@ -10,10 +10,10 @@ same request are the habits of evaluation harnesses for clusters.
 """
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
 
 import anyio
 
@@ -33,6 +33,8 @@ from numina_infer.ports import Cutoff, EngineStats
 from numina_infer.trajectory import Completion, FinishReason, Part, plain_text
 
 _log = logging.getLogger(__name__)
+
+_Given = TypeVar("_Given")
 
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 15.0
 _CHARS_A_TOKEN = 3
@@ -75,7 +77,7 @@ class OpenAIEngine:
     @asynccontextmanager
     async def slot(self, ticket: int) -> AsyncIterator["OpenAIDecoder"]:
         """A place for one trajectory, on the endpoint with most room."""
-        async with self._pool.seats.seat(ticket) as seat:
+        async with self._patiently(lambda: self._pool.seats.seat(ticket)) as seat:
             yield OpenAIDecoder(self, seat)
 
     @property
@@ -111,17 +113,21 @@ class OpenAIEngine:
                 await writing.persist(self._config.max_losses)
         return writing.completion
 
+    def endpoint(self, seat: Seat[Endpoint], num_tokens: int) -> AbstractAsyncContextManager[Endpoint]:
+        """Leave to play a turn of `num_tokens` of context."""
+        return self._patiently(lambda: self._pool.seats.turn(seat, num_tokens))
+
     @asynccontextmanager
-    async def endpoint(self, seat: Seat[Endpoint], num_tokens: int) -> AsyncIterator[Endpoint]:
-        """Leave to play a turn of `num_tokens` of context; patience ends only where no endpoint is left."""
+    async def _patiently(self, wait: Callable[[], AbstractAsyncContextManager[_Given]]) -> AsyncIterator[_Given]:
+        """What is waited for, however long it takes; patience ends only where no endpoint is left."""
         async with AsyncExitStack() as stack:
             while True:
                 with anyio.move_on_after(self._config.patience_s):
-                    endpoint = await stack.enter_async_context(self._pool.seats.turn(seat, num_tokens))
+                    given = await stack.enter_async_context(wait())
                     break
                 if not self._pool.has_open_room:
                     raise EngineError(f"no endpoint came back within {self._config.patience_s:g} s")
-            yield endpoint
+            yield given
 
     def ask(self, context: Sequence[Part], params: SamplingParams, seed: int) -> "_Ask":
         """What a turn asks for."""

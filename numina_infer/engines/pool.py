@@ -1,8 +1,8 @@
 """All endpoints of an engine: greeted at first, then watched, given up when they fail, taken again once healthy.
 
-An endpoint is given up when a turn on it is lost and it isn't healthy, when its process has ended, and when it gives
+An endpoint is given up when a turn on it is lost and a trial token too, when its process has ended, and when it gives
 no token for `stall_s` while it has turns in flight. Then all of its turns are lost, to be played again, and its owner
-puts it right: a server that is ours is restarted. A lost turn on a healthy endpoint concerns that turn alone.
+puts it right: a server that is ours is restarted. A lost turn on an endpoint that is well concerns that turn alone.
 
 One task an endpoint does all of this in its order, so nothing is taken again while it is being put right.
 """
@@ -121,14 +121,14 @@ class EndpointPool:
         return any(room.is_open for room in self.seats.rooms)
 
     async def doubt(self, endpoint: Endpoint, why: str) -> None:
-        """Take note of a turn that `endpoint` lost, and give it up if it isn't healthy."""
+        """Take note of a turn that `endpoint` lost, and give it up if it doesn't do better when asked."""
         room = next(room for room in self.seats.rooms if room.place is endpoint)
         if not room.is_open:
             return
-        if await endpoint.is_healthy():
+        if await endpoint.is_sound():
             self._note(endpoint, f"lost a turn: {why}")
         else:
-            self._lose(room, f"lost a turn and isn't healthy: {why}")
+            self._lose(room, f"lost a turn and isn't well: {why}")
 
     def _lose(self, room: Room[Endpoint], why: str) -> None:
         """Give the endpoint of `room` up, once, and have it put right."""

@@ -36,6 +36,8 @@ class Mood:
     hangs: bool = False
     """It takes requests and sends no token."""
     is_healthy: bool = True
+    is_broken: bool = False
+    """Every completion ends in an internal error, though it is healthy otherwise."""
     num_busy: int = 0
     """How many of the next requests are answered with 429."""
     retry_after: str = ""
@@ -115,6 +117,8 @@ class StandIn:
         return Response(pieces=self._stream(body), headers=(("content-type", "text/event-stream"),))
 
     def _refusal(self, body: Mapping[str, Any]) -> Response | None:
+        if self.mood.is_broken:
+            return Response.of({"error": {"message": "internal error"}}, 500)
         if self.mood.num_busy and body.get("stream"):
             self.mood = replace(self.mood, num_busy=self.mood.num_busy - 1)
             when = (("retry-after", self.mood.retry_after),) if self.mood.retry_after else ()

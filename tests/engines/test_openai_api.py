@@ -180,6 +180,16 @@ async def test_a_turn_that_is_always_lost_ends_its_own_trajectory_and_no_other(t
     assert [body["seed"] for body in server.requests] == [1, 0, 0, 0]
 
 
+async def test_an_endpoint_that_breaks_at_every_turn_is_given_up_though_it_says_it_is_healthy(tmp_path: Path) -> None:
+    """A trial shows it; its trajectories go elsewhere and lose one try."""
+    async with two(tmp_path) as (broken, other), engine_for(broken, other, max_losses=1) as engine:
+        broken.mood = Mood(is_broken=True)
+        ended = await run_all(engine, range(4))
+        assert broken.num_running == 0
+    assert texts(ended) == texts(await run_all(ScriptedEngine(chatter), range(4)))
+    assert "lost a turn and isn't well" in engine.stats.incidents[0]
+
+
 async def test_trajectories_stay_on_their_endpoint_and_new_ones_go_to_the_least_loaded(tmp_path: Path) -> None:
     """Their keys and values are there."""
     async with two(tmp_path) as (one, other), engine_for(one, other) as engine:
