@@ -26,7 +26,7 @@ class Fate(StrEnum):
 
     SERVES = "serves"
     HANGS = "hangs"
-    """It is healthy and sends no token."""
+    """It is healthy and sends the beginning of every text, never the end."""
     FAILS = "fails"
     """It ends at once, with a cause in its log."""
     SULKS = "sulks"
@@ -72,7 +72,7 @@ def main(folder: Path, arguments: list[str]) -> None:
     if fate is Fate.FAILS:
         _log("(EngineCore pid=2) ERROR 11-24 07:10:02 [fake.py:2] ValueError: the model is too good")
         sys.exit(1)
-    anyio.run(_serve, socket, Mood(hangs=fate is Fate.HANGS, is_healthy=fate is not Fate.SULKS))
+    anyio.run(_serve, socket, Mood(hangs_after=20 if fate is Fate.HANGS else None, is_healthy=fate is not Fate.SULKS))
 
 
 def _log(line: str) -> None:

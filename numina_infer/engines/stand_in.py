@@ -33,8 +33,8 @@ class Mood:
     is_vllm: bool = True
     """Whether it knows vLLM's extensions; without them it reads and writes text alone."""
     takes_priority: bool = True
-    hangs: bool = False
-    """It takes requests and sends no token."""
+    hangs_after: int | None = None
+    """Tokens after which a reply goes no further, though the connection stays."""
     is_healthy: bool = True
     is_broken: bool = False
     """Every completion ends in an internal error, though it is healthy otherwise."""
@@ -166,12 +166,12 @@ class StandIn:
         yield {"choices": [], "usage": usage}
 
     async def _tokens(self, body: Mapping[str, Any], prompt_ids: Sequence[int]) -> AsyncIterator[int]:
-        if self.mood.hangs:
-            await asyncio.Event().wait()
         breaks_after = self._breaks_after()
         cue = Cue(decode(prompt_ids), int(body["seed"]), int(body.get("priority", 0)), turn=0)
         for index, token_id in enumerate([*encode(self._script.line(cue)), 0]):
             await checkpoint()
+            if index == self.mood.hangs_after:
+                await asyncio.Event().wait()
             if index == breaks_after:
                 raise _BreaksOffError
             yield _GARBAGE if self.mood.sends_garbage else token_id

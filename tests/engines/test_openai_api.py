@@ -227,20 +227,20 @@ async def test_trajectories_of_an_endpoint_that_dies_finish_elsewhere_with_their
 async def test_an_endpoint_that_stalls_is_given_up_and_its_turn_finished_elsewhere(tmp_path: Path) -> None:
     """The solver is told what it did and how it looks otherwise."""
     async with (
-        two(tmp_path, chatter, Mood(hangs=True)) as (hanging, other),
-        engine_for(hanging, other, stall_s=0.2) as engine,
+        two(tmp_path, chatter, Mood(hangs_after=0)) as (hanging, other),
+        engine_for(hanging, other, stall_s=0.5) as engine,
     ):
         completion = await write(engine)
         assert hanging.num_running == 0
     assert completion.text == chatter(PROMPT, 1)
     assert [len(server.requests) for server in (hanging, other)] == [1, 1]
-    assert engine.stats.incidents[0] == f"{hanging.address} gave no token for 0.2 s and answers otherwise"
+    assert engine.stats.incidents[0] == f"{hanging.address} gave no token for 0.5 s and answers otherwise"
 
 
 async def test_a_turn_is_given_up_when_the_only_endpoint_stalls_again_and_again(tmp_path: Path) -> None:
     """After as many losses as the config allows."""
     async with (
-        StandIn(tmp_path / "a", chatter, mood=Mood(hangs=True)) as server,
+        StandIn(tmp_path / "a", chatter, mood=Mood(hangs_after=0)) as server,
         engine_for(server, stall_s=0.1, max_losses=1) as engine,
     ):
         with pytest.raises(EngineError, match="lost 2 times"):
