@@ -26,8 +26,8 @@ _LOOK_EVERY_S = 0.5
 _REPORT_EVERY_S = 15.0
 _END_S = keeper.GRACE_S + 10.0
 _CAUSE_CHARS = 400
-_LEFT: "list[subprocess.Popen[bytes]]" = []
-"""Servers that were left running: their pipes stay open, and `Popen` doesn't warn of processes that run on."""
+_CHILDREN: "list[subprocess.Popen[bytes]]" = []
+"""Keepers that this process started and hasn't collected yet; also those that it leaves running."""
 
 
 class VllmServer:
@@ -110,6 +110,7 @@ class VllmServer:
                 # a server that has one was seen to send half a second of tokens at once on a busy machine.
                 process_group=0,
             )
+        _CHILDREN.append(self._process)
         pid = self._process.pid
         self._note = Note(pid, server_place.born(pid), str(self.launch.model), self.launch.gpus)
         self._place.write_note(self._note)
@@ -150,9 +151,7 @@ class VllmServer:
 
     def leave(self) -> None:
         """Let it run on when this object goes."""
-        if self._process is not None:
-            _LEFT.append(self._process)
-            self._process = None
+        self._process = None
 
     async def stop(self, *, forget: bool = True) -> None:
         """End it and everything it started; returns once that is done."""
@@ -161,7 +160,7 @@ class VllmServer:
             return
         if process is not None and process.stdin is not None:
             process.stdin.close()
-        await end_keeper(note, process)
+        await end_keeper(note)
         self.place.kill_leftovers()
         if forget:
             self.place.remove()
@@ -187,7 +186,7 @@ class _Progress:
             self._report(f"{self._name} is starting, {now - self._begun:.0f} s{f': {said}' if said else ''}")
 
 
-async def end_keeper(note: Note, process: "subprocess.Popen[bytes] | None" = None) -> None:
+async def end_keeper(note: Note) -> None:
     """Tell the keeper to end, and kill it if it doesn't; its server dies with it."""
     for number, patience_s in ((signal.SIGTERM, _END_S), (signal.SIGKILL, _END_S)):
         if not note.is_alive:
@@ -196,8 +195,7 @@ async def end_keeper(note: Note, process: "subprocess.Popen[bytes] | None" = Non
         with anyio.move_on_after(patience_s, shield=True):
             while note.is_alive:
                 await anyio.sleep(0.05)
-    if process is not None:
-        process.poll()  # it has ended, and must not stay as a zombie
+    _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]  # or they stayed as zombies
 
 
 def _send(note: Note, number: int) -> None:
