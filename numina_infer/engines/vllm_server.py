@@ -41,16 +41,24 @@ class VllmServer:
         self._place: ServerPlace | None = None
         self._note: Note | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_ours = False
 
     @property
     def is_ours(self) -> bool:
         """Whether this object started it."""
-        return self._process is not None
+        return self._is_ours
 
     @property
     def is_alive(self) -> bool:
         """Whether its process runs, healthy or not."""
         return self._note is not None and self._note.is_alive
+
+    @property
+    def pid(self) -> int:
+        """The process that keeps it."""
+        if self._note is None:
+            raise EngineError("the server wasn't started")
+        return self._note.pid
 
     @property
     def place(self) -> ServerPlace:
@@ -86,21 +94,45 @@ class VllmServer:
             key = self.launch.key
             self._place = server_place.kept(key) if self._keep else server_place.owned(key)
         self._place.make()
-        attached = ("--attached",) if self._attached else ()
-        keeping = (sys.executable, "-I", keeper.__file__, *attached, str(self._place.log), "--")
+        self._is_ours = True
+        pid = self._start_attached() if self._attached else self._start_detached()
+        self._note = Note(pid, server_place.born(pid), str(self.launch.model), self.launch.gpus)
+        self._place.write_note(self._note)
+
+    def _start_attached(self) -> int:
+        """Start it so that it ends when this process does, however that ends; returns the keeper's pid."""
         self._process = subprocess.Popen(  # noqa: S603 (a list of arguments, no shell)
-            [*keeping, *self.launch.command(self._place.socket)],
-            stdin=subprocess.PIPE if self._attached else subprocess.DEVNULL,
+            self._command("--attached"),
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={**self.launch.environment(), server_place.MARK: str(self._place.folder)},
+            env=self._environment,
             # Ctrl-C is ours to handle. Not a session of its own: Linux schedules sessions against each other, and a
             # server that has one was seen to send half a second of tokens at once on a busy machine.
             process_group=0,
         )
-        pid = self._process.pid
-        self._note = Note(pid, server_place.born(pid), str(self.launch.model), self.launch.gpus)
-        self._place.write_note(self._note)
+        return self._process.pid
+
+    def _start_detached(self) -> int:
+        """Start it so that it stays; returns the keeper's pid."""
+        started = subprocess.run(  # noqa: S603 (a list of arguments, no shell)
+            self._command(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=self._environment,
+            process_group=0,
+            check=True,
+        )
+        return int(started.stdout)
+
+    def _command(self, *options: str) -> list[str]:
+        keeping = (sys.executable, "-I", keeper.__file__, *options, str(self.place.log), "--")
+        return [*keeping, *self.launch.command(self.place.socket)]
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**self.launch.environment(), server_place.MARK: str(self.place.folder)}
 
     async def wait_until_healthy(self) -> None:
         """Return once it answers, reporting how far it is.
