@@ -14,7 +14,7 @@ from numina_infer.config import SamplingParams, TransformersConfig
 from numina_infer.engines.context import Transcript
 from numina_infer.engines.decoding import DecodeLoop, Row, Stepper
 from numina_infer.engines.models import LoadedModel, load
-from numina_infer.engines.passes import Passes
+from numina_infer.engines.passes import Passes, RowCounts
 from numina_infer.engines.smollm2 import find_or_convert
 from numina_infer.engines.transformers import TransformersDecoder, TransformersEngine
 from numina_infer.errors import EngineError
@@ -212,7 +212,7 @@ def test_logits_that_are_not_numbers_fail_their_row_alone(config: TransformersCo
             output.logits[0, 0] = float("nan")
             return output
 
-    stepper = Stepper(Passes(PartlyNaN(), loaded.row_counts), 2)
+    stepper = Stepper(Passes(PartlyNaN(), RowCounts((4,))), 2)
     results = stepper.step(rows_for(stepper, loaded, ["a", "b"]))
     assert [isinstance(result, EngineError) for result in results.values()] == [True, False]
 
