@@ -22,7 +22,7 @@ COUNTS = (4, 8, 12, 16, 24, 32, 48, 64, 128)
 
 _ANCHORS = (24, 16, 12, 32, 48, 8, 4)
 """What other counts are compared with, best first. With torch 2.13 (MKL) 24 rows get the large kernel that prompts
-need and small counts reach: 16 rows with AVX-512, 12 with Intel's AVX2, 4 on an AMD with AVX2."""
+need, and small counts agree with it: 16 rows with AVX-512, 4 and 12 with Intel's AVX2, all on an AMD with AVX2."""
 
 
 @dataclass(frozen=True, slots=True)
