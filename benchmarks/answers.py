@@ -2,7 +2,7 @@ r"""How many recorded texts each reader turns into votes, right ones, made-up on
 
     python benchmarks/answers.py [--short] [--json FILE] [--disagreements]
 
-Readers: ours; the rules of NuminaMath's 2024 notebook, written anew from their description; the last balanced box
+Readers: ours; the rules of NuminaMath's 2024 notebook (`numina_infer.paper`); the last balanced box
 through `int()`; math-verify where it is installed, in a process of its own that is killed when it hangs.
 Texts: tails of generations and whole transcripts that other projects published, with an integer reference, in the
 folder `shared` beside the repository or in `NUMINA_SHARED`; the tricky cases are tests/tricky_answers.toml.
@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from numina_infer.answer import AnswerRange, extract_answer, read_integer
+from numina_infer.paper import Sample, states_answer
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MATH_VERIFY_TIMEOUT_S = 5.0
@@ -123,26 +124,9 @@ def ours(text: str) -> int | None:
     return extract_answer(text, AnswerRange.MOD_1000).value
 
 
-_UNITS = (
-    "square|ways|integers|dollars|mph|inches|ft|hours|km|units|points|feet|minutes|digits|cents|degrees|cm|gm|pounds"
-    "|meters|meals|edges|students|multiples"
-)
-
-
 def notebook(text: str) -> int | None:
-    """NuminaMath's rules: the box in the last 100 characters, units dropped, rounded, modulo 1000."""
-    region = text[-100:]
-    boxed = _last_balanced_box(region)
-    if boxed is None and "answer is" not in region:
-        return None
-    stated = boxed if boxed is not None else region.rpartition("answer is")[2].strip().rstrip(".")
-    plain = re.sub(r"\\(?:text|mathrm|textbf)\{([^{}]*)\}", r"\1", stated)
-    plain = re.sub(rf"\\[$!,;: %]|\$|\^\{{?\\circ\}}?|{_UNITS}|[\s,]", "", plain.replace("{,}", ""))
-    try:
-        number = round(float(plain))
-    except (ValueError, OverflowError):
-        return None
-    return number % 1000 if number >= 0 else None
+    """NuminaMath's rules (`numina_infer.paper`), without those on blocks, which most of these texts don't have."""
+    return Sample.of(text).answered().extracted.value if states_answer(text) else None
 
 
 def plain_box(text: str) -> int | None:

@@ -8,15 +8,23 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from numina_infer.config import Preset, Rung, get_preset, require, require_choice
-from numina_infer.tir import get_format
+from numina_infer.config import Policy, Rung, StopRule, require, require_choice
+from numina_infer.engine_config import LayoutName
+from numina_infer.formats.catalogue import require_format
+from numina_infer.formats.numina import NUMINA, NUMINA_FEW_SHOT
+from numina_infer.presets import Preset, get_preset
 from numina_infer.trajectory import AnswerRange
+
+EMBEDDED_MODEL = "smollm2"
+"""What runs when no model is named: SmolLM2-135M-Instruct out of a PyPI wheel."""
 
 
 class EngineName(StrEnum):
     """The engines that can be named on the command line."""
 
     TRANSFORMERS = "transformers"
+    VLLM = "vllm"
+    """Servers that are started here, or endpoints that are named."""
     SCRIPTED = "scripted"
 
 
@@ -34,10 +42,21 @@ class Choices:
     """What a user may choose for solving; None leaves it to the preset."""
 
     engine: EngineName = EngineName.TRANSFORMERS
-    model: str = "smollm2"
+    model: str | None = None
+    """None takes `smollm2`, or, with endpoints, what they serve."""
+    endpoint: tuple[str, ...] = ()
+    """Where OpenAI-compatible servers listen; none has vLLM started here."""
+    vllm_python: str | None = None
+    """The interpreter of vLLM's environment; None looks for one."""
+    layout: LayoutName | None = None
+    keep_server: bool = False
+    """Leave vLLM running for the next run."""
     script: str | None = None
     """A file for the scripted engine; None takes its built-in script."""
     preset: str = "cpu"
+    format: str | None = None
+    paper: bool = False
+    """Solve as NuminaMath's 2024 kernel did, in rounds and by its own rules, with the preset's numbers."""
     num_samples: int | None = None
     epsilon: float | None = None
     max_turns: int | None = None
@@ -52,18 +71,44 @@ class Choices:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "engine", require_choice("engine", self.engine, EngineName))
+        object.__setattr__(self, "endpoint", tuple(self.endpoint))
+        if self.layout is not None:
+            object.__setattr__(self, "layout", require_choice("layout", self.layout, LayoutName))
+        self._require_vllm_for_its_own()
         if self.answer_range is not None:
             answer_range = require_choice("answer_range", self.answer_range, AnswerRange)
             object.__setattr__(self, "answer_range", answer_range)
         # A run is resumed from wherever, so what it needs is named from the root.
         if self.script is not None:
             object.__setattr__(self, "script", str(Path(self.script).absolute()))
-        if Path(self.model).is_dir():
+        if self.model is not None and Path(self.model).is_dir():
             object.__setattr__(self, "model", str(Path(self.model).absolute()))
         require(
             self.script is None or self.engine is EngineName.SCRIPTED,
             f"script is {self.script!r} for engine {self.engine}; only the scripted engine takes one",
         )
+
+    def _require_vllm_for_its_own(self) -> None:
+        """Refuse what would be left unused without a word."""
+        given = {
+            "endpoint": self.endpoint,
+            "vllm_python": self.vllm_python,
+            "layout": self.layout,
+            "keep_server": self.keep_server,
+        }
+        names = [name for name, value in given.items() if value]
+        is_vllm = self.engine is EngineName.VLLM
+        require(is_vllm or not names, f"{' and '.join(names)} means engine vllm, and the engine is {self.engine}")
+        of_servers = [name for name in names if name != "endpoint"]
+        require(
+            not (self.endpoint and of_servers),
+            f"{' and '.join(of_servers)} is for servers that are started here, and endpoints are named; leave one out",
+        )
+
+    @property
+    def model_name(self) -> str:
+        """The model that runs here."""
+        return self.model or EMBEDDED_MODEL
 
     def resolve(self) -> Preset:
         """The preset with what was chosen put in.
@@ -71,18 +116,43 @@ class Choices:
         Raises:
             ConfigError: the preset is unknown or a value can't be used.
         """
-        preset = get_preset(self.preset)
-        get_format(preset.format)
+        preset = replace(get_preset(self.preset), **_given(format=self.format))
+        require_format(preset.format)
         rollout = preset.rollout
         sampling = replace(rollout.sampling, **_given(max_tokens=self.max_tokens, temperature=self.temperature))
         chosen = _given(max_turns=self.max_turns, code_timeout_s=self.code_timeout_s, answer_range=self.answer_range)
-        return replace(
+        resolved = replace(
             preset,
             rollout=replace(rollout, sampling=sampling, **chosen),
             policy=replace(preset.policy, **_given(num_samples=self.num_samples, epsilon=self.epsilon)),
+            server=replace(preset.server, **_given(layout=self.layout)),
+            client=replace(preset.client, max_num_seqs=preset.server.max_num_seqs),
             sandbox=replace(preset.sandbox, **_given(lowest_rung=Rung.LIMITS if self.allow_limits_only else None)),
             contest=replace(preset.contest, seed=self.seed, **_given(problem_time_s=self.problem_time_s)),
         )
+        return self._papers(resolved) if self.paper else resolved
+
+    def _papers(self, preset: Preset) -> Preset:
+        """`preset` with what the paper's way leaves no choice of.
+
+        Raises:
+            ConfigError: something else was chosen.
+        """
+        answer_range = preset.rollout.answer_range
+        require(
+            answer_range is AnswerRange.MOD_1000,
+            f"answer_range is {answer_range} with paper, which votes modulo 1000; leave one of the two out",
+        )
+        require(
+            self.epsilon is None,
+            f"epsilon is {self.epsilon} with paper, which never stops early; leave one of the two out",
+        )
+        papers = (NUMINA.name, NUMINA_FEW_SHOT.name)
+        require(
+            preset.format in papers,
+            f"format is {preset.format} with paper, which reads {' and '.join(papers)}; leave one of the two out",
+        )
+        return replace(preset, policy=Policy(preset.policy.num_samples, stop_rule=StopRule.NEVER))
 
 
 def _given(**values: Any) -> dict[str, Any]:

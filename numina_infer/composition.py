@@ -6,42 +6,118 @@
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from numina_infer.choices import Choices, EngineName
-from numina_infer.config import Preset, TransformersConfig, require
+from numina_infer.config import require
 from numina_infer.contest import Contest
-from numina_infer.ports import Engine
+from numina_infer.engine_config import TransformersConfig
+from numina_infer.formats.catalogue import make_format
+from numina_infer.formats.chat import CHAT
+from numina_infer.ports import Engine, Format
+from numina_infer.presets import Preset
 from numina_infer.progress import Scoreboard, show_progress
 from numina_infer.provenance import machine, package_versions
+from numina_infer.rounds import PaperSolver
 from numina_infer.runlog import RunLog
 from numina_infer.sandbox import Sandbox
+from numina_infer.solver import MakeSolver, Solver
 from numina_infer.trajectory import Problem, Solution
+
+if TYPE_CHECKING:
+    from numina_infer.engines.openai_api import OpenAIEngine
+    from numina_infer.engines.vllm import VllmEngine
 
 Info = Mapping[str, object]
 """What goes into `run.json`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a contest is put together from."""
+
+    preset: Preset
+    fmt: Format
+    engine: AbstractAsyncContextManager[Engine]
+    """Not opened yet."""
+    make_solver: MakeSolver = Solver
+
+
+def make_parts(choices: Choices, report: Callable[[str], None]) -> Parts:
+    """What was chosen; `report` is told what takes long.
+
+    Raises:
+        ConfigError: something chosen can't be found or used.
+        EngineError: the model or vLLM isn't here and can't be had.
+    """
+    preset = choices.resolve()
+    fmt = choose_format(choices, preset, report)
+    make_solver: MakeSolver = PaperSolver if choices.paper else Solver
+    return Parts(preset, fmt, make_engine(choices, preset, report), make_solver)
+
+
 def make_engine(
     choices: Choices, preset: Preset, report: Callable[[str], None]
 ) -> AbstractAsyncContextManager[Engine]:
-    """The engine that was chosen, not opened yet; `report` is told what takes long.
-
-    Raises:
-        ConfigError: its model or script can't be found or used.
-    """
+    """The engine that was chosen, not opened yet; see `make_parts`."""
     if choices.engine is EngineName.SCRIPTED:
         from numina_infer.engines.scripted import ScriptedEngine
         from numina_infer.engines.scripts import load_script, sum_of_numbers
 
         return ScriptedEngine(load_script(Path(choices.script)) if choices.script else sum_of_numbers)
+    if choices.engine is EngineName.VLLM:
+        return _client_engine(choices, preset, report) if choices.endpoint else _vllm_engine(choices, preset, report)
     from numina_infer.engines.transformers import TransformersEngine
 
-    config = TransformersConfig(model=choices.model, max_num_seqs=min(16, preset.policy.num_samples))
+    config = TransformersConfig(model=choices.model_name, max_num_seqs=min(16, preset.policy.num_samples))
     return TransformersEngine(config, report=report)
+
+
+def _vllm_engine(choices: Choices, preset: Preset, report: Callable[[str], None]) -> "VllmEngine":
+    from numina_infer.engines.vllm import VllmEngine
+    from numina_infer.serving.plan import plan_servers
+
+    python = choices.vllm_python or ""
+    launches = plan_servers(choices.model_name, preset.server, python=python, report=report)
+    return VllmEngine(launches, preset.client, keep=choices.keep_server, report=report)
+
+
+def _client_engine(choices: Choices, preset: Preset, report: Callable[[str], None]) -> "OpenAIEngine":
+    """The client of the endpoints that were named, with the tokenizer of the model that they serve if it is here."""
+    from numina_infer.engines.address import Address
+    from numina_infer.engines.models import find_folder
+    from numina_infer.engines.openai_api import OpenAIEngine
+    from numina_infer.engines.vocabulary import TokenizerVocabulary
+    from numina_infer.serving.plan import served_model
+
+    addresses = [Address.parse(text) for text in choices.endpoint]
+    folder = find_folder(choices.model, report) if choices.model else served_model(addresses[0].socket or "")
+    if folder is None:
+        report("no --model was given whose tokenizer could be used, so text is exchanged (docs/engines.md)")
+    vocabulary = TokenizerVocabulary.from_folder(folder) if folder is not None else None
+    return OpenAIEngine(addresses, vocabulary, preset.client, report=report)
+
+
+def choose_format(choices: Choices, preset: Preset, report: Callable[[str], None]) -> Format:
+    """The format that was chosen; `chat` takes the template of the chosen model, which is fetched if it isn't here.
+
+    Raises:
+        ConfigError: there is no such model, or it has no template.
+    """
+    folder = _template_folder(choices, report) if preset.format == CHAT else None
+    return make_format(preset.format, max_calls=preset.rollout.max_turns - 1, model_folder=folder)
+
+
+def _template_folder(choices: Choices, report: Callable[[str], None]) -> Path | None:
+    if choices.engine is EngineName.SCRIPTED:  # a script needs no model, so none is fetched for it
+        return Path(choices.model_name) if Path(choices.model_name).is_dir() else None
+    from numina_infer.engines.models import find_folder
+
+    return find_folder(choices.model_name, report)
 
 
 def run_info(choices: Choices, preset: Preset) -> Info:
@@ -56,8 +132,7 @@ def run_info(choices: Choices, preset: Preset) -> Info:
 
 @contextmanager
 def open_contest(
-    preset: Preset,
-    engine: AbstractAsyncContextManager[Engine],
+    parts: Parts,
     log: RunLog,
     info: Info,
     *,
@@ -74,7 +149,14 @@ def open_contest(
     board = Scoreboard(num_problems, num_solved=len(solved))
     with show_progress(board, console) as progress:
         contest = Contest(
-            preset=preset, engine=engine, sandbox=Sandbox(preset.sandbox), log=log, solved=solved, observers=[progress]
+            preset=parts.preset,
+            fmt=parts.fmt,
+            engine=parts.engine,
+            sandbox=Sandbox(parts.preset.sandbox),
+            log=log,
+            solved=solved,
+            observers=[progress],
+            make_solver=parts.make_solver,
         )
         with contest:
             board.stats = lambda: contest.engine.stats
@@ -100,13 +182,12 @@ def solve(
     require(bool(statement.strip()), "the problem is empty; give its text")
     choices = choices or Choices()
     problem = Problem("problem", statement)
-    preset = choices.resolve()
-    info = run_info(choices, preset)
     console = console or Console(quiet=True)
-    engine = make_engine(choices, preset, console.print)
+    parts = make_parts(choices, console.print)
+    info = run_info(choices, parts.preset)
     with (
         tempfile.TemporaryDirectory(prefix="numina-infer-") as scratch,
         RunLog(Path(folder or scratch)) as log,
-        open_contest(preset, engine, log, info, num_problems=1, solved={}, console=console) as contest,
+        open_contest(parts, log, info, num_problems=1, solved={}, console=console) as contest,
     ):
         return contest.solve(problem)

@@ -6,7 +6,6 @@ the Numina kernel (project-numina/aimo-progress-prize, kaggle-solution.ipynb).
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
@@ -158,32 +157,6 @@ class SandboxConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class TransformersConfig:
-    """The embedded engine: a model in this process, through transformers."""
-
-    model: str = "smollm2"
-    """A local folder, a hub id, or `smollm2`: SmolLM2-135M-Instruct out of a PyPI wheel, converted once."""
-    max_num_seqs: int = 16
-    """Trajectories that decode together (vLLM's name)."""
-    max_model_len: int = 0
-    """Context window in tokens; 0 takes the model's own."""
-    dtype: str = "float32"
-    device: str = "cpu"
-    num_threads: int = 0
-    """torch's threads; 0 takes half of the cores, since programs need the rest."""
-
-    def __post_init__(self) -> None:
-        require(bool(self.model.strip()), "model is empty; give a folder, a hub id, or smollm2")
-        require_whole("max_num_seqs", self.max_num_seqs, 1)
-        require_whole("max_model_len", self.max_model_len, 0, "the model's own")
-        require(
-            self.dtype in {"float32", "float16", "bfloat16"},
-            f"dtype is {self.dtype!r}; it must be float32, float16 or bfloat16",
-        )
-        require_whole("num_threads", self.num_threads, 0, "half of the cores")
-
-
-@dataclass(frozen=True, slots=True)
 class RolloutConfig:
     """What one trajectory may do."""
 
@@ -255,46 +228,3 @@ class ContestConfig:
             f"problem_time_s is {self.problem_time_s}; it must be at most {MAX_PROBLEM_TIME_S:g}, which is 30 days",
         )
         require_whole("seed", self.seed, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Preset:
-    """A named bundle: how to prompt, how to roll out, how to decide, how long."""
-
-    format: str
-    """A name that `tir.get_format` knows."""
-    rollout: RolloutConfig
-    policy: Policy
-    contest: ContestConfig = field(default_factory=ContestConfig)
-    sandbox: SandboxConfig = field(default_factory=SandboxConfig)
-
-
-PRESETS: Mapping[str, Preset] = {
-    # The winner's parameters on our rules: 48 wide, 4 deep, 50 problems in 9 hours.
-    "numina": Preset(
-        format="numina",
-        rollout=RolloutConfig(),
-        policy=Policy(num_samples=48),
-        contest=ContestConfig(problem_time_s=630.0),
-    ),
-    # Every sample to its end, so that any other policy can be replayed on the log.
-    "collect": Preset(
-        format="numina",
-        rollout=RolloutConfig(),
-        policy=Policy(num_samples=48, stop_rule=StopRule.NEVER),
-        contest=ContestConfig(problem_time_s=3600.0),
-    ),
-    # For a small untrained model on two cores: worked examples in front, short turns.
-    "cpu": Preset(
-        format="numina-few-shot",
-        rollout=RolloutConfig(sampling=SamplingParams(temperature=0.6, max_tokens=100), max_turns=3),
-        policy=Policy(num_samples=8),
-        contest=ContestConfig(problem_time_s=120.0),
-    ),
-}
-
-
-def get_preset(name: str) -> Preset:
-    """The preset called `name`; `ConfigError` naming the known ones otherwise."""
-    require(name in PRESETS, f"no preset is called {name!r}; choose one of {', '.join(PRESETS)}")
-    return PRESETS[name]

@@ -20,15 +20,14 @@ from typing import Self
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from numina_infer.config import Preset
 from numina_infer.events import Event, Opened, Solved
 from numina_infer.interrupt import deferred_interrupt
-from numina_infer.ports import Cutoff, Engine, Sandbox
+from numina_infer.ports import Cutoff, Engine, Format, Sandbox
+from numina_infer.presets import Preset
 from numina_infer.referee import Ledger, conclude, fold
 from numina_infer.runlog import RunLog
-from numina_infer.solver import Solver
-from numina_infer.tir import get_format
-from numina_infer.trajectory import Problem, Solution, StopReason
+from numina_infer.solver import MakeSolver, Solver
+from numina_infer.trajectory import Problem, Solution, StopReason, plain_text
 
 _log = logging.getLogger(__name__)
 
@@ -58,17 +57,21 @@ class Contest:
         self,
         *,
         preset: Preset,
+        fmt: Format,
         engine: AbstractAsyncContextManager[Engine],
         sandbox: AbstractAsyncContextManager[Sandbox],
         log: RunLog,
         solved: Mapping[Problem, Solution] | None = None,
         observers: Sequence[Observer] = (),
+        make_solver: MakeSolver = Solver,
     ) -> None:
         """`solved` are verdicts of a run that is resumed: they are given again and never worked on."""
         self._preset = preset
+        self._fmt = fmt
         self._opening_engine = engine
         self._opening_sandbox = sandbox
         self._run_log = log
+        self._make_solver = make_solver
         self._observers = tuple(observers)
         # A resumed run goes on counting where the killed one was, so that tickets are the same as undisturbed.
         self._tickets = count(len(solved or {}) * preset.policy.num_samples)
@@ -134,7 +137,7 @@ class Contest:
     def _opened(self, case: _Case) -> Opened:
         return Opened(
             problem=case.problem,
-            prompt=get_format(self._preset.format).prompt(case.problem.statement),
+            prompt=plain_text(self._fmt.prompt(case.problem.statement)),
             deadline=case.asked_at + self._preset.contest.problem_time_s,
             num_samples=self._preset.policy.num_samples,
             at=case.asked_at,
@@ -143,7 +146,7 @@ class Contest:
     async def _work(self, case: _Case, opened: Ledger) -> None:
         case.cutoff = Cutoff(opened.deadline)
         record = partial(self._record, case)
-        solver = Solver(self.engine, self.sandbox, self._preset, record, self._tickets)
+        solver = self._make_solver(self._fmt, self.engine, self.sandbox, self._preset, record, self._tickets)
         try:
             solution = await solver.solve(case.problem, opened, case.cutoff)
         except Exception as error:  # noqa: BLE001 (no submission is lost: the design's one broad except)

@@ -15,7 +15,7 @@ class Opened:
 
     problem: Problem
     prompt: str
-    """What every trajectory of the problem continues."""
+    """What every trajectory of the problem continues, special tokens spelled out."""
     deadline: float
     num_samples: int
     at: float

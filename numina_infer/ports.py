@@ -1,4 +1,4 @@
-"""The seams: what the core asks of engines, sandboxes and gateways, and the deadline that can move.
+"""The seams: what the core asks of formats, engines, sandboxes and gateways, and the deadline that can move.
 
 Everything here runs on one event loop; times are `anyio.current_time()`.
 Fakes implement the same Protocols and pass the same contract tests (tests/contracts).
@@ -13,7 +13,7 @@ from typing import Protocol
 import anyio
 
 from numina_infer.config import Mode, SamplingParams
-from numina_infer.trajectory import Completion, Execution, Part, Problem, StopReason
+from numina_infer.trajectory import Completion, Execution, Part, Problem, SpecialToken, StopReason, Turn
 
 
 class Cutoff:
@@ -58,6 +58,41 @@ class Cutoff:
                 self._scopes.discard(scope)
 
 
+class Format(Protocol):
+    """How a family of models writes: our text for them, and what to make of theirs."""
+
+    @property
+    def name(self) -> str:
+        """What it is chosen by."""
+        ...
+
+    @property
+    def mode(self) -> Mode:
+        """What the programs of one trajectory share, as the model expects it."""
+        ...
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """The stop strings of every turn; a model's special tokens end its text without them."""
+        ...
+
+    def prompt(self, statement: str) -> tuple[str | SpecialToken, ...]:
+        """What the model continues."""
+        ...
+
+    def program(self, completion: Completion) -> str | None:
+        """The program that the model waits for the output of, or None when this was its last word."""
+        ...
+
+    def observation(self, completion: Completion, execution: Execution) -> str:
+        """What is appended behind `completion`: nothing of an output can end its block or open a turn or a call."""
+        ...
+
+    def said(self, turn: Turn) -> str:
+        """The turn's text for the answer reader, in which a program stands in a Python block."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class EngineStats:
     """Counters of an engine since it started, for progress displays."""
@@ -66,6 +101,8 @@ class EngineStats:
     """Tokens sampled."""
     num_running: int = 0
     """Trajectories that are being decoded right now."""
+    incidents: tuple[str, ...] = ()
+    """What went wrong with it and was put right, in order."""
 
 
 class Decoder(Protocol):

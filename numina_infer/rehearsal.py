@@ -13,8 +13,7 @@ from typing import Protocol
 from rich.console import Console
 
 from numina_infer.choices import Api, Choices, Rehearsal
-from numina_infer.composition import Info, make_engine, open_contest, run_info
-from numina_infer.config import Preset
+from numina_infer.composition import Info, make_parts, open_contest, run_info
 from numina_infer.contest import Contest
 from numina_infer.errors import ConfigError, RunLogError
 from numina_infer.gateways.aimo import AimoGateway
@@ -23,6 +22,7 @@ from numina_infer.history import read_info, solved_problems
 from numina_infer.mock.aimo import make_env
 from numina_infer.mock.kaggle_evaluation import KaggleEvaluation
 from numina_infer.ports import Gateway
+from numina_infer.presets import Preset
 from numina_infer.problems import ProblemSet, example_problems_path, read_problems
 from numina_infer.provenance import file_sha256
 from numina_infer.runlog import RunLog
@@ -52,17 +52,15 @@ def rehearse(rehearsal: Rehearsal, folder: Path, console: Console, *, resume: bo
         RunLogError: `folder` can't be written, or holds another run.
         GatewayError: the competition broke off.
     """
-    preset = rehearsal.choices.resolve()
     problem_set = read_problems(problems_path(rehearsal))
-    engine = make_engine(rehearsal.choices, preset, console.print)
+    parts = make_parts(rehearsal.choices, console.print)
+    preset = parts.preset
     info = _resumed_info(rehearsal, folder) if resume else _new_info(rehearsal, preset)
     competition, gateway = _make_competition(rehearsal, problem_set, preset, folder)
     with RunLog(folder, resume=resume) as log:
         solved = solved_problems(folder) if resume else {}
         num_problems = len(problem_set.rows)
-        with open_contest(
-            preset, engine, log, info, num_problems=num_problems, solved=solved, console=console
-        ) as contest:
+        with open_contest(parts, log, info, num_problems=num_problems, solved=solved, console=console) as contest:
             _serve(gateway, contest, competition)
     return summarize(folder, problem_set.references, preset.rollout.answer_range)
 

@@ -15,16 +15,15 @@ import anyio
 from numina_infer.answer import extract_answer, read_integer
 from numina_infer.config import RolloutConfig, SamplingParams
 from numina_infer.errors import EngineError, SandboxError
-from numina_infer.ports import Cutoff, Decoder, Session
-from numina_infer.tir import NuminaFormat, statement
+from numina_infer.ports import Cutoff, Decoder, Format, Session
 from numina_infer.trajectory import (
     AnswerRange,
-    Completion,
     ExecutionStatus,
     ExtractedAnswer,
     FinishReason,
     NoAnswer,
     Outcome,
+    Part,
     Problem,
     Trajectory,
     Turn,
@@ -49,7 +48,7 @@ async def rollout(
     *,
     decoder: Decoder,
     session: Session,
-    fmt: NuminaFormat,
+    fmt: Format,
     config: RolloutConfig,
     run_seed: int,
     cutoff: Cutoff,
@@ -70,7 +69,7 @@ async def rollout(
         index=index,
         turns=tuple(turns),
         outcome=outcome,
-        answer=read_answer(turns, outcome, config.answer_range),
+        answer=read_answer(list(map(fmt.said, turns)), outcome, config.answer_range),
         printed=read_printed(turns, config.answer_range),
         started_at=started_at,
         ended_at=anyio.current_time(),
@@ -84,18 +83,12 @@ def unbegun(problem: Problem, index: int, outcome: Outcome, now: float, error: s
     return Trajectory(problem.id, index, (), outcome, nothing, started_at=now, ended_at=now, error=error)
 
 
-def read_answer(turns: list[Turn], outcome: Outcome, answer_range: AnswerRange) -> ExtractedAnswer:
+def read_answer(said: list[str], outcome: Outcome, answer_range: AnswerRange) -> ExtractedAnswer:
     """What the model stated over all its turns; outputs of programs are no statements of the model."""
-    text = "\n".join(_said(turn) for turn in turns)
-    answer = extract_answer(text, answer_range, complete=outcome not in _ENDS.values())
+    answer = extract_answer("\n".join(said), answer_range, complete=outcome not in _ENDS.values())
     if answer.reason is NoAnswer.NOT_STATED and outcome in _CUT_SHORT:
         return ExtractedAnswer(None, NoAnswer.UNFINISHED)
     return answer
-
-
-def _said(turn: Turn) -> str:
-    """What the model says in a turn; the last one's text is left as it is."""
-    return turn.completion.text if turn.code is None else statement(turn.completion)
 
 
 _CUT_SHORT = {Outcome.CUTOFF, Outcome.ENGINE_ERROR, Outcome.SANDBOX_ERROR}
@@ -119,7 +112,7 @@ class _Attempt:
     index: int
     decoder: Decoder
     session: Session
-    fmt: NuminaFormat
+    fmt: Format
     config: RolloutConfig
     run_seed: int
     cutoff: Cutoff
@@ -130,7 +123,7 @@ class _Attempt:
 
     async def take_turns(self, turns: list[Turn]) -> Outcome:
         """Append turns until the trajectory ends; what was done stays in `turns` if an error breaks out."""
-        context: list[str | Completion] = [self.fmt.prompt(self.problem.statement)]
+        context: list[Part] = [*self.fmt.prompt(self.problem.statement)]
         while True:
             seed = turn_seed(self.run_seed, self.problem.statement, self.index, len(turns))
             completion = await self.decoder.generate(context, self.sampling, seed=seed, cutoff=self.cutoff)

@@ -7,17 +7,17 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
 
-from numina_infer.config import Preset
 from numina_infer.errors import EngineError, SandboxError
 from numina_infer.events import Ended, Event, Started
-from numina_infer.ports import Cutoff, Decoder, Engine, Sandbox, Session
+from numina_infer.ports import Cutoff, Decoder, Engine, Format, Sandbox, Session
+from numina_infer.presets import Preset
 from numina_infer.referee import Ledger, Start, Stop, Wait, conclude, decide
 from numina_infer.rollout import rollout, unbegun
-from numina_infer.tir import NuminaFormat, get_format
 from numina_infer.trajectory import Outcome, Problem, Solution, StopReason, Trajectory
 
 Record = Callable[[Event], Ledger]
@@ -25,6 +25,18 @@ Record = Callable[[Event], Ledger]
 
 HAND_OVER_S = 2.0
 """How long trajectories have to hand over what they have once a problem is over."""
+
+
+class Solves(Protocol):
+    """What works out one problem and records its events: `Solver`, or `rounds.PaperSolver`."""
+
+    async def solve(self, problem: Problem, opened: Ledger, cutoff: Cutoff) -> Solution:
+        """The verdict on `problem`, at `cutoff` or before."""
+        ...
+
+
+MakeSolver = Callable[[Format, Engine, Sandbox, Preset, Record, Iterator[int]], Solves]
+"""Makes a solver of what a contest has; the last are the numbers of its trajectories."""
 
 
 class _Endings:
@@ -52,8 +64,9 @@ class _Endings:
 
 @dataclass(frozen=True, slots=True)
 class Solver:
-    """Solves problems with one engine, one sandbox and one preset."""
+    """Solves problems with one format, one engine, one sandbox and one preset."""
 
+    fmt: Format
     engine: Engine
     sandbox: Sandbox
     preset: Preset
@@ -66,7 +79,7 @@ class Solver:
 
         `opened` is the ledger that recording the problem's opening gave.
         """
-        run = _Run(self, problem, cutoff, get_format(self.preset.format), opened)
+        run = _Run(self, problem, cutoff, opened)
         reason = await run.play()
         return conclude(problem.id, self.preset.policy, run.ledger, reason, anyio.current_time())
 
@@ -78,7 +91,6 @@ class _Run:
     solver: Solver
     problem: Problem
     cutoff: Cutoff
-    fmt: NuminaFormat
     ledger: Ledger
     endings: _Endings = field(default_factory=_Endings)
 
@@ -147,7 +159,7 @@ class _Run:
                 index,
                 decoder=decoder,
                 session=session,
-                fmt=self.fmt,
+                fmt=self.solver.fmt,
                 config=self.solver.preset.rollout,
                 run_seed=self.solver.preset.contest.seed,
                 cutoff=self.cutoff,
@@ -157,5 +169,5 @@ class _Run:
         """A slot in the engine and one in the sandbox, or None when the cutoff comes first."""
         with self.cutoff.scope():
             decoder = await places.enter_async_context(self.solver.engine.slot(ticket))
-            return decoder, await places.enter_async_context(self.solver.sandbox.session(self.fmt.mode))
+            return decoder, await places.enter_async_context(self.solver.sandbox.session(self.solver.fmt.mode))
         return None

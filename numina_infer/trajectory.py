@@ -6,7 +6,7 @@ Times are seconds of the event loop's monotonic clock.
 The vocabulary is docs/glossary.md; the shape of an attempt is SC-TIR as NuminaMath's 2024 kernel runs it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -150,6 +150,11 @@ class SpecialToken:
 
 Part = str | SpecialToken | Completion
 """What a context is made of: plain text of ours, special tokens, and what the model wrote."""
+
+
+def plain_text(context: Sequence[Part]) -> str:
+    """What a reader sees of `context`."""
+    return "".join(part if isinstance(part, str) else part.text for part in context)
 
 
 class ExecutionStatus(StrEnum):

@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ settings.load_profile("no deadline")
 
 if TYPE_CHECKING:
     import tokenizers
+
+    from tests.vllm_servers import RunningServer
 
 
 _TINY_EOS = "<|im_end|>"
@@ -32,6 +35,22 @@ def shared_data() -> Path:
     if not data.is_dir():
         pytest.skip("the recorded data set is not on this machine; set NUMINA_SHARED to its folder")
     return data
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A real server takes a minute to start, more on a busy machine."""
+    for item in items:
+        if item.get_closest_marker("vllm") is not None:
+            item.add_marker(pytest.mark.timeout(900))
+
+
+@pytest.fixture(scope="session")
+def tiny_server(tiny_model: Path) -> "Iterator[RunningServer]":
+    """A real vLLM server with the tiny model."""
+    from tests.vllm_servers import started, tiny_launch
+
+    with started(tiny_launch(tiny_model)) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.config import ContestConfig, Policy, Preset, RolloutConfig, SamplingParams
+from numina_infer.config import ContestConfig, Policy, RolloutConfig, SamplingParams
 from numina_infer.contest import Contest, Observer
 from numina_infer.engines.scripted import ScriptedEngine
 from numina_infer.events import Event, Opened, Solved
+from numina_infer.formats.numina import NUMINA
 from numina_infer.history import read_events, solved_problems
 from numina_infer.ports import Engine
+from numina_infer.presets import Preset
 from numina_infer.runlog import RunLog
 from numina_infer.sandbox.scripted import ScriptedSandbox
 from numina_infer.trajectory import Execution, ExecutionStatus, Problem, Solution, StopReason
@@ -45,6 +47,7 @@ def contest_in(
         log.describe({})
         contest = Contest(
             preset=preset,
+            fmt=NUMINA,
             engine=engine,
             sandbox=ScriptedSandbox(two),
             log=log,

@@ -7,9 +7,9 @@ from importlib import import_module
 import pytest
 
 import numina_infer
-from numina_infer.config import PRESETS, get_preset
 from numina_infer.errors import ConfigError
-from numina_infer.tir import get_format
+from numina_infer.formats.catalogue import get_format
+from numina_infer.presets import PRESETS, get_preset
 
 HEAVY = ("torch", "transformers", "pandas", "numpy", "sympy", "polars", "pyarrow", "rich", "scipy")
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -126,6 +127,21 @@ def test_a_run_is_resumed_from_its_folder_alone(sums: Path, tmp_path: Path) -> N
     assert read_rehearsal(tmp_path / "run") == Rehearsal(str(sums), chosen, Api.KAGGLE_EVALUATION)
 
 
+def test_the_format_that_was_chosen_is_that_of_every_prompt(sums: Path, tmp_path: Path) -> None:
+    """It goes before the preset's, the model is told of as many programs as it may run, and a resumed run keeps it."""
+    script = tmp_path / "script.jsonl"
+    turns = ["<tool_call>\nprint(107)\n</tool_call>", "So $\\boxed{107}$."]
+    script.write_text(json.dumps({"problem": "100 and 7", "completions": [turns]}))
+    choices = replace(SCRIPTED, script=str(script), format="openmath", max_turns=3)
+    run(sums, tmp_path / "run", choices=choices)
+    recorded = read_run(tmp_path / "run")
+    assert recorded.problems["prompt"].str.startswith("<|im_start|>system\n<|im_end|>").all()
+    assert recorded.problems["prompt"].str.contains("up to 2 Python code calls").all()
+    assert set(recorded.solutions["answer"]) == {107}
+    assert not recorded.solutions["is_fallback"].any()
+    assert read_rehearsal(tmp_path / "run").choices == choices
+
+
 def test_changed_problems_are_not_resumed(sums: Path, tmp_path: Path) -> None:
     """Verdicts of other problems under the same ids would be lies."""
     run(sums, tmp_path / "run")
@@ -227,6 +243,8 @@ BAD_INPUT: list[tuple[str, Callable[[Path], list[str | Path]], str]] = [
     ("no time", lambda tmp: ["--problem-time", "0"], "problem_time_s is 0"),
     ("nan", lambda tmp: ["--temperature", "nan"], "nan"),
     ("unwritable folder", lambda tmp: ["--out", write(tmp / "file", "") / "run"], "file"),
+    ("unknown format", lambda tmp: ["--format", "tora"], "'tora'"),
+    ("a template without a model", lambda tmp: ["--format", "chat"], "model's folder"),
     ("unknown script", lambda tmp: ["--script", tmp / "none.jsonl"], "none.jsonl"),
     ("resume of nothing", lambda tmp: ["--resume", tmp], "run.json"),
 ]

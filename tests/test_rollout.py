@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from numina_infer.config import Mode, RolloutConfig, SamplingParams
 from numina_infer.engines.scripted import ScriptedEngine
 from numina_infer.errors import EngineError
+from numina_infer.formats.numina import NUMINA
 from numina_infer.ports import Cutoff
 from numina_infer.rollout import rollout, turn_seed
 from numina_infer.sandbox.scripted import ScriptedSandbox
-from numina_infer.tir import get_format
 from numina_infer.trajectory import (
     AnswerRange,
     Execution,
@@ -56,7 +56,7 @@ async def play(
             3,
             decoder=decoder,
             session=session,
-            fmt=get_format("numina"),
+            fmt=NUMINA,
             config=config,
             run_seed=0,
             cutoff=cutoff or Cutoff(anyio.current_time() + 100),
@@ -186,7 +186,7 @@ async def test_an_engine_that_fails_costs_one_trajectory_and_keeps_its_turns() -
             0,
             decoder=decoder,
             session=session,
-            fmt=get_format("numina"),
+            fmt=NUMINA,
             config=CONFIG,
             run_seed=0,
             cutoff=Cutoff(anyio.current_time() + 100),
@@ -244,7 +244,7 @@ async def test_a_cutoff_in_the_middle_keeps_a_prefix(reason: StopReason) -> None
                         0,
                         decoder=decoder,
                         session=session,
-                        fmt=get_format("numina"),
+                        fmt=NUMINA,
                         config=CONFIG,
                         run_seed=0,
                         cutoff=cutoff,

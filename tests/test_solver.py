@@ -9,10 +9,12 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numina_infer.config import Policy, Preset, RolloutConfig, SamplingParams, StopRule
+from numina_infer.config import Policy, RolloutConfig, SamplingParams, StopRule
 from numina_infer.engines.scripted import ScriptedEngine
 from numina_infer.events import Ended, Event, Opened, Started
+from numina_infer.formats.numina import NUMINA
 from numina_infer.ports import Cutoff
+from numina_infer.presets import Preset
 from numina_infer.referee import Ledger, Stop, decide, fold
 from numina_infer.sandbox.scripted import ScriptedSandbox
 from numina_infer.solver import Solver
@@ -78,7 +80,7 @@ async def solve(
     verdicts: list[Solution] = []
 
     async def work() -> None:
-        solver = Solver(engine, sandbox, chosen, recorder, count())
+        solver = Solver(NUMINA, engine, sandbox, chosen, recorder, count())
         verdicts.append(await solver.solve(PROBLEM, opened, cutoff))
 
     async with ScriptedSandbox(two) as sandbox, anyio.create_task_group() as group:

@@ -29,18 +29,15 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _PROMPT_OVERLAP = 4
 
 
-def plain_text(context: Sequence[Part]) -> str:
-    """What a reader sees of `context`."""
-    return "".join(part if isinstance(part, str) else part.text for part in context)
-
-
 def render(context: Sequence[Part], vocabulary: Vocabulary) -> list[int]:
     """The token ids of `context`, behind what the tokenizer puts in front of a text.
 
+    Nothing is put in front of a special token: a chat template that begins with one is whole.
     With a completion and text added to the context, the ids only grow: they begin with these ids followed by the
     completion's `token_ids`.
     """
-    ids, pending = list(vocabulary.bos), ""
+    begins_whole = bool(context) and isinstance(context[0], SpecialToken)
+    ids, pending = [] if begins_whole else list(vocabulary.bos), ""
     for part in context:
         if isinstance(part, str):
             pending += part

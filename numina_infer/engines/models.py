@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numina_infer.config import TransformersConfig, require
+from numina_infer.config import require
+from numina_infer.engine_config import TransformersConfig
 from numina_infer.engines import kv_cache, smollm2
 from numina_infer.engines.passes import RowCounts, exact_row_counts
 from numina_infer.engines.smollm2 import Report

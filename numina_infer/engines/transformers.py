@@ -17,7 +17,8 @@ from typing import Self, TypeVar
 import anyio
 import anyio.to_thread
 
-from numina_infer.config import SamplingParams, TransformersConfig
+from numina_infer.config import SamplingParams
+from numina_infer.engine_config import TransformersConfig
 from numina_infer.engines.context import Transcript, render
 from numina_infer.engines.decoding import DecodeLoop, Row, Stepper
 from numina_infer.engines.kv_cache import KVCache

@@ -1,19 +1,28 @@
 """What every engine keeps, whatever writes its text."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from numina_infer.config import SamplingParams, TransformersConfig
-from numina_infer.engines.scripted import ScriptedEngine
+from numina_infer.config import SamplingParams
+from numina_infer.engine_config import ClientConfig, TransformersConfig
+from numina_infer.engines.address import Address
+from numina_infer.engines.openai_api import OpenAIEngine
+from numina_infer.engines.scripted import VOCABULARY, ScriptedEngine
+from numina_infer.engines.stand_in import StandIn
 from numina_infer.engines.transformers import TransformersEngine
 from numina_infer.ports import Cutoff, Engine
 from numina_infer.trajectory import Completion, FinishReason, StopReason
+
+if TYPE_CHECKING:
+    from tests.vllm_servers import RunningServer
 
 pytestmark = pytest.mark.anyio
 Open = Callable[..., AbstractAsyncContextManager[Engine]]
@@ -27,11 +36,28 @@ def chatter(context_text: str, seed: int) -> str:
     return " ".join(random.choices(WORDS, k=300))
 
 
-@pytest.fixture(params=["scripted", "transformers"])
+@asynccontextmanager
+async def open_stand_in(**limits: Any) -> AsyncIterator[Engine]:
+    """The client, before a stand-in for a server."""
+    with TemporaryDirectory() as folder:
+        socket = Path(folder, "s")
+        async with (
+            StandIn(socket, chatter, max_model_len=limits.get("max_model_len", 1_000_000)),
+            OpenAIEngine([Address.parse(str(socket))], VOCABULARY, ClientConfig(**limits)) as engine,
+        ):
+            yield engine
+
+
+@pytest.fixture(params=["scripted", "transformers", "openai_api", pytest.param("vllm", marks=pytest.mark.vllm)])
 def open_engine(request: pytest.FixtureRequest) -> Open:
     """Makes an engine of the kind under test, to be entered."""
     if request.param == "scripted":
         return lambda **limits: ScriptedEngine(chatter, **limits)
+    if request.param == "openai_api":
+        return open_stand_in
+    if request.param == "vllm":
+        server: RunningServer = request.getfixturevalue("tiny_server")
+        return server.engine
     folder: Path = request.getfixturevalue("tiny_model")
     return lambda **limits: TransformersEngine(TransformersConfig(model=str(folder), num_threads=1, **limits))
 
@@ -54,6 +80,15 @@ async def write(
     params = SamplingParams(max_tokens=max_tokens, stop=stop)
     async with engine.slot(ticket) as decoder:
         return await decoder.generate(context or (PROMPT,), params, seed=seed, cutoff=cutoff or never())
+
+
+async def write_long(engine: Engine, num_tokens: int) -> Completion:
+    """A text that long, by whichever seed gives one."""
+    for seed in range(50):
+        completion = await write(engine, seed=seed, max_tokens=num_tokens)
+        if completion.num_tokens == num_tokens:
+            return completion
+    raise AssertionError("no seed gives a long text")
 
 
 async def until_written(engine: Engine, num_tokens: int) -> None:
@@ -133,11 +168,11 @@ async def test_a_cutoff_that_has_passed_gives_an_empty_abort(open_engine: Open) 
 async def test_a_cutoff_on_the_way_hands_over_what_there_is(open_engine: Open) -> None:
     """The text so far, which is a beginning of the text that would have been; nothing keeps running."""
     async with open_engine() as engine:
-        uncut = await write(engine, max_tokens=200)
+        uncut = await write_long(engine, 400)
         before, cutoff, written = engine.stats.num_tokens, never(), list[Completion]()
 
         async def go() -> None:
-            written.append(await write(engine, cutoff=cutoff, max_tokens=200))
+            written.append(await write(engine, cutoff=cutoff, seed=uncut.seed, max_tokens=400))
 
         async with anyio.create_task_group() as group:
             group.start_soon(go)
@@ -243,5 +278,5 @@ async def test_an_engine_says_what_it_is(open_engine: Open) -> None:
     """Name and model, for the run log."""
     async with open_engine() as engine:
         described = engine.describe()
-    assert described["engine"] in {"scripted", "transformers"}
+    assert described["engine"] in {"scripted", "transformers", "openai_api", "vllm"}
     assert described["model"]

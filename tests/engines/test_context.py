@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numina_infer.config import SamplingParams
-from numina_infer.engines.context import Transcript, find_stop, plain_text, render
+from numina_infer.engines.context import Transcript, find_stop, render
 from numina_infer.engines.scripted import VOCABULARY, ByteVocabulary, decode, encode
-from numina_infer.trajectory import Completion, FinishReason, Part, SpecialToken
+from numina_infer.trajectory import Completion, FinishReason, Part, SpecialToken, plain_text
 
 texts = st.text(st.sampled_from("ab`\n é€𝔽"), max_size=20)
 WITH_BOS = ByteVocabulary(bos=(1 << 40,))
@@ -103,6 +103,12 @@ def test_a_special_token_is_one_id_and_its_spelling_in_plain_text_is_not() -> No
     assert render(context, VOCABULARY) == [*encode("a"), special, *encode("<|im_end|>")]
     assert special not in encode("<|im_end|>")
     assert plain_text(context) == "a<|im_end|><|im_end|>"
+
+
+def test_a_context_that_begins_with_a_special_token_has_nothing_in_front() -> None:
+    """A chat template says itself whether it begins with BOS; a second one is no model's training."""
+    assert render(["a"], WITH_BOS) == [*WITH_BOS.bos, *encode("a")]
+    assert render([SpecialToken("<s>"), "a"], WITH_BOS) == [WITH_BOS.special("<s>"), *encode("a")]
 
 
 def test_a_lone_surrogate_becomes_a_question_mark() -> None:

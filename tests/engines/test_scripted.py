@@ -10,9 +10,9 @@ from numina_infer.config import SamplingParams
 from numina_infer.engines.scripted import ScriptedEngine, decode, encode
 from numina_infer.engines.scripts import Cue, Lines, load_script, sum_of_numbers
 from numina_infer.errors import ConfigError, EngineError
+from numina_infer.formats.catalogue import get_format
 from numina_infer.ports import Cutoff
-from numina_infer.tir import get_format
-from numina_infer.trajectory import Completion, Execution, ExecutionStatus, FinishReason
+from numina_infer.trajectory import Completion, Execution, ExecutionStatus, FinishReason, Part
 
 NEVER = Cutoff(float("inf"))
 
@@ -45,7 +45,7 @@ async def test_each_ticket_speaks_its_own_lines_turn_by_turn() -> None:
 async def test_the_sum_script_solves_a_sum_with_a_program(name: str) -> None:
     """It writes the program, waits for the output, and boxes what the output says, in both formats."""
     fmt = get_format(name)
-    context: list[str | Completion] = [fmt.prompt("What is 12 plus 30 plus 8?")]
+    context: list[Part] = [*fmt.prompt("What is 12 plus 30 plus 8?")]
     params = SamplingParams(stop=fmt.stop)
     async with ScriptedEngine(sum_of_numbers).slot(0) as decoder:
         asked = await decoder.generate(context, params, seed=4, cutoff=NEVER)

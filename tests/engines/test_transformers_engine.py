@@ -10,7 +10,8 @@ import pytest
 import torch
 from anyio.lowlevel import checkpoint
 
-from numina_infer.config import SamplingParams, TransformersConfig
+from numina_infer.config import SamplingParams
+from numina_infer.engine_config import TransformersConfig
 from numina_infer.engines.context import Transcript
 from numina_infer.engines.decoding import DecodeLoop, Row, Stepper
 from numina_infer.engines.models import LoadedModel, load

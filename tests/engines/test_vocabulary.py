@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.config import TransformersConfig
+from numina_infer.engine_config import TransformersConfig
 from numina_infer.engines.models import load
 from numina_infer.engines.vocabulary import TokenizerVocabulary
 from numina_infer.errors import EngineError

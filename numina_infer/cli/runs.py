@@ -1,34 +1,23 @@
-"""The command line: `numina-infer solve` and `numina-infer rehearse`.
-
-Exit codes: 0 done, 1 something broke, 2 a value that can't be used, 130 interrupted with Ctrl-C;
-`sandbox check` and `sandbox run` have more, which their help tells.
-What a command needs is imported when it runs, so that `--help` is instant.
-"""
+"""The commands that solve problems: `solve` and `rehearse`."""
 
 import argparse
-import io
 import json
-import logging
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING
 
 from numina_infer.choices import Api, Choices, EngineName, Rehearsal
-from numina_infer.config import PRESETS, Mode, Rung, SandboxConfig
-from numina_infer.errors import ConfigError, NuminaError, RunLogError
+from numina_infer.cli.parser import add_allow_limits_only, make_console
+from numina_infer.engine_config import LayoutName
+from numina_infer.errors import ConfigError
+from numina_infer.formats.catalogue import FORMATS
+from numina_infer.presets import PRESETS
 from numina_infer.trajectory import AnswerRange
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    Commands = argparse._SubParsersAction["_Parser"]  # noqa: SLF001 (argparse has no public name)
-
-_DESCRIPTION = """\
-Olympiad mathematics by tool-integrated reasoning and a vote: a model samples N solutions of a problem,
-each may run Python M times, and the final answers vote."""
+    from numina_infer.cli.parser import Commands
 
 _REHEARSE_EXAMPLES = """\
 examples:
@@ -47,53 +36,8 @@ examples:
   numina-infer solve "What is 815 minus 368?" --num-samples 16 --temperature 0.8 --json"""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a tick that a log file can't hold must cost no run
-    chosen = _parser().parse_args(arguments)
-    try:
-        code: int = chosen.command(chosen)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
-    except (ConfigError, RunLogError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (NuminaError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return code
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong, and takes options only as they are spelled."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(formatter_class=_Formatter, allow_abbrev=False, **settings)
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; {self.prog} --help shows what there is\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="numina-infer", description=_DESCRIPTION)
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add_rehearse(commands)
-    _add_solve(commands)
-    _add_sandbox(commands)
-    return parser
-
-
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps the examples' lines and leaves room for long options."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=32, width=110)
-
-
-def _add_rehearse(commands: "Commands") -> None:
+def add_rehearse(commands: "Commands") -> None:
+    """Declare `rehearse`."""
     parser = commands.add_parser(
         "rehearse",
         help="run a whole competition here, from a problems file to a submission",
@@ -116,7 +60,8 @@ def _add_rehearse(commands: "Commands") -> None:
     parser.set_defaults(command=_rehearse)
 
 
-def _add_solve(commands: "Commands") -> None:
+def add_solve(commands: "Commands") -> None:
+    """Declare `solve`."""
     parser = commands.add_parser(
         "solve",
         help="solve one problem",
@@ -131,58 +76,30 @@ def _add_solve(commands: "Commands") -> None:
     parser.set_defaults(command=_solve)
 
 
-def _add_sandbox(commands: "Commands") -> None:
-    group = commands.add_parser("sandbox", help="what holds programs back on this machine, and programs from files")
-    actions = group.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    check = actions.add_parser(
-        "check",
-        help="find the rung of the lock-down that holds here",
-        description="Try what no program may do, from the highest rung down, and show which rung holds and why.",
-        epilog="exit codes: 0 uid, 10 reader, 11 landlock, 12 seccomp, 13 limits, 1 the sandbox doesn't start",
-    )
-    check.set_defaults(command=_sandbox_check)
-    run = actions.add_parser(
-        "run",
-        help="run programs from files",
-        description="Run the programs as those of one trajectory, and show what a model would be told.",
-        epilog="exit codes: 0 all came to a good end, 3 one didn't, 2 a value that can't be used, 1 no sandbox",
-    )
-    run.add_argument("files", metavar="FILE", nargs="+", type=Path, help="a program; several run in order")
-    run.add_argument(
-        "--timeout",
-        metavar="SECONDS",
-        type=float,
-        default=5.0,
-        help="seconds of each, without what it waits for a processor (default: 5)",
-    )
-    run.add_argument(
-        "--mode", choices=[*Mode], type=Mode, default=Mode.FRESH, help="what they share (default: fresh, nothing)"
-    )
-    run.add_argument(
-        "--json", action="store_true", help="print one JSON object a program, and nothing else, on stdout"
-    )
-    _add_allow_limits_only(run)
-    run.set_defaults(command=_sandbox_run)
-
-
-def _add_allow_limits_only(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument(
-        "--allow-limits-only",
-        action="store_true",
-        help="run programs even where no lock-down holds: they may do what you may",
-    )
-
-
 def _add_choices(parser: argparse.ArgumentParser) -> None:
     """The options that both commands share; what isn't given is left to the preset."""
     with_model = parser.add_argument_group("the model")
     with_model.add_argument(
         "--engine",
         metavar="|".join(EngineName),
-        help="a model in this process, or a script instead of one (default: transformers)",
+        help="a model in this process, on vLLM's servers, or a script instead of one (default: transformers)",
     )
     with_model.add_argument(
         "--model", help="a model folder, a hub id, or smollm2: fetched once, 93 MB (default: smollm2)"
+    )
+    with_model.add_argument(
+        "--vllm-python",
+        metavar="FILE",
+        help="for vllm: the python of its environment (default: what `make vllm` built)",
+    )
+    with_model.add_argument("--layout", metavar="|".join(LayoutName), help="for vllm: of several GPUs (default: auto)")
+    with_model.add_argument("--keep-server", action="store_true", help="for vllm: leave it running for the next run")
+    with_model.add_argument(
+        "--endpoint",
+        metavar="ADDRESS",
+        action="append",
+        help="for vllm: speak to the OpenAI-compatible server there instead, https://host, or the path of a unix "
+        "socket; may be repeated; its key is in NUMINA_INFER_API_KEY",
     )
     with_model.add_argument(
         "--script", metavar="FILE", help="JSONL for the scripted engine (default: a script that adds up the numbers)"
@@ -190,6 +107,17 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how to solve")
     how.add_argument(
         "--preset", help=f"one of {', '.join(PRESETS)}; the rest changes single values of it (default: cpu)"
+    )
+    how.add_argument(
+        "--format",
+        metavar="NAME",
+        help=f"what the model was trained on: one of {', '.join(FORMATS)}; chat is for any model with a chat template "
+        "(default: the preset's)",
+    )
+    how.add_argument(
+        "--paper",
+        action="store_true",
+        help="as the winner's 2024 kernel did: rounds, its own rules, all samples; --preset numina has its numbers",
     )
     how.add_argument("--num-samples", metavar="N", type=int, help="trajectories a problem")
     how.add_argument(
@@ -203,7 +131,7 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--answer-range", metavar="|".join(AnswerRange), help="AIMO-1's, -2's or -3's (default: mod-1000)"
     )
-    _add_allow_limits_only(how)
+    add_allow_limits_only(how)
     how.add_argument("--seed", metavar="N", type=int, help="all other seeds derive from it (default: 0)")
 
 
@@ -217,7 +145,7 @@ def _choices(chosen: argparse.Namespace) -> Choices:
 def _rehearse(chosen: argparse.Namespace) -> int:
     from numina_infer.rehearsal import read_rehearsal, rehearse
 
-    console = _console(sys.stdout)
+    console = make_console(sys.stdout)
     given = vars(chosen)
     if "resume" in given:
         _refuse_beside_resume(given)
@@ -251,7 +179,7 @@ def _solve(chosen: argparse.Namespace) -> int:
 
     given = vars(chosen)
     as_json = "json" in given
-    console = _console(sys.stderr if as_json else sys.stdout)
+    console = make_console(sys.stderr if as_json else sys.stdout)
     solution = solve(chosen.statement, _choices(chosen), folder=given.get("out"), console=console)
     if as_json:
         print(json.dumps(asdict(solution)))
@@ -263,30 +191,3 @@ def _solve(chosen: argparse.Namespace) -> int:
     console.print(f"answer: {solution.answer}{doubt}")
     console.print(f"votes: {show_votes(Ballot(solution.votes))}; {solution.num_ended} trajectories")
     return 0
-
-
-def _sandbox_check(_chosen: argparse.Namespace) -> int:
-    from numina_infer.sandbox import commands
-
-    return commands.check(_console(sys.stdout))
-
-
-def _sandbox_run(chosen: argparse.Namespace) -> int:
-    from numina_infer.sandbox import commands
-
-    config = SandboxConfig(lowest_rung=Rung.LIMITS) if chosen.allow_limits_only else SandboxConfig()
-    return commands.run(
-        chosen.files,
-        _console(sys.stdout),
-        mode=chosen.mode,
-        timeout_s=chosen.timeout,
-        as_json=chosen.json,
-        config=config,
-    )
-
-
-def _console(file: TextIO) -> "Console":
-    """A terminal as it is; a log file wide enough for the table, and without markup."""
-    from numina_infer.progress import RunConsole
-
-    return RunConsole(file=file, width=None if file.isatty() else 140, markup=False, highlight=False)

@@ -1,0 +1,51 @@
+"""The command line: `numina-infer solve`, `rehearse`, `fit`, `serve`, `probe` and `sandbox`.
+
+Exit codes: 0 done, 1 something broke, 2 a value that can't be used, 130 interrupted with Ctrl-C;
+`sandbox check` and `sandbox run` have more, which their help tells.
+What a command needs is imported when it runs, so that `--help` is instant.
+"""
+
+import argparse
+import io
+import logging
+import sys
+from collections.abc import Sequence
+
+from numina_infer.cli import machine, runs
+from numina_infer.cli.parser import Parser
+from numina_infer.errors import ConfigError, NuminaError, RunLogError
+
+_DESCRIPTION = """\
+Olympiad mathematics by tool-integrated reasoning and a vote: a model samples N solutions of a problem,
+each may run Python M times, and the final answers vote."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a tick that a log file can't hold must cost no run
+    chosen = _parser().parse_args(arguments)
+    try:
+        code: int = chosen.command(chosen)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except (ConfigError, RunLogError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (NuminaError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="numina-infer", description=_DESCRIPTION)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    runs.add_rehearse(commands)
+    runs.add_solve(commands)
+    machine.add_fit(commands)
+    machine.add_serve(commands)
+    machine.add_sandbox(commands)
+    return parser

@@ -1,0 +1,171 @@
+"""The commands about this machine: `fit`, `sandbox`, `serve` and `probe`."""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from numina_infer.choices import EMBEDDED_MODEL
+from numina_infer.cli.parser import add_allow_limits_only, make_console
+from numina_infer.config import Mode, Rung, SandboxConfig
+from numina_infer.engine_config import LayoutName
+from numina_infer.presets import PRESETS, get_preset
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from numina_infer.cli.parser import Commands
+    from numina_infer.engines.launch import Launch
+
+_SERVE_EXAMPLES = """\
+examples:
+  numina-infer serve --model ./numina-7b-gptq --preset t4x2   in a terminal, or in Jupyter with --detach
+  numina-infer rehearse --engine vllm --model ./numina-7b-gptq --preset t4x2
+  numina-infer serve --stop"""
+
+_FIT_EXAMPLES = """\
+examples:
+  numina-infer fit numina-7b-gptq --gpus T4 --num-gpus 2
+  numina-infer fit ./my-7b --max-model-len 2048
+
+exit codes: 0 it fits, 2 it doesn't or a value can't be used"""
+
+
+def add_fit(commands: "Commands") -> None:
+    """Declare `fit`."""
+    parser = commands.add_parser(
+        "fit",
+        help="whether a model fits on the GPUs, before it is loaded",
+        description="Show in which layout a model fits, how many tokens of KV remain, and which layout is taken.",
+        epilog=_FIT_EXAMPLES,
+    )
+    parser.add_argument("model", metavar="MODEL", help="a known model's hub id or alias, or a folder")
+    parser.add_argument("--gpus", metavar="NAME", help="T4, L4, H100 (default: what is here, without GPUs the CPU)")
+    parser.add_argument("--num-gpus", metavar="N", type=int, help="how many (default: 1 of NAME, all that are here)")
+    parser.add_argument("--max-model-len", metavar="N", type=int, help="tokens of a sample (default: the model's)")
+    parser.add_argument("--max-num-seqs", metavar="N", type=int, default=48, help="samples at once (default: 48)")
+    parser.add_argument("--dtype", choices=("float16", "bfloat16", "float32"), help="default: what suits the device")
+    parser.add_argument("--kv-cache-dtype", choices=("auto", "fp8"), default="auto", help="default: auto")
+    parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on stdout")
+    parser.set_defaults(command=_fit)
+
+
+def add_serve(commands: "Commands") -> None:
+    """Declare `serve`."""
+    parser = commands.add_parser(
+        "serve",
+        help="start vLLM and keep it up between runs",
+        description="Start vLLM's server for a model, one over all GPUs or one a GPU, on a unix socket; without GPUs "
+        "on the CPU. Runs with --engine vllm and the same model and preset use it.",
+        epilog=_SERVE_EXAMPLES,
+    )
+    add_model(parser)
+    parser.add_argument("--detach", action="store_true", help="leave it running and return once it is ready")
+    parser.add_argument("--list", action="store_true", help="list the servers that run, and start none")
+    parser.add_argument("--stop", action="store_true", help="end all servers that run, and start none")
+    parser.set_defaults(command=_serve)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """The options that say what is served and how."""
+    presets = ", ".join(PRESETS)
+    parser.add_argument("--model", default=EMBEDDED_MODEL, help="a folder, a hub id, or smollm2 (default: smollm2)")
+    parser.add_argument("--preset", default="cpu", help=f"one of {presets}: vLLM's arguments (default: cpu)")
+    parser.add_argument("--vllm-python", metavar="FILE", default="", help="the python of vLLM's environment")
+    parser.add_argument(
+        "--layout", metavar="|".join(LayoutName), help="of several GPUs (default: auto, what leaves more KV)"
+    )
+    parser.add_argument("--max-model-len", metavar="N", type=int, help="tokens of context (default: the preset's)")
+    parser.add_argument("--max-num-seqs", metavar="N", type=int, help="samples at once (default: the preset's)")
+
+
+def add_sandbox(commands: "Commands") -> None:
+    """Declare `sandbox`."""
+    group = commands.add_parser("sandbox", help="what holds programs back on this machine, and programs from files")
+    actions = group.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    check = actions.add_parser(
+        "check",
+        help="find the rung of the lock-down that holds here",
+        description="Try what no program may do, from the highest rung down, and show which rung holds and why.",
+        epilog="exit codes: 0 uid, 10 reader, 11 landlock, 12 seccomp, 13 limits, 1 the sandbox doesn't start",
+    )
+    check.set_defaults(command=_sandbox_check)
+    run = actions.add_parser(
+        "run",
+        help="run programs from files",
+        description="Run the programs as those of one trajectory, and show what a model would be told.",
+        epilog="exit codes: 0 all came to a good end, 3 one didn't, 2 a value that can't be used, 1 no sandbox",
+    )
+    run.add_argument("files", metavar="FILE", nargs="+", type=Path, help="a program; several run in order")
+    run.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=float,
+        default=5.0,
+        help="seconds of each, without what it waits for a processor (default: 5)",
+    )
+    run.add_argument(
+        "--mode", choices=[*Mode], type=Mode, default=Mode.FRESH, help="what they share (default: fresh, nothing)"
+    )
+    run.add_argument(
+        "--json", action="store_true", help="print one JSON object a program, and nothing else, on stdout"
+    )
+    add_allow_limits_only(run)
+    run.set_defaults(command=_sandbox_run)
+
+
+def _fit(chosen: argparse.Namespace) -> int:
+    from numina_infer import fit_report
+
+    devices = fit_report.find_devices(chosen.gpus, chosen.num_gpus)
+    return fit_report.run(
+        chosen.model,
+        devices,
+        make_console(sys.stdout),
+        as_json=chosen.json,
+        max_model_len=chosen.max_model_len,
+        max_num_seqs=chosen.max_num_seqs,
+        dtype=chosen.dtype,
+        kv_cache_dtype=chosen.kv_cache_dtype,
+    )
+
+
+def _serve(chosen: argparse.Namespace) -> int:
+    from numina_infer.serving import commands
+
+    console = make_console(sys.stdout)
+    if chosen.list:
+        return commands.show_running(console)
+    if chosen.stop:
+        return commands.stop_running(console)
+    return commands.serve(_launches(chosen, console), console, detach=chosen.detach)
+
+
+def _launches(chosen: argparse.Namespace, console: "Console") -> "tuple[Launch, ...]":
+    from numina_infer.serving.plan import plan_servers
+
+    wanted = {name: vars(chosen)[name] for name in ("layout", "max_model_len", "max_num_seqs")}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    config = replace(get_preset(chosen.preset).server, **given)
+    return plan_servers(chosen.model, config, python=chosen.vllm_python, report=console.print)
+
+
+def _sandbox_check(_chosen: argparse.Namespace) -> int:
+    from numina_infer.sandbox import commands
+
+    return commands.check(make_console(sys.stdout))
+
+
+def _sandbox_run(chosen: argparse.Namespace) -> int:
+    from numina_infer.sandbox import commands
+
+    config = SandboxConfig(lowest_rung=Rung.LIMITS) if chosen.allow_limits_only else SandboxConfig()
+    return commands.run(
+        chosen.files,
+        make_console(sys.stdout),
+        mode=chosen.mode,
+        timeout_s=chosen.timeout,
+        as_json=chosen.json,
+        config=config,
+    )

@@ -1,0 +1,73 @@
+"""Where an OpenAI-compatible server listens, and the HTTP client that reaches it there.
+
+A server of ours listens on a unix socket: no port to collide with, and nobody on the network can reach it.
+The key of a remote one comes from the environment and is neither logged nor recorded.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
+
+from numina_infer.config import require
+
+if TYPE_CHECKING:
+    import httpx2
+
+KEY_VARIABLE = "NUMINA_INFER_API_KEY"
+"""The environment variable that holds the key of endpoints that ask for one."""
+CONNECT_TIMEOUT_S = 10.0
+LOOK_TIMEOUT_S = 20.0
+"""For a question that costs a server nothing: is it there, which model has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One place where a server listens."""
+
+    url: str
+    """The root that paths such as `/v1/completions` are joined to, without a slash at its end."""
+    socket: str | None = None
+    """The unix socket that leads there."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `https://host/…`, `http://host:port`, `unix:/path`, or the path of a socket.
+
+        A `/v1` at the end, which OpenAI's own client wants, is taken off.
+
+        Raises:
+            ConfigError: `text` is none of these.
+        """
+        if text.startswith(("unix:", "/", "./", "~")):
+            path = Path(text.removeprefix("unix:")).expanduser().absolute()
+            return cls("http://localhost", str(path))
+        parts = urlsplit(text)
+        require(
+            parts.scheme in {"http", "https"} and bool(parts.hostname),
+            f"endpoint {text!r} is no address; give https://host, http://host:port, or the path of a unix socket",
+        )
+        require(
+            parts.username is None and parts.password is None,
+            f"the endpoint at {parts.hostname} holds a password; put the key into {KEY_VARIABLE} instead",
+        )
+        return cls(text.rstrip("/").removesuffix("/v1").rstrip("/"))
+
+    def __str__(self) -> str:
+        """What a user would give."""
+        return self.socket or self.url
+
+    def client(self) -> "httpx2.AsyncClient":
+        """A client for this address, on which as many streams may run as are asked for."""
+        import httpx2
+
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=32)
+        key = os.environ.get(KEY_VARIABLE)
+        return httpx2.AsyncClient(
+            base_url=self.url,
+            headers={"authorization": f"Bearer {key}"} if key and self.socket is None else {},
+            # No limit on reading: a queue may be long, and stalls are told by `endpoint.Endpoint`.
+            timeout=httpx2.Timeout(CONNECT_TIMEOUT_S, read=None),
+            transport=httpx2.AsyncHTTPTransport(uds=self.socket, limits=limits),
+        )

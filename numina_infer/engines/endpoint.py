@@ -1,0 +1,291 @@
+"""One OpenAI-compatible endpoint: what it can do, whether it lives, and turns played on it.
+
+What it can do is found out by asking: its model list, vLLM's `/version` and `/metrics`, and one trial token with all
+of vLLM's extensions. Whatever lacks is left out of later requests, or the dialect `text` is spoken.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import anyio
+
+from numina_infer.config import SamplingParams
+from numina_infer.engines.address import KEY_VARIABLE, LOOK_TIMEOUT_S, Address
+from numina_infer.engines.wire import Chunk, Dialect, Turn, error_message, read_chunks, request
+from numina_infer.errors import EngineError
+from numina_infer.trajectory import FinishReason
+
+if TYPE_CHECKING:
+    import httpx2
+
+_BUSY = frozenset({429, 503})
+_BROKEN = frozenset({408, 500, 502, 504})
+_REFUSED = frozenset({400, 422})
+_LONGEST_PAUSE_S = 30.0
+
+
+class EndpointLostError(EngineError):
+    """The endpoint went away in the middle of a turn; another one, or the same later, can play it again."""
+
+
+class EndpointBusyError(EngineError):
+    """The endpoint takes no more for now."""
+
+    def __init__(self, message: str, pause_s: float) -> None:
+        super().__init__(message)
+        self.pause_s = pause_s
+        """How long it asks us to wait; 0 where it doesn't say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What an endpoint can do."""
+
+    model: str
+    """The name under which it serves the model."""
+    dialect: Dialect
+    takes_priority: bool = False
+    max_model_len: int | None = None
+    kv_tokens: int | None = None
+    """What its cache of keys and values holds, in tokens."""
+    version: str = ""
+    root: str = ""
+    """Where the model lies on the server's machine."""
+
+
+class Sink(Protocol):
+    """Where a reply streams into."""
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why it is complete; None while more is to come."""
+        ...
+
+    def take(self, chunk: Chunk) -> None:
+        """Read one piece."""
+        ...
+
+
+class Endpoint:
+    """A server that is spoken to; open it with `async with`."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.abilities: Abilities | None = None
+        self.num_running = 0
+        self.last_sign_at = 0.0
+        """Loop time of the last token, or of the turn that ended its idleness."""
+        self._client: httpx2.AsyncClient = address.client()
+        self._turns: set[anyio.CancelScope] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with anyio.CancelScope(shield=True):
+            await self._client.aclose()
+
+    @property
+    def known(self) -> Abilities:
+        """What it can do, once it was greeted."""
+        if self.abilities is None:
+            raise EngineError(f"{self.address} hasn't been greeted yet")
+        return self.abilities
+
+    async def greet(self, model: str = "", *, with_tokens: bool = True) -> Abilities:
+        """Find out what the endpoint can do; `model` is the name to ask for, its first one by default.
+
+        Without `with_tokens` the dialect is `text`, since nobody here has the tokenizer.
+
+        Raises:
+            EndpointLostError: nobody listens there.
+            EngineError: it refuses us, doesn't serve `model`, or doesn't complete texts.
+        """
+        entry = _entry(await self._json("/v1/models"), model, str(self.address))
+        name = str(entry["id"])
+        takes_tokens = with_tokens and await self._answers(name, Dialect.TOKENS, takes_priority=False)
+        if not takes_tokens and not await self._answers(name, Dialect.TEXT, takes_priority=False):
+            raise EngineError(f"{self.address} doesn't complete texts; it must serve POST /v1/completions")
+        self.abilities = Abilities(
+            model=name,
+            dialect=Dialect.TOKENS if takes_tokens else Dialect.TEXT,
+            takes_priority=takes_tokens and await self._answers(name, Dialect.TOKENS, takes_priority=True),
+            max_model_len=entry.get("max_model_len"),
+            kv_tokens=kv_tokens(await self.metrics()),
+            version=str((await self._optional_json("/version")).get("version", "")),
+            root=str(entry.get("root") or ""),
+        )
+        return self.abilities
+
+    async def is_healthy(self) -> bool:
+        """Whether it answers: vLLM's `/health`, or the list of models where there is none."""
+        with anyio.move_on_after(LOOK_TIMEOUT_S):
+            try:
+                response = await self._client.get("/health")
+                if response.status_code == 404:
+                    response = await self._client.get("/v1/models")
+            except _transport_errors():
+                return False
+            return bool(response.status_code == 200)
+        return False
+
+    async def metrics(self) -> str:
+        """The server's counters in Prometheus' text format; nothing where there are none."""
+        with suppress(*_transport_errors()), anyio.move_on_after(LOOK_TIMEOUT_S):
+            response = await self._client.get("/metrics")
+            return str(response.text) if response.status_code == 200 else ""
+        return ""
+
+    async def play(self, turn: Turn, reply: Sink) -> None:
+        """Have `turn` written into `reply`, to its end.
+
+        Leaving early closes the connection, at which the server drops the request.
+
+        Raises:
+            EndpointLostError: it went away, or was given up, before the end.
+            EndpointBusyError: it takes no more for now.
+            EngineError: it can't serve this turn.
+        """
+        if not self.num_running:
+            self.last_sign_at = anyio.current_time()
+        self.num_running += 1
+        try:
+            with anyio.CancelScope() as scope:
+                self._turns.add(scope)
+                await self._stream(turn, reply)
+            if scope.cancelled_caught:
+                raise EndpointLostError(f"{self.address} was given up: no token came from it")
+        finally:
+            self.num_running -= 1
+            self._turns.discard(scope)
+
+    def give_up(self) -> None:
+        """End all turns that are played here as lost."""
+        for scope in self._turns:
+            scope.cancel()
+
+    async def _stream(self, turn: Turn, reply: Sink) -> None:
+        known = self.known
+        body = request(turn, model=known.model, dialect=known.dialect, takes_priority=known.takes_priority)
+        try:
+            async with self._client.stream("POST", "/v1/completions", json=body) as response:
+                if response.status_code != 200:
+                    await response.aread()
+                    raise self._refusal(response)
+                async for chunk in read_chunks(response.aiter_lines()):
+                    self.last_sign_at = anyio.current_time()
+                    reply.take(chunk)
+                    if reply.finish_reason is not None and known.dialect is Dialect.TEXT:
+                        return  # nobody told the server to stop; leaving does
+        except _transport_errors() as error:
+            raise EndpointLostError(f"{self.address} went away: {error!r}") from error
+        if reply.finish_reason is None:
+            raise EndpointLostError(f"{self.address} broke off in the middle of a turn")
+
+    def _refusal(self, response: "httpx2.Response") -> EngineError:
+        status, said = response.status_code, _said(response)
+        if status in _BUSY:
+            return EndpointBusyError(f"{self.address} is busy: {said}", _pause_s(response))
+        if status in _BROKEN:
+            return EndpointLostError(f"{self.address} broke: {said}")
+        if status in {401, 403}:
+            return EngineError(f"{self.address} wants a key ({said}); put it into {KEY_VARIABLE}")
+        return EngineError(f"{self.address} refused the request with {status}: {said}")
+
+    async def _answers(self, model: str, dialect: Dialect, *, takes_priority: bool) -> bool:
+        """Whether a request of this kind gets the reply it asks for."""
+        prompt = [1] if dialect is Dialect.TOKENS else "1"
+        turn = Turn(prompt, SamplingParams(temperature=0.0), max_tokens=1, seed=0, priority=int(takes_priority))
+        body = request(turn, model=model, dialect=dialect, takes_priority=takes_priority)
+        body = {name: value for name, value in body.items() if name not in {"stream", "stream_options"}}
+        try:
+            response = await self._client.post("/v1/completions", json=body)
+        except _transport_errors() as error:
+            raise EndpointLostError(f"{self.address} went away: {error!r}") from error
+        if response.status_code in _REFUSED | {404, 405, 501}:
+            return False
+        if response.status_code != 200:
+            raise self._refusal(response)
+        choice = (_object(response).get("choices") or [{}])[0]
+        return dialect is Dialect.TEXT or bool(choice.get("token_ids"))
+
+    async def _json(self, path: str) -> Mapping[str, Any]:
+        try:
+            with anyio.fail_after(LOOK_TIMEOUT_S):
+                response = await self._client.get(path)
+        except _transport_errors() as error:
+            raise EndpointLostError(f"{self.address} doesn't answer: {error!r}") from error
+        except TimeoutError as error:
+            raise EndpointLostError(f"{self.address} doesn't answer within {LOOK_TIMEOUT_S:g} s") from error
+        if response.status_code != 200:
+            raise self._refusal(response)
+        return _object(response)
+
+    async def _optional_json(self, path: str) -> Mapping[str, Any]:
+        try:
+            return await self._json(path)
+        except EngineError:
+            return {}
+
+
+def _transport_errors() -> tuple[type[Exception], ...]:
+    """What the HTTP client raises when a server isn't there or goes away."""
+    import httpx2
+
+    return (httpx2.TransportError, httpx2.StreamError)
+
+
+def _object(response: "httpx2.Response") -> Mapping[str, Any]:
+    try:
+        content = response.json()
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _said(response: "httpx2.Response") -> str:
+    return error_message(_object(response) or response.text)
+
+
+def _pause_s(response: "httpx2.Response") -> float:
+    try:
+        return min(max(0.0, float(response.headers.get("retry-after", 0))), _LONGEST_PAUSE_S)
+    except ValueError:
+        return 0.0
+
+
+def _entry(models: Mapping[str, Any], wanted: str, place: str) -> Mapping[str, Any]:
+    """The entry of the model list for `wanted`, or its first."""
+    entries = [entry for entry in models.get("data") or () if isinstance(entry, dict) and "id" in entry]
+    if not entries:
+        raise EngineError(f"{place} lists no model; it must be an OpenAI-compatible server")
+    named = [entry for entry in entries if wanted in {"", entry["id"]}]
+    if not named:
+        names = ", ".join(str(entry["id"]) for entry in entries)
+        raise EngineError(f"{place} doesn't serve {wanted!r}; it has {names}")
+    return named[0]
+
+
+def kv_tokens(metrics: str) -> int | None:
+    """What the cache holds, in tokens, as vLLM's metrics tell it; summed over the engines behind one endpoint."""
+    total = 0
+    for line in metrics.splitlines():
+        if line.startswith("vllm:cache_config_info{"):
+            labels = _labels(line)
+            with suppress(KeyError, ValueError):
+                total += int(labels["num_gpu_blocks"]) * int(labels["block_size"])
+    return total or None
+
+
+def counter(metrics: str, name: str) -> float:
+    """The sum of the counter or gauge `name` over its labels."""
+    lines = [line for line in metrics.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+def _labels(line: str) -> Mapping[str, str]:
+    inside = line.partition("{")[2].rpartition("}")[0]
+    pairs = (pair.partition("=") for pair in inside.split('",'))
+    return {name.strip(): value.strip().strip('"') for name, _, value in pairs}

@@ -1,0 +1,132 @@
+"""Keeps one server and everything it starts, and ends all of it for certain.
+
+Run as a script of its own, with the standard library alone: `python -I keeper.py [--attached] LOG -- COMMAND …`.
+It ends the server when it is told to (SIGTERM, SIGINT) and, attached, when whoever started it is gone: its standard
+input is a pipe from there, which the kernel closes however that process died.
+As child subreaper (prctl(2)) it inherits whatever the server's own children leave behind, so nothing gets away.
+"""
+
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+GRACE_S = 10.0
+"""From the request to end until everything that is left is killed."""
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+def main(arguments: list[str]) -> int:
+    """Start the command, keep it, end it; returns its exit code, or 0 when it was ended on request."""
+    is_attached = arguments[0] == "--attached"
+    log, _, *command = arguments[is_attached:]
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    if not is_attached:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal may close
+    told = _wake_on_signals()
+    with Path(log).open("ab", buffering=0) as stream:
+        server = subprocess.Popen(  # noqa: S603 (a list of arguments, no shell)
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            preexec_fn=lambda: _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),  # noqa: PLW1509 (one thread)
+        )
+    code = _keep(server, [told, 0] if is_attached else [told])
+    if code is None:
+        server.terminate()
+        _await_end(server)
+    _kill_descendants()
+    return code or 0
+
+
+def _keep(server: "subprocess.Popen[bytes]", ends: list[int]) -> int | None:
+    """The exit code that the server ended with; None when one of `ends` said that it shall end."""
+    while True:
+        ready, _, _ = select.select(ends, [], [], 1.0)
+        if (code := server.poll()) is not None:
+            return code
+        if any(_is_end(descriptor) for descriptor in ready):
+            return None
+        _reap_orphans(server.pid)
+
+
+def _is_end(descriptor: int) -> bool:
+    """Whether what can be read says to end: a closed pipe, or a signal other than a child's."""
+    data = os.read(descriptor, 64)
+    return not data or any(number in {signal.SIGTERM, signal.SIGINT} for number in data)
+
+
+def _wake_on_signals() -> int:
+    """A descriptor that can be read once a signal came; its bytes are their numbers."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        signal.signal(number, lambda *_: None)
+    return reading
+
+
+def _await_end(server: "subprocess.Popen[bytes]") -> None:
+    try:
+        server.wait(GRACE_S)
+    except subprocess.TimeoutExpired:
+        return
+
+
+def _reap_orphans(server_pid: int) -> None:
+    """Collect what ended and has no other parent; the server itself is `Popen`'s."""
+    for pid in _children(os.getpid()):
+        if pid != server_pid:
+            _wait_for(pid)
+
+
+def _kill_descendants() -> None:
+    """Kill until nothing is left; what is killed leaves its children to us."""
+    while pids := list(_descendants(os.getpid())):
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        for pid in _children(os.getpid()):
+            _wait_for(pid)
+        time.sleep(0.01)
+
+
+def _wait_for(pid: int) -> None:
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return
+
+
+def _descendants(root: int) -> Iterator[int]:
+    for child in _children(root):
+        yield child
+        yield from _descendants(child)
+
+
+def _children(parent: int) -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _parent(entry) == parent]
+
+
+def _parent(entry: Path) -> int:
+    """The parent of the process whose folder in /proc is `entry`; its name may hold spaces and brackets."""
+    try:
+        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,168 @@
+"""A stand-in for vLLM's server: its API on a unix socket, a script instead of a model, and moods instead of luck.
+
+It speaks what both pinned versions of vLLM were seen to speak (docs/engines.md), so that the client's contract and
+its ways with bad servers are tested without one. Tokens are those of the scripted engine.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from anyio.lowlevel import checkpoint
+
+from numina_infer.config import SamplingParams
+from numina_infer.engines.context import Transcript
+from numina_infer.engines.http_server import HttpServer, Request, Response
+from numina_infer.engines.scripted import decode, encode
+from numina_infer.engines.scripts import Cue, Script, as_script
+from numina_infer.trajectory import FinishReason
+
+MODEL = "stand-in"
+_INTERVAL = 8
+_LOGPROB = -0.5
+_GARBAGE = 1 << 70
+
+
+@dataclass(frozen=True, slots=True)
+class Mood:
+    """How the stand-in behaves."""
+
+    is_vllm: bool = True
+    """Whether it knows vLLM's extensions; without them it reads and writes text alone."""
+    takes_priority: bool = True
+    hangs: bool = False
+    """It takes requests and sends no token."""
+    is_healthy: bool = True
+    num_busy: int = 0
+    """How many of the next requests are answered with 429."""
+    breaks_after: int | None = None
+    """Tokens after which a reply breaks off."""
+    sends_garbage: bool = False
+
+
+class StandIn:
+    """A server with one model: `async with StandIn(socket, script) as server`, in the loop of whoever opens it."""
+
+    def __init__(
+        self,
+        socket: Path,
+        script: Callable[[str, int], str] | Sequence[Sequence[str]] | Script,
+        *,
+        max_model_len: int = 1_000_000,
+        kv_tokens: int | None = None,
+        mood: Mood | None = None,
+    ) -> None:
+        self.mood = mood or Mood()
+        self.requests: list[dict[str, Any]] = []
+        """The bodies of the completions that were asked for, trials excepted."""
+        self.num_running = 0
+        self.most_tokens = 0
+        """Tokens of all contexts in flight, at most."""
+        self._script = as_script(script)
+        self._max_model_len, self._kv_tokens = max_model_len, kv_tokens
+        self._http = HttpServer(socket, self._answer)
+        self._live: dict[int, int] = {}
+
+    async def __aenter__(self) -> Self:
+        await self._http.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.close()
+
+    async def _answer(self, request: Request) -> Response:
+        if request.path == "/v1/completions":
+            return await self._completion(json.loads(request.body))
+        if request.path == "/v1/models":
+            window = {"max_model_len": self._max_model_len} if self.mood.is_vllm else {}
+            return Response.of({"object": "list", "data": [{"id": MODEL, "root": "", **window}]})
+        if request.path == "/health":
+            return Response(200 if self.mood.is_healthy else 500)
+        if request.path == "/metrics" and self.mood.is_vllm and self._kv_tokens:
+            blocks = f'block_size="1",num_gpu_blocks="{self._kv_tokens}"'
+            return Response(body=f"vllm:cache_config_info{{{blocks}}} 1.0\n".encode())
+        return Response.of({"detail": "Not Found"}, 404)
+
+    async def _completion(self, body: dict[str, Any]) -> Response:
+        if refusal := self._refusal(body):
+            return refusal
+        if not body.get("stream"):  # a trial
+            choice: dict[str, Any] = {"text": "", "finish_reason": "length"}
+            return Response.of({"choices": [{**choice, **({"token_ids": [0]} if self.mood.is_vllm else {})}]})
+        self.requests.append(body)
+        return Response(pieces=self._stream(body), headers=(("content-type", "text/event-stream"),))
+
+    def _refusal(self, body: Mapping[str, Any]) -> Response | None:
+        if self.mood.num_busy and body.get("stream"):
+            self.mood = replace(self.mood, num_busy=self.mood.num_busy - 1)
+            return Response.of({"error": {"message": "too many requests"}}, 429, ("retry-after", "0"))
+        if not self.mood.is_vllm and not isinstance(body["prompt"], str):
+            return Response.of({"error": {"message": "prompt must be a string"}}, 400)
+        if not self.mood.takes_priority and body.get("priority"):
+            return Response.of({"error": {"message": "priority needs priority scheduling"}}, 400)
+        if body["max_tokens"] > self._max_model_len:
+            return Response.of({"error": {"message": "max_tokens is too large"}}, 400)
+        return None
+
+    async def _stream(self, body: Mapping[str, Any]) -> AsyncIterator[bytes]:
+        key = id(body)
+        self.num_running += 1
+        try:
+            async for event in self._events(body, key):
+                yield b"data: " + json.dumps(event).encode() + b"\n\n"
+            yield b"data: [DONE]\n\n"
+        finally:
+            self.num_running -= 1
+            self._live.pop(key, None)
+
+    async def _events(self, body: Mapping[str, Any], key: int) -> AsyncIterator[dict[str, Any]]:
+        in_tokens = not isinstance(body["prompt"], str)
+        prompt_ids = list(body["prompt"]) if in_tokens else encode(body["prompt"])
+        params = SamplingParams(max_tokens=body["max_tokens"], stop=tuple(body.get("stop") or ()))
+        transcript = Transcript(decode, params, room=self._max_model_len - len(prompt_ids), prompt_ids=prompt_ids)
+        ids: list[int] = []
+        async for token_id in self._tokens(body, prompt_ids):
+            self._note(key, len(prompt_ids) + transcript.num_tokens)
+            ids.append(token_id)
+            end = transcript.push_eos() if token_id == 0 else transcript.push(token_id)
+            if end is not None or len(ids) == _INTERVAL:
+                yield _event(ids, transcript, in_tokens=in_tokens)
+                ids = []
+            if end is not None:
+                break
+        usage = {"prompt_tokens": len(prompt_ids), "completion_tokens": transcript.num_tokens}
+        yield {"choices": [], "usage": usage}
+
+    async def _tokens(self, body: Mapping[str, Any], prompt_ids: Sequence[int]) -> AsyncIterator[int]:
+        if self.mood.hangs:
+            await asyncio.Event().wait()
+        cue = Cue(decode(prompt_ids), int(body["seed"]), int(body.get("priority", 0)), turn=0)
+        for index, token_id in enumerate([*encode(self._script.line(cue)), 0]):
+            await checkpoint()
+            if index == self.mood.breaks_after:
+                raise ConnectionResetError("the stand-in was told to break off")
+            yield _GARBAGE if self.mood.sends_garbage else token_id
+
+    def _note(self, key: int, tokens: int) -> None:
+        self._live[key] = tokens
+        self.most_tokens = max(self.most_tokens, sum(self._live.values()))
+
+
+_FINISH = {FinishReason.STOP: "stop", FinishReason.EOS: "stop", None: None}
+
+
+def _event(ids: Sequence[int], transcript: Transcript, *, in_tokens: bool) -> dict[str, Any]:
+    """One piece of a stream, with what a server of either kind puts into it."""
+    completion = transcript.completion(seed=0, num_prompt_tokens=0)
+    choice: dict[str, Any] = {
+        "index": 0,
+        "text": decode([token_id for token_id in ids if token_id]),
+        "finish_reason": _FINISH.get(transcript.finish_reason, "length"),
+    }
+    if in_tokens:
+        logprobs = {"token_logprobs": [_LOGPROB] * len(ids)}
+        choice |= {"token_ids": list(ids), "logprobs": logprobs, "stop_reason": completion.stop_reason}
+    return {"choices": [choice]}

@@ -1,0 +1,153 @@
+"""One turn on the wire: the request to `/v1/completions`, and the stream that comes back.
+
+Two dialects are spoken.
+`tokens` is vLLM's: the prompt as token ids, token ids in the reply, stop strings that stay in the text, a priority.
+`text` is what every OpenAI-compatible server takes: prompt and reply are text, stop strings are found here, and the
+history of a trajectory is tokenised anew at every turn.
+vLLM's fields are read in vllm/entrypoints/openai/completion/protocol.py; both pinned versions were tried.
+"""
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from numina_infer.config import SamplingParams
+from numina_infer.errors import EngineError
+
+_DATA = "data:"
+_DONE = "[DONE]"
+
+
+class Dialect(StrEnum):
+    """What an endpoint understands."""
+
+    TOKENS = "tokens"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What is asked of an endpoint."""
+
+    prompt: Sequence[int] | str
+    params: SamplingParams
+    max_tokens: int
+    """The turn's own limit, or what is left of the context."""
+    seed: int
+    priority: int
+    """The ticket: lower goes first."""
+    end_ids: Sequence[int] = ()
+    """Tokens that end the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One piece of a reply."""
+
+    token_ids: tuple[int, ...] = ()
+    text: str = ""
+    logprobs: tuple[float, ...] = ()
+    finish_reason: str | None = None
+    stop_reason: str | int | None = None
+    num_tokens: int | None = None
+    """Tokens sampled in the whole turn, where the server says so."""
+    num_prompt_tokens: int | None = None
+    num_cached_tokens: int | None = None
+
+
+def request(turn: Turn, *, model: str, dialect: Dialect, takes_priority: bool = True) -> dict[str, Any]:
+    """The body of the request for `turn`."""
+    params = turn.params
+    body: dict[str, Any] = {
+        "model": model,
+        "prompt": turn.prompt,
+        "max_tokens": turn.max_tokens,
+        "temperature": params.temperature,
+        "top_p": params.top_p,
+        "seed": turn.seed,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if dialect is Dialect.TEXT:
+        _refuse_filters(params)
+        return body
+    body |= {
+        "prompt": list(turn.prompt),
+        "top_k": params.top_k,
+        "min_p": params.min_p,
+        "repetition_penalty": 1.0,  # or the model's generation_config.json would choose
+        "stop": list(params.stop),
+        "include_stop_str_in_output": True,
+        "stop_token_ids": list(turn.end_ids),
+        "logprobs": 0,
+        "return_token_ids": True,
+    }
+    return {**body, "priority": turn.priority} if takes_priority else body
+
+
+def _refuse_filters(params: SamplingParams) -> None:
+    given = [name for name, value in (("top_k", params.top_k), ("min_p", params.min_p)) if value]
+    if given:
+        raise EngineError(
+            f"{' and '.join(given)} can't be asked of an endpoint that lacks vLLM's extensions; leave it out"
+        )
+
+
+async def read_chunks(lines: AsyncIterator[str]) -> AsyncIterator[Chunk]:
+    """The pieces of a reply that is streamed as server-sent events.
+
+    Raises:
+        EngineError: the stream holds something else, or the server reports an error in it.
+    """
+    async for line in lines:
+        if not line.startswith(_DATA):
+            continue
+        data = line.removeprefix(_DATA).strip()
+        if data == _DONE:
+            return
+        yield _chunk(data)
+
+
+def _chunk(data: str) -> Chunk:
+    try:
+        event = json.loads(data)
+        if "error" in event:
+            raise EngineError(f"the endpoint broke off: {error_message(event)}")
+        return _read(event)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise EngineError(f"the endpoint sent what is no completion: {data[:200]!r} ({error!r})") from error
+
+
+def _read(event: Mapping[str, Any]) -> Chunk:
+    usage = event.get("usage") or {}
+    details = usage.get("prompt_tokens_details") or {}
+    choices = event.get("choices") or [{}]
+    choice = choices[0]
+    logprobs = (choice.get("logprobs") or {}).get("token_logprobs") or ()
+    return Chunk(
+        token_ids=tuple(map(_token_id, choice.get("token_ids") or ())),
+        text=str(choice.get("text") or ""),
+        logprobs=tuple(float(value) for value in logprobs if value is not None),
+        finish_reason=choice.get("finish_reason"),
+        stop_reason=choice.get("stop_reason"),
+        num_tokens=usage.get("completion_tokens"),
+        num_prompt_tokens=usage.get("prompt_tokens"),
+        num_cached_tokens=details.get("cached_tokens"),
+    )
+
+
+def _token_id(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{value!r} is no token id")
+    return value
+
+
+def error_message(reply: object) -> str:
+    """What a server says went wrong, out of the shapes in which servers say it."""
+    if isinstance(reply, Mapping):
+        for key in ("error", "message", "detail"):
+            if key in reply:
+                return error_message(reply[key])
+    return str(reply)[:500]

@@ -1,0 +1,69 @@
+"""OpenMath-Nemotron's tool calls: the program between tags, the output in an ```output block.
+
+Sources: NVIDIA/NeMo-Skills, prompt/config/openmath/tir.yaml, prompt/code_tags/openmath.yaml and
+code_execution/utils.py; the system turn is there and empty, as in the training data (arXiv 2504.16891).
+Their evaluation also tells the model after each output how many calls are left; we don't.
+"""
+
+import re
+from dataclasses import dataclass
+
+from numina_infer.config import Mode, require_whole
+from numina_infer.formats import chatml
+from numina_infer.formats.fenced import Parts
+from numina_infer.tir import OUTPUT_FENCE, disarm, shorten_output, unify_newlines
+from numina_infer.trajectory import Completion, Execution, Turn
+
+_OPENING = "<tool_call>"
+_CLOSING = "</tool_call>"
+_CALL = re.compile(f"{_OPENING}(.*?)(?:{_CLOSING}|\\Z)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenMath:
+    """A `ports.Format` with tool calls."""
+
+    max_calls: int = 8
+    """How many programs the model is told it may run; 8 is the evaluation's own."""
+    name: str = "openmath"
+    mode: Mode = Mode.SESSION
+    max_output_chars: int = 1000
+
+    def __post_init__(self) -> None:
+        require_whole("max_calls", self.max_calls, 0)
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """Where a turn ends: the call is complete."""
+        return (_CLOSING,)
+
+    def prompt(self, statement: str) -> Parts:
+        """An empty system turn, then the instruction with the number of calls, then the statement."""
+        lead = (
+            "Solve the following math problem, integrating natural language reasoning with Python code executions.\n"
+            f"You may perform up to {self.max_calls} Python code calls to assist your reasoning.\n"
+            "Make sure to put the answer (and only answer) inside \\boxed{}.\n\n"
+        )
+        return (*chatml.before_statement("", lead), statement.strip(), *chatml.AFTER_STATEMENT)
+
+    def program(self, completion: Completion) -> str | None:
+        """The program of the call that ended the turn, or None when there is none."""
+        if completion.stop_reason != _CLOSING:
+            return None
+        _, opening, code = unify_newlines(completion.text.removesuffix(_CLOSING)).rpartition(_OPENING)
+        return code.strip("\n") if opening else None
+
+    def observation(self, completion: Completion, execution: Execution) -> str:  # noqa: ARG002 (the port's)
+        """A block with the output, bounded and unable to end it; nothing printed is an empty block."""
+        output = disarm(shorten_output(execution, self.max_output_chars), chatml.MARKERS)
+        line_end = "\n" if output else ""
+        return f"\n{OUTPUT_FENCE}{output}{line_end}```\n"
+
+    def said(self, turn: Turn) -> str:
+        """The turn's text with its calls as Python blocks, which nobody takes for a statement."""
+        return _CALL.sub(_as_block, turn.completion.text)
+
+
+def _as_block(call: re.Match[str]) -> str:
+    code = call.group(1).replace("```", "'''")
+    return f"```python\n{code}\n```"

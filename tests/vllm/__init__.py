@@ -1,0 +1,1 @@
+"""Tests on a real vLLM server; `make test-vllm` runs them."""
