@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.config import TransformersConfig
+from numina_infer.engine_config import TransformersConfig
 from numina_infer.engines.kv_cache import KVCache
 from numina_infer.engines.models import LoadedModel, load
 from numina_infer.engines.passes import COUNTS, Passes, Piece, RowCounts, agreeing, cut, pack
