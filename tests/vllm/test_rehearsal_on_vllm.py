@@ -1,6 +1,7 @@
 """Whole competitions on a real vLLM server."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,13 @@ from numina_infer.cli import main
 from tests.vllm_servers import vllm_python
 
 pytestmark = [pytest.mark.vllm]
+
+
+@pytest.fixture(scope="module")
+def kept_server() -> Iterator[None]:
+    """What `--keep-server` leaves running is ended behind the last test."""
+    yield
+    assert main(["serve", "--stop"]) == 0
 
 
 def rehearse(folder: Path, *options: str) -> None:
@@ -33,12 +41,10 @@ def test_the_demo_completes_with_the_tiny_model(tiny_model: Path, tmp_path: Path
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("api", ["aimo", "kaggle-evaluation"])
-def test_the_demo_completes_with_smollm2(api: str, tmp_path: Path) -> None:
+def test_the_demo_completes_with_smollm2(kept_server: None, tmp_path: Path) -> None:
     """Programs run, votes are cast, history comes from the server's cache."""
     folder = tmp_path / "run"
-    options = ("--problem-time", "600", "--num-samples", "4", "--api", api)
-    rehearse(folder, *options, "--keep-server")
+    rehearse(folder, "--problem-time", "600", "--num-samples", "4", "--api", "kaggle-evaluation", "--keep-server")
     run = read_run(folder)
     assert len(pd.read_csv(folder / "submission.csv")) == 10
     assert not set(run.trajectories.outcome) & {"engine_error", "sandbox_error"}
@@ -49,9 +55,10 @@ def test_the_demo_completes_with_smollm2(api: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.model
-def test_the_papers_way_runs_on_vllm(tmp_path: Path) -> None:
-    """The same rounds on the same engine."""
+def test_the_papers_way_runs_on_vllm(kept_server: None, tmp_path: Path) -> None:
+    """Its rounds on the same server."""
     folder = tmp_path / "run"
-    rehearse(folder, "--paper", "--problem-time", "600", "--num-samples", "4", "--keep-server")
+    numbers = ("--num-samples", "2", "--max-turns", "2")
+    rehearse(folder, "--paper", *numbers, "--problem-time", "600", "--keep-server")
     assert len(pd.read_csv(folder / "submission.csv")) == 10
     assert set(read_run(folder).solutions.stop_reason) == {"exhausted"}
