@@ -13,7 +13,7 @@ import anyio
 
 from numina_infer.config import SamplingParams
 from numina_infer.engines.address import KEY_VARIABLE, LOOK_TIMEOUT_S, Address
-from numina_infer.engines.wire import Chunk, Dialect, Turn, error_message, read_chunks, request
+from numina_infer.engines.wire import BrokenOffError, Chunk, Dialect, Turn, error_message, read_chunks, request
 from numina_infer.errors import EngineError
 from numina_infer.trajectory import FinishReason
 
@@ -181,6 +181,8 @@ class Endpoint:
                         return  # nobody told the server to stop; leaving does
         except _transport_errors() as error:
             raise EndpointLostError(f"{self.address} went away: {error!r}") from error
+        except BrokenOffError as error:
+            raise EndpointLostError(f"{self.address}: {error}") from error
         if reply.finish_reason is None:
             raise EndpointLostError(f"{self.address} broke off in the middle of a turn")
 

@@ -20,6 +20,10 @@ _DATA = "data:"
 _DONE = "[DONE]"
 
 
+class BrokenOffError(EngineError):
+    """The server reported an error in the middle of a reply: its own, since it had taken the request."""
+
+
 class Dialect(StrEnum):
     """What an endpoint understands."""
 
@@ -105,7 +109,8 @@ async def read_chunks(lines: AsyncIterator[str]) -> AsyncIterator[Chunk]:
     """The pieces of a reply that is streamed as server-sent events.
 
     Raises:
-        EngineError: the stream holds something else, or the server reports an error in it.
+        BrokenOffError: the server reports an error in the stream.
+        EngineError: the stream holds something else.
     """
     async for line in lines:
         if not line.startswith(_DATA):
@@ -120,7 +125,7 @@ def _chunk(data: str) -> Chunk:
     try:
         event = json.loads(data)
         if "error" in event:
-            raise EngineError(f"the endpoint broke off: {error_message(event)}")
+            raise BrokenOffError(f"the endpoint broke off: {error_message(event)}")
         return _read(event)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise EngineError(f"the endpoint sent what is no completion: {data[:200]!r} ({error!r})") from error

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
@@ -16,9 +17,11 @@ pytestmark = [pytest.mark.vllm]
 
 @pytest.fixture(scope="module")
 def kept_server() -> Iterator[None]:
-    """What `--keep-server` leaves running is ended behind the last test."""
-    yield
-    assert main(["serve", "--stop"]) == 0
+    """What `--keep-server` leaves running is ended behind the last test, and no server of the user's."""
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", folder)
+        yield
+        assert main(["serve", "--stop"]) == 0
 
 
 def rehearse(folder: Path, *options: str) -> None:

@@ -116,37 +116,27 @@ async def test_a_stop_string_inside_a_token_is_spliced(tiny_server: RunningServe
     )
 
 
-async def _long_seed(engine: OpenAIEngine, num_tokens: int) -> int:
-    """A seed whose text has that many tokens."""
-    for seed in range(50):
-        if (await write(engine, [PROMPT], seed, max_tokens=num_tokens)).num_tokens == num_tokens:
-            return seed
-    raise AssertionError("no seed gives a long text")
-
-
 async def test_at_the_cutoff_the_server_drops_the_request(tiny_server: RunningServer) -> None:
-    """The text so far is handed over, and nothing runs on the server any more."""
-    async with tiny_server.engine() as engine:
-        (endpoint,) = engine.pool.endpoints
-        long = await _long_seed(engine, 400)
-        cutoff, handed = never(), list[Completion]()
-        before = engine.stats.num_tokens
+    """The connection is closed in the middle of a turn, and nothing runs on the server any more."""
+    vocabulary = TokenizerVocabulary.from_folder(tiny_server.server.launch.model)
+    prompt_ids, params, cutoff = vocabulary.encode(PROMPT), SamplingParams(max_tokens=900), never()
+    reply = TokenReply(vocabulary, params, prompt_ids, room=900)
+    async with Endpoint(tiny_server.server.address) as endpoint, anyio.create_task_group() as group:
+        await endpoint.greet()
 
         async def go() -> None:
-            async with engine.slot(0) as decoder:
-                params = SamplingParams(max_tokens=400)
-                handed.append(await decoder.generate([PROMPT], params, seed=long, cutoff=cutoff))
+            with cutoff.scope():
+                await endpoint.play(Turn(prompt_ids, params, 900, 1, 0, ignore_eos=True), reply)
 
-        async with anyio.create_task_group() as group:
-            group.start_soon(go)
-            while engine.stats.num_tokens < before + 16:
-                await anyio.sleep(0.001)
-            cutoff.move(anyio.current_time(), StopReason.DECIDED)
+        group.start_soon(go)
+        await _until(endpoint, "vllm:num_requests_running", 1)
+        cutoff.move(anyio.current_time(), StopReason.DECIDED)
         with anyio.fail_after(60):
-            while counter(await endpoint.metrics(), "vllm:num_requests_running"):
-                await anyio.sleep(0.05)
-    assert handed[0].finish_reason is FinishReason.ABORT
-    assert 0 < handed[0].num_tokens < 400
+            while endpoint.num_running or counter(await endpoint.metrics(), "vllm:num_requests_running"):
+                await anyio.sleep(0.005)
+    completion = reply.completion(1)
+    assert completion.finish_reason is FinishReason.ABORT
+    assert completion.num_tokens < 900
 
 
 async def test_the_lower_ticket_is_served_first(narrow_server: RunningServer) -> None:
