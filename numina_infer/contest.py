@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from typing import Self
@@ -78,6 +78,7 @@ class Contest:
         self._lock = threading.Lock()
         self._cases = {problem: _closed_case(problem, solution) for problem, solution in (solved or {}).items()}
         self._closing = ExitStack()
+        self._num_told = 0
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
@@ -152,7 +153,13 @@ class Contest:
         except Exception as error:  # noqa: BLE001 (no submission is lost: the design's one broad except)
             _log.exception("problem %s broke off; the best known is submitted", case.problem.id)
             solution = self._best_known(case, repr(error))
-        self._settle(case, solution)
+        self._settle(case, replace(solution, incidents=self._new_incidents()))
+
+    def _new_incidents(self) -> tuple[str, ...]:
+        """What the engine tells of that no verdict has told yet."""
+        incidents = self.engine.stats.incidents
+        told, self._num_told = self._num_told, len(incidents)
+        return incidents[told:]
 
     def _record(self, case: _Case, event: Event) -> Ledger:
         self._run_log.write(event)

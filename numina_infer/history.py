@@ -184,6 +184,7 @@ def _solution(row: Row) -> Solution:
         "stop_reason": StopReason(row["stop_reason"]),
         "votes": {int(answer): votes for answer, votes in row["votes"].items()},
         "invalid": {NoAnswer(reason): count for reason, count in row["invalid"].items()},
+        "incidents": tuple(row.get("incidents", ())),
     }
     return Solution(**rest)
 
@@ -261,7 +262,7 @@ def _turn_rows(trajectory: Trajectory) -> Iterator[Row]:
 
 _SOLUTION_COLUMNS = (
     *("problem_id", "answer", "is_fallback", "stop_reason", "votes", "invalid"),
-    *("num_started", "num_ended", "opened_at", "solved_at", "error"),
+    *("num_started", "num_ended", "opened_at", "solved_at", "error", "incidents"),
 )
 
 

@@ -76,6 +76,11 @@ class Summary:
         return sum(problem.solution.is_fallback for problem in self.problems)
 
     @property
+    def incidents(self) -> tuple[str, ...]:
+        """What went wrong with the engine and was put right."""
+        return tuple(incident for problem in self.problems for incident in problem.solution.incidents)
+
+    @property
     def errors(self) -> tuple[str, ...]:
         """What the engine or the sandbox said where it ended a trajectory, and what broke whole problems."""
         ended = [trajectory.error for problem in self.problems for trajectory in problem.trajectories]

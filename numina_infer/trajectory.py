@@ -272,3 +272,5 @@ class Solution:
     opened_at: float = 0.0
     solved_at: float = 0.0
     error: str = ""
+    incidents: tuple[str, ...] = ()
+    """What went wrong with the engine meanwhile and was put right."""

@@ -59,6 +59,20 @@ def test_every_preset_names_a_format(name: str) -> None:
         ("TransformersConfig", "model", " "),
         ("TransformersConfig", "max_num_seqs", 0),
         ("TransformersConfig", "dtype", "int4"),
+        ("ServerConfig", "dtype", "int4"),
+        ("ServerConfig", "max_model_len", -1),
+        ("ServerConfig", "max_num_seqs", 0),
+        ("ServerConfig", "max_num_batched_tokens", 0),
+        ("ServerConfig", "gpu_memory_utilization", 1.0),
+        ("ServerConfig", "start_timeout_s", 0.0),
+        ("ServerConfig", "cpu_kv_cache_gib", 0),
+        ("ServerConfig", "layout", "diagonal"),
+        ("ClientConfig", "max_num_seqs", 0),
+        ("ClientConfig", "max_model_len", -1),
+        ("ClientConfig", "stall_s", 0.0),
+        ("ClientConfig", "patience_s", float("nan")),
+        ("ClientConfig", "greet_s", -1.0),
+        ("ClientConfig", "max_losses", -1),
         ("RolloutConfig", "max_turns", 0),
         ("RolloutConfig", "code_timeout_s", -5.0),
         ("Policy", "num_samples", 0),
@@ -72,5 +86,7 @@ def test_every_preset_names_a_format(name: str) -> None:
 )
 def test_a_value_that_cannot_be_used_is_named(config: str, field: str, bad: object) -> None:
     """When the config is made, with the field in the message."""
+    modules = [import_module(f"numina_infer.{name}") for name in ("config", "engine_config")]
+    (kind,) = [getattr(module, config) for module in modules if hasattr(module, config)]
     with pytest.raises(ConfigError, match=field.replace("stop", "stop string")):
-        getattr(import_module("numina_infer.config"), config)(**{field: bad})
+        kind(**{field: bad})

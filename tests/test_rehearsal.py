@@ -302,8 +302,8 @@ def test_plain_names_may_stand_for_enums() -> None:
     assert Choices(engine="scripted", answer_range="0-999") == Choices(  # type: ignore[arg-type] # what users write
         engine=EngineName.SCRIPTED, answer_range=AnswerRange.UP_TO_999
     )
-    with pytest.raises(ConfigError, match="'vllm'"):
-        Choices(engine="vllm")  # type: ignore[arg-type] # what users write
+    with pytest.raises(ConfigError, match="'ollama'"):
+        Choices(engine="ollama")  # type: ignore[arg-type] # what users write
     with pytest.raises(ConfigError, match=r"2\.5"):
         Choices(num_samples=2.5).resolve()  # type: ignore[arg-type] # what users write
 

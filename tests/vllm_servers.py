@@ -9,17 +9,48 @@ from typing import Any
 
 import anyio
 
+from numina_infer.config import SamplingParams
 from numina_infer.engine_config import ClientConfig, ServerConfig
+from numina_infer.engines import server_place
 from numina_infer.engines.launch import Launch
 from numina_infer.engines.openai_api import OpenAIEngine
+from numina_infer.engines.server_place import ServerPlace
 from numina_infer.engines.vllm_python import find_vllm_python
 from numina_infer.engines.vllm_server import VllmServer
 from numina_infer.engines.vocabulary import TokenizerVocabulary
+from numina_infer.ports import Cutoff, Engine
+from numina_infer.trajectory import Completion
 
 
 def vllm_python() -> Path:
     """The interpreter under test; the test is skipped where there is none and nobody asked for one."""
     return find_vllm_python(os.environ.get("NUMINA_VLLM_PYTHON", ""))
+
+
+def processes(place: ServerPlace) -> list[int]:
+    """The processes of the server in `place`, by the mark that all of them bear."""
+    mark = f"{server_place.MARK}={place.folder}".encode()
+    return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if mark in _environment(entry)]
+
+
+def _environment(entry: Path) -> list[bytes]:
+    try:
+        return (entry / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def named(place: ServerPlace, name: str) -> int:
+    """The process of the server in `place` that calls itself `name`."""
+    (pid,) = [pid for pid in processes(place) if name in Path(f"/proc/{pid}/cmdline").read_text()]
+    return pid
+
+
+async def write(engine: Engine, seed: int, max_tokens: int = 40) -> Completion:
+    """One turn in a slot of its own."""
+    async with engine.slot(0) as decoder:
+        params = SamplingParams(max_tokens=max_tokens)
+        return await decoder.generate(["What is 1 plus 2?"], params, seed=seed, cutoff=Cutoff(float("inf")))
 
 
 def tiny_launch(model: Path, *extra: str, **config: Any) -> Launch:

@@ -47,5 +47,6 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_solve(commands)
     machine.add_fit(commands)
     machine.add_serve(commands)
+    machine.add_probe(commands)
     machine.add_sandbox(commands)
     return parser

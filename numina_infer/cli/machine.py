@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from numina_infer.choices import EMBEDDED_MODEL
 from numina_infer.cli.parser import add_allow_limits_only, make_console
 from numina_infer.config import Mode, Rung, SandboxConfig
-from numina_infer.engine_config import LayoutName
+from numina_infer.engine_config import LayoutName, ServerConfig
 from numina_infer.presets import PRESETS, get_preset
 
 if TYPE_CHECKING:
@@ -23,6 +23,13 @@ examples:
   numina-infer serve --model ./numina-7b-gptq --preset t4x2   in a terminal, or in Jupyter with --detach
   numina-infer rehearse --engine vllm --model ./numina-7b-gptq --preset t4x2
   numina-infer serve --stop"""
+
+_PROBE_EXAMPLES = """\
+examples:
+  numina-infer probe --model ./numina-7b-gptq --preset t4x2
+  numina-infer probe --short --out build/probe.json
+
+Ctrl-C keeps what was found by then."""
 
 _FIT_EXAMPLES = """\
 examples:
@@ -65,6 +72,22 @@ def add_serve(commands: "Commands") -> None:
     parser.add_argument("--list", action="store_true", help="list the servers that run, and start none")
     parser.add_argument("--stop", action="store_true", help="end all servers that run, and start none")
     parser.set_defaults(command=_serve)
+
+
+def add_probe(commands: "Commands") -> None:
+    """Declare `probe`."""
+    parser = commands.add_parser(
+        "probe",
+        help="measure what vLLM does here in which time",
+        description="Start vLLM for a model, in both layouts where there are two GPUs, and measure decoding steps "
+        "over batch size and context, the rate of prompts, the room for keys and values, what seeds cost, and how "
+        "many sandbox slots leave the servers alone.",
+        epilog=_PROBE_EXAMPLES,
+    )
+    add_model(parser)
+    parser.add_argument("--out", metavar="FILE", type=Path, default=Path("probe.json"), help="default: probe.json")
+    parser.add_argument("--short", action="store_true", help="few batch sizes and contexts: a minute or two")
+    parser.set_defaults(command=_probe)
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -142,13 +165,23 @@ def _serve(chosen: argparse.Namespace) -> int:
     return commands.serve(_launches(chosen, console), console, detach=chosen.detach)
 
 
+def _probe(chosen: argparse.Namespace) -> int:
+    from numina_infer.serving.probe import ProbePlan, probe
+
+    plan = ProbePlan(chosen.model, _server_config(chosen), chosen.vllm_python, is_short=chosen.short)
+    return probe(plan, chosen.out, make_console(sys.stdout))
+
+
+def _server_config(chosen: argparse.Namespace) -> ServerConfig:
+    wanted = {name: vars(chosen)[name] for name in ("layout", "max_model_len", "max_num_seqs")}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    return replace(get_preset(chosen.preset).server, **given)
+
+
 def _launches(chosen: argparse.Namespace, console: "Console") -> "tuple[Launch, ...]":
     from numina_infer.serving.plan import plan_servers
 
-    wanted = {name: vars(chosen)[name] for name in ("layout", "max_model_len", "max_num_seqs")}
-    given = {name: value for name, value in wanted.items() if value is not None}
-    config = replace(get_preset(chosen.preset).server, **given)
-    return plan_servers(chosen.model, config, python=chosen.vllm_python, report=console.print)
+    return plan_servers(chosen.model, _server_config(chosen), python=chosen.vllm_python, report=console.print)
 
 
 def _sandbox_check(_chosen: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@
     slots         who may decode: admission in order of tickets
     sampling      the next token out of logits
     kv_cache      attention over keys and values that each slot keeps
+    passes        forward passes of which every row gets the same bits whatever stands beside it
     decoding      the batched decode loop
     models        a name → a folder → a model in memory
     smollm2       the embedded model: fetched and converted once

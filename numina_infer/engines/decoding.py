@@ -8,23 +8,21 @@ neither needs a lock and the event loop never waits for a matrix.
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING
 
 import anyio
 
 from numina_infer.config import SamplingParams
 from numina_infer.engines.context import Transcript
-from numina_infer.engines.kv_cache import KVCache, Span
+from numina_infer.engines.kv_cache import KVCache
+from numina_infer.engines.passes import Passes
 from numina_infer.engines.sampling import Draw, draw, seeded
 from numina_infer.errors import EngineError
 from numina_infer.trajectory import Completion
 
 if TYPE_CHECKING:
     import torch
-
-_ROWS_MULTIPLE = 4
-"""Matrix products give a row the same bits whatever stands beside it once there are at least this many rows, in
-multiples of it. Measured with torch 2.13 (MKL, AVX2), float32, 1 to 8 threads; below it other kernels are taken."""
 
 
 class Row:
@@ -80,8 +78,8 @@ class Row:
 class Stepper:
     """The worker thread's side: one model, one cache a slot, one step at a time."""
 
-    def __init__(self, model: Any, num_slots: int) -> None:
-        self._model = model
+    def __init__(self, passes: Passes, num_slots: int) -> None:
+        self._passes = passes
         self.caches = tuple(KVCache() for _ in range(num_slots))
 
     def step(self, rows: Sequence[Row]) -> Mapping[Row, Draw | EngineError]:
@@ -114,18 +112,9 @@ class Stepper:
 
     def _forward(self, batch: Sequence[Row]) -> "torch.Tensor":
         """Logits behind the last token of every row, shape [rows, vocabulary]; the caches grow."""
-        import torch
-
         new_ids = [self._take_up(row) for row in batch]
-        ids, positions, spans, last = _packed(batch, new_ids)
-        device = self._model.device
-        logits: torch.Tensor = self._model(
-            input_ids=torch.tensor([ids], device=device),
-            position_ids=torch.tensor([positions], device=device),
-            use_cache=False,
-            logits_to_keep=torch.tensor(last, device=device),
-            spans=spans,
-        ).logits[0]
+        pieces = [self._passes.cut(row.cache, new) for row, new in zip(batch, new_ids, strict=True)]
+        logits = self._passes.logits(list(chain.from_iterable(pieces)))
         for row, computed in zip(batch, new_ids, strict=True):
             row.cache.commit(computed, is_prompt=row.is_first_turn and not row.is_prefilled)
             row.is_prefilled = True
@@ -138,25 +127,6 @@ class Stepper:
                 row.cache.resume(row.ids)
             row.num_cached = len(row.cache)
         return row.ids[len(row.cache) :]
-
-
-def _packed(
-    batch: Sequence[Row], new_ids: Sequence[Sequence[int]]
-) -> tuple[list[int], list[int], list[Span], list[int]]:
-    """All rows' new tokens in one sequence: ids, positions, spans, and where each row's last token stands."""
-    ids: list[int] = []
-    positions: list[int] = []
-    spans: list[Span] = []
-    for row, new in zip(batch, new_ids, strict=True):
-        spans.append(Span(row.cache, len(ids), len(ids) + len(new)))
-        positions += range(len(row.cache), len(row.cache) + len(new))
-        ids += new
-    last = [span.end - 1 for span in spans]
-    return ids + _padding(ids), positions + _padding(ids), spans, last + _padding(last)
-
-
-def _padding(items: Sequence[int]) -> list[int]:
-    return [0] * (-len(items) % _ROWS_MULTIPLE)
 
 
 def _drawn(row: Row, logits: "torch.Tensor") -> Draw | EngineError:

@@ -14,15 +14,7 @@ import anyio
 
 from numina_infer.config import SamplingParams
 from numina_infer.engines.address import KEY_VARIABLE, LOOK_TIMEOUT_S, Address
-from numina_infer.engines.wire import (
-    BrokenOffError,
-    Chunk,
-    Dialect,
-    Turn,
-    error_message,
-    read_chunks,
-    request,
-)
+from numina_infer.engines.wire import BrokenOffError, Chunk, Dialect, Turn, error_message, read_chunks, request
 from numina_infer.errors import EngineError
 from numina_infer.trajectory import FinishReason
 

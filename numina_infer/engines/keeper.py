@@ -26,11 +26,15 @@ def main(arguments: list[str]) -> int:
     """Start the command, keep it, end it; returns its exit code, or 0 when it was ended on request."""
     is_attached = arguments[0] == "--attached"
     log, _, *command = arguments[is_attached:]
+    if not is_attached and (child := _leave_parent()):
+        print(child, flush=True)  # noqa: T201 (whoever started us reads it)
+        return 0
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     told = _wake_on_signals()
     if not is_attached:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal may close
     with Path(log).open("ab", buffering=0) as stream:
+        os.dup2(stream.fileno(), 2)  # what we trip over ourselves stands there too
         server = subprocess.Popen(  # noqa: S603 (a list of arguments, no shell)
             command,
             stdin=subprocess.DEVNULL,
@@ -44,6 +48,16 @@ def main(arguments: list[str]) -> int:
         _await_end(server)
     _kill_descendants()
     return code or 0
+
+
+def _leave_parent() -> int:
+    """Go on as a child of nobody in particular, which no closing terminal ends; the child's pid where we are left."""
+    child = os.fork()
+    if not child:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(nowhere, descriptor)
+    return child
 
 
 def _keep(server: "subprocess.Popen[bytes]", ends: list[int]) -> int | None:

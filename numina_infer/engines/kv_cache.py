@@ -5,8 +5,8 @@ that row's own cache (Orca's selective batching, OSDI 2022). Nothing is padded t
 between passes, and a row's sums don't depend on its neighbours.
 
 So that a row gets the same bits alone and in company, attention over new tokens runs in segments that depend on
-positions alone (`segments`), and caches are shared only along those segments (`KVCache.shareable`).
-The idea of choosing kernels that don't see the batch is «batch invariance» (Thinking Machines, 2025).
+positions alone (`segments`), and caches are shared only along those segments (`KVCache.shareable`); `passes` sees to
+everything but attention.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 ATTENTION_NAME = "numina_infer_slots"
 """Under this name transformers knows `attend`."""
-_SEGMENT = 64
+_SEGMENT = 16
+"""Short enough that segments fill a pass of any size well; longer ones make a prompt hardly faster."""
 _SMALLEST_CAPACITY = 512
 
 
@@ -69,11 +70,11 @@ class KVCache:
             self._num_prompt = len(self.ids) - 1
 
     def write(
-        self, layer: int, num_layers: int, keys: "torch.Tensor", values: "torch.Tensor"
+        self, layer: int, num_layers: int, start: int, keys: "torch.Tensor", values: "torch.Tensor"
     ) -> tuple["torch.Tensor", "torch.Tensor"]:
-        """Put the new `keys` and `values`, shape [heads, tokens, head_dim], behind `ids`; all of them come back."""
+        """Put `keys` and `values`, shape [heads, tokens, head_dim], at position `start`; all up to them come back."""
         heads, tokens, head_dim = keys.shape
-        start, end = len(self), len(self) + tokens
+        end = start + tokens
         data = self._reserve((num_layers, 2, heads, end, head_dim), like=keys)
         data[layer, 0, :, start:end] = keys
         data[layer, 1, :, start:end] = values
@@ -102,17 +103,22 @@ def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Where one row's new tokens stand in the packed sequence."""
+    """Where new tokens of one row, which attention takes together, stand in the packed sequence."""
 
     cache: KVCache
+    position: int
+    """Of the first of them, in their row."""
     start: int
     end: int
 
 
-def segments(first: int, end: int) -> Iterator[tuple[int, int]]:
-    """Cut the positions `first` to `end` at multiples of the segment length, the last position by itself."""
+def segments(first: int, end: int, longest: int) -> Iterator[tuple[int, int]]:
+    """Cut the positions `first` to `end` at multiples of the segment length, the last position by itself.
+
+    Where a segment has more than `longest` positions it is cut again.
+    """
     while first < end - 1:
-        stop = min(first - first % _SEGMENT + _SEGMENT, end - 1)
+        stop = min(first - first % _SEGMENT + _SEGMENT, first + longest, end - 1)
         yield first, stop
         first = stop
     yield end - 1, end
@@ -140,22 +146,11 @@ def attend(
     for span in spans:
         packed = slice(span.start, span.end)
         num_layers = module.config.num_hidden_layers
-        keys, values = span.cache.write(module.layer_idx, num_layers, key[0, :, packed], value[0, :, packed])
-        out[0, packed] = _attend_row(query[0, :, packed], keys, values, len(span.cache), scaling)
+        keys, values = span.cache.write(
+            module.layer_idx, num_layers, span.position, key[0, :, packed], value[0, :, packed]
+        )
+        out[0, packed] = _attend_segment(query[0, :, packed], keys, values, scaling).transpose(0, 1)
     return out, None
-
-
-def _attend_row(
-    query: "torch.Tensor", keys: "torch.Tensor", values: "torch.Tensor", past: int, scaling: float | None
-) -> "torch.Tensor":
-    """One row's attention, shape [tokens, heads, head_dim]; its first query stands at position `past`."""
-    import torch
-
-    parts = [
-        _attend_segment(query[:, first - past : end - past], keys[:, :end], values[:, :end], scaling)
-        for first, end in segments(past, keys.shape[1])
-    ]
-    return torch.cat(parts, dim=1).transpose(0, 1)
 
 
 def _attend_segment(

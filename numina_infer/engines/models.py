@@ -15,6 +15,7 @@ from typing import Any
 from numina_infer.config import require
 from numina_infer.engine_config import TransformersConfig
 from numina_infer.engines import kv_cache, smollm2
+from numina_infer.engines.passes import RowCounts, exact_row_counts
 from numina_infer.engines.smollm2 import Report
 from numina_infer.engines.vocabulary import TokenizerVocabulary, Vocabulary
 from numina_infer.errors import ConfigError, EngineError, ModelNotFoundError
@@ -37,6 +38,8 @@ class LoadedModel:
     model: Any
     vocabulary: Vocabulary
     max_model_len: int
+    row_counts: RowCounts
+    """How many rows a pass may have so that each gets the same bits whatever stands beside it."""
 
     def describe(self) -> Mapping[str, str | int | float]:
         """What a run log needs to tell this model from another."""
@@ -125,6 +128,7 @@ def _load_folder(config: TransformersConfig, folder: Path) -> LoadedModel:
         try:
             model = _load_weights(config, folder)
             tokenizer = _load_tokenizer(folder)
+            row_counts = exact_row_counts(model)
         except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
             if isinstance(error, ConfigError):
                 raise
@@ -135,6 +139,7 @@ def _load_folder(config: TransformersConfig, folder: Path) -> LoadedModel:
         model=model,
         vocabulary=TokenizerVocabulary.over(tokenizer.backend_tokenizer, _eos_ids(model, tokenizer)),
         max_model_len=_context_length(config, model),
+        row_counts=row_counts,
     )
 
 

@@ -2,7 +2,8 @@
 
 transformers' own continuous batching knows no stop strings, no seed a request and no partial text when it is cut off.
 Here the same context, params and seed give the same text on a CPU in float32, alone or in a batch, for trajectories
-that keep their slot; `kv_cache` and `decoding` say how and on what it was measured, and tests show it.
+that keep their slot; `passes` and `kv_cache` say how, it is checked on this CPU when a model is loaded, and tests show
+it. Another CPU, another number of threads or another version of torch may give other bits.
 Other precisions and devices promise nothing.
 """
 
@@ -22,6 +23,7 @@ from numina_infer.engines.context import Transcript, render
 from numina_infer.engines.decoding import DecodeLoop, Row, Stepper
 from numina_infer.engines.kv_cache import KVCache
 from numina_infer.engines.models import LoadedModel, load
+from numina_infer.engines.passes import Passes
 from numina_infer.engines.slots import Slots
 from numina_infer.engines.smollm2 import Report
 from numina_infer.errors import EngineError
@@ -59,7 +61,8 @@ class TransformersEngine:
             executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="numina-decode")
             stack.push_async_callback(_join, executor)
             self._loaded = await _in_thread(executor, lambda: load(self._config, self._report))
-            stepper = Stepper(self._loaded.model, self._config.max_num_seqs)
+            passes = Passes(self._loaded.model, self._loaded.row_counts)
+            stepper = Stepper(passes, self._config.max_num_seqs)
             self._caches = stepper.caches
             self._loop = DecodeLoop(stepper, self._loaded.vocabulary.end_ids, executor)
             group = await stack.enter_async_context(anyio.create_task_group())

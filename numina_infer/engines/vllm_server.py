@@ -26,8 +26,6 @@ _LOOK_EVERY_S = 0.5
 _REPORT_EVERY_S = 15.0
 _END_S = keeper.GRACE_S + 10.0
 _CAUSE_CHARS = 400
-_CHILDREN: "list[subprocess.Popen[bytes]]" = []
-"""Keepers that this process started and hasn't collected yet; also those that it leaves running."""
 
 
 class VllmServer:
@@ -43,11 +41,12 @@ class VllmServer:
         self._place: ServerPlace | None = None
         self._note: Note | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_ours = False
 
     @property
     def is_ours(self) -> bool:
-        """Whether this object started it."""
-        return self._process is not None
+        """Whether this object started it and is to end it."""
+        return self._is_ours
 
     @property
     def stays(self) -> bool:
@@ -60,6 +59,13 @@ class VllmServer:
         if self._keep and self._place is not None:
             self._note = self._place.read_note() or self._note
         return self._note is not None and self._note.is_alive
+
+    @property
+    def pid(self) -> int:
+        """The process that keeps it."""
+        if self._note is None:
+            raise EngineError("the server wasn't started")
+        return self._note.pid
 
     @property
     def place(self) -> ServerPlace:
@@ -97,23 +103,45 @@ class VllmServer:
             self._place = server_place.kept(key) if self._keep else server_place.owned(key)
         self._place.kill_leftovers()
         self._place.make()
-        attached = ("--attached",) if self._attached else ()
-        keeping = (sys.executable, "-I", keeper.__file__, *attached, str(self._place.log), "--")
-        with self._place.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 (a list of arguments, no shell)
-                [*keeping, *self.launch.command(self._place.socket)],
-                stdin=subprocess.PIPE if self._attached else subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                env={**self.launch.environment(), server_place.MARK: str(self._place.folder)},
-                # Ctrl-C is ours to handle. Not a session of its own: Linux schedules sessions against each other, and
-                # a server that has one was seen to send half a second of tokens at once on a busy machine.
-                process_group=0,
-            )
-        _CHILDREN.append(self._process)
-        pid = self._process.pid
+        self._is_ours = True
+        pid = self._start_attached() if self._attached else self._start_detached()
         self._note = Note(pid, server_place.born(pid), str(self.launch.model), self.launch.gpus)
         self._place.write_note(self._note)
+
+    def _start_attached(self) -> int:
+        """Start it so that it ends when this process does, however that ends; returns the keeper's pid."""
+        self._process = subprocess.Popen(  # noqa: S603 (a list of arguments, no shell)
+            self._command("--attached"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=self._environment,
+            # Ctrl-C is ours to handle. Not a session of its own: Linux schedules sessions against each other, and a
+            # server that has one was seen to send half a second of tokens at once on a busy machine.
+            process_group=0,
+        )
+        return self._process.pid
+
+    def _start_detached(self) -> int:
+        """Start it so that it stays; returns the keeper's pid."""
+        started = subprocess.run(  # noqa: S603 (a list of arguments, no shell)
+            self._command(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=self._environment,
+            process_group=0,
+            check=True,
+        )
+        return int(started.stdout)
+
+    def _command(self, *options: str) -> list[str]:
+        keeping = (sys.executable, "-I", keeper.__file__, *options, str(self.place.log), "--")
+        return [*keeping, *self.launch.command(self.place.socket)]
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**self.launch.environment(), server_place.MARK: str(self.place.folder)}
 
     async def wait_until_healthy(self) -> None:
         """Return once it answers, reporting how far it is.
@@ -151,7 +179,7 @@ class VllmServer:
 
     def leave(self) -> None:
         """Let it run on when this object goes."""
-        self._process = None
+        self._is_ours = False
 
     async def stop(self, *, forget: bool = True) -> None:
         """End it and everything it started; returns once that is done."""
@@ -161,6 +189,8 @@ class VllmServer:
         if process is not None and process.stdin is not None:
             process.stdin.close()
         await end_keeper(note)
+        if process is not None:
+            process.poll()  # or it stayed as a zombie
         self.place.kill_leftovers()
         if forget:
             self.place.remove()
@@ -195,7 +225,6 @@ async def end_keeper(note: Note) -> None:
         with anyio.move_on_after(patience_s, shield=True):
             while note.is_alive:
                 await anyio.sleep(0.05)
-    _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]  # or they stayed as zombies
 
 
 def _send(note: Note, number: int) -> None:

@@ -40,11 +40,14 @@ class Turn:
     params: SamplingParams
     max_tokens: int
     """The turn's own limit, or what is left of the context."""
-    seed: int
+    seed: int | None
+    """None leaves it to the server's own generator, which a batch shares."""
     priority: int
     """The ticket: lower goes first."""
     end_ids: Sequence[int] = ()
     """Tokens that end the text."""
+    ignore_eos: bool = False
+    """Write on to `max_tokens` whatever comes: for measurements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +74,11 @@ def request(turn: Turn, *, model: str, dialect: Dialect, takes_priority: bool = 
         "max_tokens": turn.max_tokens,
         "temperature": params.temperature,
         "top_p": params.top_p,
-        "seed": turn.seed,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
+    if turn.seed is not None:
+        body["seed"] = turn.seed
     if dialect is Dialect.TEXT:
         _refuse_filters(params)
         return body
@@ -89,6 +93,8 @@ def request(turn: Turn, *, model: str, dialect: Dialect, takes_priority: bool = 
         "logprobs": 0,
         "return_token_ids": True,
     }
+    if turn.ignore_eos:
+        body["ignore_eos"] = True
     return {**body, "priority": turn.priority} if takes_priority else body
 
 

@@ -3,8 +3,7 @@
 Sources: deepseek-ai/DeepSeek-Math (evaluation/infer/run_tool_integrated_eval.py and the chat template of
 deepseek-math-7b-rl), QwenLM/Qwen2.5-Math (README, evaluation/math_eval.py and python_executor.py).
 Both harnesses stop where the model opens an ```output block, and go on in a new line behind its closing fence.
-Qwen's runs earlier programs again in silence. DeepSeek's does so too, but lets a model read the output of its first
-program only, so programs that share nothing are all that it was measured with.
+Both run earlier programs again in silence before each new one.
 """
 
 import re
@@ -20,7 +19,7 @@ _INSTRUCTION = (
 
 DEEPSEEK_MATH = Fenced(
     name="deepseek-math",
-    mode=Mode.FRESH,
+    mode=Mode.REPLAY,
     before=("User: ",),
     after=(f"\n{_INSTRUCTION}\n\nAssistant:",),
     markers=re.compile(r"(?:User|Assistant):", re.IGNORECASE),

@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from numina_infer.engines import keeper
+from numina_infer.engines.server_log import cause, read_log
 from numina_infer.engines.server_place import MARK, Note, ServerPlace, born
 from tests import process_tree
 from tests.waiting import wait_until
@@ -19,9 +21,8 @@ KEEPER = [sys.executable, "-I", keeper.__file__]
 HASTY = (
     "import sys; from numina_infer.engines import keeper; keeper.GRACE_S = 0.1; sys.exit(keeper.main(sys.argv[1:]))"
 )
-PARENT = (
-    "import subprocess, sys; subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE); print('up', flush=True); input()"
-)
+PARENT = "import subprocess, sys; subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE); input()"
+PIPES: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
 
 
 class Tree:
@@ -35,9 +36,9 @@ class Tree:
         """What starts it."""
         return [sys.executable, process_tree.__file__, str(self.folder), *ending]
 
-    def keeping(self, *flags: str, ending: tuple[str, ...] = ()) -> list[str]:
+    def keeping(self, *ending: str, attached: bool = True) -> list[str]:
         """What the keeper is started with."""
-        return [*flags, str(self.log), "--", *self.command(*ending)]
+        return [*(["--attached"] if attached else []), str(self.log), "--", *self.command(*ending)]
 
     @property
     def pids(self) -> list[int]:
@@ -67,7 +68,7 @@ def tree(tmp_path: Path) -> Iterator[Tree]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_the_server_and_all_it_started(number: int, tree: Tree) -> None:
     """Also those that are deaf to it and have left the session; the request was obeyed, so the code is 0."""
-    with subprocess.Popen([*KEEPER, *tree.keeping("--attached")], stdin=subprocess.PIPE) as kept:
+    with subprocess.Popen([*KEEPER, *tree.keeping()], stdin=subprocess.PIPE) as kept:
         wait_until(tree.is_up)
         kept.send_signal(number)
         assert kept.wait() == 0
@@ -76,7 +77,7 @@ def test_a_signal_ends_the_server_and_all_it_started(number: int, tree: Tree) ->
 
 def test_the_end_of_its_input_ends_the_server_and_all_it_started(tree: Tree) -> None:
     """Which is how it learns of its parent's end."""
-    with subprocess.Popen([*KEEPER, *tree.keeping("--attached")], stdin=subprocess.PIPE) as kept:
+    with subprocess.Popen([*KEEPER, *tree.keeping()], stdin=subprocess.PIPE) as kept:
         wait_until(tree.is_up)
         kept.communicate()
     assert (kept.returncode, tree.alive) == (0, [])
@@ -84,7 +85,7 @@ def test_the_end_of_its_input_ends_the_server_and_all_it_started(tree: Tree) -> 
 
 def test_a_server_that_is_deaf_is_killed_after_a_while(tree: Tree) -> None:
     """It was asked before."""
-    with subprocess.Popen([sys.executable, "-c", HASTY, *tree.keeping(ending=("deaf",))]) as kept:
+    with subprocess.Popen([sys.executable, "-c", HASTY, *tree.keeping("deaf")], stdin=subprocess.PIPE) as kept:
         wait_until(tree.is_up)
         kept.terminate()
         assert kept.wait() == 0
@@ -93,13 +94,14 @@ def test_a_server_that_is_deaf_is_killed_after_a_while(tree: Tree) -> None:
 
 def test_when_the_server_ends_by_itself_the_rest_is_ended_and_its_code_passed_on(tree: Tree) -> None:
     """So that whoever started it learns of it."""
-    kept = subprocess.run([*KEEPER, *tree.keeping(ending=("7",))], check=False)
-    assert (kept.returncode, len(tree.pids), tree.alive) == (7, 3, [])
+    with subprocess.Popen([*KEEPER, *tree.keeping("7")], stdin=subprocess.PIPE) as kept:
+        assert kept.wait() == 7
+    assert (len(tree.pids), tree.alive) == (3, [])
 
 
 def test_a_server_that_was_killed_is_no_success(tree: Tree) -> None:
     """By the kernel for its memory, say."""
-    with subprocess.Popen([*KEEPER, *tree.keeping()]) as kept:
+    with subprocess.Popen([*KEEPER, *tree.keeping()], stdin=subprocess.PIPE) as kept:
         wait_until(tree.is_up)
         (server,) = [pid for pid in tree.pids if parent(pid) == kept.pid]
         os.kill(server, signal.SIGKILL)
@@ -109,23 +111,19 @@ def test_a_server_that_was_killed_is_no_success(tree: Tree) -> None:
 
 def test_an_attached_server_ends_when_its_parent_is_killed(tree: Tree) -> None:
     """The parent could do nothing about it."""
-    with subprocess.Popen(
-        [sys.executable, "-c", PARENT, *KEEPER, *tree.keeping("--attached")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-    ) as starter:
+    with subprocess.Popen([sys.executable, "-c", PARENT, *KEEPER, *tree.keeping()], **PIPES) as starter:
         wait_until(tree.is_up)
         starter.kill()
     wait_until(lambda: not tree.alive)
 
 
 def test_a_detached_server_survives_its_parent_and_the_terminal(tree: Tree) -> None:
-    """And ends when it is told to."""
-    with subprocess.Popen(
-        [sys.executable, "-c", PARENT, *KEEPER, *tree.keeping()], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
-    ) as starter:
+    """The pid that is printed is who ends it when it is told to."""
+    command = [*KEEPER, *tree.keeping(attached=False)]
+    with subprocess.Popen([sys.executable, "-c", PARENT, *command], **PIPES) as starter:
+        assert starter.stdout is not None
+        kept = int(starter.stdout.readline())
         wait_until(tree.is_up)
-        (kept,) = {parent(pid) for pid in tree.pids} - set(tree.pids)
         starter.kill()
     os.kill(kept, signal.SIGHUP)
     assert tree.is_up()
@@ -141,7 +139,7 @@ def test_what_is_left_when_the_keeper_was_killed_is_found_by_its_mark(tree: Tree
     marked = {**os.environ, MARK: str(place.folder)}
     elsewhere = {**os.environ, MARK: f"{place.folder}-2"}
     with (
-        subprocess.Popen([*KEEPER, *tree.keeping()], env=marked) as kept,
+        subprocess.Popen([*KEEPER, *tree.keeping()], env=marked, stdin=subprocess.PIPE) as kept,
         subprocess.Popen(others.command(), env=elsewhere) as other,
     ):
         wait_until(lambda: tree.is_up() and others.is_up())
@@ -156,13 +154,12 @@ def test_what_is_left_when_the_keeper_was_killed_is_found_by_its_mark(tree: Tree
         other.wait()
 
 
-def test_a_command_that_cannot_be_started_is_no_success(tmp_path: Path) -> None:
-    """What the keeper says goes where its starter puts it."""
-    kept = subprocess.run(
-        [*KEEPER, str(tmp_path / "log"), "--", str(tmp_path / "nothing")], check=False, capture_output=True, text=True
-    )
+def test_what_the_keeper_trips_over_stands_in_the_log(tmp_path: Path) -> None:
+    """Where a server's cause is looked for."""
+    log = tmp_path / "log"
+    kept = subprocess.run([*KEEPER, "--attached", str(log), "--", str(tmp_path / "nothing")], check=False)
     assert kept.returncode != 0
-    assert "FileNotFoundError" in kept.stderr
+    assert cause(read_log(log)).startswith("FileNotFoundError")
 
 
 def test_a_process_is_known_by_its_pid_and_its_birth() -> None:

@@ -106,7 +106,7 @@ def test_deepseek_math_is_asked_as_it_was_trained() -> None:
         "User: What is $1+1$?\nPlease integrate natural language reasoning with programs to solve the problem above, "
         "and put your final answer within \\boxed{}.\n\nAssistant:"
     )
-    assert fmt.mode is Mode.FRESH
+    assert fmt.mode is Mode.REPLAY
     assert fmt.observation(call(fmt, "print(1)"), Execution(ExecutionStatus.OK, "1")) == "1\n```\n"
 
 

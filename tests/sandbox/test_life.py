@@ -72,8 +72,8 @@ async def test_three_hundred_programs_in_flight_each_get_their_own_result(sandbo
     assert {number: execution.output for number, execution in executions.items()} == {n: str(n) for n in range(300)}
 
 
-async def test_slots_are_given_in_order_of_arrival(sandbox: Sandbox) -> None:
-    """First come, first served: with both slots taken, the others start in order."""
+async def test_slots_are_given_in_order_of_arrival() -> None:
+    """First come, first served: with the one slot taken, the others start in order."""
     order: list[int] = []
 
     async def run(number: int) -> None:
@@ -82,12 +82,11 @@ async def test_slots_are_given_in_order_of_arrival(sandbox: Sandbox) -> None:
         starts[number] = float((await sandbox.execute(code, timeout_s=20)).output)
 
     starts: dict[int, float] = {}
-    async with anyio.create_task_group() as tasks:
+    config = SandboxConfig(num_slots=1, lowest_rung=Rung.LIMITS)
+    async with Sandbox(config) as sandbox, anyio.create_task_group() as tasks:
         for number in range(20):
             tasks.start_soon(run, number)
-    # Two run side by side, so neighbours may swap; nobody is overtaken by more than that.
-    ranks = sorted(order, key=lambda number: starts[number])
-    assert all(abs(ranks.index(number) - rank) <= 2 for rank, number in enumerate(order))
+    assert sorted(order, key=lambda number: starts[number]) == order
 
 
 async def test_a_moved_cutoff_ends_running_and_queued_programs(sandbox: Sandbox) -> None:
@@ -165,13 +164,13 @@ async def test_children_die_with_their_zygote(sandbox: Sandbox, eventually: Even
 
 
 async def test_a_busy_machine_makes_no_time_outs() -> None:
-    """Twice as many programs as cores, each within its limit of processor time and beyond it on the wall clock."""
-    num = 2 * len(os.sched_getaffinity(0))
+    """Four programs a core, each within its limit of processor time and beyond it on the wall clock."""
+    num = 4 * len(os.sched_getaffinity(0))
     code = "import time\nwhile time.process_time() < 0.5: pass\n'done'"
     executions: list[Execution] = []
 
     async def run(sandbox: Sandbox) -> None:
-        executions.append(await sandbox.execute(code, timeout_s=0.7))
+        executions.append(await sandbox.execute(code, timeout_s=1.5))
 
     config = SandboxConfig(num_slots=num, wall_factor=30, lowest_rung=Rung.LIMITS)
     async with Sandbox(config) as sandbox, anyio.create_task_group() as tasks:

@@ -1,0 +1,83 @@
+"""What comes of what a user chooses."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from numina_infer.choices import Choices, EngineName
+from numina_infer.config import SamplingParams
+from numina_infer.errors import ConfigError
+from numina_infer.presets import get_preset
+
+
+@pytest.mark.parametrize(
+    ("model", "fmt", "window"),
+    [
+        ("AI-MO/NuminaMath-7B-TIR-GPTQ", "numina", 4096),
+        ("deepseek-ai/deepseek-math-7b-rl", "deepseek-math", 4096),
+        ("Qwen/Qwen2.5-Math-7B-Instruct", "qwen2.5-math", 4096),
+        ("nvidia/OpenMath-Nemotron-7B", "openmath", 16384),
+    ],
+)
+def test_a_known_model_brings_its_format_and_window_to_the_winners_presets(model: str, fmt: str, window: int) -> None:
+    """So that `--model` alone is right."""
+    preset = Choices(engine=EngineName.VLLM, model=model, preset="t4x2").resolve()
+    assert (preset.format, preset.server.max_model_len) == (fmt, window)
+
+
+def test_what_is_chosen_wins_over_the_models_own() -> None:
+    """Format and sampling."""
+    chosen = Choices(
+        engine=EngineName.VLLM, model="qwen2.5-math-7b", preset="t4x2", format="chat", temperature=0.1, max_tokens=99
+    ).resolve()
+    assert chosen.format == "chat"
+    assert (chosen.rollout.sampling.temperature, chosen.rollout.sampling.max_tokens) == (0.1, 99)
+
+
+def test_the_winners_own_model_keeps_the_winners_sampling() -> None:
+    """0.8 and 2048."""
+    preset = Choices(engine=EngineName.VLLM, model="numina-7b-gptq", preset="t4x2").resolve()
+    assert preset.rollout.sampling == SamplingParams(temperature=0.8, max_tokens=2048)
+    assert preset.server == get_preset("t4x2").server
+
+
+@pytest.mark.parametrize("model", ["nobody/unknown", None, "numina-7b"])
+def test_an_unknown_model_leaves_a_preset_as_it_is(model: str | None) -> None:
+    """Nothing is guessed."""
+    assert Choices(engine=EngineName.VLLM, model=model, preset="t4x2").resolve().format == "numina"
+
+
+def test_a_preset_for_untrained_models_stays_as_it_is(tiny_model: Path, tmp_path: Path) -> None:
+    """Worked examples are what an untrained model needs."""
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    assert json.loads((folder / "config.json").read_text())
+    assert Choices(model=str(folder), preset="cpu").resolve().format == "numina-few-shot"
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"endpoint": ("http://h",)}, "endpoint"),
+        ({"vllm_python": "python"}, "vllm_python"),
+        ({"layout": "replicas"}, "layout"),
+        ({"keep_server": True}, "keep_server"),
+    ],
+)
+def test_what_only_vllm_has_is_refused_elsewhere(given: dict[str, object], named: str) -> None:
+    """Rather than left unused without a word."""
+    with pytest.raises(ConfigError, match=f"{named} means engine vllm"):
+        Choices(**given)  # type: ignore[arg-type]
+    Choices(engine=EngineName.VLLM, **given)  # type: ignore[arg-type]
+
+
+def test_servers_of_ours_and_endpoints_of_others_exclude_each_other() -> None:
+    """It is one or the other."""
+    with pytest.raises(ConfigError, match="leave one out"):
+        Choices(engine=EngineName.VLLM, endpoint=("http://h",), keep_server=True)
+
+
+def test_slots_follow_the_servers_places() -> None:
+    """The client sends no more than a server decodes at once."""
+    assert Choices(engine=EngineName.VLLM, preset="cpu").resolve().client.max_num_seqs == 16

@@ -1,0 +1,67 @@
+"""Whole competitions on a real vLLM server."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+import pytest
+
+from numina_infer import read_run
+from numina_infer.cli import main
+from tests.vllm_servers import vllm_python
+
+pytestmark = [pytest.mark.vllm]
+
+
+@pytest.fixture(scope="module")
+def kept_server() -> Iterator[None]:
+    """What `--keep-server` leaves running is ended behind the last test, and no server of the user's."""
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", folder)
+        yield
+        assert main(["serve", "--stop"]) == 0
+
+
+def rehearse(folder: Path, *options: str) -> None:
+    """`numina-infer rehearse --engine vllm` into `folder`."""
+    python = str(vllm_python())
+    assert main(["rehearse", "--engine", "vllm", "--vllm-python", python, "--out", str(folder), *options]) == 0
+
+
+def test_the_demo_completes_with_the_tiny_model(tiny_model: Path, tmp_path: Path) -> None:
+    """It writes noise, so nothing is right; every problem gets its reply, and every sample ends by itself."""
+    folder = tmp_path / "run"
+    rehearse(folder, "--model", str(tiny_model), "--problem-time", "300")
+    run = read_run(folder)
+    assert len(pd.read_csv(folder / "submission.csv")) == 10
+    assert run.trajectories.num_tokens.sum() > 100
+    assert not set(run.trajectories.outcome) & {"engine_error", "sandbox_error", "cutoff"}
+    info = json.loads((folder / "run.json").read_text())
+    assert info["engine"]["engine"] == "vllm"
+    assert info["engine"]["dialect"] == "tokens"
+
+
+@pytest.mark.model
+def test_the_demo_completes_with_smollm2(kept_server: None, tmp_path: Path) -> None:
+    """Programs run, votes are cast, history comes from the server's cache."""
+    folder = tmp_path / "run"
+    rehearse(folder, "--problem-time", "600", "--num-samples", "4", "--api", "kaggle-evaluation", "--keep-server")
+    run = read_run(folder)
+    assert len(pd.read_csv(folder / "submission.csv")) == 10
+    assert not set(run.trajectories.outcome) & {"engine_error", "sandbox_error"}
+    assert (run.turns.status == "ok").sum() >= 10
+    assert (~run.solutions.is_fallback).sum() >= 8
+    later = run.turns[(run.turns.turn > 0) & (run.turns.finish_reason != "abort")]
+    assert (later.num_cached_tokens > 0).all()
+
+
+@pytest.mark.model
+def test_the_papers_way_runs_on_vllm(kept_server: None, tmp_path: Path) -> None:
+    """Its rounds on the same server."""
+    folder = tmp_path / "run"
+    numbers = ("--num-samples", "2", "--max-turns", "2")
+    rehearse(folder, "--paper", *numbers, "--problem-time", "600", "--keep-server")
+    assert len(pd.read_csv(folder / "submission.csv")) == 10
+    assert set(read_run(folder).solutions.stop_reason) == {"exhausted"}
