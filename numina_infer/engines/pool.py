@@ -163,10 +163,14 @@ class EndpointPool:
             _log.warning("%s doesn't answer; it is used once it does", endpoint.address)
 
     async def _greet_patiently(self, endpoint: Endpoint) -> None:
+        is_told = False
         while endpoint.abilities is None:
             try:
                 await endpoint.greet(self._model, with_tokens=self._with_tokens)
-            except (EndpointLostError, EndpointBusyError):
+            except (EndpointLostError, EndpointBusyError) as error:
+                if not is_told:
+                    self._report(f"waiting up to {self._config.greet_s:g} s for an answer: {error}")
+                is_told = True
                 await anyio.sleep(LOOK_EVERY_S)
         if endpoint.abilities.dialect is Dialect.TEXT:
             self._report(f"{endpoint.address} is spoken to in text, not in token ids (docs/engines.md)")

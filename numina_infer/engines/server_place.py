@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from numina_infer.errors import EngineError
 
 MARK = "NUMINA_INFER_SERVER"
 """The environment variable that tells the processes of a server from all others."""
+_GONE_S = 10.0
 _SOCKET, _LOG, _NOTE, _LOCK = "socket", "log", "server.json", "lock"
 
 
@@ -76,13 +78,16 @@ class ServerPlace:
             return None
 
     def kill_leftovers(self) -> None:
-        """Kill what runs of this server without a keeper: one that was killed itself could end nothing."""
-        killed: set[int] = set()
-        while found := set(self._marked()) - killed:
+        """Kill what runs of this server without a keeper: one that was killed itself could end nothing.
+
+        Returns once all of it is gone, or after `_GONE_S`, where the kernel holds a process back.
+        """
+        until = time.monotonic() + _GONE_S
+        while (found := list(self._marked())) and time.monotonic() < until:
             for pid in found:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            killed |= found  # and look again, for what they started meanwhile
+            time.sleep(0.01)
 
     def _marked(self) -> Iterator[int]:
         mark = f"{MARK}={self.folder}".encode()

@@ -16,6 +16,7 @@ from numina_infer.engine_config import ClientConfig
 from numina_infer.engines import server_place
 from numina_infer.engines.endpoint import Endpoint
 from numina_infer.engines.launch import Launch
+from numina_infer.engines.models import weights_hash
 from numina_infer.engines.openai_api import OpenAIDecoder, OpenAIEngine
 from numina_infer.engines.server_log import cause, read_log
 from numina_infer.engines.server_place import Note, ServerPlace
@@ -159,6 +160,7 @@ class VllmEngine:
             **self._running.describe(),
             "engine": "vllm",
             "model": str(launch.model),
+            "weights": weights_hash(launch.model),
             "servers": len(self._launches),
             "gpus": ", ".join(gpu for each in self._launches for gpu in each.gpus),
             "arguments": " ".join(launch.arguments),

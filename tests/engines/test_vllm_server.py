@@ -33,6 +33,7 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        (folder / "config.json").write_text("{}")
         self.reported: list[str] = []
 
     def launch(self, *fates: Fate, name: str = "a", **config: Any) -> Launch:

@@ -96,21 +96,31 @@ async def test_the_same_seed_gives_the_same_two_turns_alone_and_among_eight(tiny
         assert [turn.token_ids for turn in turns] == [turn.token_ids for turn in alone[ticket % 2]]
 
 
+async def _text_with_a_long_token(
+    engine: OpenAIEngine, vocabulary: TokenizerVocabulary
+) -> tuple[Completion, int, str]:
+    """A text in which a token begins with two characters that stand nowhere before it; which token, and the two."""
+    for seed in range(50):
+        uncut = await write(engine, [PROMPT], seed, max_tokens=200)
+        for index, token_id in enumerate(uncut.token_ids):
+            stop = vocabulary.decode([token_id])[:2]
+            before = vocabulary.decode(uncut.token_ids[:index])
+            if len(vocabulary.decode([token_id])) > 3 and stop.isascii() and uncut.text.index(stop) == len(before):
+                return uncut, index, stop
+    raise AssertionError("no text has a long token")
+
+
 async def test_a_stop_string_inside_a_token_is_spliced(tiny_server: RunningServer) -> None:
     """The token that hangs over is dropped from the ids, its covered part is the tail, and history goes on from it."""
     async with tiny_server.engine() as engine:
         vocabulary = TokenizerVocabulary.from_folder(tiny_server.server.launch.model)
-        uncut = await write(engine, [PROMPT], seed=3, max_tokens=200)
-        pieces = [vocabulary.decode([token_id]) for token_id in uncut.token_ids]
-        index, piece = next((at, text) for at, text in enumerate(pieces) if len(text) > 3 and text.isascii())
-        stop = piece[:2]
-        cut = await write(engine, [PROMPT], seed=3, max_tokens=200, stop=stop)
+        uncut, index, stop = await _text_with_a_long_token(engine, vocabulary)
+        cut = await write(engine, [PROMPT], seed=uncut.seed, max_tokens=200, stop=stop)
         on = await write(engine, [PROMPT, cut, OUTPUT], seed=4)
     assert cut.text == uncut.text[: uncut.text.index(stop) + len(stop)]
     assert (cut.finish_reason, cut.stop_reason) == (FinishReason.STOP, stop)
     assert cut.text == vocabulary.decode(cut.token_ids) + cut.tail
-    assert len(cut.token_ids) <= index
-    assert cut.tail
+    assert (len(cut.token_ids), cut.tail) == (index, stop)
     assert on.num_prompt_tokens == cut.num_prompt_tokens + len(cut.token_ids) + len(
         vocabulary.encode(cut.tail + OUTPUT)
     )
