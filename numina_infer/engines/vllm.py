@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import anyio
+import anyio.to_thread
 
 from numina_infer.config import require
 from numina_infer.engine_config import ClientConfig
@@ -102,7 +103,7 @@ async def _restarted(server: VllmServer) -> bool:
 async def end_kept(place: ServerPlace, note: Note) -> None:
     """End a server that was left running."""
     await end_keeper(note)
-    place.kill_leftovers()
+    await anyio.to_thread.run_sync(place.kill_leftovers)
     place.remove()
 
 

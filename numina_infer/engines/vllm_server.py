@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
 from numina_infer.engines import keeper, server_place
 from numina_infer.engines.address import Address
@@ -191,7 +192,7 @@ class VllmServer:
         await end_keeper(note)
         if process is not None:
             process.poll()  # or it stayed as a zombie
-        self.place.kill_leftovers()
+        await anyio.to_thread.run_sync(self.place.kill_leftovers)
         if forget:
             self.place.remove()
 
