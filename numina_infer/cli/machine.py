@@ -70,7 +70,7 @@ def add_serve(commands: "Commands") -> None:
     add_model(parser)
     parser.add_argument("--detach", action="store_true", help="leave it running and return once it is ready")
     parser.add_argument("--list", action="store_true", help="list the servers that run, and start none")
-    parser.add_argument("--stop", action="store_true", help="end all servers that run, and start none")
+    parser.add_argument("--stop", action="store_true", help="end the servers that were left running, and start none")
     parser.set_defaults(command=_serve)
 
 

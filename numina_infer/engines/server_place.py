@@ -57,6 +57,11 @@ class ServerPlace:
         """What it says."""
         return self.folder / _LOG
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether its server stays when whoever started it ends; others belong to a run that goes on."""
+        return "-" not in self.folder.name
+
     def make(self) -> None:
         """Make the folder, for this user alone, without what an earlier server left."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

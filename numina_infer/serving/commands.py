@@ -54,17 +54,21 @@ async def _watch(group: ServerGroup) -> None:
 
 def show_running(console: Console) -> int:
     """List the servers that run."""
-    table = Table("pid", "model", "GPUs", "socket")
+    table = Table("pid", "model", "GPUs", "stays", "socket")
     found = server_place.running()
     for place, note in found:
-        table.add_row(str(note.pid), note.model, ", ".join(note.gpus) or "none", str(place.socket))
+        stays = "yes" if place.is_kept else "with its run"
+        table.add_row(str(note.pid), note.model, ", ".join(note.gpus) or "none", stays, str(place.socket))
     console.print(table if found else "no server of ours runs")
     return 0
 
 
 def stop_running(console: Console) -> int:
-    """End every server that runs."""
+    """End every server that was left running; those of runs that go on are theirs."""
     for place, note in server_place.running():
+        if not place.is_kept:
+            console.print(f"{note.model} belongs to a run that goes on ({place.socket})", soft_wrap=True)
+            continue
         anyio.run(end_kept, place, note)
         console.print(f"ended {note.model} ({place.socket})", soft_wrap=True)
     return 0
