@@ -6,9 +6,10 @@ time on that. So a seat is given by what live contexts take, not by their number
 
 - a seat claims what its context holds, or what a context usually comes to hold if that is more;
 - a new seat is given while the claims fit, to the lowest ticket that waits, in the open room with most left;
-- a turn begins while the contexts in flight and its own fit, the lowest ticket first; one always may.
+- a turn begins while what it and those in flight usually grow to fits, the lowest ticket first; one always may.
 
-What a context usually comes to hold is learnt from those that ended; a quarter of the window until then.
+What a context usually comes to hold is learnt from those that ended; a quarter of the window until then. What a turn
+usually grows by is more than three of four turns grew by; all that it may until a few have ended.
 """
 
 import heapq
@@ -50,6 +51,23 @@ class TypicalContext:
         return sum(self._peaks) // len(self._peaks)
 
 
+class TypicalTurn:
+    """How many tokens a turn adds to its context, seldom exceeded."""
+
+    def __init__(self) -> None:
+        self._lengths: deque[int] = deque(maxlen=_LEARNT_FROM)
+
+    def learn(self, length: int) -> None:
+        """Take in one turn that wrote `length` tokens."""
+        self._lengths.append(length)
+
+    def growth(self, max_tokens: int) -> int:
+        """What a turn of at most `max_tokens` is expected to add."""
+        if len(self._lengths) < _FIRST_LEARNT:
+            return max_tokens
+        return min(max_tokens, sorted(self._lengths)[3 * len(self._lengths) // 4])
+
+
 @dataclass(eq=False, slots=True)
 class Room(Generic[Place]):
     """One endpoint's capacity."""
@@ -67,8 +85,8 @@ class Room(Generic[Place]):
 
     @property
     def in_flight(self) -> int:
-        """Tokens of the contexts that are being decoded."""
-        return sum(seat.live + MARGIN for seat in self.seats if seat.is_writing)
+        """Tokens that the contexts take or are expected to take that are being decoded."""
+        return sum(max(seat.live, seat.expected) + MARGIN for seat in self.seats if seat.is_writing)
 
     def claimed(self, typical: int) -> int:
         """Tokens that its seats may come to hold."""
@@ -99,6 +117,8 @@ class Seat(Generic[Place]):
     """None while it waits for one."""
     live: int = 0
     """Tokens that its context holds."""
+    expected: int = 0
+    """Tokens that it is expected to hold at the end of its turn."""
     is_writing: bool = False
 
 
@@ -107,7 +127,9 @@ class _Waiter(Generic[Place]):
     ticket: int
     arrival: int
     seat: Seat[Place] = field(compare=False)
+    live: int = field(compare=False)
     tokens: int = field(compare=False)
+    """What the turn is expected to grow to."""
     woken: anyio.Event = field(compare=False, default_factory=anyio.Event)
 
 
@@ -117,6 +139,7 @@ class Admission(Generic[Place]):
     def __init__(self, rooms: Sequence[Room[Place]], max_model_len: int) -> None:
         self.rooms = tuple(rooms)
         self.typical = TypicalContext(max_model_len)
+        self.typical_turn = TypicalTurn()
         self._waiting: list[_Waiter[Place]] = []
         self._arrivals = 0
 
@@ -134,10 +157,14 @@ class Admission(Generic[Place]):
             self._grant()
 
     @asynccontextmanager
-    async def turn(self, seat: Seat[Place], tokens: int) -> AsyncIterator[Place]:
-        """Leave to decode a context of `tokens`; the seat moves first if its room has closed."""
+    async def turn(self, seat: Seat[Place], tokens: int, max_tokens: int = 0) -> AsyncIterator[Place]:
+        """Leave to decode up to `max_tokens` behind a context of `tokens`.
+
+        The seat moves first if its room has closed.
+        """
         try:
-            yield await self._begin(seat, tokens)
+            yield await self._begin(seat, tokens, max_tokens)
+            self.typical_turn.learn(seat.live - tokens)
         finally:
             seat.is_writing = False
             self._grant()
@@ -161,18 +188,19 @@ class Admission(Generic[Place]):
             await self._wait(self._waiting, seat)
         return room
 
-    async def _begin(self, seat: Seat[Place], tokens: int) -> Place:
+    async def _begin(self, seat: Seat[Place], tokens: int, max_tokens: int) -> Place:
         while True:
             room = await self._sit(seat)
-            await self._wait(room.waiting_turns, seat, tokens)
+            growth = self.typical_turn.growth(max_tokens)
+            await self._wait(room.waiting_turns, seat, tokens, tokens + growth)
             if seat.is_writing and room.is_open:
                 return room.place
             seat.is_writing = False
 
-    async def _wait(self, queue: "list[_Waiter[Place]]", seat: Seat[Place], tokens: int = 0) -> None:
+    async def _wait(self, queue: "list[_Waiter[Place]]", seat: Seat[Place], live: int = 0, tokens: int = 0) -> None:
         """Wait in `queue`; what is given together with a cancellation is given back by `seat` or `turn`."""
         self._arrivals += 1
-        waiter = _Waiter(seat.ticket, self._arrivals, seat, tokens)
+        waiter = _Waiter(seat.ticket, self._arrivals, seat, live, tokens)
         heapq.heappush(queue, waiter)
         self._grant()
         try:
@@ -192,7 +220,8 @@ class Admission(Generic[Place]):
         for room in self.rooms:
             while room.waiting_turns and room.has_turn(room.waiting_turns[0].tokens):
                 waiter = heapq.heappop(room.waiting_turns)
-                waiter.seat.live, waiter.seat.is_writing = waiter.tokens, True
+                waiter.seat.live, waiter.seat.expected = waiter.live, waiter.tokens
+                waiter.seat.is_writing = True
                 waiter.woken.set()
         while self._waiting and (best := self._best_room()) is not None:
             waiter = heapq.heappop(self._waiting)

@@ -113,9 +113,9 @@ class OpenAIEngine:
                 await writing.persist(self._config.max_losses)
         return writing.completion
 
-    def endpoint(self, seat: Seat[Endpoint], num_tokens: int) -> AbstractAsyncContextManager[Endpoint]:
-        """Leave to play a turn of `num_tokens` of context."""
-        return self._patiently(lambda: self._pool.seats.turn(seat, num_tokens))
+    def endpoint(self, seat: Seat[Endpoint], ask: "_Ask") -> AbstractAsyncContextManager[Endpoint]:
+        """Leave to play `ask`."""
+        return self._patiently(lambda: self._pool.seats.turn(seat, ask.num_prompt_tokens, ask.max_tokens))
 
     @asynccontextmanager
     async def _patiently(self, wait: Callable[[], AbstractAsyncContextManager[_Given]]) -> AsyncIterator[_Given]:
@@ -182,11 +182,14 @@ class _Writing:
     def __init__(self, engine: OpenAIEngine, ask: _Ask, seat: Seat[Endpoint]) -> None:
         self._engine, self._ask, self._seat = engine, ask, seat
         self._reply: Reply = engine.reply(ask, Dialect.TOKENS)
+        self._lost: Reply = self._reply
+        """The longest of the replies that broke off."""
 
     @property
     def completion(self) -> Completion:
-        """What there is by now."""
-        return self._reply.completion(self._ask.seed)
+        """What there is by now: of a turn that is being asked again, what came before if that is more."""
+        is_behind = self._reply.finish_reason is None and self._lost.num_tokens > self._reply.num_tokens
+        return (self._lost if is_behind else self._reply).completion(self._ask.seed)
 
     async def persist(self, max_losses: int) -> None:
         """Ask until the turn is complete."""
@@ -208,12 +211,13 @@ class _Writing:
 
     async def _play(self) -> None:
         """One try, from the beginning of the turn."""
-        async with self._engine.endpoint(self._seat, self._ask.num_prompt_tokens) as endpoint:
+        async with self._engine.endpoint(self._seat, self._ask) as endpoint:
             dialect = endpoint.known.dialect
             self._reply = self._engine.reply(self._ask, dialect)
             try:
                 await endpoint.play(self._engine.turn(self._ask, self._seat.ticket, dialect), self)
             except EndpointLostError as lost:
+                self._lost = max(self._lost, self._reply, key=lambda reply: reply.num_tokens)
                 await self._engine.pool.doubt(endpoint, str(lost))
                 raise
 
