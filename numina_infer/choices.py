@@ -73,7 +73,9 @@ class Choices:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "engine", require_choice("engine", self.engine, EngineName))
-        object.__setattr__(self, "endpoint", tuple(self.endpoint))
+        given: object = self.endpoint
+        endpoints = (given,) if isinstance(given, str) else self.endpoint
+        object.__setattr__(self, "endpoint", tuple(map(_from_root, endpoints)))
         if self.layout is not None:
             object.__setattr__(self, "layout", require_choice("layout", self.layout, LayoutName))
         self._require_vllm_for_its_own()
@@ -83,6 +85,8 @@ class Choices:
         # A run is resumed from wherever, so what it needs is named from the root.
         if self.script is not None:
             object.__setattr__(self, "script", str(Path(self.script).absolute()))
+        if self.vllm_python:
+            object.__setattr__(self, "vllm_python", str(Path(self.vllm_python).expanduser().absolute()))
         if self.model is not None and Path(self.model).is_dir():
             object.__setattr__(self, "model", str(Path(self.model).absolute()))
         require(
@@ -176,6 +180,13 @@ class Choices:
             f"format is {preset.format} with paper, which reads {' and '.join(papers)}; leave one of the two out",
         )
         return replace(preset, policy=Policy(preset.policy.num_samples, stop_rule=StopRule.NEVER))
+
+
+def _from_root(endpoint: str) -> str:
+    """A socket's path named from the root; an address on the network as it is."""
+    path = endpoint.removeprefix("unix:")
+    is_path = path != endpoint or path.startswith(("/", ".", "~"))
+    return str(Path(path).expanduser().absolute()) if is_path else endpoint
 
 
 def _given(**values: Any) -> dict[str, Any]:

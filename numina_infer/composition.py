@@ -89,17 +89,27 @@ def _vllm_engine(choices: Choices, preset: Preset, report: Callable[[str], None]
 def _client_engine(choices: Choices, preset: Preset, report: Callable[[str], None]) -> "OpenAIEngine":
     """The client of the endpoints that were named, with the tokenizer of the model that they serve if it is here."""
     from numina_infer.engines.address import Address
-    from numina_infer.engines.models import find_folder
     from numina_infer.engines.openai_api import OpenAIEngine
     from numina_infer.engines.vocabulary import TokenizerVocabulary
-    from numina_infer.serving.plan import served_model
 
     addresses = [Address.parse(text) for text in choices.endpoint]
-    folder = find_folder(choices.model, report) if choices.model else served_model(addresses[0].socket or "")
+    folder = endpoint_model(choices, report)
     if folder is None:
         report("no --model was given whose tokenizer could be used, so text is exchanged (docs/engines.md)")
     vocabulary = TokenizerVocabulary.from_folder(folder) if folder is not None else None
     return OpenAIEngine(addresses, vocabulary, preset.client, report=report)
+
+
+def endpoint_model(choices: Choices, report: Callable[[str], None]) -> Path | None:
+    """The folder of the model that the endpoints serve: the one named, or that of a server of ours; None otherwise."""
+    from numina_infer.engines.address import Address
+    from numina_infer.engines.models import find_folder
+    from numina_infer.serving.plan import served_model
+
+    if choices.model:
+        return find_folder(choices.model, report)
+    sockets = [address.socket for address in map(Address.parse, choices.endpoint) if address.socket is not None]
+    return next((folder for socket in sockets if (folder := served_model(socket)) is not None), None)
 
 
 def choose_format(choices: Choices, preset: Preset, report: Callable[[str], None]) -> Format:
@@ -115,6 +125,8 @@ def choose_format(choices: Choices, preset: Preset, report: Callable[[str], None
 def _template_folder(choices: Choices, report: Callable[[str], None]) -> Path | None:
     if choices.engine is EngineName.SCRIPTED:  # a script needs no model, so none is fetched for it
         return Path(choices.model_name) if Path(choices.model_name).is_dir() else None
+    if choices.endpoint:
+        return endpoint_model(choices, report)
     from numina_infer.engines.models import find_folder
 
     return find_folder(choices.model_name, report)

@@ -20,7 +20,7 @@ from typing import Self
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from numina_infer.events import Event, Opened, Solved
+from numina_infer.events import Ended, Event, Opened, Solved
 from numina_infer.interrupt import deferred_interrupt
 from numina_infer.ports import Cutoff, Engine, Format, Sandbox
 from numina_infer.presets import Preset
@@ -79,6 +79,7 @@ class Contest:
         self._cases = {problem: _closed_case(problem, solution) for problem, solution in (solved or {}).items()}
         self._closing = ExitStack()
         self._num_told = 0
+        self._told_errors = {""}
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
@@ -163,6 +164,9 @@ class Contest:
 
     def _record(self, case: _Case, event: Event) -> Ledger:
         self._run_log.write(event)
+        if isinstance(event, Ended) and event.trajectory.error not in self._told_errors:
+            self._told_errors.add(event.trajectory.error)
+            _log.warning("a trajectory ended with an error: %s", event.trajectory.error)
         case.ledger = fold(case.ledger, event)
         for observer in self._observers:
             observer(event)

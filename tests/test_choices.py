@@ -81,3 +81,15 @@ def test_servers_of_ours_and_endpoints_of_others_exclude_each_other() -> None:
 def test_slots_follow_the_servers_places() -> None:
     """The client sends no more than a server decodes at once."""
     assert Choices(engine=EngineName.VLLM, preset="cpu").resolve().client.max_num_seqs == 16
+
+
+def test_places_are_named_from_the_root_and_one_endpoint_needs_no_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run is resumed from wherever."""
+    monkeypatch.chdir(tmp_path)
+    one = Choices(engine=EngineName.VLLM, endpoint="https://host")  # type: ignore[arg-type] # what users write
+    assert one.endpoint == ("https://host",)
+    here = Choices(engine=EngineName.VLLM, endpoint=("./s", "unix:t"))
+    assert here.endpoint == (str(tmp_path / "s"), str(tmp_path / "t"))
+    assert Choices(engine=EngineName.VLLM, vllm_python="v/python").vllm_python == str(tmp_path / "v" / "python")

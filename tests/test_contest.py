@@ -11,10 +11,11 @@ import pytest
 from numina_infer.config import ContestConfig, Policy, RolloutConfig, SamplingParams
 from numina_infer.contest import Contest, Observer
 from numina_infer.engines.scripted import ScriptedEngine
+from numina_infer.errors import EngineError
 from numina_infer.events import Event, Opened, Solved
 from numina_infer.formats.numina import NUMINA
 from numina_infer.history import read_events, solved_problems
-from numina_infer.ports import Engine
+from numina_infer.ports import Engine, EngineStats
 from numina_infer.presets import Preset
 from numina_infer.runlog import RunLog
 from numina_infer.sandbox.scripted import ScriptedSandbox
@@ -163,3 +164,40 @@ def test_an_engine_that_does_not_start_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="no model"), contest_in(tmp_path, broken()):
         pass
     assert threading.active_count() == before
+
+
+class Ailing(ScriptedEngine):
+    """An engine that tells of one more incident whenever it is asked."""
+
+    told = 0
+
+    @property
+    def stats(self) -> EngineStats:
+        """What a server of ours would tell that was restarted all the time."""
+        self.told += 1
+        return EngineStats(incidents=tuple(f"restart {number}" for number in range(self.told)))
+
+
+def test_every_incident_of_the_engine_is_told_by_one_verdict(tmp_path: Path) -> None:
+    """By the first that comes after it, in the log too."""
+    engine = Ailing([["The answer is $\\boxed{5}$."]])
+    with contest_in(tmp_path, engine) as contest:
+        solutions = [contest.solve(Problem(name, "?")) for name in "abc"]
+        num_told = engine.told
+    told = [incident for solution in solutions for incident in solution.incidents]
+    assert told == [f"restart {number}" for number in range(num_told)]
+    assert told
+    assert list(solved_problems(tmp_path).values()) == solutions
+
+
+def test_an_error_that_ends_trajectories_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Not only in the log of the run."""
+
+    def failing(context_text: str, seed: int) -> str:
+        raise EngineError("no such token")
+
+    with contest_in(tmp_path, ScriptedEngine(failing)) as contest:
+        assert contest.answer(Problem("a", "?")) == 7
+    assert [record.getMessage() for record in caplog.records].count(
+        "a trajectory ended with an error: no such token"
+    ) == 1

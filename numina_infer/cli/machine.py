@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from numina_infer.choices import EMBEDDED_MODEL
+from numina_infer.choices import EMBEDDED_MODEL, Choices, EngineName
 from numina_infer.cli.parser import add_allow_limits_only, make_console
 from numina_infer.config import Mode, Rung, SandboxConfig
 from numina_infer.engine_config import LayoutName, ServerConfig
-from numina_infer.presets import PRESETS, get_preset
+from numina_infer.presets import PRESETS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,7 +48,9 @@ def add_fit(commands: "Commands") -> None:
         epilog=_FIT_EXAMPLES,
     )
     parser.add_argument("model", metavar="MODEL", help="a known model's hub id or alias, or a folder")
-    parser.add_argument("--gpus", metavar="NAME", help="T4, L4, H100 (default: what is here, without GPUs the CPU)")
+    parser.add_argument(
+        "--gpus", metavar="NAME", help="T4, P100, L4, H100 (default: what is here, without GPUs the CPU)"
+    )
     parser.add_argument("--num-gpus", metavar="N", type=int, help="how many (default: 1 of NAME, all that are here)")
     parser.add_argument("--max-model-len", metavar="N", type=int, help="tokens of a sample (default: the model's)")
     parser.add_argument("--max-num-seqs", metavar="N", type=int, default=48, help="samples at once (default: 48)")
@@ -175,7 +177,8 @@ def _probe(chosen: argparse.Namespace) -> int:
 def _server_config(chosen: argparse.Namespace) -> ServerConfig:
     wanted = {name: vars(chosen)[name] for name in ("layout", "max_model_len", "max_num_seqs")}
     given = {name: value for name, value in wanted.items() if value is not None}
-    return replace(get_preset(chosen.preset).server, **given)
+    preset = Choices(engine=EngineName.VLLM, model=chosen.model, preset=chosen.preset).resolve()
+    return replace(preset.server, **given)
 
 
 def _launches(chosen: argparse.Namespace, console: "Console") -> "tuple[Launch, ...]":

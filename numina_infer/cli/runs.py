@@ -190,6 +190,8 @@ def _solve(chosen: argparse.Namespace) -> int:
     from numina_infer.vote import Ballot
 
     doubt = " (no vote stands behind it)" if solution.is_fallback else ""
+    for incident in solution.incidents:
+        console.print(f"meanwhile: {incident}", soft_wrap=True)
     console.print(f"answer: {solution.answer}{doubt}")
     console.print(f"votes: {show_votes(Ballot(solution.votes))}; {solution.num_ended} trajectories")
     return 0

@@ -56,6 +56,11 @@ class Address:
             f"endpoint {text!r} is no address; give https://host, http://host:port, or the path of a unix socket",
         )
         require(
+            not (parts.query or parts.fragment or any(map(str.isspace, text))),
+            f"the endpoint at {parts.hostname} has more than an address: a query, a fragment or a blank; leave "
+            f"it out, and put a key into {KEY_VARIABLE}",
+        )
+        require(
             parts.username is None and parts.password is None,
             f"the endpoint at {parts.hostname} holds a password; put the key into {KEY_VARIABLE} instead",
         )

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _BUSY = frozenset({429, 503})
 _BROKEN = frozenset({408, 500, 502, 504})
 _REFUSED = frozenset({400, 422})
+_SAMPLED = "vllm:generation_tokens_total"
+_COUNTER_LOOKS, _COUNTER_EVERY_S = 4, 0.5
 _LONGEST_PAUSE_S = 30.0
 _TRIAL_TIMEOUT_S = 60.0
 """For a trial token: it waits its turn on a busy server, and a stuck one must not hold us."""
@@ -84,6 +86,7 @@ class Endpoint:
         """Loop time of the last token, or of the turn that ended its idleness."""
         self._client: httpx2.AsyncClient = address.client()
         self._turns: set[anyio.CancelScope] = set()
+        self._why_given_up = ""
 
     async def __aenter__(self) -> Self:
         return self
@@ -146,7 +149,16 @@ class Endpoint:
         except EndpointBusyError:
             return True
         except EngineError:
-            return False
+            return await self.is_generating()
+
+    async def is_generating(self) -> bool:
+        """Whether it samples tokens, be it for others: vLLM's own counter moves within a second or two."""
+        before = counter(await self.metrics(), _SAMPLED)
+        for _ in range(_COUNTER_LOOKS):
+            await anyio.sleep(_COUNTER_EVERY_S)
+            if counter(await self.metrics(), _SAMPLED) > before:
+                return True
+        return False
 
     async def metrics(self) -> str:
         """The server's counters in Prometheus' text format; nothing where there are none."""
@@ -173,13 +185,14 @@ class Endpoint:
                 self._turns.add(scope)
                 await self._stream(turn, reply)
             if scope.cancelled_caught and reply.finish_reason is None:
-                raise EndpointLostError(f"{self.address} was given up: no token came from it")
+                raise EndpointLostError(f"{self.address} was given up: it {self._why_given_up}")
         finally:
             self.num_running -= 1
             self._turns.discard(scope)
 
-    def give_up(self) -> None:
+    def give_up(self, why: str) -> None:
         """End all turns that are played here as lost."""
+        self._why_given_up = why
         for scope in self._turns:
             scope.cancel()
 

@@ -17,8 +17,9 @@ from numina_infer.engine_config import TransformersConfig
 from numina_infer.engines import kv_cache, smollm2
 from numina_infer.engines.passes import RowCounts, exact_row_counts
 from numina_infer.engines.smollm2 import Report
-from numina_infer.engines.vocabulary import TokenizerVocabulary, Vocabulary
+from numina_infer.engines.vocabulary import TokenizerVocabulary, Vocabulary, declared_bos
 from numina_infer.errors import ConfigError, EngineError, ModelNotFoundError
+from numina_infer.profiles import PROFILES
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 _WANTED_FILES = ("*.json", "*.safetensors", "tokenizer.model", "*.txt", "*.jinja")
@@ -85,6 +86,8 @@ def find_folder(name: str, report: Report, download: Callable[[str], Path] | Non
     path = Path(name).expanduser()
     if path.is_dir():
         return path
+    if name in PROFILES:
+        name = PROFILES[name].model
     is_path = name.startswith((os.sep, ".", "~"))
     require(not is_path, f"model {name!r} is a path, and there is no such folder; check it, or use smollm2")
     try:
@@ -137,7 +140,7 @@ def _load_folder(config: TransformersConfig, folder: Path) -> LoadedModel:
         name=smollm2.MODEL if config.model == smollm2.ALIAS else config.model,
         weights=smollm2.WHEEL_SHA256 if config.model == smollm2.ALIAS else weights_hash(folder),
         model=model,
-        vocabulary=TokenizerVocabulary.over(tokenizer.backend_tokenizer, _eos_ids(model, tokenizer)),
+        vocabulary=_vocabulary(model, tokenizer, folder),
         max_model_len=_context_length(config, model),
         row_counts=row_counts,
     )
@@ -178,6 +181,11 @@ def _load_tokenizer(folder: Path) -> Any:
         f"the tokenizer in {folder} has no tokenizer.json form; convert it with transformers' fast tokenizers",
     )
     return tokenizer
+
+
+def _vocabulary(model: Any, tokenizer: Any, folder: Path) -> Vocabulary:
+    backend = tokenizer.backend_tokenizer
+    return TokenizerVocabulary.over(backend, _eos_ids(model, tokenizer), declared_bos(backend, folder))
 
 
 def _eos_ids(model: Any, tokenizer: Any) -> list[int]:

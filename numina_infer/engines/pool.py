@@ -136,7 +136,7 @@ class EndpointPool:
             self._note(room.place, why)
             self.seats.close(room)
             self._broken.add(room.place)
-            room.place.give_up()
+            room.place.give_up(why)
 
     async def _greet_all(self) -> None:
         """Greet every endpoint at once; those that don't answer in time are left for the watch to find."""
@@ -207,6 +207,8 @@ class EndpointPool:
 
     async def _look_for_stall(self, room: Room[Endpoint]) -> None:
         if self._is_stalled(room.place):
+            if await room.place.is_generating():
+                return  # others are served, or the queue is long
             looks = "answers otherwise" if await room.place.is_healthy() else "doesn't answer either"
             if self._is_stalled(room.place):
                 self._shunned_until[room.place] = anyio.current_time() + self._config.stall_s

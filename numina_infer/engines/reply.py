@@ -141,7 +141,7 @@ class TextReply:
             self.finish_reason = FinishReason.STOP
         elif chunk.finish_reason == "length":
             self.finish_reason = FinishReason.LENGTH
-        elif chunk.finish_reason is not None:
+        elif chunk.finish_reason == "stop":
             self.finish_reason = FinishReason.EOS
 
     def completion(self, seed: int) -> Completion:

@@ -9,7 +9,12 @@ from pathlib import Path
 
 _TAIL_BYTES = 256 * 1024
 _PREFIX = re.compile(r"^(?:\([^)]*pid=\d+\)\s*)?(?:(?:INFO|WARNING|ERROR|DEBUG)\s+[\d-]+ [\d:]+\s+\[[^\]]*\]\s*)?")
-_EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*)?(?:Error|Exception|Interrupt|Exit|Killed)\b\s*(?::.*)?$")
+_EXCEPTION = re.compile(
+    r"^(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*)?(?:Error|Exception|Interrupt|Exit|Killed)\b\s*(?::.*)?$"
+    r"|^[a-z_]\w*(?:\.\w+)*\.[A-Z]\w*: .+$"  # some, such as triton's OutOfResources, have names of other kinds
+)
+_KILLED = re.compile(r"Failed core proc\(s\): \{.*: -(?P<signal>\d+)")
+_NO_MODULE = re.compile(r": (?P<said>No module named .+)$")
 _USAGE = re.compile(r"^(?:\S+\.py|vllm)?:?\s*error: ")
 _VALIDATION = re.compile(r"\d+ validation errors? for \w+$")
 """Pydantic's; what was wrong stands in the next line."""
@@ -34,11 +39,20 @@ def cause(lines: list[str]) -> str:
     for line, following in zip(bare, [*bare[1:], ""], strict=False):
         if _USAGE.match(line):
             return line
+        if missing := _NO_MODULE.search(line):
+            found = missing["said"]
         if _EXCEPTION.match(line):
             if any(mask in line for mask in _MASKS):
+                found = _killed(line) or found
                 break
             found = f"{line}: {following}" if _VALIDATION.search(line) else line
     return found
+
+
+def _killed(line: str) -> str:
+    """What the line that hides the cause says all the same: that the kernel or somebody else killed the engine."""
+    killed = _KILLED.search(line)
+    return f"its engine core was killed by signal {killed['signal']}; memory may have run out" if killed else ""
 
 
 def tail(lines: list[str], count: int = 12) -> str:

@@ -129,7 +129,11 @@ def kept(key: str) -> ServerPlace:
 
 
 def owned(key: str) -> ServerPlace:
-    """A place for a server that ends with this process."""
+    """A place for a server that ends with this process; what earlier ones left is removed."""
+    for folder in _root().glob("*-*"):
+        note = ServerPlace(folder).read_note()
+        if note is not None and not note.is_alive:
+            ServerPlace(folder).remove()
     return ServerPlace(Path(tempfile.mkdtemp(prefix=f"{key}-", dir=_root())))
 
 

@@ -6,7 +6,7 @@ An Engine around an Engine: `openai_api` plays the turns, this starts what it pl
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import anyio
@@ -132,7 +132,8 @@ class VllmEngine:
             engine = OpenAIEngine(
                 [server.address for server in servers],
                 vocabulary,
-                self._client,
+                # Its first token may take as long as its start: kernels are compiled for it.
+                replace(self._client, greet_s=self._launches[0].config.start_timeout_s),
                 report=self._report,
                 owner=self,
             )

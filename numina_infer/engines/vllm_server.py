@@ -132,8 +132,10 @@ class VllmServer:
             stderr=subprocess.DEVNULL,
             env=self._environment,
             process_group=0,
-            check=True,
+            check=False,
         )
+        if started.returncode != 0:
+            raise EngineError(self._failure("couldn't be started"))
         return int(started.stdout)
 
     def _command(self, *options: str) -> list[str]:
@@ -199,7 +201,7 @@ class VllmServer:
     def _failure(self, what: str) -> str:
         lines = read_log(self.place.log)
         why = cause(lines)[:_CAUSE_CHARS] or "its log names no cause"
-        return f"{self.name} {what}: {why}\nthe last lines of {self.place.log}:\n{tail(lines)}"
+        return f"{self.name} {what}: {why}\nthe last lines of its log:\n{tail(lines)}"
 
 
 class _Progress:

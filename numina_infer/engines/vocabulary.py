@@ -59,14 +59,18 @@ class TokenizerVocabulary:
     end_ids: frozenset[int]
 
     @classmethod
-    def over(cls, tokenizer: Any, eos_ids: Sequence[int] = ()) -> Self:
-        """The vocabulary of `tokenizer`, which is set to spell special tokens out; a model declares `eos_ids`."""
+    def over(cls, tokenizer: Any, eos_ids: Sequence[int] = (), bos_id: int | None = None) -> Self:
+        """The vocabulary of `tokenizer`, which is set to spell special tokens out.
+
+        A model's files declare `eos_ids`, and `bos_id` where a text begins with it though the tokenizer puts none.
+        """
         added = tokenizer.get_added_tokens_decoder()
         specials = {token_id for token_id, token in added.items() if token.special}
         first = tokenizer.encode("", add_special_tokens=True).ids[:1]
         tokenizer.encode_special_tokens = True
         # An end-of-sequence token in front is no beginning: some tokenizers close even an empty text.
-        bos = tuple(token_id for token_id in first if token_id not in set(eos_ids))
+        put = tuple(token_id for token_id in first if token_id not in set(eos_ids))
+        bos = put or (() if bos_id is None else (bos_id,))
         return cls(tokenizer, bos, frozenset(specials | set(eos_ids)))
 
     @classmethod
@@ -88,7 +92,7 @@ class TokenizerVocabulary:
             tokenizer = Tokenizer.from_file(str(file))
         except Exception as error:  # the library raises nothing narrower
             raise EngineError(f"{file} can't be read: {error}") from error
-        return cls.over(tokenizer, declared_eos(tokenizer, folder))
+        return cls.over(tokenizer, declared_eos(tokenizer, folder), declared_bos(tokenizer, folder))
 
     def encode(self, text: str) -> list[int]:
         """Plain text as ids."""
@@ -123,6 +127,12 @@ def declared_eos(tokenizer: Any, folder: Path) -> list[int]:
         declared = _read_json(folder / name).get(key)
         found += declared if isinstance(declared, list) else [declared]
     return [token_id for entry in found if (token_id := _token_id(tokenizer, entry)) is not None]
+
+
+def declared_bos(tokenizer: Any, folder: Path) -> int | None:
+    """What texts begin with by the files in `folder`: Llama's `add_bos_token`, which older tokenizers obey."""
+    config = _read_json(folder / "tokenizer_config.json")
+    return _token_id(tokenizer, config.get("bos_token")) if config.get("add_bos_token") is True else None
 
 
 def _read_json(file: Path) -> dict[str, Any]:

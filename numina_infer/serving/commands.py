@@ -32,6 +32,9 @@ async def _serve(launches: Sequence[Launch], console: Console, detach: bool) -> 
         console.print(
             "runs with --engine vllm and the same model and preset find it; others: --endpoint and its socket"
         )
+        if not any(server.is_ours for server in group.servers):
+            console.print("it was left running before, and stays until `numina-infer serve --stop`")
+            return
         if detach:
             console.print("it stays until `numina-infer serve --stop`")
             return

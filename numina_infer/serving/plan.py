@@ -91,5 +91,6 @@ def served_model(socket: str) -> Path | None:
     """The folder of the model that a server of ours on `socket` has; None for somebody else's server."""
     from numina_infer.engines.server_place import ServerPlace
 
-    note = ServerPlace(Path(socket).parent).read_note()
-    return Path(note.model) if note is not None else None
+    place = ServerPlace(Path(socket).parent)
+    note = place.read_note()
+    return Path(note.model) if note is not None and place.socket == Path(socket) else None

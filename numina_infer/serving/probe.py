@@ -18,7 +18,7 @@ from typing import Any
 import anyio
 from rich.console import Console
 
-from numina_infer.config import Mode, SandboxConfig
+from numina_infer.config import Mode, SandboxConfig, require
 from numina_infer.engine_config import LayoutName, ServerConfig
 from numina_infer.engines.endpoint import Endpoint
 from numina_infer.engines.launch import Launch
@@ -54,6 +54,13 @@ class ProbePlan:
     server: ServerConfig
     vllm_python: str = ""
     is_short: bool = False
+
+    def __post_init__(self) -> None:
+        least = self.contexts[0] + STEPS
+        require(
+            not self.server.max_model_len or self.server.max_model_len >= least,
+            f"max_model_len is {self.server.max_model_len}; the probe needs at least {least} tokens",
+        )
 
     @property
     def batches(self) -> Sequence[int]:
@@ -232,9 +239,10 @@ class _Prober:
             async with Sandbox(SandboxConfig(num_slots=max(1, busy))) as sandbox, _busy(sandbox, busy):
                 steps.append(min([await self.watch.step_s(batch, context) for _ in range(REPEATS)]))
             self._tell(f"beside {busy} busy programs: {1000 * steps[-1]:.1f} ms a step")
-        quiet = [busy for busy, step_s in enumerate(steps) if step_s <= _LEFT_ALONE * steps[0]]
-        self.found["sandbox"] = {"batch": batch, "step_s": steps, "num_slots": max(quiet)}
-        self._tell(f"sandbox slots that leave the servers alone: {max(quiet)}")
+        quiet = itertools.takewhile(lambda step_s: step_s <= _LEFT_ALONE * steps[0], steps)
+        num_slots = len(list(quiet)) - 1
+        self.found["sandbox"] = {"batch": batch, "step_s": steps, "num_slots": num_slots}
+        self._tell(f"sandbox slots that leave the servers alone: {num_slots}")
 
     def _tell(self, line: str) -> None:
         self.findings.write()

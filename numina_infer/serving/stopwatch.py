@@ -67,13 +67,19 @@ class Stopwatch:
 
     async def _batch_step_s(self, batch: int, prompt: list[int], seeded: bool) -> float:
         paces: list[_Pace] = []
+        failures: list[EngineError] = []
 
         async def play(endpoint: Endpoint, index: int) -> None:
-            paces.append(await self._play(endpoint, prompt, STEPS, seed=index if seeded else None))
+            try:
+                paces.append(await self._play(endpoint, prompt, STEPS, seed=index if seeded else None))
+            except EngineError as error:
+                failures.append(error)
 
         async with anyio.create_task_group() as group:
             for endpoint, index in itertools.product(self._endpoints, range(batch)):
                 group.start_soon(play, endpoint, index)
+        if failures:
+            raise failures[0]
         return _common_step_s(paces)
 
     async def _play(self, endpoint: Endpoint, prompt: list[int], num_tokens: int, *, seed: int | None) -> _Pace:

@@ -176,7 +176,7 @@ async def test_turns_that_are_given_up_are_lost(tmp_path: Path) -> None:
             for _ in range(3):
                 group.start_soon(play)
             await until(lambda: server.num_running == 3)
-            endpoint.give_up()
+            endpoint.give_up("hangs")
         await until(lambda: server.num_running == 0)
     assert (len(lost), endpoint.num_running) == (3, 0)
 

@@ -122,3 +122,8 @@ def test_special_tokens_end_a_text_and_are_never_read_from_one(tiny_model: Path)
     assert not specials & set(ids)
     assert loaded.vocabulary.decode(ids) == "a<|im_end|>b<|endoftext|>"
     assert loaded.vocabulary.bos == ()
+
+
+def test_an_alias_stands_for_its_hub_id() -> None:
+    """The same names everywhere."""
+    assert find_folder("numina-7b-gptq", LINES.append, Path) == Path("AI-MO/NuminaMath-7B-TIR-GPTQ")

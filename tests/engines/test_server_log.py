@@ -87,3 +87,22 @@ def test_a_long_log_is_read_from_its_end(tmp_path: Path) -> None:
     assert len("\n".join(lines)) < 300_000
     assert cause(lines) == "ValueError: the last"
     assert read_log(tmp_path / "none") == []
+
+
+def test_a_killed_engine_core_is_told_by_the_line_that_hides_all_else() -> None:
+    """The kernel's killer writes no traceback."""
+    mask = "RuntimeError: Engine core initialization failed. See root cause above."
+    line = f"{mask} Failed core proc(s): {{'EngineCore_DP0': -9}}"
+    assert "killed by signal 9" in cause(["(EngineCore pid=3) INFO 11-24 08:00:00 [x.py:1] loading", line])
+
+
+def test_exceptions_with_names_of_other_kinds_are_found() -> None:
+    """Such as the one that Triton raises on a T4."""
+    line = "triton.runtime.errors.OutOfResources: out of resource: shared memory, required: 98304"
+    assert cause(["(EngineCore pid=3) ERROR 11-24 08:00:00 [core.py:1] " + line]) == line
+
+
+def test_an_environment_without_vllm_says_so() -> None:
+    """Python's own line has no exception's name."""
+    said = "/usr/bin/python: Error while finding module specification for 'vllm.x' (No module named 'vllm')"
+    assert cause([said, "/usr/bin/python: No module named vllm"]) == "No module named vllm"

@@ -44,3 +44,16 @@ def test_a_folder_without_a_readable_tokenizer_is_named(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(EngineError, match="can't be read"):
         TokenizerVocabulary.from_folder(tmp_path)
+
+
+@pytest.mark.parametrize(("adds", "expected"), [(True, 1), (False, 0), (None, 0)])
+def test_a_declared_beginning_is_put_where_the_tokenizer_puts_none(
+    adds: bool | None, expected: int, tiny_model: Path, tmp_path: Path
+) -> None:
+    """As DeepSeekMath's files have it."""
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    config = {"bos_token": "<|endoftext|>", "eos_token": "<|im_end|>"} | (
+        {} if adds is None else {"add_bos_token": adds}
+    )
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    assert len(TokenizerVocabulary.from_folder(folder).bos) == expected

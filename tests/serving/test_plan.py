@@ -9,11 +9,12 @@ import pytest
 
 from numina_infer.engine_config import LayoutName, ServerConfig
 from numina_infer.engines.launch import Launch
+from numina_infer.engines.server_place import Note, ServerPlace
 from numina_infer.errors import ConfigError
 from numina_infer.gpus import T4, Device, get_gpu
 from numina_infer.presets import get_preset
 from numina_infer.serving import plan
-from numina_infer.serving.plan import plan_servers
+from numina_infer.serving.plan import plan_servers, served_model
 
 DEEPSEEK_MATH_7B: dict[str, Any] = {
     "model_type": "llama",
@@ -132,3 +133,13 @@ def test_without_a_gpu_there_is_one_server_on_the_cpu(on: Any) -> None:
     assert "--dtype float32" in arguments
     assert "--block-size 32" in arguments
     assert "CUDA_VISIBLE_DEVICES" not in launch.variables
+
+
+def test_only_a_server_of_ours_tells_which_model_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A note that lies about is believed for its own socket alone."""
+    monkeypatch.chdir(tmp_path)
+    place = ServerPlace(tmp_path)
+    place.write_note(Note(1, 1, str(tmp_path / "model")))
+    assert served_model("") is None
+    assert served_model(str(tmp_path / "other")) is None
+    assert served_model(str(place.socket)) == tmp_path / "model"
