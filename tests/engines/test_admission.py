@@ -11,7 +11,7 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numina_infer.engines.admission import MARGIN, Admission, Room, Seat, TypicalContext
+from numina_infer.engines.admission import MARGIN, Admission, Room, Seat, TypicalContext, TypicalTurn
 from numina_infer.errors import ConfigError
 
 pytestmark = pytest.mark.anyio
@@ -398,3 +398,13 @@ def test_a_room_without_seats_is_refused() -> None:
     with pytest.raises(ConfigError, match="max_num_seqs is 0"):
         Room("a", 0)
     assert math.isclose(Room("a", 4).load(100), 0)
+
+
+def test_a_turn_is_expected_to_grow_by_all_it_may_until_others_have_ended() -> None:
+    """Then by what three of four stay below, and never by more than it may."""
+    typical = TypicalTurn()
+    assert typical.growth(2048) == 2048
+    for length in (100, 100, 100, 100, 100, 100, 300, 900):
+        typical.learn(length)
+    assert typical.growth(2048) == 300
+    assert typical.growth(50) == 50

@@ -16,6 +16,7 @@ from numina_infer.config import SamplingParams
 from numina_infer.engine_config import ClientConfig
 from numina_infer.engines import openai_api, pool
 from numina_infer.engines.address import KEY_VARIABLE, Address
+from numina_infer.engines.admission import MARGIN
 from numina_infer.engines.openai_api import OpenAIEngine
 from numina_infer.engines.scripted import VOCABULARY, ScriptedEngine
 from numina_infer.engines.stand_in import Mood, StandIn
@@ -433,6 +434,42 @@ async def test_a_server_never_has_more_tokens_in_flight_than_it_can_hold(tmp_pat
     assert texts(ended) == texts(await run_all(ScriptedEngine(chatter), range(8)))
     assert 2 * num_prompt < server.most_tokens <= kv_tokens
     assert (described["kv_tokens"], described["max_model_len"]) == (kv_tokens, 300)
+
+
+async def test_long_turns_are_not_begun_beyond_what_the_server_can_hold(tmp_path: Path) -> None:
+    """Contexts that grow to many times their prompt, all asked for at once; several are in flight all the same."""
+    num_prompt, num_written = len(VOCABULARY.encode(PROMPT)), 400
+    kv_tokens = 3 * (num_prompt + num_written + MARGIN)
+    async with StandIn(tmp_path / "a", endless, kv_tokens=kv_tokens) as server, engine_for(server) as engine:
+        written: list[int] = []
+
+        async def go(ticket: int) -> None:
+            written.append((await write(engine, ticket=ticket, max_tokens=num_written)).num_tokens)
+
+        async with anyio.create_task_group() as group:
+            for ticket in range(20):
+                group.start_soon(go, ticket)
+    assert written == [num_written] * 20
+    assert 2 * num_written < server.most_tokens <= kv_tokens
+
+
+async def test_of_a_turn_that_is_asked_again_the_longer_text_is_handed_over(tmp_path: Path) -> None:
+    """At a cutoff that comes before the second reply has got as far as the first: no vote in it is lost."""
+    cutoff, handed = never(), list[Completion]()
+    mood = Mood(num_broken=5, breaks_after=64)
+    async with StandIn(tmp_path / "a", endless, mood=mood) as server, engine_for(server, max_losses=9) as engine:
+
+        async def go() -> None:
+            async with engine.slot(0) as decoder:
+                params = SamplingParams(max_tokens=10_000)
+                handed.append(await decoder.generate([PROMPT], params, seed=1, cutoff=cutoff))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(go)
+            await until(lambda: len(server.requests) >= 2)
+            cutoff.move(anyio.current_time(), StopReason.DECIDED)
+    assert handed[0].finish_reason is FinishReason.ABORT
+    assert handed[0].num_tokens >= 56
 
 
 async def test_the_window_of_the_smallest_endpoint_ends_a_turn(tmp_path: Path) -> None:
