@@ -66,7 +66,7 @@ def add_serve(commands: "Commands") -> None:
         "serve",
         help="start vLLM and keep it up between runs",
         description="Start vLLM's server for a model, one over all GPUs or one a GPU, on a unix socket; without GPUs "
-        "on the CPU. Runs with --engine vllm and the same model and preset use it.",
+        "on the CPU.\nRuns with --engine vllm and the same model and preset use it.",
         epilog=_SERVE_EXAMPLES,
     )
     add_model(parser)
@@ -81,8 +81,8 @@ def add_probe(commands: "Commands") -> None:
     parser = commands.add_parser(
         "probe",
         help="measure what vLLM does here in which time",
-        description="Start vLLM for a model, in both layouts where there are two GPUs, and measure decoding steps "
-        "over batch size and context, the rate of prompts, the room for keys and values, what seeds cost, and how "
+        description="Start vLLM for a model, in both layouts where there are two GPUs, and measure\ndecoding steps "
+        "over batch size and context, the rate of prompts, the room for keys and values, what seeds cost,\nand how "
         "many sandbox slots leave the servers alone.",
         epilog=_PROBE_EXAMPLES,
     )

@@ -86,3 +86,9 @@ class Address:
             timeout=httpx2.Timeout(CONNECT_TIMEOUT_S, read=None),
             transport=transport,
         )
+
+
+def without_key(text: str) -> str:
+    """`text`, which a server said, without our key: some repeat it."""
+    key = os.environ.get(KEY_VARIABLE)
+    return text.replace(key, "…") if key else text

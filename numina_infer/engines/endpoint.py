@@ -4,7 +4,6 @@ What it can do is found out by asking: its model list, vLLM's `/version` and `/m
 of vLLM's extensions. Whatever lacks is left out of later requests, or the dialect `text` is spoken.
 """
 
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import anyio
 
 from numina_infer.config import SamplingParams
-from numina_infer.engines.address import KEY_VARIABLE, LOOK_TIMEOUT_S, Address
+from numina_infer.engines.address import KEY_VARIABLE, LOOK_TIMEOUT_S, Address, without_key
 from numina_infer.engines.wire import BrokenOffError, Chunk, Dialect, Turn, error_message, read_chunks, request
 from numina_infer.errors import EngineError
 from numina_infer.trajectory import FinishReason
@@ -291,10 +290,7 @@ def _first(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _said(response: "httpx2.Response") -> str:
-    """What it says, without our key: some servers repeat what they refuse."""
-    said = error_message(_object(response) or response.text)
-    key = os.environ.get(KEY_VARIABLE)
-    return said.replace(key, "…") if key else said
+    return without_key(error_message(_object(response) or response.text))
 
 
 def _pause_s(response: "httpx2.Response") -> float:

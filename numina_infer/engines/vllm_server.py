@@ -102,12 +102,21 @@ class VllmServer:
         if self._place is None:
             key = self.launch.key
             self._place = server_place.kept(key) if self._keep else server_place.owned(key)
+        self._tell_of_neighbours()
         self._place.kill_leftovers()
         self._place.make()
         self._is_ours = True
         pid = self._start_attached() if self._attached else self._start_detached()
         self._note = Note(pid, server_place.born(pid), str(self.launch.model), self.launch.gpus)
         self._place.write_note(self._note)
+
+    def _tell_of_neighbours(self) -> None:
+        """Name the servers that hold memory of the same GPUs; two of them seldom fit."""
+        for place, note in server_place.running():
+            if place != self._place and set(note.gpus) & set(self.launch.gpus):
+                self._report(
+                    f"{note.model} runs on GPU {', '.join(note.gpus)} already; `serve --stop` ends it if it stays"
+                )
 
     def _start_attached(self) -> int:
         """Start it so that it ends when this process does, however that ends; returns the keeper's pid."""

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from numina_infer.config import SamplingParams
+from numina_infer.engines.address import without_key
 from numina_infer.errors import EngineError
 
 _DATA = b"data:"
@@ -135,10 +136,11 @@ def _chunk(data: bytes) -> Chunk:
     try:
         event = json.loads(data)
         if event.get("error"):
-            raise BrokenOffError(error_message(event))
+            raise BrokenOffError(without_key(error_message(event)))
         return _read(event)
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise EngineError(f"the endpoint sent what is no completion: {data[:200]!r} ({error!r})") from error
+        said = without_key(data.decode(errors="replace"))[:200]
+        raise EngineError(f"the endpoint sent what is no completion: {said!r} ({error!r})") from error
 
 
 def _read(event: Mapping[str, Any]) -> Chunk:

@@ -24,7 +24,7 @@ from numina_infer.engines.endpoint import Endpoint
 from numina_infer.engines.launch import Launch
 from numina_infer.engines.vllm import ServerGroup
 from numina_infer.engines.vocabulary import TokenizerVocabulary
-from numina_infer.errors import ConfigError
+from numina_infer.errors import ConfigError, SandboxError
 from numina_infer.gpus import find_gpus
 from numina_infer.ports import Cutoff
 from numina_infer.provenance import machine
@@ -178,7 +178,10 @@ class _Prober:
         await self._prefill()
         batch = self._some_batch
         await self._seeds(batch)
-        await self._sandbox(batch)
+        try:
+            await self._sandbox(batch)
+        except SandboxError as error:
+            self._tell(f"sandbox slots aren't measured: {error}")
 
     @property
     def _some_batch(self) -> int:

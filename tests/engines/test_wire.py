@@ -116,7 +116,7 @@ def test_an_error_in_the_stream_breaks_the_reply_off() -> None:
 )
 def test_what_is_no_completion_is_named(content: object) -> None:
     """With its beginning."""
-    with pytest.raises(EngineError, match="sent what is no completion: b'"):
+    with pytest.raises(EngineError, match=r"sent what is no completion: ['\x22]"):
         read(event(content))
 
 
