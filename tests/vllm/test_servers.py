@@ -72,7 +72,7 @@ async def test_a_kept_server_is_found_again(tiny_model: Path) -> None:
 
 async def test_a_server_that_hangs_is_restarted_and_the_turn_is_written(tiny_model: Path) -> None:
     """No token for a while: the engine is looked at, restarted once, and tells of it; the text is the same."""
-    async with VllmEngine([tiny_launch(tiny_model)], ClientConfig(stall_s=5.0)) as engine:
+    async with VllmEngine([tiny_launch(tiny_model)], ClientConfig(stall_s=10.0)) as engine:
         expected = await write(engine, 7)
         (server,) = engine.servers
         os.kill(named(server.place, "EngineCore"), signal.SIGSTOP)
