@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import anyio
-import anyio.to_thread
 
 from numina_infer.config import require
 from numina_infer.engine_config import ClientConfig
@@ -20,9 +19,8 @@ from numina_infer.engines.launch import Launch
 from numina_infer.engines.models import weights_hash
 from numina_infer.engines.openai_api import OpenAIDecoder, OpenAIEngine
 from numina_infer.engines.server_log import cause, read_log
-from numina_infer.engines.server_place import Note, ServerPlace
 from numina_infer.engines.smollm2 import Report
-from numina_infer.engines.vllm_server import VllmServer, end_keeper
+from numina_infer.engines.vllm_server import VllmServer
 from numina_infer.engines.vocabulary import TokenizerVocabulary
 from numina_infer.errors import EngineError
 from numina_infer.ports import EngineStats
@@ -98,13 +96,6 @@ async def _restarted(server: VllmServer) -> bool:
         _log.error("%s couldn't be restarted: %s", server.name, error)
         return False
     return True
-
-
-async def end_kept(place: ServerPlace, note: Note) -> None:
-    """End a server that was left running."""
-    await end_keeper(note)
-    await anyio.to_thread.run_sync(place.kill_leftovers)
-    place.remove()
 
 
 class VllmEngine:

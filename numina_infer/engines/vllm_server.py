@@ -200,12 +200,11 @@ class VllmServer:
             return
         if process is not None and process.stdin is not None:
             process.stdin.close()
-        await end_keeper(note)
-        if process is not None:
-            process.poll()  # or it stayed as a zombie
-        await anyio.to_thread.run_sync(self.place.kill_leftovers)
-        if forget:
-            self.place.remove()
+        try:
+            await end_server(self.place, note, forget=forget)
+        finally:
+            if process is not None:
+                process.poll()  # or it stayed as a zombie
 
     def _failure(self, what: str) -> str:
         lines = read_log(self.place.log)
@@ -228,7 +227,15 @@ class _Progress:
             self._report(f"{self._name} is starting, {now - self._begun:.0f} s{f': {said}' if said else ''}")
 
 
-async def end_keeper(note: Note) -> None:
+async def end_server(place: ServerPlace, note: Note, *, forget: bool = True) -> None:
+    """End the server in `place` that `note` tells of, whoever started it, and everything it started."""
+    await _end_keeper(note)
+    await anyio.to_thread.run_sync(place.kill_leftovers)
+    if forget:
+        place.remove()
+
+
+async def _end_keeper(note: Note) -> None:
     """Tell the keeper to end, and kill it if it doesn't; its server dies with it."""
     for number, patience_s in ((signal.SIGTERM, _END_S), (signal.SIGKILL, _END_S)):
         if not note.is_alive:

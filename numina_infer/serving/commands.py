@@ -9,7 +9,8 @@ from rich.table import Table
 
 from numina_infer.engines import server_place
 from numina_infer.engines.launch import Launch
-from numina_infer.engines.vllm import ServerGroup, end_kept
+from numina_infer.engines.vllm import ServerGroup
+from numina_infer.engines.vllm_server import end_server
 
 _LOOK_EVERY_S = 1.0
 
@@ -72,6 +73,6 @@ def stop_running(console: Console) -> int:
         if not place.is_kept:
             console.print(f"{note.model} belongs to a run that goes on ({place.socket})", soft_wrap=True)
             continue
-        anyio.run(end_kept, place, note)
+        anyio.run(end_server, place, note)
         console.print(f"ended {note.model} ({place.socket})", soft_wrap=True)
     return 0

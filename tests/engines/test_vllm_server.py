@@ -17,8 +17,8 @@ from numina_infer.engine_config import ClientConfig, ServerConfig
 from numina_infer.engines import openai_api, pool, server_place, vllm_server
 from numina_infer.engines.launch import Launch
 from numina_infer.engines.scripted import VOCABULARY
-from numina_infer.engines.vllm import ServerGroup, VllmEngine, end_kept
-from numina_infer.engines.vllm_server import VllmServer
+from numina_infer.engines.vllm import ServerGroup, VllmEngine
+from numina_infer.engines.vllm_server import VllmServer, end_server
 from numina_infer.engines.vocabulary import TokenizerVocabulary
 from numina_infer.errors import EngineError
 from numina_infer.ports import Cutoff, Engine
@@ -206,7 +206,7 @@ async def test_a_kept_server_is_found_by_the_next_and_not_by_one_with_other_sett
     assert len(machine.starts()) == 1
     assert "is running already" in machine.reported[0]
     ((place, note),) = server_place.running()
-    await end_kept(place, note)
+    await end_server(place, note)
     assert (machine.pids, machine.places, server_place.running()) == ([], [], ())
 
 
@@ -223,7 +223,7 @@ async def test_a_kept_server_that_was_found_is_restarted_when_it_dies_and_still_
     assert written == expected(3)
     ((place, note),) = server_place.running()
     assert len(machine.starts()) == 2
-    await end_kept(place, note)
+    await end_server(place, note)
 
 
 async def test_what_an_earlier_keeper_left_is_ended_before_the_next_start(machine: Machine) -> None:
@@ -239,7 +239,7 @@ async def test_what_an_earlier_keeper_left_is_ended_before_the_next_start(machin
         assert len(machine.pids) == 3
         ((place, note),) = server_place.running()
         assert group.servers[0].is_alive
-    await end_kept(place, note)
+    await end_server(place, note)
 
 
 async def test_two_processes_do_not_start_the_same_server(machine: Machine) -> None:
