@@ -3,12 +3,22 @@
 It stands in `run.json` as it was chosen, so that a run can be resumed from there alone.
 """
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from numina_infer.config import Policy, Rung, StopRule, require, require_choice
+from numina_infer.config import (
+    BankConfig,
+    ContestConfig,
+    Policy,
+    Rung,
+    StopRule,
+    VoteWeights,
+    require,
+    require_choice,
+)
 from numina_infer.engine_config import LayoutName
 from numina_infer.errors import ConfigError
 from numina_infer.formats.catalogue import require_format
@@ -60,12 +70,17 @@ class Choices:
     paper: bool = False
     """Solve as NuminaMath's 2024 kernel did, in rounds and by its own rules, with the preset's numbers."""
     num_samples: int | None = None
+    width: int | None = None
     epsilon: float | None = None
+    vote_weights: Mapping[str, float] = field(default_factory=dict)
+    """Fields of `VoteWeights` that aren't to stay as they are."""
     max_turns: int | None = None
     max_tokens: int | None = None
     temperature: float | None = None
     code_timeout_s: float | None = None
     problem_time_s: float | None = None
+    time_limit_s: float | None = None
+    """Of the whole contest: gives it a time bank."""
     answer_range: AnswerRange | None = None
     seed: int = 0
     allow_limits_only: bool = False
@@ -130,13 +145,28 @@ class Choices:
         resolved = replace(
             preset,
             rollout=replace(rollout, sampling=sampling, **chosen),
-            policy=replace(preset.policy, **_given(num_samples=self.num_samples, epsilon=self.epsilon)),
+            policy=self._policy(preset.policy),
             server=replace(preset.server, **_given(layout=self.layout)),
             client=replace(preset.client, max_num_seqs=preset.server.max_num_seqs),
             sandbox=replace(preset.sandbox, **_given(lowest_rung=Rung.LIMITS if self.allow_limits_only else None)),
-            contest=replace(preset.contest, seed=self.seed, **_given(problem_time_s=self.problem_time_s)),
+            contest=self._contest(preset.contest),
         )
         return self._papers(resolved) if self.paper else resolved
+
+    def _policy(self, policy: Policy) -> Policy:
+        known = {field.name for field in fields(VoteWeights)}
+        for name in self.vote_weights:
+            require(name in known, f"no vote weight is called {name!r}; choose one of {', '.join(sorted(known))}")
+        weights = replace(policy.weights, **self.vote_weights)  # type: ignore[arg-type] # VoteWeights looks at them
+        chosen = _given(num_samples=self.num_samples, width=self.width, epsilon=self.epsilon)
+        return replace(policy, weights=weights, **chosen)
+
+    def _contest(self, contest: ContestConfig) -> ContestConfig:
+        bank = contest.bank
+        if self.time_limit_s is not None:
+            limited = BankConfig.of_limit(self.time_limit_s)
+            bank = replace(bank or limited, time_limit_s=limited.time_limit_s, reserve_s=limited.reserve_s)
+        return replace(contest, bank=bank, seed=self.seed, **_given(problem_time_s=self.problem_time_s))
 
     def _of_model(self, preset: Preset) -> Preset:
         """A preset of the winner's for the model that was chosen, where that is another known one or its fine-tune."""
@@ -179,7 +209,9 @@ class Choices:
             preset.format in papers,
             f"format is {preset.format} with paper, which reads {' and '.join(papers)}; leave one of the two out",
         )
-        return replace(preset, policy=Policy(preset.policy.num_samples, stop_rule=StopRule.NEVER))
+        require(not self.vote_weights, "vote_weights with paper, whose votes count alike; leave one of the two out")
+        num_samples = self.num_samples or preset.policy.at_once
+        return replace(preset, policy=Policy(num_samples, stop_rule=StopRule.NEVER))
 
 
 def _from_root(endpoint: str) -> str:

@@ -6,7 +6,7 @@
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from rich.console import Console
 
 from numina_infer.choices import Choices, EngineName
 from numina_infer.config import require
-from numina_infer.contest import Contest
+from numina_infer.contest import Contest, Parts
 from numina_infer.engine_config import TransformersConfig
 from numina_infer.formats.catalogue import make_format
 from numina_infer.formats.chat import CHAT
@@ -36,28 +36,19 @@ Info = Mapping[str, object]
 """What goes into `run.json`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a contest is put together from."""
-
-    preset: Preset
-    fmt: Format
-    engine: AbstractAsyncContextManager[Engine]
-    """Not opened yet."""
-    make_solver: MakeSolver = Solver
-
-
-def make_parts(choices: Choices, report: Callable[[str], None]) -> Parts:
-    """What was chosen; `report` is told what takes long.
+def make_parts(choices: Choices, report: Callable[[str], None], *, num_problems: int | None = None) -> Parts:
+    """What was chosen; `report` is told what takes long, and a time bank how many problems will come.
 
     Raises:
         ConfigError: something chosen can't be found or used.
         EngineError: the model or vLLM isn't here and can't be had.
     """
     preset = choices.resolve()
+    if num_problems is not None:
+        preset = preset.for_problems(num_problems)
     fmt = choose_format(choices, preset, report)
     make_solver: MakeSolver = PaperSolver if choices.paper else Solver
-    return Parts(preset, fmt, make_engine(choices, preset, report), make_solver)
+    return Parts(preset, fmt, make_engine(choices, preset, report), Sandbox(preset.sandbox), make_solver)
 
 
 def make_engine(
@@ -158,18 +149,9 @@ def open_contest(
         NuminaError: engine or sandbox don't start.
     """
     log.describe(info)
-    board = Scoreboard(num_problems, num_solved=len(solved))
+    board = Scoreboard(num_problems, num_solved=len(solved), weights=parts.preset.policy.weights, now=parts.clock.now)
     with show_progress(board, console) as progress:
-        contest = Contest(
-            preset=parts.preset,
-            fmt=parts.fmt,
-            engine=parts.engine,
-            sandbox=Sandbox(parts.preset.sandbox),
-            log=log,
-            solved=solved,
-            observers=[progress],
-            make_solver=parts.make_solver,
-        )
+        contest = Contest(parts, log, solved=solved, observers=[progress])
         with contest:
             board.stats = lambda: contest.engine.stats
             log.describe({**info, "engine": contest.engine.describe(), "sandbox": contest.sandbox.describe()})
@@ -195,7 +177,7 @@ def solve(
     choices = choices or Choices()
     problem = Problem("problem", statement)
     console = console or Console(quiet=True)
-    parts = make_parts(choices, console.print)
+    parts = make_parts(choices, console.print, num_problems=1)
     info = run_info(choices, parts.preset)
     with (
         tempfile.TemporaryDirectory(prefix="numina-infer-") as scratch,

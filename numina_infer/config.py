@@ -186,14 +186,49 @@ class StopRule(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class VoteWeights:
+    """What a vote counts, as shares of a plain one that are multiplied; as they stand here all are off.
+
+    Sources: AIMO-2's and AIMO-3's winners, as docs/experiments.md names them.
+    """
+
+    unconfirmed: float = 1.0
+    """Programs ran, and the last didn't print the answer."""
+    no_code: float = 1.0
+    """No program ran."""
+    suspicious: float = 1.0
+    """The answer is 20 or less, or a multiple of 100."""
+    partial: float = 1.0
+    """It was read from a text that the cutoff broke off; 0 doesn't count those."""
+    length_tokens: int = 0
+    """A vote that took more tokens than this counts inversely to its length; 0 is off."""
+    logprob: float = 0.0
+    """A vote counts the mean probability of its tokens to this power; 0 is off."""
+
+    def __post_init__(self) -> None:
+        for name in ("unconfirmed", "no_code", "suspicious"):
+            share = getattr(self, name)
+            require(0 < share <= 1, f"{name} is {share}; it must be above 0 and at most 1, a plain vote")
+        require(0 <= self.partial <= 1, f"partial is {self.partial}; it must be 0 (not counted) to 1, a plain vote")
+        require_whole("length_tokens", self.length_tokens, 0, "off")
+        require(
+            math.isfinite(self.logprob) and self.logprob >= 0,
+            f"logprob is {self.logprob}; it must be 0 (off) or above",
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """What the referee decides by."""
 
     num_samples: int = 48
-    """Trajectories of a problem, fixed when it opens: the horizon N; its width."""
+    """Trajectories of a problem at most, fixed when it opens: the horizon N."""
+    width: int = 0
+    """Trajectories of a problem at once; a place that comes free takes a new one up to the horizon. 0 starts all."""
     stop_rule: StopRule = StopRule.DECIDED
     epsilon: float = 0.0
     """A problem is decided when its winner changes with a smaller chance than this; 0 is the exact rule, lossless."""
+    weights: VoteWeights = field(default_factory=VoteWeights)
     fallback_answer: int = 0
     """Submitted where no vote and no program's output says better."""
 
@@ -203,7 +238,55 @@ class Policy:
             f"fallback_answer is {self.fallback_answer}; it must be 0 to 999",
         )
         require_whole("num_samples", self.num_samples, 1)
+        require_whole("width", self.width, 0, "the whole horizon")
         require(0 <= self.epsilon < 1, f"epsilon is {self.epsilon}; it must be at least 0 (lossless) and below 1")
+
+    @property
+    def at_once(self) -> int:
+        """Trajectories of a problem that run together."""
+        return min(self.width or self.num_samples, self.num_samples)
+
+
+_USUAL_RESERVE_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class BankConfig:
+    """How a contest's time is shared out among its problems; seconds."""
+
+    time_limit_s: float = 9 * 3600.0
+    """From the contest's start to the end that nothing may pass; starting the engine counts."""
+    num_problems: int | None = None
+    """How many problems will come; None where nobody says."""
+    reserve_s: float = _USUAL_RESERVE_S
+    """Of the limit, kept for what isn't ours: the competition's own start and end."""
+    most_of_fair_share: float = 1.25
+    """What one problem may take of its fair share of the time left: saved time is carried on, none is borrowed."""
+    floor_s: float = 60.0
+    """Kept for every problem to come; less where a quarter of a fair share is less."""
+    predict_limit_s: float | None = None
+    """What the competition gives for one reply, where it limits that."""
+
+    def __post_init__(self) -> None:
+        for name in ("time_limit_s", "most_of_fair_share"):
+            require_positive(name, getattr(self, name))
+        for name in ("reserve_s", "floor_s"):
+            value = getattr(self, name)
+            require(math.isfinite(value) and value >= 0, f"{name} is {value}; it must be 0 or above")
+        require(
+            self.time_limit_s > self.reserve_s,
+            f"time_limit_s is {self.time_limit_s:g}; it must be above the reserve of {self.reserve_s:g} s",
+        )
+        if self.num_problems is not None:
+            require_whole("num_problems", self.num_problems, 1)
+        if self.predict_limit_s is not None:
+            require_positive("predict_limit_s", self.predict_limit_s)
+
+    @classmethod
+    def of_limit(cls, time_limit_s: float) -> "BankConfig":
+        """A bank for any limit: the reserve is a twentieth of it, at most the usual one."""
+        require_positive("time_limit_s", time_limit_s)
+        return cls(time_limit_s, reserve_s=min(_USUAL_RESERVE_S, time_limit_s / 20))
 
 
 MAX_PROBLEM_TIME_S = 30 * 24 * 3600.0
@@ -214,9 +297,11 @@ class ContestConfig:
     """Time and the last resort."""
 
     problem_time_s: float = 600.0
-    """From a problem's arrival to its deadline."""
+    """From a problem's arrival to its deadline, at most; the bank may give less."""
+    bank: BankConfig | None = None
+    """None where the contest as a whole has no limit."""
     reply_grace_s: float = 10.0
-    """Beyond the deadline, before the waiting thread replies with the best known by itself."""
+    """Beyond the deadline, before the best known is the reply whatever still runs."""
     seed: int = 0
     """All other seeds derive from it."""
 

@@ -2,14 +2,15 @@
 
 Everything happens on one long-lived event loop thread (anyio's blocking portal), for a script, for Jupyter, and for
 the worker thread on which Kaggle's relay calls `predict`.
-The thread that waits has a time-out of its own, since a wedged loop can't save itself.
+The bank says until when a problem must be answered. A solver that isn't done by then gets some seconds of grace, then
+the loop replies with the best known; the thread that waits has a time-out of its own besides, since a wedged loop
+can't save itself.
 Here stands the only broad `except` of the library: whatever breaks in a problem costs that problem's vote and
 no submission.
 """
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,8 @@ from typing import Self
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from numina_infer.budget import Bank, Bound, Slice
+from numina_infer.clock import Clock
 from numina_infer.events import Ended, Event, Opened, Solved
 from numina_infer.interrupt import deferred_interrupt
 from numina_infer.ports import Cutoff, Engine, Format, Sandbox
@@ -41,10 +44,36 @@ class _Case:
 
     problem: Problem
     asked_at: float
+    slice: Slice
     cutoff: Cutoff | None = None
     ledger: Ledger | None = None
     solution: Solution | None = None
     settled: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def deadline(self) -> float:
+        """Loop time at which attempts end."""
+        return self.asked_at + self.slice.seconds
+
+    @property
+    def reply_by(self) -> float:
+        """Loop time at which there is a reply, whatever still runs."""
+        return self.deadline + self.slice.grace_s
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a contest is put together from."""
+
+    preset: Preset
+    fmt: Format
+    """The preset's."""
+    engine: AbstractAsyncContextManager[Engine]
+    """Not opened yet."""
+    sandbox: AbstractAsyncContextManager[Sandbox]
+    """Not opened yet."""
+    make_solver: MakeSolver = Solver
+    clock: Clock = field(default_factory=Clock)
 
 
 class Contest:
@@ -55,28 +84,37 @@ class Contest:
 
     def __init__(
         self,
-        *,
-        preset: Preset,
-        fmt: Format,
-        engine: AbstractAsyncContextManager[Engine],
-        sandbox: AbstractAsyncContextManager[Sandbox],
+        parts: Parts,
         log: RunLog,
+        *,
         solved: Mapping[Problem, Solution] | None = None,
         observers: Sequence[Observer] = (),
-        make_solver: MakeSolver = Solver,
+        started_at: float | None = None,
     ) -> None:
-        """`solved` are verdicts of a run that is resumed: they are given again and never worked on."""
-        self._preset = preset
-        self._fmt = fmt
-        self._opening_engine = engine
-        self._opening_sandbox = sandbox
+        """Make a contest.
+
+        Args:
+            parts: what it is put together from.
+            log: where events go.
+            solved: verdicts of a run that is resumed: they are given again and never worked on, and the time they
+                took is taken off the bank.
+            observers: told of every event.
+            started_at: the clock's time at which the contest began, such as a kernel's own start; now by default.
+        """
+        solved = solved or {}
+        self._parts = parts
+        self._preset, self._fmt, self._clock = parts.preset, parts.fmt, parts.clock
         self._run_log = log
-        self._make_solver = make_solver
         self._observers = tuple(observers)
-        # A resumed run goes on counting where the killed one was, so that tickets are the same as undisturbed.
-        self._tickets = count(len(solved or {}) * preset.policy.num_samples)
+        now = self._clock.now()
+        spent_s = sum(solution.solved_at - solution.opened_at for solution in solved.values())
+        self._bank = Bank(
+            self._preset.contest, (now if started_at is None else started_at) - spent_s, num_seen=len(solved)
+        )
+        # A resumed run goes on counting where the killed one was.
+        self._tickets = count(sum(solution.num_started for solution in solved.values()))
         self._lock = threading.Lock()
-        self._cases = {problem: _closed_case(problem, solution) for problem, solution in (solved or {}).items()}
+        self._cases = {problem: _closed_case(problem, solution) for problem, solution in solved.items()}
         self._closing = ExitStack()
         self._num_told = 0
         self._told_errors = {""}
@@ -84,11 +122,11 @@ class Contest:
     def __enter__(self) -> Self:
         with ExitStack() as opening:
             with deferred_interrupt():  # anyio waits for ever for a loop whose start was interrupted
-                self._portal: BlockingPortal = opening.enter_context(start_blocking_portal())
-            self.engine: Engine = opening.enter_context(self._portal.wrap_async_context_manager(self._opening_engine))
-            self.sandbox: Sandbox = opening.enter_context(
-                self._portal.wrap_async_context_manager(self._opening_sandbox)
-            )
+                self._portal: BlockingPortal = opening.enter_context(
+                    start_blocking_portal(self._clock.backend, dict(self._clock.backend_options))
+                )
+            self.engine: Engine = opening.enter_context(self._portal.wrap_async_context_manager(self._parts.engine))
+            self.sandbox: Sandbox = opening.enter_context(self._portal.wrap_async_context_manager(self._parts.sandbox))
             opening.callback(self.interrupt)
             self._closing = opening.pop_all()
         return self
@@ -103,12 +141,14 @@ class Contest:
     def solve(self, problem: Problem) -> Solution:
         """As `answer`, with the evidence."""
         case = self._case(problem)
-        patience = self._preset.contest.problem_time_s + self._preset.contest.reply_grace_s
-        case.settled.wait(max(0.0, case.asked_at + patience - time.monotonic()))
+        case.settled.wait(max(0.0, case.reply_by - self._clock.now()))
+        self._reply_late(case)
+        return _given(case)
+
+    def _reply_late(self, case: _Case) -> None:
         if case.solution is None:
             _log.error("problem %s has no verdict in time; the best known is submitted", case.problem.id)
             self._settle(case, self._best_known(case, "no verdict in time"))
-        return _given(case)
 
     def interrupt(self) -> None:
         """End what is being worked on: attempts hand over what they have, and the waiting threads get replies."""
@@ -127,7 +167,9 @@ class Contest:
             case = self._cases.get(problem)
             if case is not None:
                 return case
-            case = self._cases[problem] = _Case(problem, asked_at=time.monotonic())
+            now = self._clock.now()
+            cut, self._bank = self._bank.cut(now)
+            case = self._cases[problem] = _Case(problem, asked_at=now, slice=cut)
         opened = self._record(case, self._opened(case))
         try:
             self._portal.start_task_soon(self._work, case, opened)
@@ -140,21 +182,32 @@ class Contest:
         return Opened(
             problem=case.problem,
             prompt=plain_text(self._fmt.prompt(case.problem.statement)),
-            deadline=case.asked_at + self._preset.contest.problem_time_s,
+            deadline=case.deadline,
             num_samples=self._preset.policy.num_samples,
             at=case.asked_at,
+            slice=case.slice,
         )
 
     async def _work(self, case: _Case, opened: Ledger) -> None:
         case.cutoff = Cutoff(opened.deadline)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._watch, case)
+            self._settle(case, await self._solve(case, opened, case.cutoff))
+            tasks.cancel_scope.cancel()
+
+    async def _watch(self, case: _Case) -> None:
+        await anyio.sleep_until(case.reply_by)
+        self._reply_late(case)
+
+    async def _solve(self, case: _Case, opened: Ledger, cutoff: Cutoff) -> Solution:
         record = partial(self._record, case)
-        solver = self._make_solver(self._fmt, self.engine, self.sandbox, self._preset, record, self._tickets)
+        solver = self._parts.make_solver(self._fmt, self.engine, self.sandbox, self._preset, record, self._tickets)
         try:
-            solution = await solver.solve(case.problem, opened, case.cutoff)
+            solution = await solver.solve(case.problem, opened, cutoff)
         except Exception as error:  # noqa: BLE001 (no submission is lost: the design's one broad except)
             _log.exception("problem %s broke off; the best known is submitted", case.problem.id)
             solution = self._best_known(case, repr(error))
-        self._settle(case, replace(solution, incidents=self._new_incidents()))
+        return replace(solution, incidents=self._new_incidents())
 
     def _new_incidents(self) -> tuple[str, ...]:
         """What the engine tells of that no verdict has told yet."""
@@ -167,7 +220,7 @@ class Contest:
         if isinstance(event, Ended) and event.trajectory.error not in self._told_errors:
             self._told_errors.add(event.trajectory.error)
             _log.warning("a trajectory ended with an error: %s", event.trajectory.error)
-        case.ledger = fold(case.ledger, event)
+        case.ledger = fold(case.ledger, event, self._preset.policy.weights)
         for observer in self._observers:
             observer(event)
         return case.ledger
@@ -183,13 +236,13 @@ class Contest:
         case.settled.set()
 
     def _best_known(self, case: _Case, error: str, reason: StopReason = StopReason.FAILED) -> Solution:
-        now = time.monotonic()
+        now = self._clock.now()
         ledger = case.ledger or Ledger(opened_at=case.asked_at, deadline=now)
         return conclude(case.problem.id, self._preset.policy, ledger, reason, now, error)
 
 
 def _closed_case(problem: Problem, solution: Solution) -> _Case:
-    case = _Case(problem, asked_at=0.0, solution=solution)
+    case = _Case(problem, asked_at=0.0, slice=Slice(0.0, 0.0, Bound.MOST), solution=solution)
     case.settled.set()
     return case
 

@@ -6,6 +6,7 @@ An event is written to the run log before anything is decided on it, and replay 
 
 from dataclasses import dataclass
 
+from numina_infer.budget import Slice
 from numina_infer.trajectory import Problem, Solution, Trajectory
 
 
@@ -19,6 +20,8 @@ class Opened:
     deadline: float
     num_samples: int
     at: float
+    slice: Slice | None = None
+    """How the deadline came about; None in logs from before there was a bank."""
 
     @property
     def problem_id(self) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from numina_infer.budget import Bound, Slice
 from numina_infer.errors import RunLogError
 from numina_infer.events import Ended, Event, Opened, Solved, Started
 from numina_infer.runlog import FORMAT_VERSION, RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE, read_rows
@@ -139,7 +140,8 @@ def _event(row: Row) -> Event:
     match row["event"]:
         case "opened":
             problem = Problem(str(row["problem"]["id"]), str(row["problem"]["statement"]))
-            return Opened(problem, row["prompt"], row["deadline"], row["num_samples"], row["at"])
+            cut = _slice(row["slice"]) if row.get("slice") else None
+            return Opened(problem, row["prompt"], row["deadline"], row["num_samples"], row["at"], cut)
         case "started":
             return Started(row["problem_id"], row["index"], row["at"])
         case "ended":
@@ -148,6 +150,10 @@ def _event(row: Row) -> Event:
             return Solved(_solution(row["solution"]), row["at"])
         case unknown:
             raise ValueError(f"no event is called {unknown!r}")
+
+
+def _slice(row: Row) -> Slice:
+    return Slice(**{**row, "bound": Bound(row["bound"])})
 
 
 def _trajectory(row: Row) -> Trajectory:

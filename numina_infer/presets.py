@@ -1,9 +1,18 @@
 """Presets: named bundles of how to prompt, roll out, decide and serve."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from numina_infer.config import ContestConfig, Policy, RolloutConfig, SamplingParams, SandboxConfig, StopRule, require
+from numina_infer.config import (
+    BankConfig,
+    ContestConfig,
+    Policy,
+    RolloutConfig,
+    SamplingParams,
+    SandboxConfig,
+    StopRule,
+    require,
+)
 from numina_infer.engine_config import ClientConfig, ServerConfig
 
 
@@ -22,6 +31,13 @@ class Preset:
     client: ClientConfig = field(default_factory=ClientConfig)
     """How endpoints are spoken to, where there are any."""
 
+    def for_problems(self, num_problems: int) -> "Preset":
+        """The preset for a contest of so many problems, which only a time bank asks about."""
+        if self.contest.bank is None:
+            return self
+        bank = replace(self.contest.bank, num_problems=num_problems)
+        return replace(self, contest=replace(self.contest, bank=bank))
+
 
 PRESETS: Mapping[str, Preset] = {
     # The winner's parameters on our rules: 48 wide, 4 deep, 50 problems in 9 hours.
@@ -31,12 +47,13 @@ PRESETS: Mapping[str, Preset] = {
         policy=Policy(num_samples=48),
         contest=ContestConfig(problem_time_s=630.0),
     ),
-    # The default on Kaggle: the same on two T4s with vLLM 0.19.1, whose arguments are `ServerConfig`'s defaults.
+    # The default on Kaggle: the winner's sampling on two T4s with vLLM 0.19.1, whose arguments are `ServerConfig`'s
+    # defaults; problems stop when they are likely decided, and what that saves buys samples for hard ones.
     "t4x2": Preset(
         format="numina",
         rollout=RolloutConfig(),
-        policy=Policy(num_samples=48),
-        contest=ContestConfig(problem_time_s=630.0),
+        policy=Policy(num_samples=96, width=48, epsilon=0.01),
+        contest=ContestConfig(problem_time_s=1500.0, bank=BankConfig(time_limit_s=9 * 3600.0, num_problems=50)),
         server=ServerConfig(
             dtype="half",
             attention_backend="TRITON_ATTN",
@@ -52,7 +69,7 @@ PRESETS: Mapping[str, Preset] = {
         format="numina",
         rollout=RolloutConfig(),
         policy=Policy(num_samples=48, stop_rule=StopRule.NEVER),
-        contest=ContestConfig(problem_time_s=3600.0),
+        contest=ContestConfig(problem_time_s=24 * 3600.0),
     ),
     # For a small untrained model on two cores: worked examples in front, short turns.
     "cpu": Preset(

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from numina_infer.config import VoteWeights
 from numina_infer.events import Ended, Event, Opened, Solved
 from numina_infer.ports import EngineStats
 from numina_infer.referee import Ledger, fold
@@ -41,9 +42,17 @@ class Scoreboard:
     num_problems: int
     stats: Callable[[], EngineStats] = EngineStats
     num_solved: int = 0
+    weights: VoteWeights = field(default_factory=VoteWeights)
+    now: Callable[[], float] = time.monotonic
+    """The time of the contest's loop."""
+    title: str = ""
+    """Stands before every line: what is to be known of all figures in it."""
     problem_id: str = ""
     ledgers: dict[str, Ledger] = field(default_factory=dict)
-    started: float = field(default_factory=time.monotonic)
+    started: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.started = self.now()
 
     def update(self, event: Event) -> None:
         """Take one event in."""
@@ -51,17 +60,17 @@ class Scoreboard:
             self.problem_id = event.problem_id
         if isinstance(event, Solved):
             self.num_solved += 1
-        self.ledgers[event.problem_id] = fold(self.ledgers.get(event.problem_id), event)
+        self.ledgers[event.problem_id] = fold(self.ledgers.get(event.problem_id), event, self.weights)
 
     @property
     def tokens_per_s(self) -> float:
         """Tokens sampled a second since the run began."""
-        return self.stats().num_tokens / max(time.monotonic() - self.started, 1e-9)
+        return self.stats().num_tokens / max(self.now() - self.started, 1e-9)
 
     @property
     def place(self) -> str:
         """Which problem of how many."""
-        return f"[{min(self.num_solved + 1, self.num_problems)}/{self.num_problems}]"
+        return f"{self.title}[{min(self.num_solved + 1, self.num_problems)}/{self.num_problems}]"
 
     @property
     def line(self) -> str:
@@ -69,7 +78,7 @@ class Scoreboard:
         ledger = self.ledgers.get(self.problem_id)
         if ledger is None:
             return "waiting for the first problem"
-        left = max(0.0, ledger.deadline - time.monotonic())
+        left = max(0.0, ledger.deadline - self.now())
         return (
             f"{self.place} {self.problem_id}: "
             f"{ledger.num_running} running, {ledger.num_ended} done, "
@@ -81,7 +90,7 @@ class Scoreboard:
         how = "fallback" if solution.is_fallback else str(solution.stop_reason)
         votes = show_votes(Ballot(solution.votes))
         seconds = solution.solved_at - solution.opened_at
-        place = f"[{self.num_solved}/{self.num_problems}]"
+        place = f"{self.title}[{self.num_solved}/{self.num_problems}]"
         return f"{place} {solution.problem_id}: {solution.answer} ({how}; votes {votes}; {seconds:.0f} s)"
 
 

@@ -2,14 +2,23 @@
 
 Live solving and replay call the same `decide` on the same ledger, so the same policy gives the same verdict.
 The ledger is a fold over the events of one problem, in the order in which the run log has them.
+
+Places that come free take new trajectories of the same problem while it is undecided, up to the horizon, as long as
+one that starts now would usually end in time; from then on only what runs can still vote.
 """
 
+import statistics
 from dataclasses import dataclass, field, replace
 
-from numina_infer.config import Policy, StopRule
+from numina_infer.config import Policy, StopRule, VoteWeights
 from numina_infer.events import Ended, Event, Opened, Solved, Started
-from numina_infer.trajectory import Solution, StopReason, Trajectory
-from numina_infer.vote import MILLI, Ballot
+from numina_infer.trajectory import ExtractedAnswer, NoAnswer, Outcome, Solution, StopReason, Trajectory
+from numina_infer.vote import MILLI, Ballot, weigh
+
+_LEARNT_FROM = 64
+"""Trajectories of a problem, the last to end, whose durations say how long one takes."""
+_NOT_TYPICAL = {Outcome.CUTOFF, Outcome.ENGINE_ERROR, Outcome.SANDBOX_ERROR}
+_PLAIN = VoteWeights()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +34,13 @@ class Ledger:
     ballot: Ballot = field(default_factory=Ballot)
     printed: Ballot = field(default_factory=Ballot)
     """What the last programs printed, where that was an integer: no votes, but better than a constant."""
+    durations: tuple[float, ...] = ()
+    """Seconds from slot to end of the last trajectories that came to an end of their own."""
+
+    @property
+    def typical_s(self) -> float:
+        """How long a trajectory takes: the median of those that have ended; 0 before one has."""
+        return statistics.median(self.durations) if self.durations else 0.0
 
     @property
     def num_running(self) -> int:
@@ -35,19 +51,27 @@ class Ledger:
         """The ledger after one more trajectory has started."""
         return replace(self, num_started=self.num_started + 1)
 
-    def ended(self, trajectory: Trajectory) -> "Ledger":
-        """The ledger after `trajectory` has ended."""
+    def ended(self, trajectory: Trajectory, weights: VoteWeights = _PLAIN) -> "Ledger":
+        """The ledger after `trajectory` has ended; its vote counts what `weights` say."""
         printed = trajectory.printed
+        weight = weigh(trajectory, weights)
+        answer = trajectory.answer if weight else ExtractedAnswer(None, NoAnswer.UNFINISHED)
         return replace(
             self,
             num_ended=self.num_ended + 1,
-            ballot=self.ballot.add(trajectory.answer),
+            ballot=self.ballot.add(answer, weight),
             printed=self.printed if printed is None else self.printed.cast(printed),
+            durations=self._with_duration(trajectory),
         )
 
+    def _with_duration(self, trajectory: Trajectory) -> tuple[float, ...]:
+        if trajectory.outcome in _NOT_TYPICAL:
+            return self.durations
+        return (*self.durations[1 - _LEARNT_FROM :], trajectory.ended_at - trajectory.started_at)
 
-def fold(ledger: Ledger | None, event: Event) -> Ledger:
-    """The ledger after `event`; opening a problem starts a new one.
+
+def fold(ledger: Ledger | None, event: Event, weights: VoteWeights = _PLAIN) -> Ledger:
+    """The ledger after `event`, votes counted by `weights`; opening a problem starts a new one.
 
     Raises:
         ValueError: the problem was never opened.
@@ -60,7 +84,7 @@ def fold(ledger: Ledger | None, event: Event) -> Ledger:
         case Started():
             return ledger.started()
         case Ended():
-            return ledger.ended(event.trajectory)
+            return ledger.ended(event.trajectory, weights)
         case Solved():
             return ledger
 
@@ -90,16 +114,23 @@ Decision = Start | Wait | Stop
 
 
 def decide(policy: Policy, ledger: Ledger, now: float) -> Decision:
-    """What to do about a problem at loop time `now`, given all that is recorded about it."""
-    outstanding = policy.num_samples - ledger.num_ended
-    if outstanding <= 0:
+    """What to do about a problem at loop time `now`, given all that is recorded about it.
+
+    What has started counts, even beyond the policy's horizon: a log may be replayed with a narrower one.
+    """
+    missing = max(0, policy.num_samples - ledger.num_started)
+    if missing == ledger.num_running == 0:
         return Stop(StopReason.EXHAUSTED)
-    if policy.stop_rule is StopRule.DECIDED and is_decided(ledger.ballot, outstanding * MILLI, policy.epsilon):
+    to_come = missing if now + ledger.typical_s < ledger.deadline else 0
+    outstanding = (to_come + ledger.num_running) * MILLI
+    if outstanding == 0:
+        return Stop(StopReason.DEADLINE)
+    if policy.stop_rule is StopRule.DECIDED and is_decided(ledger.ballot, outstanding, policy.epsilon):
         return Stop(StopReason.DECIDED)
     if now >= ledger.deadline:
         return Stop(StopReason.DEADLINE)
-    missing = policy.num_samples - ledger.num_started
-    return Start(missing) if missing > 0 else Wait(until=ledger.deadline)
+    free = min(to_come, policy.at_once - ledger.num_running)
+    return Start(free) if free > 0 else Wait(until=ledger.deadline)
 
 
 def is_decided(ballot: Ballot, outstanding: int, epsilon: float) -> bool:

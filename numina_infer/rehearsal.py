@@ -53,7 +53,7 @@ def rehearse(rehearsal: Rehearsal, folder: Path, console: Console, *, resume: bo
         GatewayError: the competition broke off.
     """
     problem_set = read_problems(problems_path(rehearsal))
-    parts = make_parts(rehearsal.choices, console.print)
+    parts = make_parts(rehearsal.choices, console.print, num_problems=len(problem_set.rows))
     preset = parts.preset
     info = _resumed_info(rehearsal, folder) if resume else _new_info(rehearsal, preset)
     competition, gateway = _make_competition(rehearsal, problem_set, preset, folder)

@@ -5,10 +5,14 @@ Votes are integer milli-votes, since float sums depend on the order of arrival; 
 so the winner depends on nothing but the votes.
 The exact rule is lossless in any order of arrival: it stops only when no way to cast what is still out
 gives another winner.
-The predictive rule stops when another winner is unlikely: `chance_of_change` below a bound (adaptive consistency,
-arXiv 2305.11860, has the Beta posterior that this becomes when no end is in sight).
+The predictive rule stops when another winner is unlikely: `chance_of_change` below a bound. It is the posterior
+predictive law of the Dirichlet-multinomial model (Pólya's urn); adaptive consistency (arXiv 2305.11860) has the Beta
+posterior that this becomes when no end is in sight.
+What a vote counts is `weigh`'s to say: a plain one by default, never more.
 """
 
+import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -16,10 +20,11 @@ from functools import lru_cache
 from math import comb
 from types import MappingProxyType
 
-from numina_infer.trajectory import ExtractedAnswer, NoAnswer
+from numina_infer.config import VoteWeights
+from numina_infer.trajectory import ExtractedAnswer, NoAnswer, Outcome, Trajectory
 
 MILLI = 1000
-"""Milli-votes of one plain vote."""
+"""Milli-votes of one plain vote, the most that any vote counts."""
 
 _NO_VOTES: Mapping[int, int] = MappingProxyType({})
 _NO_INVALID: Mapping[NoAnswer, int] = MappingProxyType({})
@@ -84,22 +89,86 @@ class Ballot:
         return reach < self.votes[leader] or (reach == self.votes[leader] and leader > rival)
 
     def chance_of_change(self, outstanding: int) -> Fraction:
-        """How likely `outstanding` more milli-votes make the runner-up draw level with the winner, 0 to 1.
+        """How likely `outstanding` more milli-votes give another winner, 0 to 1; an upper bound of it.
 
-        All of them are taken to go to these two, in proportions that are unknown (uniform prior): that overrates the
-        runner-up where more than two answers are about.
-        Exact, so that a replay on another machine decides the same.
+        Each rival is taken alone, one that nobody has named yet among them, and their chances are added up. Of one
+        rival: what is out goes to the winner, to the rival or to neither (endings without a vote are of the last
+        kind) in proportions that are unknown (uniform prior), of which the endings so far tell.
+        Exact, so that a replay on another machine decides the same; fractions of votes count against the winner.
         """
-        leading, following = [*(votes for _, votes in self.ranking), 0, 0][:2]
-        return _chance_to_draw_level(leading // MILLI, -(-following // MILLI), -(-outstanding // MILLI))
+        leader = self.winner
+        if leader is None:
+            return Fraction(1)
+        rivals = Counter((votes, answer > leader) for answer, votes in self.votes.items() if answer != leader)
+        rivals[0, True] += 1
+        chances = (count * self._chance_of(votes, outstanding, ties=ties) for (votes, ties), count in rivals.items())
+        return min(Fraction(1), sum(chances, Fraction()))
+
+    def _chance_of(self, rival: int, outstanding: int, *, ties: bool) -> Fraction:
+        """That a rival with `rival` milli-votes overtakes, or draws level where it wins ties."""
+        leading = max(self.votes.values())
+        neither = (sum(self.votes.values()) - leading - rival) // MILLI + sum(self.invalid.values())
+        return _chance_to_overtake(
+            leading // MILLI, -(-rival // MILLI), neither, to_come=-(-outstanding // MILLI), lead=0 if ties else 1
+        )
 
 
-@lru_cache(maxsize=4096)
-def _chance_to_draw_level(leading: int, following: int, to_come: int) -> Fraction:
-    """P(following + y >= leading + to_come - y), y votes of `to_come` by a beta-binomial law with a uniform prior."""
-    first = max(0, -(-(leading + to_come - following) // 2))
+@lru_cache(maxsize=2**16)
+def _chance_to_overtake(leading: int, following: int, neither: int, *, to_come: int, lead: int) -> Fraction:
+    """P(following + y >= leading + x + lead), x and y votes of `to_come` by a Dirichlet-multinomial law.
+
+    Of `to_come` votes m go to one of the two; of the ways to do that, `_ways` give the rival the lead.
+    """
     ways = sum(
-        comb(following + gained, gained) * comb(leading + to_come - gained, to_come - gained)
-        for gained in range(first, to_come + 1)
+        _ways(leading, following, to_either, lead) * comb(to_come - to_either + neither, neither)
+        for to_either in range(to_come + 1)
     )
-    return Fraction(ways, comb(leading + following + to_come + 1, to_come))
+    return Fraction(ways, comb(leading + following + neither + 2 + to_come, to_come))
+
+
+@lru_cache(maxsize=2**18)
+def _ways(leading: int, following: int, to_either: int, lead: int) -> int:
+    """Weighted ways in which `to_either` votes for one of the two put the rival `lead` votes ahead."""
+    first = max(0, -(-(leading + to_either + lead - following) // 2))
+    return sum(
+        comb(following + gained, gained) * comb(leading + to_either - gained, to_either - gained)
+        for gained in range(first, to_either + 1)
+    )
+
+
+def weigh(trajectory: Trajectory, weights: VoteWeights) -> int:
+    """What the vote of `trajectory` counts: milli-votes, 1 to `MILLI`, or 0 for a partial text that isn't to count."""
+    if weights == _PLAIN:
+        return MILLI
+    is_partial = trajectory.outcome is Outcome.CUTOFF
+    if is_partial and weights.partial == 0:
+        return 0
+    share = _by_code(trajectory, weights) * _by_value(trajectory.answer.value, weights) * _by_text(trajectory, weights)
+    return max(1, round(MILLI * share * (weights.partial if is_partial else 1.0)))
+
+
+_PLAIN = VoteWeights()
+
+
+def _by_code(trajectory: Trajectory, weights: VoteWeights) -> float:
+    """A program that printed the answer last confirms it."""
+    if not trajectory.executions:
+        return weights.no_code
+    return 1.0 if trajectory.printed == trajectory.answer.value else weights.unconfirmed
+
+
+def _by_value(value: int | None, weights: VoteWeights) -> float:
+    """Wrong answers are often small or round (imagination-research's rule of AIMO-2)."""
+    is_suspicious = value is not None and (value <= 20 or value % 100 == 0)
+    return weights.suspicious if is_suspicious else 1.0
+
+
+def _by_text(trajectory: Trajectory, weights: VoteWeights) -> float:
+    """Right samples are shorter than wrong ones of the same problem, and the model is surer of them."""
+    num_tokens = max(1, trajectory.num_tokens)
+    by_length = min(1.0, weights.length_tokens / num_tokens) if weights.length_tokens else 1.0
+    logprobs = [turn.completion.cumulative_logprob for turn in trajectory.turns]
+    known = [logprob for logprob in logprobs if logprob is not None]
+    if not weights.logprob or not known or len(known) < len(logprobs):
+        return by_length
+    return by_length * math.exp(weights.logprob * min(0.0, sum(known)) / num_tokens)

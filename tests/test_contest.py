@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from numina_infer.clock import Clock
 from numina_infer.config import ContestConfig, Policy, RolloutConfig, SamplingParams
-from numina_infer.contest import Contest, Observer
+from numina_infer.contest import Contest, Observer, Parts
 from numina_infer.engines.scripted import ScriptedEngine
 from numina_infer.errors import EngineError
 from numina_infer.events import Event, Opened, Solved
@@ -42,19 +43,13 @@ def contest_in(
     preset: Preset = PRESET,
     solved: dict[Problem, Solution] | None = None,
     observers: tuple[Observer, ...] = (),
+    clock: Clock | None = None,
 ) -> Iterator[Contest]:
     """A contest that logs to `folder`."""
     with RunLog(folder) as log:
         log.describe({})
-        contest = Contest(
-            preset=preset,
-            fmt=NUMINA,
-            engine=engine,
-            sandbox=ScriptedSandbox(two),
-            log=log,
-            solved=solved,
-            observers=observers,
-        )
+        parts = Parts(preset, NUMINA, engine, ScriptedSandbox(two), clock=clock or Clock())
+        contest = Contest(parts, log, solved=solved, observers=observers)
         with contest:
             yield contest
 

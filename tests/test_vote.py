@@ -7,8 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.trajectory import ExtractedAnswer, NoAnswer
-from numina_infer.vote import MILLI, Ballot
+from numina_infer.config import VoteWeights
+from numina_infer.trajectory import (
+    Completion,
+    Execution,
+    ExecutionStatus,
+    ExtractedAnswer,
+    FinishReason,
+    NoAnswer,
+    Outcome,
+    Trajectory,
+    Turn,
+)
+from numina_infer.vote import MILLI, Ballot, weigh
 
 answers = st.integers(0, 6)
 weights = st.integers(1, 5000)
@@ -110,34 +121,92 @@ def test_a_vote_without_weight_is_refused(weight: int) -> None:
         Ballot().cast(1, weight)
 
 
-def chance_by_enumeration(leading: int, following: int, to_come: int) -> Fraction:
-    """Pólya's urn drawn out, vote by vote."""
+def chance_by_enumeration(leading: int, following: int, neither: int, to_come: int, lead: int) -> Fraction:
+    """Pólya's urn drawn out, vote by vote: to the leader, to the rival, to neither."""
     if to_come == 0:
-        return Fraction(following >= leading)
-    total = leading + following + 2
-    return Fraction(leading + 1, total) * chance_by_enumeration(leading + 1, following, to_come - 1) + Fraction(
-        following + 1, total
-    ) * chance_by_enumeration(leading, following + 1, to_come - 1)
+        return Fraction(following >= leading + lead)
+    total = leading + following + neither + 3
+
+    def drawn(gain: int, *more: int) -> Fraction:
+        first, second, third = (count + one for count, one in zip((leading, following, neither), more, strict=True))
+        return Fraction(gain + 1, total) * chance_by_enumeration(first, second, third, to_come - 1, lead)
+
+    return drawn(leading, 1, 0, 0) + drawn(following, 0, 1, 0) + drawn(neither, 0, 0, 1)
 
 
-@given(st.integers(1, 8), st.integers(0, 8), st.integers(0, 7))
-def test_the_chance_of_change_is_that_of_drawing_vote_by_vote(one: int, other: int, to_come: int) -> None:
-    """The closed form agrees with the tree of all ways."""
+@given(st.integers(1, 6), st.integers(0, 6), st.integers(0, 3), st.integers(0, 5), st.booleans())
+def test_the_chance_of_change_is_that_of_drawing_vote_by_vote(
+    one: int, other: int, invalid: int, to_come: int, wins_ties: bool
+) -> None:
+    """The closed form agrees with the tree of all ways, for the rival and for an answer that nobody has named."""
     leading, following = max(one, other), min(one, other)
-    ballot = ballot_of([9] * leading + [5] * following)
-    assert ballot.chance_of_change(to_come * MILLI) == chance_by_enumeration(leading, following, to_come)
+    wins_ties &= leading > following
+    leader, rival = (5, 9) if wins_ties else (9, 5)
+    ballot = ballot_of([leader] * leading + [rival] * following)
+    for _ in range(invalid):
+        ballot = ballot.add(ExtractedAnswer(None, NoAnswer.NOT_STATED))
+    unnamed = chance_by_enumeration(leading, 0, following + invalid, to_come, lead=0)
+    named = chance_by_enumeration(leading, following, invalid, to_come, lead=0 if wins_ties else 1)
+    expected = unnamed + (named if following else 0)
+    assert ballot.chance_of_change(to_come * MILLI) == min(1, expected)
 
 
 @given(st.lists(answers, min_size=1, max_size=12), st.integers(0, 12))
-def test_what_the_exact_rule_decides_has_no_chance_but_a_tie(values: list[int], outstanding: int) -> None:
-    """The predictive rule never stops later than the exact one by more than the tie-break it leaves out."""
+def test_what_the_exact_rule_decides_has_no_chance(values: list[int], outstanding: int) -> None:
+    """So the predictive rule stops no later than the exact one, at any bound above zero."""
     ballot = ballot_of(values)
-    if ballot.margin > outstanding * MILLI:
-        assert ballot.is_decided(outstanding * MILLI)
-        assert ballot.chance_of_change(outstanding * MILLI) == 0
+    assert ballot.is_decided(outstanding * MILLI) == (ballot.chance_of_change(outstanding * MILLI) == 0)
 
 
 def test_fractions_of_votes_are_counted_against_the_winner() -> None:
     """Half a vote more for the runner-up counts as a whole one."""
     ballot = Ballot().cast(1, 3500).cast(2, 1200)
-    assert ballot.chance_of_change(1800) == chance_by_enumeration(3, 2, 2)
+    unnamed = chance_by_enumeration(3, 0, 1, 2, lead=0)
+    assert ballot.chance_of_change(1800) == chance_by_enumeration(3, 2, 0, 2, lead=0) + unnamed
+
+
+def test_nobody_leads_an_empty_ballot() -> None:
+    """Whatever comes changes it."""
+    assert Ballot().chance_of_change(MILLI) == 1
+
+
+def trajectory(value: int, *, outcome: Outcome = Outcome.FINISHED, printed: int | None = None) -> Trajectory:
+    """A trajectory of 200 tokens at a mean log-probability of -0.5, with a program if that printed something."""
+    written = Completion("", (), FinishReason.EOS, num_tokens=200, cumulative_logprob=-100.0)
+    ran = None if printed is None else Execution(ExecutionStatus.OK, str(printed))
+    turns = (Turn(written, "print()" if ran else None, ran),)
+    return Trajectory("p", 0, turns, outcome, ExtractedAnswer(value), printed=printed)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "weights", "milli"),
+    [
+        (trajectory(52), VoteWeights(), 1000),
+        (trajectory(52), VoteWeights(no_code=0.8, unconfirmed=0.5), 800),
+        (trajectory(52, printed=52), VoteWeights(no_code=0.8, unconfirmed=0.5), 1000),
+        (trajectory(52, printed=7), VoteWeights(no_code=0.8, unconfirmed=0.5), 500),
+        (trajectory(20), VoteWeights(suspicious=0.6), 600),
+        (trajectory(700), VoteWeights(suspicious=0.6), 600),
+        (trajectory(21), VoteWeights(suspicious=0.6), 1000),
+        (trajectory(52), VoteWeights(length_tokens=50), 250),
+        (trajectory(52), VoteWeights(length_tokens=400), 1000),
+        (trajectory(52), VoteWeights(logprob=2.0), 368),
+        (trajectory(52, outcome=Outcome.CUTOFF), VoteWeights(partial=0.5), 500),
+        (trajectory(52, outcome=Outcome.CUTOFF), VoteWeights(partial=0), 0),
+        (trajectory(52, outcome=Outcome.MAX_TOKENS), VoteWeights(partial=0), 1000),
+        (trajectory(4), VoteWeights(suspicious=0.001, length_tokens=1, no_code=0.001), 1),
+    ],
+)
+def test_a_vote_counts_what_the_weights_say(attempt: Trajectory, weights: VoteWeights, milli: int) -> None:
+    """All are off by default; several are multiplied; a vote that counts at all counts at least a thousandth."""
+    assert weigh(attempt, weights) == milli
+
+
+@given(st.floats(0.01, 1), st.floats(0.01, 1), st.floats(0, 1), st.integers(0, 500), st.floats(0, 9), st.booleans())
+def test_no_vote_counts_more_than_a_plain_one(
+    share: float, other: float, partial: float, length_tokens: int, logprob: float, is_cut: bool
+) -> None:
+    """Or what is still out could be worth more than the exact rule allows for."""
+    weights = VoteWeights(share, other, share, partial, length_tokens, logprob)
+    outcome = Outcome.CUTOFF if is_cut else Outcome.FINISHED
+    assert 0 <= weigh(trajectory(100, outcome=outcome, printed=3), weights) <= MILLI

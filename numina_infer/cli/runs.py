@@ -119,15 +119,33 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="as the winner's 2024 kernel did: rounds, its own rules, all samples; --preset numina has its numbers",
     )
-    how.add_argument("--num-samples", metavar="N", type=int, help="trajectories a problem")
+    how.add_argument("--num-samples", metavar="N", type=int, help="trajectories a problem at most: the horizon")
+    how.add_argument("--width", metavar="N", type=int, help="trajectories a problem at once; 0 starts all")
     how.add_argument(
         "--epsilon", metavar="E", type=float, help="stop when the winner changes with a smaller chance; 0 never errs"
+    )
+    how.add_argument(
+        "--vote-weight",
+        metavar="NAME=SHARE",
+        action="append",
+        dest="vote_weights",
+        help="what a vote counts, of a plain one; may be repeated: unconfirmed, no_code, suspicious, partial "
+        "(0 doesn't count them), length_tokens, logprob; docs/voting.md says when (default: all votes alike)",
     )
     how.add_argument("--max-turns", metavar="M", type=int, help="completions a trajectory")
     how.add_argument("--max-tokens", metavar="N", type=int, help="tokens a turn")
     how.add_argument("--temperature", metavar="T", type=float, help="0 is greedy")
     how.add_argument("--code-timeout", metavar="SECONDS", type=float, dest="code_timeout_s", help="for one program")
-    how.add_argument("--problem-time", metavar="SECONDS", type=float, dest="problem_time_s", help="for one problem")
+    how.add_argument(
+        "--problem-time", metavar="SECONDS", type=float, dest="problem_time_s", help="for one problem, at most"
+    )
+    how.add_argument(
+        "--time-limit",
+        metavar="SECONDS",
+        type=float,
+        dest="time_limit_s",
+        help="for the whole contest: a bank then says what each problem may take (default: the preset's)",
+    )
     how.add_argument(
         "--answer-range", metavar="|".join(AnswerRange), help="AIMO-1's, -2's or -3's (default: mod-1000)"
     )
@@ -139,7 +157,18 @@ _CHOICES = tuple(field.name for field in fields(Choices))
 
 
 def _choices(chosen: argparse.Namespace) -> Choices:
-    return Choices(**{name: value for name, value in vars(chosen).items() if name in _CHOICES})
+    given = {name: value for name, value in vars(chosen).items() if name in _CHOICES}
+    if "vote_weights" in given:
+        given["vote_weights"] = dict(map(_vote_weight, given["vote_weights"]))
+    return Choices(**given)
+
+
+def _vote_weight(text: str) -> tuple[str, float]:
+    name, _, share = text.partition("=")
+    try:
+        return name, int(share) if name == "length_tokens" else float(share)
+    except ValueError as error:
+        raise ConfigError(f"--vote-weight is {text!r}; give a name and a number, such as suspicious=0.6") from error
 
 
 def _rehearse(chosen: argparse.Namespace) -> int:

@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from numina_infer.choices import Choices
-from numina_infer.composition import Parts, open_contest
+from numina_infer.composition import open_contest
+from numina_infer.contest import Parts
 from numina_infer.engine_config import ClientConfig
 from numina_infer.engines.vllm import VllmEngine
 from numina_infer.engines.vllm_server import VllmServer
@@ -20,6 +21,7 @@ from numina_infer.errors import EngineError
 from numina_infer.formats.catalogue import get_format
 from numina_infer.history import read_attempts
 from numina_infer.runlog import RunLog
+from numina_infer.sandbox import Sandbox
 from numina_infer.trajectory import Outcome, Problem, StopReason
 from tests.vllm_servers import named, processes, tiny_launch, write
 
@@ -88,7 +90,7 @@ def test_of_two_servers_one_may_be_killed_and_no_problem_is_lost(tiny_model: Pat
     preset = Choices(num_samples=8, max_tokens=200, problem_time_s=600.0).resolve()
     engine = VllmEngine([launch, launch], ClientConfig(max_num_seqs=4))
     problems = [Problem(f"p{number}", f"What is {number} plus {number}?") for number in range(6)]
-    parts = Parts(preset, get_format("numina-few-shot"), engine)
+    parts = Parts(preset, get_format("numina-few-shot"), engine, Sandbox(preset.sandbox))
     console = Console(quiet=True)
     with (
         RunLog(tmp_path) as log,
