@@ -38,6 +38,8 @@ class EngineName(StrEnum):
     VLLM = "vllm"
     """Servers that are started here, or endpoints that are named."""
     SCRIPTED = "scripted"
+    SIMULATED = "simulated"
+    """Recorded samples on a machine that isn't here, in virtual time."""
 
 
 class Api(StrEnum):
@@ -65,6 +67,10 @@ class Choices:
     """Leave vLLM running for the next run."""
     script: str | None = None
     """A file for the scripted engine; None takes its built-in script."""
+    samples: str | None = None
+    """A file of recorded samples for the simulated engine; None takes the fifty problems in the package."""
+    probe: str | None = None
+    """What `numina-infer probe` measured, for the simulated engine; None takes two T4s by arithmetic."""
     preset: str = "cpu"
     format: str | None = None
     paper: bool = False
@@ -98,8 +104,9 @@ class Choices:
             answer_range = require_choice("answer_range", self.answer_range, AnswerRange)
             object.__setattr__(self, "answer_range", answer_range)
         # A run is resumed from wherever, so what it needs is named from the root.
-        if self.script is not None:
-            object.__setattr__(self, "script", str(Path(self.script).absolute()))
+        for name in ("script", "samples", "probe"):
+            if (file := getattr(self, name)) is not None:
+                object.__setattr__(self, name, str(Path(file).absolute()))
         if self.vllm_python:
             object.__setattr__(self, "vllm_python", str(Path(self.vllm_python).expanduser().absolute()))
         if self.model is not None and Path(self.model).is_dir():
@@ -108,6 +115,12 @@ class Choices:
             self.script is None or self.engine is EngineName.SCRIPTED,
             f"script is {self.script!r} for engine {self.engine}; only the scripted engine takes one",
         )
+        for name in ("samples", "probe"):
+            file = getattr(self, name)
+            require(
+                file is None or self.engine is EngineName.SIMULATED,
+                f"{name} is {file!r} for engine {self.engine}; only the simulated engine takes one",
+            )
 
     def _require_vllm_for_its_own(self) -> None:
         """Refuse what would be left unused without a word."""
@@ -181,7 +194,7 @@ class Choices:
         )
 
     def _known_profile(self) -> Profile | None:
-        if self.model is None or self.engine is EngineName.SCRIPTED:
+        if self.model is None or self.engine in {EngineName.SCRIPTED, EngineName.SIMULATED}:
             return None
         try:
             profile = find_profile(self.model)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from numina_infer.choices import Choices, EngineName
+from numina_infer.clock import virtual_clock
 from numina_infer.config import require
 from numina_infer.contest import Contest, Parts
-from numina_infer.engine_config import TransformersConfig
+from numina_infer.engine_config import SimulatedConfig, TransformersConfig
 from numina_infer.formats.catalogue import make_format
 from numina_infer.formats.chat import CHAT
 from numina_infer.ports import Engine, Format
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 Info = Mapping[str, object]
 """What goes into `run.json`."""
 
+_T4_SLOTS = 3
+"""Slots of the simulated sandbox: a T4 machine of Kaggle's has four cores, of which the sandbox takes all but one."""
+
 
 def make_parts(choices: Choices, report: Callable[[str], None], *, num_problems: int | None = None) -> Parts:
     """What was chosen; `report` is told what takes long, and a time bank how many problems will come.
@@ -48,7 +52,39 @@ def make_parts(choices: Choices, report: Callable[[str], None], *, num_problems:
         preset = preset.for_problems(num_problems)
     fmt = choose_format(choices, preset, report)
     make_solver: MakeSolver = PaperSolver if choices.paper else Solver
+    if choices.engine is EngineName.SIMULATED:
+        return _simulated_parts(choices, preset, fmt, make_solver, report)
     return Parts(preset, fmt, make_engine(choices, preset, report), Sandbox(preset.sandbox), make_solver)
+
+
+def _simulated_parts(
+    choices: Choices, preset: Preset, fmt: Format, make_solver: MakeSolver, report: Callable[[str], None]
+) -> Parts:
+    """A machine that isn't here, in virtual time."""
+    from numina_infer.engines.costs import read_costs, t4_costs
+    from numina_infer.engines.samples import SampledAuthor, read_samples
+    from numina_infer.engines.simulated import SimulatedEngine
+    from numina_infer.formats.fenced import Fenced
+    from numina_infer.sandbox.simulated import SimulatedSandbox
+
+    require(
+        isinstance(fmt, Fenced),
+        f"format is {preset.format} with the simulated engine, whose programs stand in ```python blocks; take numina",
+    )
+    costs = read_costs(Path(choices.probe)) if choices.probe else t4_costs()
+    path = samples_path(choices)
+    report(f"simulated: {costs.source}; answers and lengths are recorded samples of {path.name}")
+    clock, server = virtual_clock(), preset.server
+    config = SimulatedConfig(server.max_num_seqs, server.max_model_len or preset.rollout.sampling.max_tokens)
+    engine = SimulatedEngine(SampledAuthor(read_samples(path), name=path.name), costs, config, now=clock.now)
+    return Parts(preset, fmt, engine, SimulatedSandbox(_T4_SLOTS), make_solver, clock)
+
+
+def samples_path(choices: Choices) -> Path:
+    """The recorded samples that are simulated: the file chosen, or the one in the package."""
+    from numina_infer.problems import packaged_path
+
+    return Path(choices.samples) if choices.samples else packaged_path("samples.jsonl")
 
 
 def make_engine(
@@ -114,7 +150,10 @@ def choose_format(choices: Choices, preset: Preset, report: Callable[[str], None
 
 
 def _template_folder(choices: Choices, report: Callable[[str], None]) -> Path | None:
-    if choices.engine is EngineName.SCRIPTED:  # a script needs no model, so none is fetched for it
+    if choices.engine in {
+        EngineName.SCRIPTED,
+        EngineName.SIMULATED,
+    }:  # a script needs no model, so none is fetched for it
         return Path(choices.model_name) if Path(choices.model_name).is_dir() else None
     if choices.endpoint:
         return endpoint_model(choices, report)
@@ -149,7 +188,13 @@ def open_contest(
         NuminaError: engine or sandbox don't start.
     """
     log.describe(info)
-    board = Scoreboard(num_problems, num_solved=len(solved), weights=parts.preset.policy.weights, now=parts.clock.now)
+    board = Scoreboard(
+        num_problems,
+        num_solved=len(solved),
+        weights=parts.preset.policy.weights,
+        now=parts.clock.now,
+        title="simulated " if parts.clock.is_virtual else "",
+    )
     with show_progress(board, console) as progress:
         contest = Contest(parts, log, solved=solved, observers=[progress])
         with contest:

@@ -3,6 +3,7 @@
 Names and meanings are vLLM's where it has them.
 """
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -109,3 +110,30 @@ class ClientConfig:
         require_whole("max_losses", self.max_losses, 0)
         for name in ("greet_s", "stall_s", "patience_s"):
             require_positive(name, getattr(self, name))
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedConfig:
+    """What a simulated engine is like, beside what its machine costs."""
+
+    max_num_seqs: int = 48
+    """Trajectories at once on one replica."""
+    max_model_len: int = 4096
+    """Context window in tokens."""
+    prefix_caching: bool = True
+    start_s: float = 0.0
+    """From its opening until it serves."""
+    stall_every_s: float = 0.0
+    """Of work, on average, between two stalls of a replica; 0 for none."""
+    stall_s: float = 60.0
+    """How long one lasts."""
+    seed: int = 0
+    """Of the stalls."""
+
+    def __post_init__(self) -> None:
+        require_whole("max_num_seqs", self.max_num_seqs, 1)
+        require_whole("max_model_len", self.max_model_len, 1)
+        require_whole("seed", self.seed, 0)
+        for name in ("start_s", "stall_every_s", "stall_s"):
+            value = getattr(self, name)
+            require(math.isfinite(value) and value >= 0, f"{name} is {value}; it must be 0 or above")

@@ -80,7 +80,12 @@ def read_problems(path: str | Path) -> ProblemSet:
 
 def example_problems_path() -> Path:
     """The ten problems that ship with the package; `data/README.md` beside them tells where they are from."""
-    return Path(str(files("numina_infer") / "data" / "examples.jsonl"))
+    return packaged_path("examples.jsonl")
+
+
+def packaged_path(name: str) -> Path:
+    """A file of the package's `data` folder."""
+    return Path(str(files("numina_infer") / "data" / name))
 
 
 def _reader(path: Path) -> Callable[[Path], Iterator[_Row]]:

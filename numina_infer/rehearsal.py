@@ -12,8 +12,8 @@ from typing import Protocol
 
 from rich.console import Console
 
-from numina_infer.choices import Api, Choices, Rehearsal
-from numina_infer.composition import Info, make_parts, open_contest, run_info
+from numina_infer.choices import Api, Choices, EngineName, Rehearsal
+from numina_infer.composition import Info, make_parts, open_contest, run_info, samples_path
 from numina_infer.contest import Contest
 from numina_infer.errors import ConfigError, RunLogError
 from numina_infer.gateways.aimo import AimoGateway
@@ -30,8 +30,11 @@ from numina_infer.summary import Summary, summarize
 
 
 def problems_path(rehearsal: Rehearsal) -> Path:
-    """The file that is read: the one chosen, or the examples in the package."""
-    return Path(rehearsal.problems) if rehearsal.problems else example_problems_path()
+    """The file that is read: the one chosen, or the examples in the package, or those that are simulated."""
+    if rehearsal.problems:
+        return Path(rehearsal.problems)
+    is_simulated = rehearsal.choices.engine is EngineName.SIMULATED
+    return samples_path(rehearsal.choices) if is_simulated else example_problems_path()
 
 
 class Competition(Protocol):

@@ -104,6 +104,16 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
     with_model.add_argument(
         "--script", metavar="FILE", help="JSONL for the scripted engine (default: a script that adds up the numbers)"
     )
+    with_model.add_argument(
+        "--samples",
+        metavar="FILE",
+        help="for simulated: JSONL of recorded samples, problem, answers, tokens or chars (default: fifty problems)",
+    )
+    with_model.add_argument(
+        "--probe",
+        metavar="FILE",
+        help="for simulated: the machine, as numina-infer probe measured it (default: two T4s by arithmetic)",
+    )
     how = parser.add_argument_group("how to solve")
     how.add_argument(
         "--preset", help=f"one of {', '.join(PRESETS)}; the rest changes single values of it (default: cpu)"

@@ -12,10 +12,13 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from numina_infer.config import SamplingParams
-from numina_infer.engine_config import ClientConfig, TransformersConfig
+from numina_infer.engine_config import ClientConfig, SimulatedConfig, TransformersConfig
 from numina_infer.engines.address import Address
+from numina_infer.engines.costs import Costs
 from numina_infer.engines.openai_api import OpenAIEngine
 from numina_infer.engines.scripted import VOCABULARY, ScriptedEngine
+from numina_infer.engines.scripts import Improvised
+from numina_infer.engines.simulated import Reader, SimulatedEngine
 from numina_infer.engines.stand_in import StandIn
 from numina_infer.engines.transformers import TransformersEngine
 from numina_infer.ports import Cutoff, Engine
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 Open = Callable[..., AbstractAsyncContextManager[Engine]]
 PROMPT = "### Problem: What is 1 plus 2?\n### Solution: "
+COSTS = Costs(base_s=1e-4, sequence_s=0, token_s=1e-9, prefill_s=1e-6, kv_tokens=1_000_000)
 WORDS = ("sum", "répéter", "```python\n", "x = 1\n", "∑", "```\n", "the answer", "𝔽", " is ", "\\boxed{3}")
 
 
@@ -48,11 +52,15 @@ async def open_stand_in(**limits: Any) -> AsyncIterator[Engine]:
             yield engine
 
 
-@pytest.fixture(params=["scripted", "transformers", "openai_api", pytest.param("vllm", marks=pytest.mark.vllm)])
+@pytest.fixture(
+    params=["scripted", "simulated", "transformers", "openai_api", pytest.param("vllm", marks=pytest.mark.vllm)]
+)
 def open_engine(request: pytest.FixtureRequest) -> Open:
     """Makes an engine of the kind under test, to be entered."""
     if request.param == "scripted":
         return lambda **limits: ScriptedEngine(chatter, **limits)
+    if request.param == "simulated":
+        return lambda **limits: SimulatedEngine(Reader(Improvised(chatter)), COSTS, SimulatedConfig(**limits))
     if request.param == "openai_api":
         return open_stand_in
     if request.param == "vllm":
@@ -278,5 +286,5 @@ async def test_an_engine_says_what_it_is(open_engine: Open) -> None:
     """Name and model, for the run log."""
     async with open_engine() as engine:
         described = engine.describe()
-    assert described["engine"] in {"scripted", "transformers", "openai_api", "vllm"}
+    assert described["engine"] in {"scripted", "simulated", "transformers", "openai_api", "vllm"}
     assert described["model"]
