@@ -123,7 +123,7 @@ class Contest:
         with ExitStack() as opening:
             with deferred_interrupt():  # anyio waits for ever for a loop whose start was interrupted
                 self._portal: BlockingPortal = opening.enter_context(
-                    start_blocking_portal(self._clock.backend, dict(self._clock.backend_options))
+                    start_blocking_portal(backend_options=dict(self._clock.backend_options))
                 )
             self.engine: Engine = opening.enter_context(self._portal.wrap_async_context_manager(self._parts.engine))
             self.sandbox: Sandbox = opening.enter_context(self._portal.wrap_async_context_manager(self._parts.sandbox))

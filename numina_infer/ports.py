@@ -22,7 +22,7 @@ class Cutoff:
     def __init__(self, at: float, reason: StopReason = StopReason.DEADLINE) -> None:
         self._at = at
         self._reason = reason
-        self._scopes: set[anyio.CancelScope] = set()
+        self._scopes: dict[anyio.CancelScope, None] = {}  # in order, so that a simulation is repeatable
 
     @property
     def at(self) -> float:
@@ -51,11 +51,11 @@ class Cutoff:
     def scope(self) -> Iterator[anyio.CancelScope]:
         """A cancel scope that ends at the cutoff, wherever that moves; look at `cancelled_caught` after it."""
         with anyio.CancelScope(deadline=self._at) as scope:
-            self._scopes.add(scope)
+            self._scopes[scope] = None
             try:
                 yield scope
             finally:
-                self._scopes.discard(scope)
+                self._scopes.pop(scope, None)
 
 
 class Format(Protocol):

@@ -7,8 +7,10 @@ the steps. When the cache is full the sequence with the highest ticket is preemp
 does (arXiv 2309.06180, section 4.5).
 """
 
+import heapq
+import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from numina_infer.engines.costs import Costs
 
@@ -26,69 +28,84 @@ class Sequence:
     num_tokens: float
     """What it will write."""
     written: float = 0.0
-
-    @property
-    def left(self) -> float:
-        """Steps to its end."""
-        return self.num_tokens - self.written
-
-    @property
-    def live(self) -> float:
-        """Tokens whose keys and values it holds."""
-        return self.context + self.written
+    """As of when it last left the batch."""
+    joined: float | None = None
+    """The batch's step at which it began to run, as if it had written everything since; None where it doesn't run."""
 
 
+@dataclass(slots=True)
 class Batch:
     """The sequences of one replica, at some time in seconds of work: stalls don't count."""
 
-    def __init__(self, costs: Costs) -> None:
-        self._costs = costs
-        self._at = 0.0
-        self._owed_s = 0.0
-        """Prompts that are still to be computed."""
-        self.running: list[Sequence] = []
-        self.preempted: list[Sequence] = []
-        self.num_written = 0.0
-        self.num_prefilled = 0
-        self.num_preemptions = 0
-        self.busy_s = 0.0
+    costs: Costs
+    at: float = 0.0
+    running: set[Sequence] = field(default_factory=set)
+    preempted: list[Sequence] = field(default_factory=list)
+    num_prefilled: int = 0
+    num_preemptions: int = 0
+    num_written: float = 0.0
+    busy_s: float = 0.0
+    _owed_s: float = 0.0
+    """Prompts that are still to be computed."""
+    _step: float = 0.0
+    """Steps so far: each gives every running sequence one token."""
+    _ends: list[tuple[float, int, Sequence]] = field(default_factory=list)
+    """A heap of the steps at which sequences end; those that have left meanwhile are passed over."""
+    _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+    _live_at_0: float = 0.0
+    """Live tokens less the steps of all that run, so that it stays the same from step to step."""
 
     def join(self, sequence: Sequence, num_uncached: int) -> None:
         """Let `sequence` run, behind the prefill of `num_uncached` tokens."""
-        self._prefill(num_uncached)
-        self.running.append(sequence)
+        self._owed_s += self.costs.prefill_s * num_uncached
+        self.num_prefilled += num_uncached
+        sequence.joined = self._step - sequence.written
+        self._live_at_0 += sequence.context - sequence.joined
+        self.running.add(sequence)
+        heapq.heappush(self._ends, (sequence.joined + sequence.num_tokens, next(self._numbers), sequence))
 
     def leave(self, sequence: Sequence) -> None:
         """Take `sequence` out, wherever it is."""
-        for place in (self.running, self.preempted):
-            if sequence in place:
-                place.remove(sequence)
+        if sequence in self.running:
+            self._stop(sequence)
+        elif sequence in self.preempted:
+            self.preempted.remove(sequence)
         self._readmit()
 
-    def _prefill(self, num_tokens: int) -> None:
-        self._owed_s += self._costs.prefill_s * num_tokens
-        self.num_prefilled += num_tokens
+    def _stop(self, sequence: Sequence) -> None:
+        assert sequence.joined is not None  # noqa: S101 (it runs)
+        self.running.remove(sequence)
+        self._live_at_0 -= sequence.context - sequence.joined
+        sequence.written = min(self._step - sequence.joined, sequence.num_tokens)
+        sequence.joined = None
 
     @property
     def live(self) -> float:
         """Tokens whose keys and values the cache holds of running sequences."""
-        return sum(sequence.live for sequence in self.running)
+        return self._live_at_0 + len(self.running) * self._step
 
     @property
     def next_at(self) -> float:
         """When a sequence will end or the cache be full, if nobody comes or goes; never where nothing runs."""
         if not self.running:
             return math.inf
-        return self._at + self._owed_s + self._seconds(self._steps_to_event())
+        return self.at + self._owed_s + self._seconds(self._steps_to_event())
 
     def _steps_to_event(self) -> float:
-        to_end = min(sequence.left for sequence in self.running)
-        to_full = (self._costs.kv_tokens - self.live) / len(self.running)
+        while not self._is_next(*self._ends[0]):
+            heapq.heappop(self._ends)
+        to_end = self._ends[0][0] - self._step
+        to_full = (self.costs.kv_tokens - self.live) / len(self.running)
         return max(0.0, to_end if len(self.running) == 1 else min(to_end, to_full))
+
+    @staticmethod
+    def _is_next(end: float, _number: int, sequence: Sequence) -> bool:
+        """Whether an entry of the heap still holds."""
+        return sequence.joined is not None and sequence.joined + sequence.num_tokens == end
 
     def _step_s(self) -> tuple[float, float]:
         """A step's seconds now, and by how much more each further step takes."""
-        costs, count = self._costs, len(self.running)
+        costs, count = self.costs, len(self.running)
         return costs.base_s + costs.sequence_s * count + costs.token_s * self.live, costs.token_s * count
 
     def _seconds(self, steps: float) -> float:
@@ -104,48 +121,57 @@ class Batch:
     def advance(self, at: float) -> list[Sequence]:
         """Go on to `at`; the sequences that have ended by then, which have left."""
         ended: list[Sequence] = []
-        while self.running and self.next_at <= at:
-            self._go(self.next_at, self._steps_to_event())
+        while self.running and (next_at := self.next_at) <= at:
+            self._go(next_at, self._steps_to_event())
             ended += self._settle()
-        if self.running and at > self._at:
-            decoding_s = at - self._at - self._owed_s
+        if self.running and at > self.at:
+            decoding_s = at - self.at - self._owed_s
             self._go(at, self._steps(decoding_s) if decoding_s > 0 else 0.0)
-        self._at = max(self._at, at)
+        self.at = max(self.at, at)
         return ended
 
     def _go(self, at: float, steps: float) -> None:
-        self.busy_s += at - self._at
-        self._owed_s = max(0.0, self._owed_s - (at - self._at))
-        self._at = at
+        self.busy_s += at - self.at
+        self._owed_s = max(0.0, self._owed_s - (at - self.at))
+        self.at = at
         self.num_written += steps * len(self.running)
-        for sequence in self.running:
-            sequence.written += steps
+        self._step += steps
 
     def _settle(self) -> list[Sequence]:
         """Take out what has ended; without that, the cache is full and somebody makes room."""
-        ended = [sequence for sequence in self.running if sequence.left <= _DONE]
-        for sequence in ended:
-            sequence.written = sequence.num_tokens
-            self.leave(sequence)
+        ended = []
+        while self._ends and (not self._is_next(*self._ends[0]) or self._ends[0][0] <= self._step + _DONE):
+            _, _, sequence = heapq.heappop(self._ends)
+            if sequence.joined is not None:
+                self._stop(sequence)
+                sequence.written = sequence.num_tokens
+                ended.append(sequence)
         if not ended:
-            last = max(self.running, key=lambda sequence: sequence.ticket)
-            self.running.remove(last)
-            self.preempted.append(last)
-            self.num_preemptions += 1
+            self._preempt()
+        self._readmit()
         return ended
+
+    def _preempt(self) -> None:
+        last = max(self.running, key=lambda sequence: sequence.ticket)
+        self._stop(last)
+        self.preempted.append(last)
+        self.num_preemptions += 1
 
     def _readmit(self) -> None:
         """Compute preempted sequences again, the lowest ticket first, while there is room to write on."""
         self.preempted.sort(key=lambda sequence: sequence.ticket)
         while self.preempted and self._has_room(self.preempted[0]):
             sequence = self.preempted.pop(0)
-            self.join(sequence, math.ceil(sequence.live))
+            self.join(sequence, math.ceil(sequence.context + sequence.written))
 
     def _has_room(self, sequence: Sequence) -> bool:
-        return not self.running or self.live + sequence.live + len(self.running) < self._costs.kv_tokens
+        holds = sequence.context + sequence.written
+        return not self.running or self.live + holds + 2 * len(self.running) < self.costs.kv_tokens
 
     def written_by(self, sequence: Sequence, at: float) -> float:
         """What `sequence` will have written at `at`, if nobody comes or goes before."""
-        if sequence not in self.running or at - self._at <= self._owed_s:
+        if sequence.joined is None:
             return sequence.written
-        return min(sequence.num_tokens, sequence.written + self._steps(at - self._at - self._owed_s))
+        decoding_s = at - self.at - self._owed_s
+        steps = self._steps(decoding_s) if decoding_s > 0 else 0.0
+        return min(sequence.num_tokens, self._step + steps - sequence.joined)

@@ -85,8 +85,9 @@ class _Replica:
     def written(self, now: float) -> float:
         """Tokens written by loop time `now`."""
         at = self._stalls.work(now)
-        ahead = sum(self.batch.written_by(running, at) - running.written for running in tuple(self.batch.running))
-        return self.batch.num_written + ahead
+        running = tuple(self.batch.running)
+        ahead = (self.batch.written_by(one, at) - self.batch.written_by(one, self.batch.at) for one in running)
+        return self.batch.num_written + sum(ahead)
 
     async def run(self) -> None:
         """Let time pass, until cancelled."""
@@ -231,7 +232,7 @@ class _Turn:
         self._stretch = max(1.0, (passage.num_tokens or 0) / len(self._ids))
         self.num_context = len(prompt_ids) + extra
         self.num_written = self.num_cached = 0
-        whole = self._transcript(len(self._ids))
+        self._whole = whole = self._transcript(len(self._ids))
         length, most = math.ceil(whole.num_tokens * self._stretch), max(0, min(params.max_tokens, room))
         limit = FinishReason.LENGTH if params.max_tokens <= room else FinishReason.CONTEXT
         self.num_tokens, self._end = (length, whole.finish_reason) if length <= most else (most, limit)
@@ -246,7 +247,9 @@ class _Turn:
     def completion(self) -> tuple[Completion, int]:
         """What was written, and how many tokens beyond those of its text it stands for."""
         is_whole = self.num_written == self.num_tokens
-        transcript = self._transcript(math.floor(self.num_written / self._stretch + 1e-9))
+        is_natural = is_whole and self._end is self._whole.finish_reason
+        num_ids = math.floor(self.num_written / self._stretch + 1e-9)
+        transcript = self._whole if is_natural else self._transcript(num_ids)
         completion = transcript.completion(
             seed=self._seed, num_prompt_tokens=self.num_context, num_cached_tokens=self.num_cached
         )
