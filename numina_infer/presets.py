@@ -52,7 +52,7 @@ PRESETS: Mapping[str, Preset] = {
     "t4x2": Preset(
         format="numina",
         rollout=RolloutConfig(),
-        policy=Policy(num_samples=96, width=48, epsilon=0.01),
+        policy=Policy(num_samples=192, width=48, epsilon=0.01),
         contest=ContestConfig(problem_time_s=1500.0, bank=BankConfig(time_limit_s=9 * 3600.0, num_problems=50)),
         server=ServerConfig(
             dtype="half",

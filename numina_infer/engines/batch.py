@@ -31,6 +31,13 @@ class Sequence:
     """As of when it last left the batch."""
     joined: float | None = None
     """The batch's step at which it began to run, as if it had written everything since; None where it doesn't run."""
+    num_uncached: int = 0
+    """Tokens of its context that are to be computed before it runs."""
+
+    @property
+    def live(self) -> float:
+        """Tokens that it takes up again."""
+        return self.context + self.written
 
 
 @dataclass(slots=True)
@@ -40,7 +47,8 @@ class Batch:
     costs: Costs
     at: float = 0.0
     running: set[Sequence] = field(default_factory=set)
-    preempted: list[Sequence] = field(default_factory=list)
+    waiting: list[Sequence] = field(default_factory=list)
+    """For room in the cache: new ones, and preempted ones."""
     num_prefilled: int = 0
     num_preemptions: int = 0
     num_written: float = 0.0
@@ -56,9 +64,14 @@ class Batch:
     """Live tokens less the steps of all that run, so that it stays the same from step to step."""
 
     def join(self, sequence: Sequence, num_uncached: int) -> None:
-        """Let `sequence` run, behind the prefill of `num_uncached` tokens."""
-        self._owed_s += self.costs.prefill_s * num_uncached
-        self.num_prefilled += num_uncached
+        """Let `sequence` run, behind the prefill of `num_uncached` tokens, as soon as the cache has room for it."""
+        sequence.num_uncached = num_uncached
+        self.waiting.append(sequence)
+        self._admit()
+
+    def _run(self, sequence: Sequence) -> None:
+        self._owed_s += self.costs.prefill_s * sequence.num_uncached
+        self.num_prefilled += sequence.num_uncached
         sequence.joined = self._step - sequence.written
         self._live_at_0 += sequence.context - sequence.joined
         self.running.add(sequence)
@@ -68,9 +81,9 @@ class Batch:
         """Take `sequence` out, wherever it is."""
         if sequence in self.running:
             self._stop(sequence)
-        elif sequence in self.preempted:
-            self.preempted.remove(sequence)
-        self._readmit()
+        elif sequence in self.waiting:
+            self.waiting.remove(sequence)
+        self._admit()
 
     def _stop(self, sequence: Sequence) -> None:
         assert sequence.joined is not None  # noqa: S101 (it runs)
@@ -148,25 +161,24 @@ class Batch:
                 ended.append(sequence)
         if not ended:
             self._preempt()
-        self._readmit()
+        self._admit()
         return ended
 
     def _preempt(self) -> None:
         last = max(self.running, key=lambda sequence: sequence.ticket)
         self._stop(last)
-        self.preempted.append(last)
+        last.num_uncached = math.ceil(last.live)
+        self.waiting.append(last)
         self.num_preemptions += 1
 
-    def _readmit(self) -> None:
-        """Compute preempted sequences again, the lowest ticket first, while there is room to write on."""
-        self.preempted.sort(key=lambda sequence: sequence.ticket)
-        while self.preempted and self._has_room(self.preempted[0]):
-            sequence = self.preempted.pop(0)
-            self.join(sequence, math.ceil(sequence.context + sequence.written))
+    def _admit(self) -> None:
+        """Let those run that wait, the lowest ticket first, while there is room to write on."""
+        self.waiting.sort(key=lambda sequence: sequence.ticket)
+        while self.waiting and self._has_room(self.waiting[0]):
+            self._run(self.waiting.pop(0))
 
     def _has_room(self, sequence: Sequence) -> bool:
-        holds = sequence.context + sequence.written
-        return not self.running or self.live + holds + 2 * len(self.running) < self.costs.kv_tokens
+        return not self.running or self.live + sequence.live + len(self.running) < self.costs.kv_tokens
 
     def written_by(self, sequence: Sequence, at: float) -> float:
         """What `sequence` will have written at `at`, if nobody comes or goes before."""

@@ -98,6 +98,10 @@ class SampledAuthor:
         plan = self._plans[cue.ticket]
         return plan[min(cue.turn, len(plan) - 1)]
 
+    def forget(self, ticket: int) -> list[Passage]:
+        """All passages of the trajectory with that ticket, which won't ask again."""
+        return self._plans.pop(ticket)
+
     def _find(self, prompt: str) -> Recorded:
         """The row whose problem stands in `prompt`; for any other problem one that its text picks."""
         if prompt not in self._row_of:

@@ -233,7 +233,7 @@ class _Turn:
         self.num_context = len(prompt_ids) + extra
         self.num_written = self.num_cached = 0
         self._whole = whole = self._transcript(len(self._ids))
-        length, most = math.ceil(whole.num_tokens * self._stretch), max(0, min(params.max_tokens, room))
+        length, most = math.ceil(whole.num_tokens * self._stretch - 1e-9), max(0, min(params.max_tokens, room))
         limit = FinishReason.LENGTH if params.max_tokens <= room else FinishReason.CONTEXT
         self.num_tokens, self._end = (length, whole.finish_reason) if length <= most else (most, limit)
 
