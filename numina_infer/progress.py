@@ -129,7 +129,9 @@ class PlainProgress:
                 self._say(self._board.verdict(solution))
             case Opened():
                 left = show_time(event.deadline - event.at)
-                self._say(f"{self._board.place} {event.problem_id}: {event.num_samples} trajectories, {left} left")
+                self._say(
+                    f"{self._board.place} {event.problem_id}: {event.num_samples} trajectories at most, {left} left"
+                )
             case Ended() if time.monotonic() - self._last >= HEARTBEAT_S:
                 self._say(self._board.line)
             case _:
