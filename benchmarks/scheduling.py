@@ -40,6 +40,7 @@ from benchmarks.compared import Arm, Case, Comparison
 from benchmarks.drawn_programs import DrawnPrograms
 from benchmarks.frame import Target, finish, name_machine, read_options
 from benchmarks.lockstep import Barrier, LockstepEngine, LockstepSandbox
+from benchmarks.prediction import predict
 from benchmarks.step_times import time_steps
 from benchmarks.timed_run import Run, TimedEngine, run_problem
 from numina_infer.config import Policy, RolloutConfig, SandboxConfig, StopRule
@@ -226,7 +227,10 @@ def main() -> int:
         for workload in (tiny_workload(Path(folder), num_tiny), smollm2_workload(num_smollm2)):
             comparison, layout = anyio.run(measure, workload, python)
             print(f"\n{workload.name}\n{comparison.table()}\n", flush=True)
-            figures[workload.name] = {**comparison.summary(), "layout": layout, "runs": comparison.rows()}
+            slots = workload.num_slots or len(os.sched_getaffinity(0))
+            simulated = predict(comparison, layout, slots)
+            rows = {"simulated": simulated, "layout": layout, "runs": comparison.rows()}
+            figures[workload.name] = {**comparison.summary(), **rows}
             found.append(comparison)
     finish(options, figures, targets(*found))
     return 0
