@@ -74,7 +74,7 @@ fmt: $(VENV)/.dev ## format, fix what can be fixed, bring the notebooks in sync
 	$(BIN)/ruff check --fix .
 	$(BIN)/jupytext --sync notebooks/*.ipynb
 
-BENCHES = $(filter-out benchmarks/frame.py benchmarks/recorded.py,$(wildcard benchmarks/*.py))
+BENCHES = $(filter-out benchmarks/frame.py,$(shell grep -l __main__ benchmarks/*.py))
 
 bench: $(VENV)/.dev ## short form of every benchmark, then one line a target
 	@rm -rf build/bench
