@@ -12,6 +12,7 @@ Hard: with the time bank no reply comes after the limit, and none is missing. A 
 for the score.
 """
 
+import argparse
 import json
 import multiprocessing
 import os
@@ -157,8 +158,12 @@ def show(title: str, table: Mapping[str, Mapping[str, float]]) -> None:
 def main() -> None:
     """Play, print, and write the figures if asked."""
     assert __doc__ is not None
-    options = read_options(__doc__, "8 contests of each kind instead of 1,000")
-    count = 8 if options.short else 1000
+    parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--contests", type=int, metavar="N", default=1000, help="of each world (default: 1000)")
+    parser.add_argument("--baselines", type=int, metavar="N", help="for rounds and equal slices (default: as many)")
+    options = read_options(__doc__, "8 contests of each world instead of 1,000", parser=parser)
+    count = 8 if options.short else options.contests
+    counts = {arm: count if arm == "time bank" else min(count, options.baselines or count) for arm in ARMS}
     print(f"{name_machine()}; simulated machine: {t4_costs().source}")
     tables: dict[str, dict[str, dict[str, float]]] = {}
     begun = time.perf_counter()
@@ -166,10 +171,11 @@ def main() -> None:
         for world in WORLDS:
             tables[world.name] = {}
             for arm in ARMS:
-                outcomes = pool.map(play, [(world, arm, seed) for seed in range(count)], chunksize=4)
+                outcomes = pool.map(play, [(world, arm, seed) for seed in range(counts[arm])], chunksize=4)
                 tables[world.name][arm] = summarise(outcomes, world)
             show(world.name, tables[world.name])
-    print(f"\n{count} contests of each kind in {time.perf_counter() - begun:.0f} s")
+    played = ", ".join(f"{arm} {number}" for arm, number in counts.items())
+    print(f"\ncontests of each world: {played}; {time.perf_counter() - begun:.0f} s")
     banks = [table["time bank"] for table in tables.values()]
     targets = [
         Target(
