@@ -12,7 +12,7 @@ from typing import Any
 from numina_infer.config import Policy
 from numina_infer.events import Ended, Event, Opened
 from numina_infer.history import Attempt, read_attempts, read_events, read_info
-from numina_infer.referee import Ledger, fold
+from numina_infer.referee import Ledger, Stop, decide, fold
 from numina_infer.vote import MILLI
 
 WIDTH, HEIGHT = 9.0, 6.8
@@ -37,6 +37,8 @@ def moments(events: list[Event], problem_id: str, policy: Policy) -> list[Moment
             ledger = fold(ledger, event, policy.weights)
             if isinstance(event, Ended) and ledger.ballot.votes:
                 found.append(_moment(event.at - ledger.opened_at, ledger, policy))
+                if isinstance(decide(policy, ledger, event.at), Stop):
+                    break
     return found
 
 
@@ -74,8 +76,10 @@ def draw_ballot(axes: Any, seen: list[Moment], problem_id: str, epsilon: float) 
     chance.semilogy(times, [max(moment.chance, 1e-6) for moment in seen], color="#bf616a", marker=".", label="chance")
     chance.axhline(epsilon, color="#bf616a", linestyle=":", label="epsilon")
     chance.set_ylabel("chance of another winner")
-    axes.legend(loc="upper left", fontsize=8)
-    chance.legend(loc="center right", fontsize=8)
+    chance.set_ylim(epsilon / 10, 1.5)
+    axes.legend(loc="center left", fontsize=8)
+    chance.legend(loc="lower right", fontsize=8)
+    print(f"{problem_id}: stopped after {len(seen)} endings with {seen[-1]}")  # noqa: T201
     axes.set_title(f"The ballot of {problem_id} until it was stopped", loc="left")
 
 
