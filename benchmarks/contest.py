@@ -18,13 +18,10 @@ import multiprocessing
 import os
 import random
 import statistics
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.frame import Target, finish, name_machine, read_options
 from benchmarks.quick_contest import Played, QuickContest, Setting
 from numina_infer.config import ContestConfig

@@ -35,7 +35,6 @@ from typing import Any
 
 import anyio
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.compared import Arm, Case, Comparison
 from benchmarks.drawn_programs import DrawnPrograms
 from benchmarks.frame import Target, finish, name_machine, read_options

@@ -94,8 +94,14 @@ def _without_fence(code: str) -> str:
     return code[:-3].rstrip() if code.endswith("```") and "#" not in last_line else code
 
 
+_GOES_ON = re.compile(r"\"\"\"|'''|\\\r?\n")
+"""What a string needs to reach beyond its line: triple quotes, or a backslash at the line's end."""
+
+
 def _ends_in_string(code: str) -> bool:
-    """True when `code` stops inside a triple-quoted string."""
+    """True when `code` stops inside a string that goes on behind a line's end."""
+    if not _GOES_ON.search(code):  # tokenizing is most of what a turn costs, and differs between Pythons
+        return False
     try:
         for _ in tokenize.generate_tokens(io.StringIO(code).readline):
             pass

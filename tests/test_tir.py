@@ -81,3 +81,11 @@ def test_a_long_output_keeps_its_head_or_both_ends(keeps_end: bool, kept: str) -
 def test_a_marker_is_broken_and_a_fence_is_none_any_more() -> None:
     """And all else stays."""
     assert disarm("a ```` <b> c", re.compile("<b>")) == "a '''' <b > c"
+
+
+@pytest.mark.parametrize("code", ["x = 'abc", "print(\"it's\")  # isn't it", 'print("\\{")'])
+def test_a_quote_that_was_left_open_ends_with_its_line(code: str) -> None:
+    """So the fence behind it closes the block, on every Python."""
+    block = last_code_block(f"```python\n{code}\n```\nand ```python\nprint(2)\n```")
+    assert block is not None
+    assert block.code == "print(2)"
