@@ -74,8 +74,17 @@ fmt: $(VENV)/.dev ## format, fix what can be fixed, bring the notebooks in sync
 	$(BIN)/ruff check --fix .
 	$(BIN)/jupytext --sync notebooks/*.ipynb
 
-bench: $(VENV)/.dev ## short form of every benchmark
-	@for bench in benchmarks/*.py; do echo "== $$bench"; $(BIN)/python $$bench --short || exit 1; done
+BENCHES = $(filter-out benchmarks/frame.py,$(shell grep -l __main__ benchmarks/*.py))
+
+bench: $(VENV)/.dev ## short form of every benchmark, then one line a target
+	@rm -rf build/bench
+	@for bench in $(BENCHES:benchmarks/%.py=%); do \
+		echo "== $$bench"; \
+		$(BIN)/python benchmarks/$$bench.py --short --json build/bench/$$bench.json || broken="$$broken $$bench"; \
+		echo; \
+	done; \
+	$(BIN)/python benchmarks/frame.py build/bench && \
+	if [ -n "$$broken" ]; then echo "broke off:$$broken"; exit 1; fi
 
 notebooks: $(VENV)/.dev ## bring the notebook pairs in sync and execute them into build/
 	$(BIN)/jupytext --sync notebooks/*.ipynb

@@ -12,16 +12,13 @@ made up: the vote is no number that the text states. Stated is every integer lit
 separators, `52.0`, `1e3`; a sign counts where nothing stands before it to be subtracted from), and the value of the
 expression in the last box by sympy, before or after the modulus.
 lost: no vote, though the recording's own grader found the (non-negative) reference in the text.
+Floors for ours: none made up, no tricky case wrong, no more lost than by the reader that loses least.
 """
 
 import argparse
-import json
 import logging
 import multiprocessing
-import os
-import platform
 import re
-import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -31,22 +28,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from numina_infer.answer import AnswerRange, extract_answer, read_integer
+from benchmarks.frame import Target, finish, name_machine, pass_over, read_options, show
+from benchmarks.recorded import NOT_HERE, RecordedText, data_folder, recorded_texts
+from numina_infer.answer import AnswerRange, extract_answer
 from numina_infer.paper import Sample, states_answer
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MATH_VERIFY_TIMEOUT_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """One published text, what its problem's answer is, and what its own project read in it."""
-
-    text: str
-    reference: int
-    prediction: int | None
-    is_correct: bool
-    source: str
 
 
 @dataclass(slots=True)
@@ -70,37 +58,6 @@ Vote = Callable[[str], int | None]
 
 
 # --- texts ---
-
-
-def shared_data() -> Path:
-    """The folder of recorded public data; exits where there is none."""
-    data = Path(os.environ.get("NUMINA_SHARED", REPOSITORY.parent / "shared")) / "data"
-    if not data.is_dir():
-        sys.exit(f"no recorded texts at {data}; set NUMINA_SHARED to the folder that holds data/answers.jsonl")
-    return data
-
-
-def recorded_texts(data: Path) -> Iterator[Recorded]:
-    """Every text with an integer reference."""
-    for row in _rows(data / "answers.jsonl"):
-        yield from _recorded(row, str(row["raw"]))
-    for path in sorted((data / "transcripts").glob("*.jsonl")):
-        for row in _rows(path):
-            written = [turn["content"] for turn in row["turns"] if turn["kind"] == "text"]
-            yield from _recorded(row, str(row.get("text") or "\n".join(written)))
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
-
-
-def _recorded(row: Mapping[str, Any], text: str) -> Iterator[Recorded]:
-    reference = read_integer(str(row["reference"]))
-    prediction = read_integer(str(row.get("prediction") or ""))
-    if isinstance(reference, int):
-        read = prediction if isinstance(prediction, int) else None
-        yield Recorded(text, reference, read, bool(row["correct"]), str(row["source"]).split()[0])
 
 
 def tricky_cases() -> list[dict[str, Any]]:
@@ -254,7 +211,7 @@ def is_made_up(vote: int, text: str, verify: MathVerify | None) -> bool:
 # --- scores ---
 
 
-def score(name: str, vote: Vote, texts: list[Recorded], verify: MathVerify | None) -> Score:
+def score(name: str, vote: Vote, texts: list[RecordedText], verify: MathVerify | None) -> Score:
     """Run one reader over all texts and all tricky cases."""
     result = Score(name)
     errors_before = verify.num_errors if verify else 0
@@ -268,7 +225,7 @@ def score(name: str, vote: Vote, texts: list[Recorded], verify: MathVerify | Non
     return result
 
 
-def _count(result: Score, recorded: Recorded, number: int | None, verify: MathVerify | None) -> None:
+def _count(result: Score, recorded: RecordedText, number: int | None, verify: MathVerify | None) -> None:
     if number is None:
         if recorded.is_correct and recorded.reference >= 0:
             result.lost += 1
@@ -288,7 +245,7 @@ def _is_right(vote: Vote, case: Mapping[str, Any]) -> bool:
     return vote(case["text"]) == (None if expected is None else expected % 1000)
 
 
-def disagreements(texts: list[Recorded]) -> dict[str, list[str]]:
+def disagreements(texts: list[RecordedText]) -> dict[str, list[str]]:
     """Where our vote isn't the integer that the recording's own project read, by class."""
     classes: dict[str, list[str]] = {}
     for recorded in texts:
@@ -305,24 +262,7 @@ def disagreements(texts: list[Recorded]) -> dict[str, list[str]]:
     return classes
 
 
-def machine() -> dict[str, str | int | float]:
-    """What ran this."""
-    cpu = re.search(r"model name\s*:\s*(.+)", _cpu_info())
-    return {
-        "platform": platform.platform(),
-        "cpu": cpu[1] if cpu else platform.processor(),
-        "cores": os.cpu_count() or 0,
-        "load": round(os.getloadavg()[0], 1),
-        "python": platform.python_version(),
-    }
-
-
-def _cpu_info() -> str:
-    path = Path("/proc/cpuinfo")
-    return path.read_text("utf-8") if path.exists() else ""
-
-
-def measure(texts: list[Recorded], *, short: bool) -> list[Score]:
+def measure(texts: list[RecordedText], *, short: bool) -> list[Score]:
     """One row a reader; ours also on ten megabytes."""
     try:
         verify: MathVerify | None = MathVerify()
@@ -344,35 +284,54 @@ def measure(texts: list[Recorded], *, short: bool) -> list[Score]:
 
 def report(scores: list[Score], num_texts: int) -> None:
     """Print the table."""
-    print(", ".join(f"{key} {value}" for key, value in machine().items()))
     print(f"{num_texts} texts, {len(tricky_cases())} tricky cases\n")
-    print("| reader | votes | correct | made up | lost | ms a text | died or over 5 s | tricky cases right |")
-    print("|---|---|---|---|---|---|---|---|")
-    for row in scores:
-        ms = row.total_ms / num_texts
-        counts = f"{row.votes} | {row.correct} | {row.made_up} | {row.lost} | {ms:.3f} | {row.errors}"
-        print(f"| {row.reader} | {counts} | {row.tricky_right} |")
+    head = ["reader", "votes", "correct", "made up", "lost", "ms a text", "died or over 5 s", "tricky cases right"]
+    rows = [
+        (
+            row.reader,
+            row.votes,
+            row.correct,
+            row.made_up,
+            row.lost,
+            row.total_ms / num_texts,
+            row.errors,
+            row.tricky_right,
+        )
+        for row in scores
+    ]
+    show(head, rows)
     if scores[0].largest_ms:
         print(f"\nten megabytes: {scores[0].largest_ms:.1f} ms at most")
 
 
+def targets(ours_row: Score, others: list[Score]) -> list[Target]:
+    """What ours must keep to; losing less than the others is compared in the same run."""
+    return [
+        Target("votes made up", ours_row.made_up, 0, at_most=True),
+        Target("tricky cases right", ours_row.tricky_right, len(tricky_cases())),
+        Target(
+            "votes lost beyond the best other reader", ours_row.lost - min(o.lost for o in others), 0, at_most=True
+        ),
+    ]
+
+
 def main() -> None:
-    """Parse the arguments, measure, print."""
-    parser = argparse.ArgumentParser(description="Readers of answers, side by side on recorded texts.")
-    parser.add_argument("--short", action="store_true", help="every tenth text, no ten megabytes")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything to FILE")
+    """Measure, print, and write the figures if asked."""
+    parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--disagreements", action="store_true", help="list where ours and the recorded reading differ")
-    arguments = parser.parse_args()
-    texts = list(recorded_texts(shared_data()))[:: 10 if arguments.short else 1]
-    scores = measure(texts, short=arguments.short)
+    options = read_options(__doc__, "every tenth text, no ten megabytes", parser=parser)
+    if data_folder() is None:
+        pass_over(options, NOT_HERE)
+    print(name_machine())
+    texts = list(recorded_texts())[:: 10 if options.short else 1]
+    scores = measure(texts, short=options.short)
     report(scores, len(texts))
     classes = disagreements(texts)
-    if arguments.disagreements:
+    if options.disagreements:
         for name, notes in classes.items():
             print(f"\n{name}: {len(notes)}", *notes, sep="\n  ")
-    if arguments.json:
-        rows = {"machine": machine(), "num_texts": len(texts), "scores": [asdict(row) for row in scores]}
-        arguments.json.write_text(json.dumps({**rows, "disagreements": classes}, indent=1), "utf-8")
+    figures = {"num_texts": len(texts), "scores": [asdict(row) for row in scores], "disagreements": classes}
+    finish(options, figures, targets(scores[0], scores[1:]))
 
 
 if __name__ == "__main__":

@@ -6,16 +6,15 @@ first program printed the reference and the trajectory boxed it, verdicts that h
 """
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.frame import finish, name_machine, read_options, show
 from numina_infer.choices import Choices, Rehearsal
 from numina_infer.problems import example_problems_path
-from numina_infer.provenance import machine
 from numina_infer.rehearsal import rehearse
 from numina_infer.summary import ProblemSummary, Summary
 from numina_infer.trajectory import ExecutionStatus, Trajectory
@@ -55,22 +54,18 @@ def run(problems: str, seed: int) -> dict[str, float]:
 
 def main() -> None:
     """Run, print, and write the figures if asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true", help="two problems, one seed")
+    parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
-    options = parser.parse_args()
-    here = machine()
-    print(f"{here['processor']}, {here['cores']} cores, Python {here['python']}")
+    options = read_options(__doc__, "two problems, one seed", parser=parser)
+    print(name_machine())
     with tempfile.TemporaryDirectory() as scratch:
         two = Path(scratch) / "two.jsonl"
         two.write_text("".join(example_problems_path().read_text().splitlines(keepends=True)[:2]))
         seeds = options.seeds[:1] if options.short else options.seeds
         rows = {seed: run(str(two) if options.short else "", seed) for seed in seeds}
-    for seed, row in rows.items():
-        print(f"seed {seed}: " + ", ".join(f"{name} {value:g}" for name, value in row.items()))
-    if options.json:
-        options.json.write_text(json.dumps({"machine": here, "seeds": rows}, indent=2))
+    names = list(next(iter(rows.values())))
+    show(["seed", *names], [(seed, *row.values()) for seed, row in rows.items()])
+    finish(options, {"seeds": rows})
 
 
 if __name__ == "__main__":

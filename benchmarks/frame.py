@@ -1,6 +1,6 @@
-"""What every benchmark has: its options, the machine's name, its targets, and the file that keeps its figures.
+"""What every benchmark has: its options, the machine's name, tables, targets, and the file that keeps its figures.
 
-A target is a figure with a floor, which must be met, and perhaps an aim, which the best would reach.
+A target is a figure with a floor, which must be met, an aim, which the best would reach, or both.
 `python benchmarks/frame.py FOLDER` prints one line for each target of the figures in FOLDER: `make bench` ends so.
 """
 
@@ -8,9 +8,10 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from numina_infer.provenance import machine
 
@@ -21,7 +22,8 @@ class Target:
 
     name: str
     value: float
-    floor: float
+    floor: float | None
+    """None where there is an aim alone."""
     aim: float | None = None
     unit: str = ""
     at_most: bool = False
@@ -29,8 +31,8 @@ class Target:
 
     @property
     def is_met(self) -> bool:
-        """Whether the floor is."""
-        return self.misses(self.floor) <= 0
+        """Whether the floor is; an aim alone binds nobody."""
+        return self.floor is None or self.misses(self.floor) <= 0
 
     def misses(self, bound: float) -> float:
         """By how much `bound` is missed; zero or below where it is met."""
@@ -39,7 +41,7 @@ class Target:
     @property
     def line(self) -> str:
         """The target in one line: met, or by how much not."""
-        bounds = [("floor", self.floor), *([("aim", self.aim)] if self.aim is not None else [])]
+        bounds = [(kind, bound) for kind, bound in (("floor", self.floor), ("aim", self.aim)) if bound is not None]
         verdicts = [f"{kind} {bound:g}{self.unit} {self._verdict(bound)}" for kind, bound in bounds]
         return f"{self.name}: {self.value:.4g}{self.unit} ({', '.join(verdicts)})"
 
@@ -69,19 +71,43 @@ def name_machine() -> str:
     return f"{here['processor']}, {here['cores']} cores, Python {here['python']}, load {os.getloadavg()[0]:.1f}"
 
 
+def show(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a Markdown table, as docs/experiments.md has them; floats get four digits."""
+    print("|", " | ".join(head), f"|\n|{'---|' * len(head)}")
+    for cells in rows:
+        print("|", " | ".join(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in cells), "|")
+
+
 def finish(options: argparse.Namespace, figures: Mapping[str, object], targets: Sequence[Target] = ()) -> None:
     """Print the targets, and write everything if a file was asked for."""
-    for target in targets:
-        print(target.line)
+    if targets:
+        print("", *(target.line for target in targets), sep="\n")
+    _write(options, {"figures": figures, "targets": [asdict(target) for target in targets]})
+
+
+def pass_over(options: argparse.Namespace, why: str) -> NoReturn:
+    """End without a failure, since what the benchmark needs isn't here: `why` says what, and how to get it."""
+    print(f"passed over: {why}")
+    _write(options, {"passed_over": why})
+    sys.exit(0)
+
+
+def _write(options: argparse.Namespace, content: Mapping[str, object]) -> None:
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        content = {"machine": machine(), "figures": figures, "targets": [asdict(target) for target in targets]}
-        options.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps({"machine": machine(), **content}, indent=2) + "\n", encoding="utf-8")
 
 
 def read_targets(file: Path) -> list[Target]:
     """The targets that a benchmark wrote."""
-    return [Target(**target) for target in json.loads(file.read_text(encoding="utf-8"))["targets"]]
+    return [Target(**target) for target in json.loads(file.read_text(encoding="utf-8")).get("targets", ())]
+
+
+def summary(file: Path) -> list[str]:
+    """One line a target, or why there is none."""
+    why = json.loads(file.read_text(encoding="utf-8")).get("passed_over")
+    lines = [f"passed over: {why}"] if why else [target.line for target in read_targets(file)]
+    return [f"{file.stem}: {line}" for line in lines or ["no target, figures only"]]
 
 
 def main() -> int:
@@ -89,8 +115,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where the benchmarks wrote their JSON")
     for file in sorted(parser.parse_args().folder.glob("*.json")):
-        for target in read_targets(file):
-            print(f"{file.stem}: {target.line}")
+        print(*summary(file), sep="\n")
     return 0
 
 

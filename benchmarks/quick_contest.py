@@ -79,6 +79,12 @@ def read(text: str) -> ExtractedAnswer:
     return extract_answer(text, AnswerRange.MOD_1000)
 
 
+@lru_cache(maxsize=65536)
+def count(text: str) -> int:
+    """Tokens of a text."""
+    return len(encode(text))
+
+
 @dataclass(eq=False)
 class Attempt:
     """One trajectory while it moves."""
@@ -132,13 +138,13 @@ class QuickContest:
         seed = turn_seed(self.seed, problem.statement, attempt.index, 0)
         self.author.passage(Cue(prompt, seed, attempt.ticket, 0))
         attempt.plan = self.author.forget(attempt.ticket)
-        attempt.context = len(encode(prompt))
+        attempt.context = count(prompt)
         attempt.seat_at = self.now
 
     def join(self, attempt: Attempt, num_uncached: int) -> None:
         """Let a turn of `attempt` run."""
         self.batch.advance(self.stalls.work(self.now))
-        num_ids = len(encode(attempt.passage.text)) + 1
+        num_ids = count(attempt.passage.text) + 1
         is_last = attempt.turn == len(attempt.plan) - 1
         stretch = max(1.0, (attempt.passage.num_tokens or 0) / num_ids)
         length = math.ceil((num_ids if is_last else num_ids - 1) * stretch - 1e-9)  # a stop string leaves the end out
@@ -162,12 +168,12 @@ class _One:
         self.free = [contest.now] * contest.setting.num_slots
         self.prompt_is_cached = False
 
-    def start(self, count: int) -> list[Attempt]:
+    def start(self, number: int) -> list[Attempt]:
         """Record that many starts."""
         first = self.ledger.num_started
-        for index in range(first, first + count):
+        for index in range(first, first + number):
             self.ledger = fold(self.ledger, Started(self.problem.id, index, self.contest.now))
-        return [Attempt(index, next(self.contest.tickets)) for index in range(first, first + count)]
+        return [Attempt(index, next(self.contest.tickets)) for index in range(first, first + number)]
 
     def end(self, attempt: Attempt, outcome: Outcome, answer: ExtractedAnswer) -> None:
         """Record an ending."""
@@ -180,7 +186,7 @@ class _One:
         begin = max(self.contest.now, heapq.heappop(self.free))
         execution = pretend(attempt.passage.text.removeprefix("```python\n"))
         end = begin + min(execution.wall_s, CODE_TIMEOUT_S)
-        attempt.observed = len(encode(f"{execution.output}\n```"))
+        attempt.observed = count(f"{execution.output}\n```")
         heapq.heappush(self.free, end)
         heapq.heappush(self.programs, (end, attempt.ticket, attempt))
 
@@ -206,8 +212,8 @@ class MovingAlone(_One):
         """Play until the referee says stop."""
         while True:
             match decide(self.policy, self.ledger, self.contest.now):
-                case Start(count):
-                    self.waiting += self.start(count)
+                case Start(new):
+                    self.waiting += self.start(new)
                     self.seat()
                 case Stop(reason):
                     self.hand_over()
@@ -259,6 +265,8 @@ class MovingAlone(_One):
 
     def seat(self) -> None:
         """Give seats while contexts as they usually become fit the cache, as `engines/admission.py` does."""
+        if not self.waiting:
+            return
         typical, engine = self.contest.typical.tokens, self.contest.setting.engine
         claimed = sum(max(attempt.context + MARGIN, typical) for attempt in self.seated)
         while self.waiting and len(self.seated) < engine.max_num_seqs:
@@ -285,7 +293,7 @@ class MovingAlone(_One):
 
     def partial(self, attempt: Attempt, running: Running) -> ExtractedAnswer:
         """What the text so far states."""
-        num_ids = len(encode(attempt.passage.text)) + 1
+        num_ids = count(attempt.passage.text) + 1
         is_written = int(running.written + 1e-6) * num_ids >= (num_ids - 1) * running.num_tokens
         is_last = attempt.turn == len(attempt.plan) - 1
         return read(attempt.passage.text) if is_last and is_written else ExtractedAnswer(None, NoAnswer.UNFINISHED)

@@ -9,22 +9,18 @@ own cut.
 
 import argparse
 import collections
-import json
-import os
 import re
-import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import anyio
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks.recorded import SOURCES, Block, trajectories, transcripts_folder
+from benchmarks.frame import Target, finish, name_machine, pass_over, read_options, show
+from benchmarks.recorded import NOT_HERE, SOURCES, Block, data_folder, trajectories
 from numina_infer.config import Mode
-from numina_infer.provenance import machine
 from numina_infer.sandbox import Execution, Sandbox
 
-FLOOR = 0.97
+FLOOR = 97.0
 TIMEOUT_S = 10.0
 _FAILED = re.compile(r"Error|Exception|Traceback|[Tt]ime ?out|timed out|took too long")
 _SILENT = re.compile(r".{0,40}No output was generated.{0,200}", re.DOTALL)
@@ -123,41 +119,41 @@ def wanted(compared: list[Compared]) -> dict[str, int]:
     return {name: sum(bool(kind.search(one.block.code)) for one in compared) for name, kind in kinds.items()}
 
 
+def rows(compared: Sequence[Compared]) -> Iterator[tuple[str, int, int]]:
+    """How many there are and how many are the same, by source and in all."""
+    for source in SOURCES:
+        kinds = [one.kind for one in compared if one.source == source]
+        yield source, len(kinds), kinds.count("same")
+    yield "all", len(compared), sum(one.kind == "same" for one in compared)
+
+
+def show_differences(compared: Sequence[Compared]) -> None:
+    """Print every block that isn't the same."""
+    for one in compared:
+        if one.kind != "same":
+            print(f"--- {one.source}, {one.kind}\n{one.block.code}\n>>> recorded\n{one.block.output}")
+            print(f">>> here\n{one.execution.output}")
+
+
 def main() -> None:
     """Replay, print, and write the figures if asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true", help="every tenth solution")
+    parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--differences", action="store_true", help="print every block that isn't the same")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
-    options = parser.parse_args()
-    if transcripts_folder() is None:
-        sys.exit("the recorded transcripts are not on this machine; set NUMINA_SHARED to their folder")
+    options = read_options(__doc__, "every tenth solution", parser=parser)
+    if data_folder() is None:
+        pass_over(options, NOT_HERE)
+    print(name_machine())
     compared = anyio.run(replay_all, 10 if options.short else 1)
+    by_source = list(rows(compared))
     kinds = collections.Counter(one.kind for one in compared)
-    by_source = {
-        source: [sum(one.kind == "same" for one in compared if one.source == source),
-                 sum(one.source == source for one in compared)]
-        for source in SOURCES
-    }  # fmt: skip
-    share = kinds["same"] / len(compared)
-    here = machine()
-    print(f"{here['processor']}, {here['cores']} cores, Python {here['python']}, load {os.getloadavg()[0]:.1f}")
-    print(
-        f"same: {kinds['same']} of {len(compared)}, {share:.1%} ({'met' if share >= FLOOR else 'NOT met'}, floor 97 %)"
-    )
-    for source, (same, total) in by_source.items():
-        print(f"  {source}: {same} of {total}")
-    for kind, count in kinds.most_common():
-        print(f"  {kind}: {count}")
+    show(["source", "blocks", "the same"], by_source)
+    print("\nby kind: " + ", ".join(f"{kind} {count}" for kind, count in kinds.most_common()))
     print(f"programs that name files, processes, the network: {wanted(compared)}")
     if options.differences:
-        for one in compared:
-            if one.kind != "same":
-                print(f"--- {one.source}, {one.kind}\n{one.block.code}\n>>> recorded\n{one.block.output}")
-                print(f">>> here\n{one.execution.output}")
-    if options.json:
-        figures = {"same": share, "kinds": kinds, "by_source": by_source, "wanted": wanted(compared)}
-        options.json.write_text(json.dumps({"machine": here, **figures}, indent=2))
+        show_differences(compared)
+    share = 100 * kinds["same"] / len(compared)
+    figures = {"same_percent": share, "kinds": kinds, "by_source": by_source, "wanted": wanted(compared)}
+    finish(options, figures, [Target("recorded programs with the same output", share, FLOOR, unit=" %")])
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ idle core a trivial program's median 10 ms and a sympy program's 50 ms, of which
 all right.
 """
 
-import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -17,15 +15,14 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import anyio
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks.frame import Target, finish, name_machine, read_options, show
 from benchmarks.recorded import recorded_programs
 from numina_infer.config import Rung, SandboxConfig
-from numina_infer.provenance import machine
 from numina_infer.sandbox import Sandbox
 from numina_infer.sandbox.echo import compile_program
 
@@ -33,6 +30,7 @@ HEADER = "import math\nimport numpy as np\nimport sympy as sp\n"
 TIMEOUT_S = 30.0
 HEAVY_S = 0.5
 """Above it a program's own work is what is measured, and no overhead."""
+IN_FLIGHT = 300
 LIMITS = SandboxConfig(highest_rung=Rung.LIMITS, lowest_rung=Rung.LIMITS)
 
 
@@ -139,23 +137,35 @@ def _is_comparable(code: str) -> bool:
         return False
 
 
-async def measure(num: int) -> dict[str, object]:
+@dataclass(frozen=True)
+class Figures:
+    """All that is measured."""
+
+    rung: str
+    plain: dict[str, float]
+    sympy: dict[str, float]
+    trivial: dict[str, float]
+    in_flight: int
+    in_flight_right: int
+    in_flight_a_second: float
+
+
+async def measure(num: int) -> Figures:
     """All figures."""
     plain, symbolic = choose(num)
-    figures: dict[str, object] = {"programs": len(plain) + len(symbolic)}
     async with Sandbox(SandboxConfig(num_slots=1)) as sandbox:
-        figures["rung"] = str(sandbox.standing.rung)
+        rung = str(sandbox.standing.rung)
         ours = {"plain": await in_sandbox(sandbox, plain), "sympy": await in_sandbox(sandbox, symbolic)}
     with tempfile.TemporaryDirectory() as folder:
         theirs = {
             kind: [fresh_python(code, Path(folder)) for code in codes]
             for kind, codes in (("plain", plain), ("sympy", symbolic))
         }
-    figures |= {kind: compare(costs, theirs[kind]) for kind, costs in ours.items()}
-    figures["trivial"] = await lockdown_cost(num)
+    compared = {kind: compare(costs, theirs[kind]) for kind, costs in ours.items()}
+    trivial = await lockdown_cost(num)
     async with Sandbox() as sandbox:
-        figures["in_flight_right"], figures["in_flight_a_second"] = await in_flight(sandbox, 300)
-    return figures
+        right, a_second = await in_flight(sandbox, IN_FLIGHT)
+    return Figures(rung, compared["plain"], compared["sympy"], trivial, IN_FLIGHT, right, a_second)
 
 
 def compare(ours: Sequence[Cost], theirs: Sequence[Cost]) -> dict[str, float]:
@@ -176,18 +186,33 @@ def compare(ours: Sequence[Cost], theirs: Sequence[Cost]) -> dict[str, float]:
     }
 
 
+def targets(figures: Figures) -> list[Target]:
+    """Floor and aims; those in milliseconds of wall time are for an idle core."""
+    sympy, trivial = figures.sympy, figures.trivial
+    same = sum(kind["same_output"] for kind in (figures.plain, sympy))
+    return [
+        Target("CPU of a fresh python3 against a sympy program's here", sympy["cpu_ratio"], 15, 25, " times"),
+        Target("outputs the same", same, sympy["programs"] + figures.plain["programs"]),
+        Target("in flight, right", figures.in_flight_right, figures.in_flight),
+        Target("trivial program, wall", trivial["locked_wall_ms"], None, 10, " ms", at_most=True),
+        Target("sympy program, wall", sympy["wall_median_ms"], None, 50, " ms", at_most=True),
+        Target("lock-down, wall", trivial["lockdown_wall_ms"], None, 3, " ms", at_most=True),
+    ]
+
+
 def main() -> None:
     """Measure, print, and write the figures if asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true", help="five programs of each kind instead of fifty")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
-    options = parser.parse_args()
+    options = read_options(__doc__, "five programs of each kind instead of fifty")
+    print(name_machine())
     figures = anyio.run(measure, 5 if options.short else 50)
-    here = machine()
-    print(f"{here['processor']}, {here['cores']} cores, Python {here['python']}, load {os.getloadavg()[0]:.1f}")
-    print(json.dumps(figures, indent=2))
-    if options.json:
-        options.json.write_text(json.dumps({"machine": here, **figures}, indent=2))
+    show(
+        ["recorded", "without sympy", "with sympy"],
+        [(name, figures.plain[name], figures.sympy[name]) for name in figures.plain],
+    )
+    print()
+    show(["trivial program", "ms"], figures.trivial.items())
+    print(f"\nrung {figures.rung}; {figures.in_flight} in flight: {figures.in_flight_a_second:.0f} a second")
+    finish(options, asdict(figures), targets(figures))
 
 
 if __name__ == "__main__":

@@ -2,21 +2,19 @@
 
 Watched: memory and descriptors of host and zygote, zombies, kernel keys, shared memory. Kills: programs that never end
 and programs that end just when their time does; every kill must be confirmed, and none may delay its caller.
+Floors: nothing wrong, lost, late or unconfirmed, no restart, no descriptor, zombie, key or segment more than before.
 """
 
-import argparse
-import json
 import os
 import statistics
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import anyio
 
+from benchmarks.frame import Target, finish, name_machine, read_options, show
 from numina_infer.config import SandboxConfig
-from numina_infer.provenance import machine
 from numina_infer.sandbox import ExecutionStatus, Sandbox
 
 NUM_TASKS = 8
@@ -138,7 +136,23 @@ async def at_the_deadline(sandbox: Sandbox, num: int) -> Kills:
     return kills
 
 
-async def soak(num_programs: int, num_kills: int) -> dict[str, object]:
+@dataclass(frozen=True)
+class Soaked:
+    """What came of all of it."""
+
+    rung: str
+    programs: int
+    wrong_or_lost: int
+    programs_a_second: float
+    kills: int
+    unconfirmed: int
+    at_the_deadline: Kills
+    zygote_restarts: int
+    before: Use
+    after: Use
+
+
+async def soak(num_programs: int, num_kills: int) -> Soaked:
     """All of it in one sandbox."""
     async with Sandbox(SandboxConfig()) as sandbox:
         await many(sandbox, 100)
@@ -149,33 +163,46 @@ async def soak(num_programs: int, num_kills: int) -> dict[str, object]:
         with anyio.move_on_after(3):
             while overdue(sandbox):
                 await anyio.sleep(0.01)
-        return {
-            "rung": str(sandbox.standing.rung),
-            "programs": num_programs,
-            "wrong_or_lost": wrong,
-            "programs_a_second": num_programs / seconds,
-            "kills": num_kills,
-            "unconfirmed": overdue(sandbox),
-            "at_the_deadline": asdict(kills),
-            "zygote_restarts": int(zygote != zygote_pid(sandbox)),
-            "before": asdict(before),
-            "after": asdict(use(sandbox)),
-        }
+        return Soaked(
+            rung=str(sandbox.standing.rung),
+            programs=num_programs,
+            wrong_or_lost=wrong,
+            programs_a_second=num_programs / seconds,
+            kills=num_kills,
+            unconfirmed=overdue(sandbox),
+            at_the_deadline=kills,
+            zygote_restarts=int(zygote != zygote_pid(sandbox)),
+            before=before,
+            after=use(sandbox),
+        )
+
+
+def targets(soaked: Soaked) -> list[Target]:
+    """Nothing lost, and nothing that grows; memory is only shown, since Python's own comes and goes."""
+    kills, before, after = soaked.at_the_deadline, asdict(soaked.before), asdict(soaked.after)
+    gained = [after[name] - before[name] for name in before if not name.endswith("_mb")]
+    counts = {
+        "programs wrong or lost": soaked.wrong_or_lost,
+        "outputs lost at the deadline": kills.lost,
+        "programs late": kills.late,
+        "kills unconfirmed": soaked.unconfirmed,
+        "zygote restarts": soaked.zygote_restarts,
+        "descriptors, zombies, keys or segments gained": max(gained),
+    }
+    return [Target(name, count, 0, at_most=True) for name, count in counts.items()]
 
 
 def main() -> None:
-    """Soak, print, and write the figures if asked; ends with 1 if something was lost."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true", help="300 programs and 40 kills")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
-    options = parser.parse_args()
-    figures = anyio.run(soak, *((300, 40) if options.short else (10_000, 500)))
-    here = machine()
-    print(f"{here['processor']}, {here['cores']} cores, Python {here['python']}, load {os.getloadavg()[0]:.1f}")
-    print(json.dumps(figures, indent=2))
-    if options.json:
-        options.json.write_text(json.dumps({"machine": here, **figures}, indent=2))
-    sys.exit(bool(figures["wrong_or_lost"] or figures["unconfirmed"] or figures["zygote_restarts"]))
+    """Soak, print, and write the figures if asked."""
+    options = read_options(__doc__, "300 programs and 40 kills")
+    print(name_machine())
+    soaked = anyio.run(soak, *((300, 40) if options.short else (10_000, 500)))
+    before, after, kills = asdict(soaked.before), asdict(soaked.after), soaked.at_the_deadline
+    show(["what", "before", "after"], [(name, before[name], after[name]) for name in before])
+    print(f"\n{soaked.programs} programs on rung {soaked.rung}, {soaked.programs_a_second:.0f} a second")
+    print(f"{soaked.kills} kills: {kills.timeouts} time-outs, {kills.ended} whole results", end=", ")
+    print(f"{kills.median_s:.3f} s in the median, {kills.longest_s:.3f} s at most")
+    finish(options, asdict(soaked), targets(soaked))
 
 
 if __name__ == "__main__":

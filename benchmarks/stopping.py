@@ -2,29 +2,35 @@
 
 Data: `votes/boinf_aime.jsonl`, 80 to 100 independent samples of one model a problem (jkomiyama/BoInf-code-publish),
 read from the shared folder and never shipped.
-Orders: random ones, and by length, since all trajectories start together and the short ones end first.
+Orders: random ones, and by length, since all that are started together end with the short ones first. A rule that
+starts fewer than 48 waits for its own samples only, so by length it has the shortest of those, not of all 48.
 Contested problems are those where the right answer has 2 to 70 % of the samples.
-Floor: predictive 0.01 gives the verdict of all 48 in at least 99.7 % with at most 40 % of the samples; exact 100 %.
+
+Rules beside ours, each as its authors describe it, all with our ballot's winner as the verdict:
+AIMO-2's second place (imagination-research: 15 samples; four equal of the first four or of any five in a row, five
+of at most seven, six of at most nine); AIMO-3's public notebook (eight samples, four equal); NeMo-Skills' Kaggle
+demonstration (12 started, over when ten have ended); ESC (arXiv 2401.10480: windows of five, one that agrees).
+
+Samples are those that had ended; what was in flight when a rule stopped isn't counted for any of them.
+Floor, in random orders: predictive 0.01 gives the verdict of all 48 in at least 99.7 % with at most 40 % of the
+samples; exact 100 %.
 """
 
-import argparse
-import json
-import os
-import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from random import Random
 
+from benchmarks.frame import Target, finish, name_machine, pass_over, read_options, show
+from benchmarks.recorded import NOT_HERE, data_folder, rows
 from numina_infer.answer import read_integer
-from numina_infer.config import Policy
-from numina_infer.provenance import machine
 from numina_infer.referee import is_decided
 from numina_infer.trajectory import ExtractedAnswer, NoAnswer
 from numina_infer.vote import MILLI, Ballot
 
 HORIZON = 48
-Rule = Callable[[Ballot, int], bool]
-"""From a ballot and the number of endings so far to whether to stop."""
+NO_VOTE = ExtractedAnswer(None, NoAnswer.NOT_STATED)
 
 
 @dataclass(frozen=True)
@@ -32,127 +38,229 @@ class Recorded:
     """The samples of one model for one problem."""
 
     reference: int
-    answers: tuple[ExtractedAnswer, ...]
+    answers: tuple[int | None, ...]
+    """None where a sample gave no integer."""
     tokens: tuple[int, ...]
 
     @property
     def is_contested(self) -> bool:
         """Whether the right answer is neither hopeless nor safe."""
-        right = sum(answer.value == self.reference for answer in self.answers)
-        return 0.02 <= right / len(self.answers) <= 0.70
+        return 0.02 <= self.answers.count(self.reference) / len(self.answers) <= 0.70
 
 
-def by_policy(epsilon: float) -> Rule:
+@dataclass(frozen=True)
+class Seen:
+    """What a rule sees when a sample has ended."""
+
+    answers: Sequence[int | None]
+    """In the order in which they came."""
+    ballot: Ballot
+
+    @property
+    def num_ended(self) -> int:
+        """Samples so far, those without a vote among them."""
+        return len(self.answers)
+
+    @property
+    def most_votes(self) -> int:
+        """The leader's votes."""
+        return max(self.ballot.votes.values(), default=0) // MILLI
+
+
+IsOver = Callable[[Seen], bool]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When to stop, and how many samples are started, all at once."""
+
+    is_over: IsOver
+    num_started: int = HORIZON
+
+
+def never(_seen: Seen) -> bool:
+    """Over when all that were started have ended."""
+    return False
+
+
+def by_policy(epsilon: float) -> IsOver:
     """The library's own rule."""
-    policy = Policy(num_samples=HORIZON, epsilon=epsilon)
-    return lambda ballot, ended: is_decided(ballot, (policy.num_samples - ended) * MILLI, policy.epsilon)
+    return lambda seen: is_decided(seen.ballot, (HORIZON - seen.num_ended) * MILLI, epsilon)
 
 
-RULES: dict[str, Rule] = {
-    "all 48": lambda _ballot, _ended: False,
-    "first 16": lambda _ballot, ended: ended == 16,
-    "exact": by_policy(0.0),
-    "predictive 0.001": by_policy(0.001),
-    "predictive 0.01": by_policy(0.01),
-    "predictive 0.05": by_policy(0.05),
-    "4 equal votes": lambda ballot, _ended: bool(ballot.votes) and ballot.ranking[0][1] >= 4 * MILLI,
+def equal_votes(needed: int, at_most: int = HORIZON) -> IsOver:
+    """Over when `needed` of no more than `at_most` samples agree."""
+    return lambda seen: seen.num_ended <= at_most and seen.most_votes >= needed
+
+
+def second_place(seen: Seen) -> bool:
+    """AIMO-2's second place: any of its four rules."""
+    firsts = any(equal_votes(needed, at_most)(seen) for needed, at_most in ((4, 4), (5, 7), (6, 9)))
+    return firsts or (seen.num_ended >= 5 and most_equal(seen.answers[-5:]) >= 4)
+
+
+def agreeing_window(seen: Seen, size: int = 5) -> bool:
+    """ESC: the samples come in windows that don't overlap, and the last one is of one mind."""
+    return seen.num_ended % size == 0 and most_equal(seen.answers[-size:]) == size
+
+
+def most_equal(answers: Sequence[int | None]) -> int:
+    """How many of `answers` are the same integer."""
+    integers = [answer for answer in answers if answer is not None]
+    return max(map(integers.count, integers), default=0)
+
+
+ALL = "all 48"
+RULES: Mapping[str, Rule] = {
+    ALL: Rule(never),
+    "16 and no more": Rule(never, 16),
+    "exact": Rule(by_policy(0.0)),
+    "predictive 0.001": Rule(by_policy(0.001)),
+    "predictive 0.01": Rule(by_policy(0.01)),
+    "predictive 0.05": Rule(by_policy(0.05)),
+    "AIMO-2, second place": Rule(second_place, 15),
+    "the same, up to 48": Rule(second_place),
+    "AIMO-3, public notebook": Rule(equal_votes(4), 8),
+    "four equal votes, up to 48": Rule(equal_votes(4)),
+    "NeMo-Skills, ten of 12": Rule(lambda seen: seen.num_ended == 10, 12),
+    "ESC, windows of five": Rule(agreeing_window),
 }
 
 
 def read(path: Path) -> Iterator[Recorded]:
-    """The recorded samples whose reference is an integer."""
-    for line in path.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        reference = read_integer(str(row["reference"]))
-        if isinstance(reference, int):
-            answers = tuple(as_answer(answer) for answer in row["answers"])
-            yield Recorded(reference, answers, tuple(row["tokens"]))
+    """The recorded samples whose reference is an integer and that fill the horizon."""
+    for row in rows(path):
+        reference = as_integer(row["reference"])
+        if reference is not None and len(row["answers"]) >= HORIZON:
+            yield Recorded(reference, tuple(map(as_integer, row["answers"])), tuple(row["tokens"]))
 
 
-def as_answer(recorded: object) -> ExtractedAnswer:
-    """A recorded answer as a vote, whatever its size: this is about stopping, not about ranges."""
+def as_integer(recorded: object) -> int | None:
+    """An integer of whatever size and sign: this is about stopping, not about ranges."""
     integer = NoAnswer.NOT_STATED if recorded is None else read_integer(str(recorded))
-    return ExtractedAnswer(None, integer) if isinstance(integer, NoAnswer) else ExtractedAnswer(integer)
+    return None if isinstance(integer, NoAnswer) else integer
 
 
-def verdict(answers: Sequence[ExtractedAnswer], rule: Rule) -> tuple[int | None, int]:
-    """The winner when `rule` stops, and how many samples that took."""
-    ballot = Ballot()
-    for ended, answer in enumerate(answers, start=1):
-        ballot = ballot.add(answer)
-        if rule(ballot, ended):
-            return ballot.winner, ended
-    return ballot.winner, len(answers)
+def watch(answers: Sequence[int | None]) -> list[Seen]:
+    """What is seen as `answers` come in, one after the other."""
+    ballot, seen = Ballot(), []
+    for num_ended, answer in enumerate(answers, start=1):
+        ballot = ballot.add(NO_VOTE if answer is None else ExtractedAnswer(answer))
+        seen.append(Seen(answers[:num_ended], ballot))
+    return seen
 
 
-def orders(recorded: Recorded, count: int, *, by_length: bool, seed: int) -> Iterator[list[ExtractedAnswer]]:
-    """`count` ways in which 48 of the samples may come in."""
-    chance = random.Random(seed)  # noqa: S311 (an order, no secret)
+def verdict(seen: Sequence[Seen], rule: Rule) -> tuple[int | None, int]:
+    """The winner when `rule` stops, and how many samples had ended by then."""
+    last = next(filter(rule.is_over, seen), seen[-1])
+    return last.ballot.winner, last.num_ended
+
+
+@dataclass(frozen=True)
+class Draw:
+    """48 of a problem's samples, in the order in which they were started."""
+
+    recorded: Recorded
+    chosen: tuple[int, ...]
+    by_length: bool
+
+    def watch(self, num_started: int) -> list[Seen]:
+        """What is seen of the first `num_started` as they end."""
+        started = self.chosen[:num_started]
+        if self.by_length:
+            started = tuple(sorted(started, key=lambda index: self.recorded.tokens[index]))
+        return watch([self.recorded.answers[index] for index in started])
+
+
+def draws(recorded: Recorded, count: int, *, by_length: bool, seed: int) -> Iterator[Draw]:
+    """`count` of them."""
+    chance = Random(seed)  # noqa: S311 (an order, no secret)
     for _ in range(count):
-        chosen = chance.sample(range(len(recorded.answers)), HORIZON)
-        if by_length:
-            chosen.sort(key=lambda index: recorded.tokens[index])
-        yield [recorded.answers[index] for index in chosen]
+        yield Draw(recorded, tuple(chance.sample(range(len(recorded.answers)), HORIZON)), by_length)
 
 
-def measure(records: Sequence[Recorded], count: int, *, by_length: bool) -> dict[str, dict[str, float]]:
-    """For each rule: accuracy, samples, and how often the verdict is that of all 48, in percent."""
-    sums = {name: [0, 0, 0] for name in RULES}
-    runs = 0
+@dataclass
+class Row:
+    """What came of one rule over many draws."""
+
+    runs: int = 0
+    right: int = 0
+    samples: int = 0
+    same: int = 0
+
+    def add(self, winner: int | None, num_ended: int, *, reference: int, of_all: int | None) -> None:
+        """Count one draw, of whose 48 samples the winner is `of_all`."""
+        self.runs += 1
+        self.right += winner == reference
+        self.samples += num_ended
+        self.same += winner == of_all
+
+    @property
+    def figures(self) -> tuple[float, float, float]:
+        """Accuracy in percent, samples, and verdicts that are those of all 48 in percent."""
+        return 100 * self.right / self.runs, self.samples / self.runs, 100 * self.same / self.runs
+
+
+Table = Mapping[str, Row]
+
+
+def measure(records: Sequence[Recorded], count: int, *, by_length: bool) -> tuple[Table, Table]:
+    """For each rule what came of it: over all problems, and over the contested ones."""
+    everything, contested = ({name: Row() for name in RULES} for _ in range(2))
     for seed, recorded in enumerate(records):
-        for answers in orders(recorded, count, by_length=by_length, seed=seed):
-            runs += 1
-            full, _ = verdict(answers, RULES["all 48"])
-            for name, rule in RULES.items():
-                winner, used = verdict(answers, rule)
-                row = sums[name]
-                row[0], row[1], row[2] = (
-                    row[0] + (winner == recorded.reference),
-                    row[1] + used,
-                    row[2] + (winner == full),
-                )
-    return {
-        name: {"accuracy": 100 * right / runs, "samples": used / runs, "same": 100 * same / runs}
-        for name, (right, used, same) in sums.items()
-    }
+        tables = [everything, contested] if recorded.is_contested else [everything]
+        for draw in draws(recorded, count, by_length=by_length, seed=seed):
+            replay(draw, tables)
+    return everything, contested
 
 
-def show(title: str, table: dict[str, dict[str, float]]) -> None:
+def replay(draw: Draw, tables: Sequence[Table]) -> None:
+    """Try every rule on one draw, and count what came of it in `tables`."""
+    watched = lru_cache(draw.watch)
+    of_all, _ = verdict(watched(HORIZON), RULES[ALL])
+    for name, rule in RULES.items():
+        winner, num_ended = verdict(watched(rule.num_started), rule)
+        for table in tables:
+            table[name].add(winner, num_ended, reference=draw.recorded.reference, of_all=of_all)
+
+
+def targets(random_orders: Table) -> list[Target]:
+    """The floors; samples come in random orders, for which the predictive rule is made."""
+    _, _, exact_same = random_orders["exact"].figures
+    _, samples, same = random_orders["predictive 0.01"].figures
+    return [
+        Target("predictive 0.01, verdict of all 48", same, 99.7, unit=" %"),
+        Target("predictive 0.01, samples of 48", 100 * samples / HORIZON, 40, unit=" %", at_most=True),
+        Target("exact, verdict of all 48", exact_same, 100, unit=" %"),
+    ]
+
+
+def report(order: str, everything: Table, contested: Table) -> None:
     """Print one table."""
-    print(f"\n{title}\n{'rule':26}{'accuracy %':>12}{'samples':>10}{'same as 48 %':>14}")
-    for name, row in table.items():
-        print(f"{name:26}{row['accuracy']:12.2f}{row['samples']:10.1f}{row['same']:14.2f}")
+    head = ["accuracy %", "samples", "verdict of all 48 %"]
+    print()
+    show(
+        [f"rule, {order}", *head, *(f"contested: {name}" for name in head)],
+        [(name, *everything[name].figures, *contested[name].figures) for name in RULES],
+    )
 
 
 def main() -> None:
     """Replay, print, and write the figures if asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="5 orders a problem instead of 50")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
-    options = parser.parse_args()
-    beside = Path(__file__).resolve().parents[2] / "shared"
-    path = Path(os.environ.get("NUMINA_SHARED", beside)) / "data" / "votes" / "boinf_aime.jsonl"
-    if not path.exists():
-        print("the recorded votes are not on this machine; set NUMINA_SHARED to their folder")
-        return
-    records = [recorded for recorded in read(path) if len(recorded.answers) >= HORIZON]
-    contested = [recorded for recorded in records if recorded.is_contested]
-    count = 5 if options.short else 50
-    tables = {
-        f"{len(records)} problems, random orders": measure(records, count, by_length=False),
-        f"{len(contested)} contested problems, random orders": measure(contested, count, by_length=False),
-        f"{len(records)} problems, by length": measure(records, count, by_length=True),
-        f"{len(contested)} contested problems, by length": measure(contested, count, by_length=True),
+    options = read_options(__doc__, "5 orders a problem instead of 50")
+    folder = data_folder() or pass_over(options, NOT_HERE)
+    records, count = list(read(folder / "votes" / "boinf_aime.jsonl")), 5 if options.short else 50
+    num_contested = sum(recorded.is_contested for recorded in records)
+    print(name_machine())
+    print(f"{len(records)} problems, {num_contested} of them contested, {count} orders a problem")
+    orders = {"in random orders": False, "by length": True}
+    tables = {order: measure(records, count, by_length=by_length) for order, by_length in orders.items()}
+    for order, pair in tables.items():
+        report(order, *pair)
+    figures = {
+        order: [{name: row.figures for name, row in table.items()} for table in pair] for order, pair in tables.items()
     }
-    here = machine()
-    print(f"{here['processor']}, {here['cores']} cores, Python {here['python']}; {count} orders a problem")
-    for title, table in tables.items():
-        show(title, table)
-    predictive, exact = (next(iter(tables.values()))[name] for name in ("predictive 0.01", "exact"))
-    is_met = predictive["same"] >= 99.7 and predictive["samples"] <= 0.4 * HORIZON and exact["same"] == 100
-    print(f"\nfloor (99.7 % with 40 % of the samples; exact 100 %): {'met' if is_met else 'NOT met'}")
-    if options.json:
-        options.json.write_text(json.dumps({"machine": here, "tables": tables}, indent=2))
+    finish(options, figures, targets(tables["in random orders"][0]))
 
 
 if __name__ == "__main__":

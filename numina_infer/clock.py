@@ -3,6 +3,7 @@
 Under virtual time the event loop's clock stands still while anybody works, and jumps to the next timer when everybody
 waits. It is asyncio's own loop with another clock (the idea of trio's MockClock; that one shuffles what happens at the
 same time, and a simulation is to be repeatable).
+While nobody waits for a reply it is frozen, since what goes on between two problems happens in other threads.
 It is for engines and sandboxes that live in this process and wait on the loop alone; what works outside of it, in
 threads, processes or servers, would be overtaken.
 """
@@ -24,25 +25,33 @@ class Clock:
     """What anyio is told of the loop."""
     now: Callable[[], float] = time.monotonic
     """The loop's time in seconds, from any thread."""
+    freeze: Callable[[bool], None] = lambda _is_frozen: None
+    """Let virtual time stand still, or go on; any other goes on."""
     is_virtual: bool = False
 
 
 def virtual_clock() -> Clock:
     """A clock that starts at 0, for one loop."""
     selector = _JumpingSelector()
-    return Clock({"loop_factory": lambda: _VirtualLoop(selector)}, lambda: selector.now, is_virtual=True)
+    options = {"loop_factory": lambda: _VirtualLoop(selector)}
+    return Clock(options, lambda: selector.now, selector.freeze, is_virtual=True)
 
 
 class _JumpingSelector(selectors.DefaultSelector):
     """Where a loop would wait for its next timer, time jumps there; without a timer it waits for other threads."""
 
     now = 0.0
+    is_frozen = False
+
+    def freeze(self, is_frozen: bool) -> None:
+        """Whoever lets time go on from another thread wakes the loop besides."""
+        self.is_frozen = is_frozen
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None or timeout <= 0:
             return super().select(timeout)
-        ready = super().select(0)
-        if not ready:
+        ready = super().select(None if self.is_frozen else 0)
+        if not ready and not self.is_frozen:
             self.now += timeout
         return ready
 

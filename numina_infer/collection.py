@@ -21,7 +21,7 @@ from numina_infer.composition import Info, make_parts, open_contest
 from numina_infer.contest import Contest, Parts
 from numina_infer.errors import EngineError, RunLogError
 from numina_infer.events import Ended, Event, Opened, Solved
-from numina_infer.harvest import Harvest, Session, read_harvest
+from numina_infer.harvest import Harvest, Session, read_harvest, read_references
 from numina_infer.headway import show_headway
 from numina_infer.history import read_outlines
 from numina_infer.problems import read_problems
@@ -55,7 +55,8 @@ def collect(collection: Collection, folder: Path, console: Console, *, resume: b
         left = [problem for problem in problem_set.problems if problem not in done]
         work = _Work(collection.concurrent_problems, left, done)
         session = work.do(parts, log, info, console) if left else Session()
-    return read_harvest(folder, problem_set.references, parts.preset.rollout.answer_range, session)
+    references = read_references(problem_set.references, parts.preset.rollout.answer_range)
+    return read_harvest(folder, references, session, is_simulated=parts.clock.is_virtual)
 
 
 def read_collection(folder: Path) -> Collection:

@@ -132,6 +132,7 @@ class Contest:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._clock.freeze(False)
         self._closing.close()
 
     def answer(self, problem: Problem) -> int:
@@ -170,6 +171,7 @@ class Contest:
             now = self._clock.now()
             cut, self._bank = self._bank.cut(now)
             case = self._cases[problem] = _Case(problem, asked_at=now, slice=cut)
+            self._clock.freeze(False)
         opened = self._record(case, self._opened(case))
         try:
             self._portal.start_task_soon(self._work, case, opened)
@@ -231,6 +233,7 @@ class Contest:
             if case.solution is not None:
                 return
             case.solution = solution
+            self._clock.freeze(all(one.solution is not None for one in self._cases.values()))
         if solution.stop_reason is not StopReason.INTERRUPTED:
             self._record(case, Solved(solution, solution.solved_at))
         case.settled.set()

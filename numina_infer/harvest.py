@@ -38,6 +38,7 @@ class Harvest:
     references: Mapping[str, int]
     """By problem id, as votes."""
     session: Session
+    is_simulated: bool = False
 
     @property
     def scored(self) -> tuple[Outline, ...]:
@@ -75,9 +76,10 @@ class Harvest:
     def line(self) -> str:
         """The collection in one sentence."""
         tokens = sum(outline.num_tokens for outline in self.outlines)
+        title = "simulated: " if self.is_simulated else ""
         return (
-            f"{len(self.outlines)} problems{self._accuracy}; {self.num_trajectories} trajectories, {tokens} tokens; "
-            f"{self.session.line}."
+            f"{title}{len(self.outlines)} problems{self._accuracy}; "
+            f"{self.num_trajectories} trajectories, {tokens} tokens; {self.session.line}."
         )
 
     @property
@@ -98,11 +100,13 @@ class Harvest:
         return outline.answers[self.references[outline.problem.id]] / max(1, outline.num_ended)
 
 
-def read_harvest(folder: Path, references: Mapping[str, str], answer_range: AnswerRange, session: Session) -> Harvest:
-    """What the run in `folder` has, scored by `references` (problem id to reference text)."""
+def read_harvest(folder: Path, references: Mapping[str, int], session: Session, *, is_simulated: bool) -> Harvest:
+    """What the run in `folder` has, scored by `references`."""
+    solved = tuple(outline for outline in read_outlines(folder) if outline.solution is not None)
+    return Harvest(solved, references, session, is_simulated)
+
+
+def read_references(references: Mapping[str, str], answer_range: AnswerRange) -> Mapping[str, int]:
+    """Those of a problems file that are votes, by problem id."""
     votes = {identifier: read_reference(text, answer_range) for identifier, text in references.items()}
-    return Harvest(
-        tuple(outline for outline in read_outlines(folder) if outline.solution is not None),
-        {identifier: vote for identifier, vote in votes.items() if vote is not None},
-        session,
-    )
+    return {identifier: vote for identifier, vote in votes.items() if vote is not None}

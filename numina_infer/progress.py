@@ -57,6 +57,8 @@ class Scoreboard:
     num_ended: int = 0
     """Trajectories that have ended."""
     started: float = field(init=False)
+    """When the first problem was opened, so that an engine's start slows no figure."""
+    _has_begun: bool = False
     _num_solved_before: int = field(init=False)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
@@ -70,6 +72,7 @@ class Scoreboard:
             self.num_ended += isinstance(event, Ended)
             match event:
                 case Opened():
+                    self._begin()
                     self.problem_id = event.problem_id
                     self.ledgers[event.problem_id] = fold(None, event)
                 case Solved():
@@ -79,6 +82,10 @@ class Scoreboard:
                     self.ledgers[event.problem_id] = fold(self.ledgers[event.problem_id], event, self.weights)
                 case _:
                     pass
+
+    def _begin(self) -> None:
+        if not self._has_begun:
+            self._has_begun, self.started = True, self.now()
 
     @property
     def tokens_per_s(self) -> float:
@@ -155,7 +162,9 @@ class PlainProgress:
                 self._say(self._board.verdict(solution))
             case Opened():
                 left = show_time(event.deadline - event.at)
-                self._say(f"{self._board.place} {event.problem_id}: {event.num_samples} trajectories, {left} left")
+                self._say(
+                    f"{self._board.place} {event.problem_id}: {event.num_samples} trajectories at most, {left} left"
+                )
             case Ended() if time.monotonic() - self._last >= HEARTBEAT_S:
                 self._say(self._board.line)
             case _:

@@ -137,7 +137,7 @@ def is_decided(ballot: Ballot, outstanding: int, epsilon: float) -> bool:
     """Whether `outstanding` more milli-votes can't change the winner, or do so with a chance below `epsilon`."""
     if not ballot.votes:
         return False
-    return ballot.is_decided(outstanding) or (epsilon > 0 and ballot.chance_of_change(outstanding) < epsilon)
+    return ballot.is_decided(outstanding) or (epsilon > 0 and ballot.changes_with_less(epsilon, outstanding))
 
 
 def conclude(

@@ -14,7 +14,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -70,7 +70,7 @@ class RunLog:
     def write(self, event: Event) -> None:
         """Append one event, from any thread. A disk that refuses is said once and never stops the contest."""
         with self._lock:
-            row = {"seq": self._next_seq, "event": type(event).__name__.lower(), **asdict(event)}
+            row = {"seq": self._next_seq, "event": type(event).__name__.lower(), **_as_row(event)}
             self._next_seq += 1
             file = self._solutions if isinstance(event, Solved) else self._trajectories
             self._append(file, json.dumps(row, separators=(",", ":")).encode() + b"\n")
@@ -96,6 +96,19 @@ class RunLog:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _as_row(record: Any) -> dict[str, Any]:
+    """A record's fields; `dataclasses.asdict` would copy every token id by itself."""
+    return {name: _plain(getattr(record, name)) for name in type(record).__dataclass_fields__}
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return _as_row(value)
+    if isinstance(value, tuple) and value and is_dataclass(value[0]):
+        return [_as_row(each) for each in value]
+    return value
 
 
 def _lock(file: IO[bytes], folder: Path) -> None:

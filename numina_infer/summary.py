@@ -10,9 +10,12 @@ from pathlib import Path
 from rich.table import Table
 
 from numina_infer.answer import read_integer
+from numina_infer.budget import Slice
+from numina_infer.config import BankConfig
 from numina_infer.history import read_attempts
+from numina_infer.presets import Preset
 from numina_infer.progress import show_time, show_votes
-from numina_infer.trajectory import AnswerRange, ExecutionStatus, NoAnswer, Solution, Trajectory
+from numina_infer.trajectory import AnswerRange, ExecutionStatus, NoAnswer, Solution, StopReason, Trajectory
 from numina_infer.vote import Ballot
 
 
@@ -24,6 +27,8 @@ class ProblemSummary:
     trajectories: tuple[Trajectory, ...]
     reference: int | None
     """What the problems file says, as a vote; None where it says nothing that is an integer in range."""
+    slice: Slice | None = None
+    """What it was given of the time."""
 
     @property
     def is_correct(self) -> bool | None:
@@ -59,6 +64,9 @@ class Summary:
     """A run, problem by problem, in the order in which they were solved."""
 
     problems: tuple[ProblemSummary, ...]
+    bank: BankConfig | None = None
+    """What the contest's time was shared out by; None where it had no limit."""
+    is_simulated: bool = False
 
     @property
     def num_correct(self) -> int:
@@ -99,13 +107,46 @@ class Summary:
         ran_ok = sum(problem.num_programs_ok for problem in self.problems)
         seconds = sum(problem.seconds for problem in self.problems)
         return (
-            f"{len(self.problems)} problems in {show_time(seconds)}: {self.num_correct} of {self.num_scored} with a "
-            f"reference right, {self.num_fallbacks} without a vote; {tokens} tokens, {ran_ok} of {ran} programs ran."
+            f"{self._title}{len(self.problems)} problems in {show_time(seconds)}: "
+            f"{self.num_correct} of {self.num_scored} with a reference right, "
+            f"{self.num_fallbacks} without a vote; {tokens} tokens, {ran_ok} of {ran} programs ran."
+        )
+
+    @property
+    def _title(self) -> str:
+        return "simulated: " if self.is_simulated else ""
+
+    @property
+    def time_line(self) -> str:
+        """Where the time went: by what ended the problems, and, where there was a limit, what else took of it."""
+        spent = "; ".join(self._spent_on(reason) for reason in StopReason if self._stopped_by(reason))
+        return f"{self._title}time: {spent or 'none'}{self._rest_of_limit}"
+
+    def _stopped_by(self, reason: StopReason) -> list[ProblemSummary]:
+        return [problem for problem in self.problems if problem.solution.stop_reason is reason]
+
+    def _spent_on(self, reason: StopReason) -> str:
+        stopped = self._stopped_by(reason)
+        seconds = sum(problem.seconds for problem in stopped)
+        return f"{len(stopped)} {reason} {show_time(seconds)} ({show_time(seconds / len(stopped))} each)"
+
+    @property
+    def _rest_of_limit(self) -> str:
+        cuts = [problem.slice for problem in self.problems if problem.slice is not None]
+        if self.bank is None or not cuts or cuts[0].left_s is None or cuts[-1].left_s is None:
+            return ""
+        limit_s, reserve_s = self.bank.time_limit_s, self.bank.reserve_s
+        before_s = limit_s - reserve_s - cuts[0].left_s
+        unused_s = max(0.0, cuts[-1].left_s - self.problems[-1].seconds)
+        between_s = limit_s - reserve_s - before_s - unused_s - sum(problem.seconds for problem in self.problems)
+        return (
+            f"; before the first {show_time(before_s)}, between problems {show_time(max(0.0, between_s))}, "
+            f"reserve {show_time(reserve_s)}, not used {show_time(unused_s)} of {show_time(limit_s)}"
         )
 
     def table(self) -> Table:
         """The table for people."""
-        table = Table(title="Summary", title_justify="left")
+        table = Table(title=f"{self._title}Summary", title_justify="left")
         table.add_column("problem", overflow="fold")
         for name in ("answer", "reference"):
             table.add_column(name, justify="right")
@@ -141,16 +182,20 @@ def read_reference(text: str | None, answer_range: AnswerRange) -> int | None:
     return None if isinstance(vote, NoAnswer) else vote
 
 
-def summarize(folder: Path, references: Mapping[str, str], answer_range: AnswerRange) -> Summary:
-    """The summary of the run in `folder`, scored by `references` (problem id to reference text)."""
+def summarize(folder: Path, references: Mapping[str, str], preset: Preset, *, is_simulated: bool = False) -> Summary:
+    """The summary of the run that `preset` made in `folder`, scored by `references` (problem id to reference text)."""
+    answer_range = preset.rollout.answer_range
     return Summary(
         tuple(
             ProblemSummary(
                 solution=attempt.solution,
                 trajectories=tuple(attempt.trajectories),
                 reference=read_reference(references.get(attempt.solution.problem_id), answer_range),
+                slice=attempt.opened.slice,
             )
             for attempt in read_attempts(folder)
             if attempt.solution is not None
-        )
+        ),
+        bank=preset.contest.bank,
+        is_simulated=is_simulated,
     )

@@ -13,7 +13,7 @@ What a vote counts is `weigh`'s to say: a plain one by default, never more.
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -96,13 +96,27 @@ class Ballot:
         kind) in proportions that are unknown (uniform prior), of which the endings so far tell.
         Exact, so that a replay on another machine decides the same; fractions of votes count against the winner.
         """
+        return min(Fraction(1), sum(self._chances(outstanding), Fraction()))
+
+    def changes_with_less(self, epsilon: float, outstanding: int) -> bool:
+        """Whether `chance_of_change` is below `epsilon`; as a rule one rival is enough to say no."""
+        chance = Fraction()
+        for one in self._chances(outstanding):
+            chance += one
+            if chance >= epsilon:
+                return False
+        return True
+
+    def _chances(self, outstanding: int) -> Iterator[Fraction]:
+        """The chance of each rival, the likeliest first as a rule."""
         leader = self.winner
         if leader is None:
-            return Fraction(1)
+            yield Fraction(1)
+            return
         rivals = Counter((votes, answer > leader) for answer, votes in self.votes.items() if answer != leader)
         rivals[0, True] += 1
-        chances = (count * self._chance_of(votes, outstanding, ties=ties) for (votes, ties), count in rivals.items())
-        return min(Fraction(1), sum(chances, Fraction()))
+        for (votes, ties), count in sorted(rivals.items(), reverse=True):
+            yield count * self._chance_of(votes, outstanding, ties=ties)
 
     def _chance_of(self, rival: int, outstanding: int, *, ties: bool) -> Fraction:
         """That a rival with `rival` milli-votes overtakes, or draws level where it wins ties."""

@@ -13,12 +13,7 @@ settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
 if TYPE_CHECKING:
-    import tokenizers
-
     from tests.vllm_servers import RunningServer
-
-
-_TINY_EOS = "<|im_end|>"
 
 
 @pytest.fixture
@@ -56,45 +51,6 @@ def tiny_server(tiny_model: Path) -> "Iterator[RunningServer]":
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a two-layer Llama with random weights and a byte-level tokenizer, made here in a second."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from tests.tiny_model import make_tiny_model
 
-    folder = tmp_path_factory.mktemp("tiny-llama")
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=_tiny_tokenizer(), eos_token=_TINY_EOS)
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=128,
-        intermediate_size=256,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=1024,
-        # Wider than usual, so that the model has strong preferences and rounding could show.
-        initializer_range=0.3,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
-
-
-def _tiny_tokenizer() -> "tokenizers.Tokenizer":
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=["<|endoftext|>", _TINY_EOS],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    corpus = [
-        "```python\nprint(sum(range(1, 101)))\n```\n```output\n5050\n``` The answer is \\boxed{50}.",
-        "The sum of the numbers is 12. The product of the numbers is 35. Then we add the two.",
-    ]
-    tokenizer.train_from_iterator(corpus, trainer)
-    return tokenizer
+    return make_tiny_model(tmp_path_factory.mktemp("tiny-llama"))

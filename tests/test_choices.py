@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from numina_infer.choices import Choices, EngineName
-from numina_infer.config import SamplingParams
+from numina_infer.config import SamplingParams, VoteWeights
 from numina_infer.errors import ConfigError
 from numina_infer.presets import get_preset
 
@@ -93,3 +93,41 @@ def test_places_are_named_from_the_root_and_one_endpoint_needs_no_list(
     here = Choices(engine=EngineName.VLLM, endpoint=("./s", "unix:t"))
     assert here.endpoint == (str(tmp_path / "s"), str(tmp_path / "t"))
     assert Choices(engine=EngineName.VLLM, vllm_python="v/python").vllm_python == str(tmp_path / "v" / "python")
+
+
+def test_a_time_limit_gives_any_preset_a_bank_and_keeps_the_rest_of_one() -> None:
+    """The reserve is a twentieth of a short limit; how many problems come is told later."""
+    given = Choices(time_limit_s=600.0).resolve().contest.bank
+    assert given is not None
+    assert (given.time_limit_s, given.reserve_s, given.num_problems) == (600.0, 30.0, None)
+    kept = Choices(engine=EngineName.VLLM, preset="t4x2", time_limit_s=18_000.0).resolve().contest.bank
+    assert kept is not None
+    assert (kept.time_limit_s, kept.reserve_s, kept.num_problems) == (18_000.0, 300.0, 50)
+
+
+def test_the_winners_machine_refills_and_stops_when_a_problem_is_likely_decided() -> None:
+    """Places of 48, a horizon beyond them, one chance in a hundred; the paper's way has as many samples as places."""
+    policy = Choices(engine=EngineName.VLLM, preset="t4x2").resolve().policy
+    assert (policy.at_once, policy.epsilon) == (48, 0.01)
+    assert policy.num_samples > 48
+    assert Choices(engine=EngineName.VLLM, preset="t4x2", paper=True).resolve().policy.num_samples == 48
+
+
+def test_vote_weights_are_chosen_by_name() -> None:
+    """The others stay off."""
+    weights = Choices(vote_weights={"suspicious": 0.6, "length_tokens": 300}).resolve().policy.weights
+    assert weights == VoteWeights(suspicious=0.6, length_tokens=300)
+    with pytest.raises(ConfigError, match="no vote weight is called 'luck'"):
+        Choices(vote_weights={"luck": 0.5}).resolve()
+    with pytest.raises(ConfigError, match=r"suspicious is 2\.0"):
+        Choices(vote_weights={"suspicious": 2.0}).resolve()
+    with pytest.raises(ConfigError, match="vote_weights with paper"):
+        Choices(preset="numina", paper=True, vote_weights={"suspicious": 0.6}).resolve()
+
+
+def test_samples_and_a_probe_are_for_the_simulated_engine() -> None:
+    """Named for another, they would be left unused without a word."""
+    with pytest.raises(ConfigError, match="only the simulated engine takes one"):
+        Choices(samples="here.jsonl")
+    with pytest.raises(ConfigError, match="only the simulated engine takes one"):
+        Choices(engine=EngineName.SCRIPTED, probe="probe.json")

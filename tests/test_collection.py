@@ -254,6 +254,15 @@ def test_a_time_bank_is_taken_out(sums: Path, tmp_path: Path) -> None:
     assert {(cut.seconds, str(cut.bound)) for cut in slices if cut} == {(1500.0, "most")}
 
 
+def test_simulated_figures_are_called_so(tmp_path: Path) -> None:
+    """Nobody takes them for a machine's that is here."""
+    samples = tmp_path / "samples.jsonl"
+    samples.write_text('{"id": "a", "problem": "1+1?", "answer": "2", "answers": [2, 2, 3], "tokens": [40, 50, 60]}\n')
+    harvest, shown = run(samples, tmp_path / "run", engine="simulated", samples=str(samples))
+    assert harvest.line.startswith("simulated: 1 problems: 1 of 1 with a reference right")
+    assert "simulated [0/1] 1 problems in work" in shown
+
+
 def test_empty_seats_of_the_engine_are_told_once(sums: Path, tmp_path: Path) -> None:
     """With the number of problems that fills them, but never more than there are."""
     _, shown = run(sums, tmp_path / "few", 2, num_samples=16)
@@ -372,8 +381,9 @@ def test_a_scoreboard_keeps_open_problems_only() -> None:
 
 def test_the_time_left_is_that_of_the_problems_left() -> None:
     """Two of six were there before, one took ten seconds, so three take thirty."""
-    now = 100.0
+    now = 40.0  # the engine starts for a minute
     board = Scoreboard(num_problems=6, num_solved=2, now=lambda: now)
+    now = 100.0
     assert "[2/6]" in headway(board)
     assert "? left" in headway(board)
     for event in EVENTS[:6]:

@@ -4,12 +4,13 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from numina_infer.clock import Clock
-from numina_infer.config import ContestConfig, Policy, RolloutConfig, SamplingParams
+from numina_infer.clock import Clock, virtual_clock
+from numina_infer.config import BankConfig, ContestConfig, Policy, RolloutConfig, SamplingParams
 from numina_infer.contest import Contest, Observer, Parts
 from numina_infer.engines.scripted import ScriptedEngine
 from numina_infer.errors import EngineError
@@ -196,3 +197,17 @@ def test_an_error_that_ends_trajectories_is_said_once(tmp_path: Path, caplog: py
     assert [record.getMessage() for record in caplog.records].count(
         "a trajectory ended with an error: no such token"
     ) == 1
+
+
+def test_what_a_run_took_before_it_was_resumed_is_taken_off_its_bank(tmp_path: Path) -> None:
+    """A hundred seconds of five hundred, and one problem of four."""
+    bank = BankConfig(500.0, num_problems=4, reserve_s=0.0)
+    preset = replace(PRESET, contest=ContestConfig(problem_time_s=1000.0, bank=bank))
+    before = Solution("a", 5, is_fallback=False, stop_reason=StopReason.DECIDED, opened_at=7.0, solved_at=107.0)
+    solved = {Problem("a", "?"): before}
+    with contest_in(tmp_path, boxing(5), preset, solved, clock=virtual_clock()) as contest:
+        assert contest.answer(Problem("b", "?")) == 5
+    (opened,) = [event for event in read_events(tmp_path) if isinstance(event, Opened)]
+    assert opened.slice is not None
+    assert (opened.slice.left_s, opened.slice.num_left) == (400.0, 3)
+    assert opened.deadline == opened.at + opened.slice.seconds

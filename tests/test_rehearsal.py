@@ -370,3 +370,31 @@ def test_help_teaches(arguments: list[str]) -> None:
     done = subprocess.run(command(*arguments, "--help"), check=True, capture_output=True, text=True)
     assert "usage: numina-infer" in done.stdout
     assert not arguments or "examples:" in done.stdout
+
+
+def test_fifty_problems_and_nine_hours_are_rehearsed_on_a_machine_that_is_not_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every line that has a figure says that it is simulated, and the summary says where the time went."""
+    arguments = [
+        "rehearse",
+        "--preset",
+        "t4x2",
+        "--engine",
+        "simulated",
+        "--num-samples",
+        "12",
+        "--out",
+        str(tmp_path),
+    ]
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    verdicts = [line for line in said.splitlines() if line.startswith("simulated [")]
+    assert len([line for line in verdicts if "votes" in line and " running" not in line]) == 50
+    assert "simulated: 50 problems in" in said
+    assert "not used" in said
+    assert "of 9:00:00" in said
+    assert not [line for line in said.splitlines() if line.startswith("[")]
+    info = read_run(tmp_path).info
+    assert (info["engine"]["engine"], info["sandbox"]["sandbox"]) == ("simulated", "simulated")
+    assert info["preset"]["contest"]["bank"]["num_problems"] == 50

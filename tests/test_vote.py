@@ -158,6 +158,14 @@ def test_what_the_exact_rule_decides_has_no_chance(values: list[int], outstandin
     assert ballot.is_decided(outstanding * MILLI) == (ballot.chance_of_change(outstanding * MILLI) == 0)
 
 
+@given(st.lists(answers, min_size=1, max_size=9), st.integers(0, 20), st.floats(0.001, 0.999))
+def test_the_bound_is_on_the_sum_of_all_rivals_chances(values: list[int], outstanding: int, epsilon: float) -> None:
+    """Looking at the likeliest first only saves time."""
+    ballot = ballot_of(values)
+    is_below = ballot.chance_of_change(outstanding * MILLI) < epsilon
+    assert ballot.changes_with_less(epsilon, outstanding * MILLI) == is_below
+
+
 def test_fractions_of_votes_are_counted_against_the_winner() -> None:
     """Half a vote more for the runner-up counts as a whole one."""
     ballot = Ballot().cast(1, 3500).cast(2, 1200)

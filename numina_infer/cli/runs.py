@@ -206,6 +206,7 @@ def _rehearse(chosen: argparse.Namespace) -> int:
         raise
     console.print(summary.table())
     console.print(summary.line, soft_wrap=True)
+    console.print(summary.time_line, soft_wrap=True)
     console.print(f"submission.csv, submission.parquet and the run log are in {folder}", soft_wrap=True)
     for incident in summary.incidents:
         console.print(f"meanwhile: {incident}", soft_wrap=True)

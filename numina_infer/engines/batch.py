@@ -16,6 +16,8 @@ from numina_infer.engines.costs import Costs
 
 _DONE = 1e-6
 """Steps within which a sequence counts as ended."""
+_SOON_S = 1e-7
+"""What is due so soon has come: a clock's time and the time of work are converted, and round differently."""
 
 
 @dataclass(slots=True, eq=False)
@@ -134,7 +136,7 @@ class Batch:
     def advance(self, at: float) -> list[Sequence]:
         """Go on to `at`; the sequences that have ended by then, which have left."""
         ended: list[Sequence] = []
-        while self.running and (next_at := self.next_at) <= at:
+        while self.running and (next_at := self.next_at) <= at + _SOON_S:
             self._go(next_at, self._steps_to_event())
             ended += self._settle()
         if self.running and at > self.at:

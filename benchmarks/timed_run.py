@@ -1,0 +1,221 @@
+"""One problem solved by the real `Solver`, with the time of every turn: what `scheduling.py` compares.
+
+A turn has three times: when it was asked for, when the engine got it (rounds hold it back in between), and when it was
+complete. Its program has ended when the next turn is asked for.
+
+Cacheable is what whole blocks can hold of what was computed before: in a later turn everything but the trajectory's
+last token, in a first turn the prompt, once one trajectory has computed it.
+"""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count, pairwise
+from typing import Any
+
+import anyio
+
+from numina_infer.config import SamplingParams
+from numina_infer.events import Ended, Event, Opened
+from numina_infer.ports import Cutoff, Decoder, Engine, EngineStats, Format, Sandbox
+from numina_infer.presets import Preset
+from numina_infer.referee import Ledger, fold
+from numina_infer.solver import Solver
+from numina_infer.trajectory import Completion, Part, Problem, Trajectory, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """When one turn was written, in seconds of the loop's clock."""
+
+    asked_at: float
+    begun_at: float
+    ended_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class TimedEngine:
+    """An `Engine` that notes when its decoders begin and end a turn; outside of rounds also when they are asked."""
+
+    engine: Engine
+    times: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """Begin and end of each turn in turns, by ticket."""
+
+    @asynccontextmanager
+    async def slot(self, ticket: int) -> AsyncIterator[Decoder]:
+        """A slot of the engine inside."""
+        async with self.engine.slot(ticket) as decoder:
+            yield _TimedDecoder(decoder, self.times[ticket])
+
+    @property
+    def stats(self) -> EngineStats:
+        """Those of the engine inside."""
+        return self.engine.stats
+
+    def describe(self) -> Mapping[str, str | int | float]:
+        """The engine inside."""
+        return self.engine.describe()
+
+
+@dataclass(frozen=True, slots=True)
+class _TimedDecoder:
+    decoder: Decoder
+    times: list[float]
+
+    async def generate(
+        self, context: Sequence[Part], params: SamplingParams, *, seed: int, cutoff: Cutoff
+    ) -> Completion:
+        self.times.append(anyio.current_time())
+        try:
+            return await self.decoder.generate(context, params, seed=seed, cutoff=cutoff)
+        finally:
+            self.times.append(anyio.current_time())
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One problem solved on one schedule."""
+
+    opened_at: float
+    trajectories: tuple[Trajectory, ...]
+    """In the order in which they ended."""
+    spans: Mapping[int, tuple[Span, ...]]
+    """By a trajectory's index, one a turn."""
+
+    @property
+    def vote_times(self) -> list[float]:
+        """Seconds from the problem's opening to each vote."""
+        return [each.ended_at - self.opened_at for each in self.trajectories if each.answer.value is not None]
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds to the last ending."""
+        return self.trajectories[-1].ended_at - self.opened_at
+
+    @property
+    def votes_a_minute(self) -> float:
+        """Of the whole problem."""
+        return 60 * len(self.vote_times) / self.wall_s
+
+    @property
+    def half_s(self) -> float:
+        """Seconds to half of the votes."""
+        return self.vote_times[(len(self.vote_times) - 1) // 2]
+
+    @property
+    def turns(self) -> Mapping[tuple[int, int], Turn]:
+        """By trajectory and number."""
+        return {(each.index, number): turn for each in self.trajectories for number, turn in enumerate(each.turns)}
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens sampled."""
+        return sum(each.num_tokens for each in self.trajectories)
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        """Of all turns, computed or cached."""
+        return sum(turn.completion.num_prompt_tokens for turn in self.turns.values())
+
+    @property
+    def num_cached_tokens(self) -> int:
+        """Prompt tokens that weren't computed again."""
+        return sum(turn.completion.num_cached_tokens for turn in self.turns.values())
+
+    def num_cacheable_tokens(self, block_size: int) -> int:
+        """Prompt tokens that need not be computed again, in whole blocks."""
+        firsts = [each.turns[0].completion.num_prompt_tokens - 1 for each in self.trajectories if each.turns]
+        pairs = [pair for each in self.trajectories for pair in pairwise(each.turns)]
+        held = firsts[1:] + [_held(before, after) for before, after in pairs]
+        return sum(tokens // block_size * block_size for tokens in held)
+
+    @property
+    def critical_s(self) -> float:
+        """Seconds that the longest trajectory spent writing and running programs: no schedule is faster."""
+        return max(
+            sum(span.ended_at - span.begun_at for span in self.spans.get(each.index, ())) + _programs_s(each)
+            for each in self.trajectories
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every trajectory with its turns, for a file; times from the problem's opening."""
+        return [
+            {
+                "index": each.index,
+                "outcome": str(each.outcome),
+                "vote": each.answer.value,
+                "started_at": each.started_at - self.opened_at,
+                "ended_at": each.ended_at - self.opened_at,
+                "turns": [
+                    _turn_row(turn, span, self.opened_at)
+                    for turn, span in zip(each.turns, self.spans.get(each.index, ()), strict=True)
+                ],
+            }
+            for each in sorted(self.trajectories, key=lambda each: each.index)
+        ]
+
+
+def _held(before: Turn, after: Turn) -> int:
+    """Tokens of the later turn's prompt whose keys and values the earlier one has computed: not those of its last."""
+    earlier = before.completion
+    computed = earlier.num_prompt_tokens + min(len(earlier.token_ids), earlier.num_tokens - 1)
+    return min(computed, after.completion.num_prompt_tokens - 1)
+
+
+def _programs_s(trajectory: Trajectory) -> float:
+    return sum(execution.wall_s for execution in trajectory.executions)
+
+
+def _turn_row(turn: Turn, span: Span, opened_at: float) -> dict[str, Any]:
+    return {
+        "num_tokens": turn.completion.num_tokens,
+        "num_prompt_tokens": turn.completion.num_prompt_tokens,
+        "num_cached_tokens": turn.completion.num_cached_tokens,
+        "finish_reason": str(turn.completion.finish_reason),
+        "asked_at": span.asked_at - opened_at,
+        "begun_at": span.begun_at - opened_at,
+        "ended_at": span.ended_at - opened_at,
+        "program_wall_s": turn.execution.wall_s if turn.execution is not None else None,
+        "program_status": str(turn.execution.status) if turn.execution is not None else None,
+    }
+
+
+class _Recorder:
+    """Keeps a problem's endings."""
+
+    def __init__(self) -> None:
+        self.trajectories: list[Trajectory] = []
+        self._ledger: Ledger | None = None
+
+    def __call__(self, event: Event) -> Ledger:
+        if isinstance(event, Ended):
+            self.trajectories.append(event.trajectory)
+        self._ledger = fold(self._ledger, event)
+        return self._ledger
+
+
+async def run_problem(
+    problem: Problem, fmt: Format, preset: Preset, engine: Engine, sandbox: Sandbox, inner: TimedEngine
+) -> Run:
+    """Solve `problem` to its last ending; `inner` is `engine`, or what the schedule has put itself around."""
+    asked = TimedEngine(engine)
+    recorder = _Recorder()
+    opened_at = anyio.current_time()
+    cutoff = Cutoff(opened_at + preset.contest.problem_time_s)
+    opened = recorder(Opened(problem, "", cutoff.at, preset.policy.num_samples, opened_at))
+    await Solver(fmt, asked, sandbox, preset, recorder, count()).solve(problem, opened, cutoff)
+    return Run(opened_at, tuple(recorder.trajectories), _spans(asked, inner))
+
+
+def _spans(asked: TimedEngine, inner: TimedEngine) -> Mapping[int, tuple[Span, ...]]:
+    """Tickets are indices, since each problem counts from 0."""
+    return {
+        ticket: tuple(
+            Span(asked_at, begun_at, ended_at)
+            for asked_at, begun_at, ended_at in zip(
+                times[::2], inner.times[ticket][::2], inner.times[ticket][1::2], strict=True
+            )
+        )
+        for ticket, times in asked.times.items()
+    }

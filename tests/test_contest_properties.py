@@ -1,0 +1,218 @@
+"""A contest under virtual time, with engines, sandboxes and gateways that do their worst.
+
+Whatever they do: no reply after the hard end, every later problem keeps its floor, every reply is in range.
+"""
+
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Self
+
+import anyio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from numina_infer.clock import Clock, virtual_clock
+from numina_infer.config import BankConfig, ContestConfig, Mode, Policy, RolloutConfig, SamplingParams
+from numina_infer.contest import Contest, Parts
+from numina_infer.errors import EngineError, SandboxError
+from numina_infer.formats.numina import NUMINA
+from numina_infer.history import read_attempts
+from numina_infer.ports import Cutoff, Decoder, EngineStats, Session
+from numina_infer.presets import Preset
+from numina_infer.runlog import RunLog
+from numina_infer.trajectory import (
+    Completion,
+    Execution,
+    ExecutionStatus,
+    FinishReason,
+    Part,
+    Problem,
+    StopReason,
+)
+
+TEXTS = (
+    "\\boxed{52}",
+    "\\boxed{-3}",
+    "\\boxed{10^{30}}",
+    "The answer is 7.5",
+    "",
+    "```python\nprint(1)\n```\n```output\n",
+)
+KINDS = ("writes", "writes", "writes", "dawdles", "ignores the cutoff", "fails", "breaks", "never gives a place")
+
+
+@dataclass(frozen=True)
+class Mischief:
+    """What engine and sandbox do, drawn anew each time from one seed."""
+
+    chance: random.Random
+    kinds: tuple[str, ...]
+
+    async def strike(self, cutoff: Cutoff | None) -> None:
+        """Take some time, or fail."""
+        kind, seconds = self.chance.choice(self.kinds), self.chance.expovariate(1 / 20)
+        if kind == "fails":
+            raise self.chance.choice([EngineError, SandboxError])("no luck")
+        if kind == "breaks":
+            raise RuntimeError("a fault of ours")
+        if kind == "ignores the cutoff":
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(50 * seconds)
+        elif cutoff is not None:
+            with cutoff.scope():
+                await anyio.sleep(20 * seconds if kind == "dawdles" else seconds)
+
+    async def admit(self) -> None:
+        """Give a place, or keep whoever wants one waiting."""
+        if self.chance.choice(self.kinds) == "never gives a place":
+            await anyio.sleep_forever()
+
+
+class BadEngine:
+    """An engine up to mischief; `BadSandbox` beside it."""
+
+    def __init__(self, mischief: Mischief) -> None:
+        self.mischief = mischief
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        """Nothing to end."""
+
+    @asynccontextmanager
+    async def slot(self, ticket: int) -> AsyncIterator[Decoder]:
+        """A place, perhaps."""
+        await self.mischief.admit()
+        yield self
+
+    async def generate(
+        self, context: Sequence[Part], params: SamplingParams, *, seed: int, cutoff: Cutoff
+    ) -> Completion:
+        """Some text, some time."""
+        await self.mischief.strike(cutoff)
+        text = self.mischief.chance.choice(TEXTS)
+        reason = FinishReason.STOP if text.endswith("output\n") else FinishReason.EOS
+        stop = "```output\n" if reason is FinishReason.STOP else None
+        return Completion(text, (), FinishReason.ABORT if cutoff.has_passed else reason, stop, num_tokens=9)
+
+    @property
+    def stats(self) -> EngineStats:
+        """None are kept."""
+        return EngineStats()
+
+    def describe(self) -> dict[str, str | int | float]:
+        """What it is."""
+        return {"engine": "bad"}
+
+
+class BadSandbox:
+    """Programs that fare as the mischief has it."""
+
+    def __init__(self, mischief: Mischief) -> None:
+        self.mischief = mischief
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        """Nothing to end."""
+
+    @asynccontextmanager
+    async def session(self, mode: Mode = Mode.SESSION) -> AsyncIterator[Session]:
+        """A place, perhaps."""
+        await self.mischief.admit()
+        yield self
+
+    async def execute(self, code: str, *, timeout_s: float, cutoff: Cutoff | None = None) -> Execution:
+        """Some result, some time."""
+        await self.mischief.strike(cutoff)
+        return Execution(self.mischief.chance.choice(list(ExecutionStatus)), "1")
+
+    def describe(self) -> dict[str, str | int | float]:
+        """What it is."""
+        return {"sandbox": "bad"}
+
+
+def pass_time(contest: Contest, clock: Clock, seconds: float) -> None:
+    """Let virtual time go by as if the gateway dawdled."""
+
+    async def dawdle() -> None:
+        await anyio.sleep(seconds)
+        clock.freeze(True)
+
+    clock.freeze(False)
+    contest._portal.call(dawdle)
+
+
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 10**6),
+    kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=6),
+    num_problems=st.integers(1, 12),
+    is_told=st.booleans(),
+    limit_s=st.floats(30.0, 4000.0),
+    pauses=st.lists(st.floats(0.0, 1.0), min_size=12, max_size=12),
+    policy=st.builds(
+        Policy, num_samples=st.integers(1, 9), width=st.integers(0, 4), epsilon=st.sampled_from([0, 0.05])
+    ),
+)
+def test_no_reply_comes_after_the_hard_end_and_each_problem_keeps_its_floor(
+    seed: int,
+    kinds: list[str],
+    num_problems: int,
+    is_told: bool,
+    limit_s: float,
+    pauses: list[float],
+    policy: Policy,
+) -> None:
+    """Whatever engine, sandbox and gateway do, asked twice included."""
+    told = BankConfig.of_limit(limit_s)
+    bank = BankConfig(limit_s, num_problems if is_told else None, told.reserve_s)
+    preset = Preset("numina", RolloutConfig(), policy, ContestConfig(problem_time_s=600.0, bank=bank))
+    mischief = Mischief(random.Random(seed), tuple(kinds))  # noqa: S311 (a test's luck)
+    hard_end = limit_s - told.reserve_s
+    least_s = min(bank.floor_s, hard_end / (num_problems if is_told else 50) / 4)
+    clock = virtual_clock()
+    with TemporaryDirectory() as folder, RunLog(Path(folder)) as log:
+        parts = Parts(preset, NUMINA, BadEngine(mischief), BadSandbox(mischief), clock=clock)
+        dawdled_s = 0.0
+        with Contest(parts, log) as contest:
+            for number, pause_s in zip(range(num_problems), pauses, strict=False):
+                pass_time(contest, clock, pause_s)
+                dawdled_s += pause_s
+                problem, asked_at = Problem(str(number), f"What is {number}?"), clock.now()
+                solution = contest.solve(problem)
+                assert solution == contest.solve(problem)
+                assert 0 <= solution.answer <= 999
+                assert clock.now() <= max(hard_end, asked_at) + 1e-6
+                if solution.stop_reason is not StopReason.FAILED:
+                    assert solution.num_ended <= solution.num_started <= policy.num_samples
+        for attempt in read_attempts(Path(folder)):
+            cut = attempt.opened.slice
+            assert cut is not None
+            assert cut.seconds >= min(least_s, (cut.left_s or 0.0) / 50) - dawdled_s - 1e-6
+            if dawdled_s == 0:
+                assert cut.seconds >= least_s * (1 - 1e-9)
+
+
+def test_a_solver_that_hears_no_cutoff_costs_its_problem_the_grace_and_no_more() -> None:
+    """The loop replies by itself at deadline and grace; the next problem has its slice."""
+    preset = Preset(
+        "numina",
+        RolloutConfig(),
+        Policy(num_samples=2),
+        ContestConfig(problem_time_s=100.0, bank=BankConfig(400.0, 2, 0.0)),
+    )
+    mischief = Mischief(random.Random(1), ("ignores the cutoff",))  # noqa: S311 (a test's luck)
+    clock = virtual_clock()
+    parts = Parts(preset, NUMINA, BadEngine(mischief), BadSandbox(mischief), clock=clock)
+    with TemporaryDirectory() as folder, RunLog(Path(folder)) as log, Contest(parts, log) as contest:
+        replies = [(contest.solve(Problem(name, f"{name}?")), clock.now()) for name in ("a", "b")]
+    (first, first_at), (second, second_at) = replies
+    assert (first.stop_reason, first.error) == (StopReason.FAILED, "no verdict in time")
+    assert (first_at, second.opened_at, second_at) == (110.0, 110.0, 220.0)
