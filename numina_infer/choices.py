@@ -18,6 +18,7 @@ from numina_infer.config import (
     VoteWeights,
     require,
     require_choice,
+    require_whole,
 )
 from numina_infer.engine_config import LayoutName
 from numina_infer.errors import ConfigError
@@ -239,16 +240,48 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsal:
-    """Everything that defines a rehearsal, as it stands in `run.json`."""
+class Task:
+    """Which problems are solved, and how, as it stands in `run.json`."""
 
     problems: str | None = None
     """Path of the problems file; None for the ten examples in the package."""
     choices: Choices = field(default_factory=Choices)
-    api: Api = Api.AIMO
 
     def __post_init__(self) -> None:
         require(self.problems != "", "problems is empty; name a problems file, or leave it out for the examples")
-        object.__setattr__(self, "api", require_choice("api", self.api, Api))
         if self.problems is not None:
             object.__setattr__(self, "problems", str(Path(self.problems).absolute()))
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal(Task):
+    """Everything that defines a rehearsal."""
+
+    api: Api = Api.AIMO
+
+    def __post_init__(self) -> None:
+        Task.__post_init__(self)
+        object.__setattr__(self, "api", require_choice("api", self.api, Api))
+
+
+COLLECT = "collect"
+"""The preset that a collection takes by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collection(Task):
+    """Everything that defines a collection."""
+
+    choices: Choices = field(default_factory=lambda: Choices(preset=COLLECT))
+    concurrent_problems: int = 4
+    """Problems in work at once."""
+
+    def __post_init__(self) -> None:
+        Task.__post_init__(self)
+        require_whole("concurrent_problems", self.concurrent_problems, 1)
+        limit = self.choices.time_limit_s
+        require(
+            limit is None,
+            f"time_limit_s is {limit} for a collection, which has no contest clock; leave it out, or give "
+            "problem_time_s to limit each problem",
+        )

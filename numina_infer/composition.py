@@ -4,7 +4,7 @@
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -15,13 +15,13 @@ from rich.console import Console
 from numina_infer.choices import Choices, EngineName
 from numina_infer.clock import virtual_clock
 from numina_infer.config import require
-from numina_infer.contest import Contest, Parts
+from numina_infer.contest import Contest, Observer, Parts
 from numina_infer.engine_config import SimulatedConfig, TransformersConfig
 from numina_infer.formats.catalogue import make_format
 from numina_infer.formats.chat import CHAT
 from numina_infer.ports import Engine, Format
 from numina_infer.presets import Preset
-from numina_infer.progress import Scoreboard, show_progress
+from numina_infer.progress import MakeDisplay, Scoreboard, show_progress
 from numina_infer.provenance import machine, package_versions
 from numina_infer.rounds import PaperSolver
 from numina_infer.runlog import RunLog
@@ -40,8 +40,12 @@ _T4_SLOTS = 3
 """Slots of the simulated sandbox: a T4 machine of Kaggle's has four cores, of which the sandbox takes all but one."""
 
 
-def make_parts(choices: Choices, report: Callable[[str], None], *, num_problems: int | None = None) -> Parts:
+def make_parts(
+    choices: Choices, report: Callable[[str], None], *, num_problems: int | None = None, at_once: int = 1
+) -> Parts:
     """What was chosen; `report` is told what takes long, and a time bank how many problems will come.
+
+    `at_once` is how many problems will be in work at once.
 
     Raises:
         ConfigError: something chosen can't be found or used.
@@ -54,7 +58,7 @@ def make_parts(choices: Choices, report: Callable[[str], None], *, num_problems:
     make_solver: MakeSolver = PaperSolver if choices.paper else Solver
     if choices.engine is EngineName.SIMULATED:
         return _simulated_parts(choices, preset, fmt, make_solver, report)
-    return Parts(preset, fmt, make_engine(choices, preset, report), Sandbox(preset.sandbox), make_solver)
+    return Parts(preset, fmt, make_engine(choices, preset, report, at_once), Sandbox(preset.sandbox), make_solver)
 
 
 def _simulated_parts(
@@ -88,7 +92,7 @@ def samples_path(choices: Choices) -> Path:
 
 
 def make_engine(
-    choices: Choices, preset: Preset, report: Callable[[str], None]
+    choices: Choices, preset: Preset, report: Callable[[str], None], at_once: int = 1
 ) -> AbstractAsyncContextManager[Engine]:
     """The engine that was chosen, not opened yet; see `make_parts`."""
     if choices.engine is EngineName.SCRIPTED:
@@ -100,7 +104,8 @@ def make_engine(
         return _client_engine(choices, preset, report) if choices.endpoint else _vllm_engine(choices, preset, report)
     from numina_infer.engines.transformers import TransformersEngine
 
-    config = TransformersConfig(model=choices.model_name, max_num_seqs=min(16, preset.policy.num_samples))
+    max_num_seqs = min(16, at_once * preset.policy.num_samples)
+    config = TransformersConfig(model=choices.model_name, max_num_seqs=max_num_seqs)
     return TransformersEngine(config, report=report)
 
 
@@ -181,8 +186,12 @@ def open_contest(
     num_problems: int,
     solved: Mapping[Problem, Solution],
     console: Console,
+    show: MakeDisplay = show_progress,
+    observers: Sequence[Observer] = (),
 ) -> Iterator[Contest]:
     """A contest with engine and sandbox running, progress on `console`, and `run.json` telling what runs.
+
+    `show` makes the display, and `observers` are told of every event after it.
 
     Raises:
         NuminaError: engine or sandbox don't start.
@@ -195,8 +204,8 @@ def open_contest(
         now=parts.clock.now,
         title="simulated " if parts.clock.is_virtual else "",
     )
-    with show_progress(board, console) as progress:
-        contest = Contest(parts, log, solved=solved, observers=[progress])
+    with show(board, console) as progress:
+        contest = Contest(parts, log, solved=solved, observers=[progress, *observers])
         with contest:
             board.stats = lambda: contest.engine.stats
             log.describe({**info, "engine": contest.engine.describe(), "sandbox": contest.sandbox.describe()})

@@ -1,6 +1,11 @@
-"""A run folder read back: as typed events for resuming and replay, as pandas frames for people."""
+"""A run folder read back: as typed events for resuming and replay, as pandas frames for people.
 
+Events are read one by one, and outlines keep a few numbers of each problem, so that a log may be larger than memory.
+"""
+
+import heapq
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,11 +106,66 @@ def read_attempts(folder: Path) -> list[Attempt]:
     return list(attempts.values())
 
 
+@dataclass(slots=True)
+class Outline:
+    """An attempt without the texts of its trajectories."""
+
+    problem: Problem
+    num_ended: int = 0
+    num_failed: int = 0
+    """Trajectories that the engine or the sandbox ended."""
+    num_tokens: int = 0
+    answers: Counter[int] = field(default_factory=Counter)
+    """How many trajectories voted for each."""
+    solution: Solution | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is a verdict, and every trajectory came to an end of its own or by the policy."""
+        return self.solution is not None and not self.solution.error and not self.num_failed
+
+    def add(self, trajectory: Trajectory) -> None:
+        """Count one trajectory that has ended."""
+        self.num_ended += 1
+        self.num_failed += trajectory.outcome in _FAILED
+        self.num_tokens += trajectory.num_tokens
+        if trajectory.answer.value is not None:
+            self.answers[trajectory.answer.value] += 1
+
+
+_FAILED = {Outcome.ENGINE_ERROR, Outcome.SANDBOX_ERROR}
+
+
+def read_outlines(folder: Path) -> list[Outline]:
+    """One outline a problem, in the order of their last openings.
+
+    Raises:
+        RunLogError: the log is damaged.
+    """
+    open_now: dict[str, Outline] = {}
+    outlines: dict[Problem, Outline] = {}
+    for event in read_events(folder):
+        if isinstance(event, Opened):
+            outlines.pop(event.problem, None)
+            outlines[event.problem] = open_now[event.problem_id] = Outline(event.problem)
+        elif (outline := open_now.get(event.problem_id)) is not None:
+            _outline(outline, event)
+    return list(outlines.values())
+
+
+def _outline(outline: Outline, event: Event) -> None:
+    match event:
+        case Ended():
+            outline.add(event.trajectory)
+        case Solved():
+            outline.solution = event.solution
+        case _:
+            pass
+
+
 def solved_problems(folder: Path) -> dict[Problem, Solution]:
     """The problems of a run that have a verdict, to be given again when it is resumed."""
-    return {
-        attempt.opened.problem: attempt.solution for attempt in read_attempts(folder) if attempt.solution is not None
-    }
+    return {outline.problem: outline.solution for outline in read_outlines(folder) if outline.solution is not None}
 
 
 def read_info(folder: Path) -> Mapping[str, Any]:
@@ -127,9 +187,9 @@ def read_info(folder: Path) -> Mapping[str, Any]:
 
 
 def read_events(folder: Path) -> Iterator[Event]:
-    """All events of a run in the order in which they were written."""
-    rows = [row for name in (TRAJECTORIES_FILE, SOLUTIONS_FILE) for row in read_rows(folder / name)]
-    for row in sorted(rows, key=lambda row: int(row["seq"])):
+    """All events of a run in the order in which they were written, which each of its files keeps."""
+    files = [read_rows(folder / name) for name in (TRAJECTORIES_FILE, SOLUTIONS_FILE)]
+    for row in heapq.merge(*files, key=lambda row: int(row["seq"])):
         try:
             yield _event(row)
         except (KeyError, TypeError, ValueError) as error:

@@ -38,6 +38,10 @@ class Preset:
         bank = replace(self.contest.bank, num_problems=num_problems)
         return replace(self, contest=replace(self.contest, bank=bank))
 
+    def without_bank(self) -> "Preset":
+        """The preset where nobody waits for the end of the whole."""
+        return replace(self, contest=replace(self.contest, bank=None))
+
 
 PRESETS: Mapping[str, Preset] = {
     # The winner's parameters on our rules: 48 wide, 4 deep, 50 problems in 9 hours.

@@ -4,12 +4,13 @@ Both are observers of the same events as the run log, folded by the same referee
 is recorded.
 """
 
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -37,7 +38,10 @@ class RunConsole(Console):
 
 @dataclass(slots=True)
 class Scoreboard:
-    """The state of the run, as the events tell it."""
+    """The state of the run, as the events tell it; they may come from several threads.
+
+    It knows the problems that are open, and only numbers of those that are solved.
+    """
 
     num_problems: int
     stats: Callable[[], EngineStats] = EngineStats
@@ -49,18 +53,39 @@ class Scoreboard:
     """Stands before every line: what is to be known of all figures in it."""
     problem_id: str = ""
     ledgers: dict[str, Ledger] = field(default_factory=dict)
+    """Of the problems that are open."""
+    num_ended: int = 0
+    """Trajectories that have ended."""
     started: float = field(init=False)
+    """When the first problem was opened, so that an engine's start slows no figure."""
+    _has_begun: bool = False
+    _num_solved_before: int = field(init=False)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.started = self.now()
+        self._num_solved_before = self.num_solved
 
     def update(self, event: Event) -> None:
         """Take one event in."""
-        if isinstance(event, Opened):
-            self.problem_id = event.problem_id
-        if isinstance(event, Solved):
-            self.num_solved += 1
-        self.ledgers[event.problem_id] = fold(self.ledgers.get(event.problem_id), event, self.weights)
+        with self._lock:
+            self.num_ended += isinstance(event, Ended)
+            match event:
+                case Opened():
+                    self._begin()
+                    self.problem_id = event.problem_id
+                    self.ledgers[event.problem_id] = fold(None, event)
+                case Solved():
+                    self.num_solved += 1
+                    self.ledgers.pop(event.problem_id, None)
+                case _ if event.problem_id in self.ledgers:  # some end after a late verdict
+                    self.ledgers[event.problem_id] = fold(self.ledgers[event.problem_id], event, self.weights)
+                case _:
+                    pass
+
+    def _begin(self) -> None:
+        if not self._has_begun:
+            self._has_begun, self.started = True, self.now()
 
     @property
     def tokens_per_s(self) -> float:
@@ -77,13 +102,21 @@ class Scoreboard:
         """Problem, trajectories, votes, speed and time left, in one line."""
         ledger = self.ledgers.get(self.problem_id)
         if ledger is None:
-            return "waiting for the first problem"
+            return f"{self.title}waiting for the next problem"
         left = max(0.0, ledger.deadline - self.now())
         return (
             f"{self.place} {self.problem_id}: "
             f"{ledger.num_running} running, {ledger.num_ended} done, "
             f"votes {show_votes(ledger.ballot)}, {self.tokens_per_s:.0f} tok/s, {show_time(left)} left"
         )
+
+    @property
+    def time_left(self) -> str:
+        """How long the rest takes if it takes as long as what was solved so far; `?` before anything was."""
+        num_solved = self.num_solved - self._num_solved_before
+        if not num_solved:
+            return "?"
+        return show_time((self.now() - self.started) / num_solved * (self.num_problems - self.num_solved))
 
     def verdict(self, solution: Solution) -> str:
         """One problem's end in one line."""
@@ -169,6 +202,28 @@ class LiveProgress:
 
     def _render(self) -> Text:
         return Text(self._board.line)
+
+
+class Display(Protocol):
+    """What shows a run; entered for as long as that goes on."""
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Show no more."""
+        ...
+
+    def __call__(self, event: Event) -> None:
+        """Take one event in; quick, and without raising."""
+        ...
+
+
+MakeDisplay = Callable[[Scoreboard, Console], Display]
+"""The display that fits a console, such as `show_progress`."""
 
 
 def show_progress(board: Scoreboard, console: Console) -> PlainProgress | LiveProgress:

@@ -5,36 +5,28 @@ choose.
 What was chosen stands in `run.json`, and a run is resumed from there alone.
 """
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
 
-from numina_infer.choices import Api, Choices, EngineName, Rehearsal
-from numina_infer.composition import Info, make_parts, open_contest, run_info, samples_path
+from numina_infer.choices import Api, Choices, Rehearsal
+from numina_infer.composition import make_parts, open_contest
 from numina_infer.contest import Contest
-from numina_infer.errors import ConfigError, RunLogError
+from numina_infer.errors import RunLogError
 from numina_infer.gateways.aimo import AimoGateway
 from numina_infer.gateways.kaggle_evaluation import KaggleEvaluationGateway
-from numina_infer.history import read_info, solved_problems
+from numina_infer.history import solved_problems
 from numina_infer.mock.aimo import make_env
 from numina_infer.mock.kaggle_evaluation import KaggleEvaluation
 from numina_infer.ports import Gateway
 from numina_infer.presets import Preset
-from numina_infer.problems import ProblemSet, example_problems_path, read_problems
-from numina_infer.provenance import file_sha256
+from numina_infer.problems import ProblemSet, read_problems
+from numina_infer.run_folder import begun_info, problems_path, read_command_info, resumed_info
 from numina_infer.runlog import RunLog
 from numina_infer.summary import Summary, summarize
 
-
-def problems_path(rehearsal: Rehearsal) -> Path:
-    """The file that is read: the one chosen, or the examples in the package, or those that are simulated."""
-    if rehearsal.problems:
-        return Path(rehearsal.problems)
-    is_simulated = rehearsal.choices.engine is EngineName.SIMULATED
-    return samples_path(rehearsal.choices) if is_simulated else example_problems_path()
+_COMMAND = "rehearse"
 
 
 class Competition(Protocol):
@@ -58,7 +50,8 @@ def rehearse(rehearsal: Rehearsal, folder: Path, console: Console, *, resume: bo
     problem_set = read_problems(problems_path(rehearsal))
     parts = make_parts(rehearsal.choices, console.print, num_problems=len(problem_set.rows))
     preset = parts.preset
-    info = _resumed_info(rehearsal, folder) if resume else _new_info(rehearsal, preset)
+    api = {"api": rehearsal.api}
+    info = resumed_info(rehearsal, folder) if resume else begun_info(_COMMAND, rehearsal, preset, api)
     competition, gateway = _make_competition(rehearsal, problem_set, preset, folder)
     with RunLog(folder, resume=resume) as log:
         solved = solved_problems(folder) if resume else {}
@@ -74,7 +67,7 @@ def read_rehearsal(folder: Path) -> Rehearsal:
     Raises:
         RunLogError: `folder` holds no rehearsal.
     """
-    info = read_info(folder)
+    info = read_command_info(folder, _COMMAND)
     try:
         return Rehearsal(info["problems"], Choices(**info["choices"]), info["api"])
     except (KeyError, TypeError, ValueError) as error:
@@ -98,34 +91,3 @@ def _make_competition(
         return env, AimoGateway(env)
     competition = KaggleEvaluation(problem_set, output_dir=folder)
     return competition, KaggleEvaluationGateway(competition.run)
-
-
-def _new_info(rehearsal: Rehearsal, preset: Preset) -> Info:
-    return {
-        "api": rehearsal.api,
-        "problems": rehearsal.problems,
-        **_file_hashes(rehearsal),
-        **run_info(rehearsal.choices, preset),
-        "sessions": [_now()],
-    }
-
-
-def _resumed_info(rehearsal: Rehearsal, folder: Path) -> Info:
-    info = read_info(folder)
-    changed = [name for name, digest in _file_hashes(rehearsal).items() if info.get(name) != digest]
-    if changed:
-        files = " and ".join(name.removesuffix("_sha256") for name in changed)
-        raise ConfigError(f"the {files} file has changed since the run in {folder}; start anew with it")
-    return {**info, "sessions": [*info["sessions"], _now()]}
-
-
-def _file_hashes(rehearsal: Rehearsal) -> Mapping[str, str | None]:
-    script = rehearsal.choices.script
-    return {
-        "problems_sha256": file_sha256(problems_path(rehearsal)),
-        "script_sha256": file_sha256(Path(script)) if script else None,
-    }
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

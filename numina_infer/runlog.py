@@ -122,13 +122,17 @@ def _lock(file: IO[bytes], folder: Path) -> None:
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of one JSONL file of a run; a torn last line is left out, a missing file has no rows.
 
+    One row at a time is in memory: the log of a collection may be larger than that.
+
     Raises:
         RunLogError: a line in the middle isn't a row.
     """
-    data = path.read_bytes() if path.exists() else b""
-    lines = data.split(b"\n")
-    for number, line in enumerate(lines[:-1], start=1):
-        yield _read_row(line, path, number)
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.endswith(b"\n"):
+                yield _read_row(line, path, number)
 
 
 def _read_row(line: bytes, path: Path, number: int) -> dict[str, Any]:
@@ -148,8 +152,12 @@ def _cut_torn_lines(folder: Path) -> int:
     next_seq = 0
     for name in (TRAJECTORIES_FILE, SOLUTIONS_FILE):
         path = folder / name
-        next_seq = max([next_seq, *(row["seq"] + 1 for row in read_rows(path))])
+        next_seq = max(next_seq, max((row["seq"] + 1 for row in read_rows(path)), default=0))
         if path.exists():
-            data = path.read_bytes()
-            os.truncate(path, data.rfind(b"\n") + 1)
+            os.truncate(path, _length_of_whole_lines(path))
     return next_seq
+
+
+def _length_of_whole_lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(len(line) for line in file if line.endswith(b"\n"))

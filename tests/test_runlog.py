@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from numina_infer.errors import RunLogError
 from numina_infer.events import Ended, Event, Opened, Solved, Started
-from numina_infer.history import read_events, read_info, read_run, solved_problems
+from numina_infer.history import read_events, read_info, read_outlines, read_run, solved_problems
 from numina_infer.runlog import SOLUTIONS_FILE, TRAJECTORIES_FILE, RunLog
 from numina_infer.trajectory import (
     AnswerSource,
@@ -159,6 +159,20 @@ def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
     """The error says what is missing."""
     with pytest.raises(RunLogError, match=r"run\.json"):
         read_run(tmp_path)
+
+
+def test_problems_that_were_in_work_at_once_read_back_each_by_itself(tmp_path: Path) -> None:
+    """Whatever the order in which their events came, and whichever ended first."""
+    first, second = events_of(Problem("a", "1+1?")), events_of(Problem("b", "2+2?"))
+    woven = [first[0], second[0], *second[1:3], *first[1:4], *second[3:], *first[4:]]
+    write_run(tmp_path / "run", woven)
+    assert list(read_events(tmp_path / "run")) == woven
+    run = read_run(tmp_path / "run")
+    assert run.trajectories.groupby("problem_id")["index"].apply(list).to_dict() == {"a": [0, 1], "b": [0, 1]}
+    assert sorted(run.solutions["problem_id"]) == ["a", "b"]
+    for outline in read_outlines(tmp_path / "run"):
+        assert (outline.num_ended, outline.num_tokens, dict(outline.answers)) == (2, 4, {2: 1})
+        assert outline.is_complete
 
 
 def test_solved_problems_are_those_with_a_verdict(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `numina-infer solve`, `rehearse`, `fit`, `serve`, `probe` and `sandbox`.
+"""The command line: `numina-infer solve`, `rehearse`, `collect`, `fit`, `serve`, `probe` and `sandbox`.
 
 Exit codes: 0 done, 1 something broke, 2 a value that can't be used, 130 interrupted with Ctrl-C;
 `sandbox check` and `sandbox run` have more, which their help tells.
@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from numina_infer.cli import machine, runs
+from numina_infer.cli import collecting, machine, runs
 from numina_infer.cli.parser import Parser
 from numina_infer.errors import ConfigError, NuminaError, RunLogError
 
@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     runs.add_rehearse(commands)
     runs.add_solve(commands)
+    collecting.add_collect(commands)
     machine.add_fit(commands)
     machine.add_serve(commands)
     machine.add_probe(commands)

@@ -4,7 +4,6 @@ import argparse
 import json
 import sys
 from dataclasses import asdict, fields
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +55,7 @@ def add_rehearse(commands: "Commands") -> None:
     run.add_argument(
         "--resume", metavar="DIR", type=Path, help="go on with the run in DIR; all else is as it was chosen there"
     )
-    _add_choices(parser)
+    add_choices(parser)
     parser.set_defaults(command=_rehearse)
 
 
@@ -72,12 +71,15 @@ def add_solve(commands: "Commands") -> None:
     parser.add_argument("statement", metavar="PROBLEM", help="the problem's text")
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON, and nothing else, on stdout")
     parser.add_argument("--out", metavar="DIR", type=Path, help="keep the run log in DIR, a new folder")
-    _add_choices(parser)
+    add_choices(parser)
     parser.set_defaults(command=_solve)
 
 
-def _add_choices(parser: argparse.ArgumentParser) -> None:
-    """The options that both commands share; what isn't given is left to the preset."""
+def add_choices(parser: argparse.ArgumentParser, *, preset: str = "cpu", has_clock: bool = True) -> None:
+    """The options that commands which solve problems share; what isn't given is left to the preset.
+
+    Without a contest clock `--time-limit` isn't told of, and whoever gives it is told why not.
+    """
     with_model = parser.add_argument_group("the model")
     with_model.add_argument(
         "--engine",
@@ -116,7 +118,7 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
     )
     how = parser.add_argument_group("how to solve")
     how.add_argument(
-        "--preset", help=f"one of {', '.join(PRESETS)}; the rest changes single values of it (default: cpu)"
+        "--preset", help=f"one of {', '.join(PRESETS)}; the rest changes single values of it (default: {preset})"
     )
     how.add_argument(
         "--format",
@@ -154,7 +156,9 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         type=float,
         dest="time_limit_s",
-        help="for the whole contest: a bank then says what each problem may take (default: the preset's)",
+        help="for the whole contest: a bank then says what each problem may take (default: the preset's)"
+        if has_clock
+        else argparse.SUPPRESS,
     )
     how.add_argument(
         "--answer-range", metavar="|".join(AnswerRange), help="AIMO-1's, -2's or -3's (default: mod-1000)"
@@ -166,7 +170,8 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
 _CHOICES = tuple(field.name for field in fields(Choices))
 
 
-def _choices(chosen: argparse.Namespace) -> Choices:
+def make_choices(chosen: argparse.Namespace) -> Choices:
+    """What was chosen of the options of `add_choices`."""
     given = {name: value for name, value in vars(chosen).items() if name in _CHOICES}
     if "vote_weights" in given:
         given["vote_weights"] = dict(map(_vote_weight, given["vote_weights"]))
@@ -183,15 +188,16 @@ def _vote_weight(text: str) -> tuple[str, float]:
 
 def _rehearse(chosen: argparse.Namespace) -> int:
     from numina_infer.rehearsal import read_rehearsal, rehearse
+    from numina_infer.run_folder import new_folder
 
     console = make_console(sys.stdout)
     given = vars(chosen)
     if "resume" in given:
-        _refuse_beside_resume(given)
+        refuse_beside_resume(given)
         folder, rehearsal = chosen.resume, read_rehearsal(chosen.resume)
     else:
-        folder = given.get("out") or Path("runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-        rehearsal = Rehearsal(given.get("problems"), _choices(chosen), given.get("api", Api.AIMO))
+        folder = given.get("out") or new_folder()
+        rehearsal = Rehearsal(given.get("problems"), make_choices(chosen), given.get("api", Api.AIMO))
     try:
         summary = rehearse(rehearsal, folder, console, resume="resume" in given)
     except KeyboardInterrupt:
@@ -209,7 +215,8 @@ def _rehearse(chosen: argparse.Namespace) -> int:
     return 1 if summary.has_failed else 0
 
 
-def _refuse_beside_resume(given: dict[str, object]) -> None:
+def refuse_beside_resume(given: dict[str, object]) -> None:
+    """Raise `ConfigError` where anything else was chosen for a run that goes on."""
     others = sorted(set(given) - {"resume", "command"})
     if others:
         names = ", ".join(f"--{name.removesuffix('_s').replace('_', '-')}" for name in others)
@@ -222,7 +229,7 @@ def _solve(chosen: argparse.Namespace) -> int:
     given = vars(chosen)
     as_json = "json" in given
     console = make_console(sys.stderr if as_json else sys.stdout)
-    solution = solve(chosen.statement, _choices(chosen), folder=given.get("out"), console=console)
+    solution = solve(chosen.statement, make_choices(chosen), folder=given.get("out"), console=console)
     if as_json:
         print(json.dumps(asdict(solution)))
         return 0

@@ -100,6 +100,7 @@ class OpenAIEngine:
             "model": known[0].model if known else "",
             "dialect": ", ".join(sorted({abilities.dialect for abilities in known})),
             "versions": ", ".join(sorted({abilities.version or "unknown" for abilities in known})),
+            "num_endpoints": len(self._pool.endpoints),
             "max_num_seqs": self._config.max_num_seqs,
             "max_model_len": self._pool.max_model_len,
             "kv_tokens": sum(abilities.kv_tokens or 0 for abilities in known),
