@@ -115,6 +115,8 @@ class Contest:
         self._tickets = count(sum(solution.num_started for solution in solved.values()))
         self._lock = threading.Lock()
         self._cases = {problem: _closed_case(problem, solution) for problem, solution in solved.items()}
+        self._num_open = 0
+        """Problems that wait for their verdict."""
         self._closing = ExitStack()
         self._num_told = 0
         self._told_errors = {""}
@@ -171,6 +173,7 @@ class Contest:
             now = self._clock.now()
             cut, self._bank = self._bank.cut(now)
             case = self._cases[problem] = _Case(problem, asked_at=now, slice=cut)
+            self._num_open += 1
             self._clock.freeze(False)
         opened = self._record(case, self._opened(case))
         try:
@@ -233,7 +236,8 @@ class Contest:
             if case.solution is not None:
                 return
             case.solution = solution
-            self._clock.freeze(all(one.solution is not None for one in self._cases.values()))
+            self._num_open -= 1
+            self._clock.freeze(self._num_open == 0)
         if solution.stop_reason is not StopReason.INTERRUPTED:
             self._record(case, Solved(solution, solution.solved_at))
         case.settled.set()

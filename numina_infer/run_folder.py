@@ -72,11 +72,9 @@ def read_command_info(folder: Path, command: str) -> Mapping[str, Any]:
 
 
 def _file_hashes(task: Task) -> Mapping[str, str | None]:
-    script = task.choices.script
-    return {
-        "problems_sha256": file_sha256(problems_path(task)),
-        "script_sha256": file_sha256(Path(script)) if script else None,
-    }
+    chosen = {name: getattr(task.choices, name) for name in ("script", "samples", "probe")}
+    hashes = {f"{name}_sha256": file_sha256(Path(file)) if file else None for name, file in chosen.items()}
+    return {"problems_sha256": file_sha256(problems_path(task)), **hashes}
 
 
 def _now() -> str:
