@@ -48,6 +48,10 @@ class Case:
         """Votes a minute of ours to those of `arm`."""
         return self.runs[Arm.OURS].votes_a_minute / self.runs[arm].votes_a_minute
 
+    def half_ratio(self, arm: Arm) -> float:
+        """The time to half of the votes in `arm` to that in ours."""
+        return self.runs[arm].half_s / self.runs[Arm.OURS].half_s
+
     @property
     def bound(self) -> float:
         """What `ratio` to rounds with re-prefill would be if nothing but the longest trajectory took time."""
@@ -77,9 +81,8 @@ class Comparison:
         return 100 * sum(c.num_same_turns for c in self.cases) / sum(c.num_turns for c in self.cases)
 
     def _share(self, arm: Arm) -> float:
-        runs = [case.runs[arm] for case in self.cases]
-        cacheable = sum(run.num_cacheable_tokens(self.block_size) for run in runs)
-        return sum(run.num_cached_tokens for run in runs) / cacheable
+        found = [case.runs[arm].cacheable(self.block_size) for case in self.cases]
+        return sum(used for _, used in found) / sum(cacheable for cacheable, _ in found)
 
     def _arm(self, arm: Arm) -> dict[str, Any]:
         runs = [case.runs[arm] for case in self.cases]
@@ -90,11 +93,13 @@ class Comparison:
             "wall_s": _spread(runs, lambda run: run.wall_s),
             "votes_a_minute": _spread(runs, lambda run: run.votes_a_minute),
             "half_s": _spread(runs, lambda run: run.half_s),
+            "waited": _spread(runs, lambda run: run.waited),
             "sampled_tokens": sum(run.num_tokens for run in runs),
             "prompt_tokens_computed": sum(run.num_prompt_tokens for run in runs) - cached,
             "prompt_tokens_cached": cached,
             "share_of_cacheable": self._share(arm),
             "ours_to_this": _spread(self.cases, lambda case: case.ratio(arm)),
+            "half_in_this_to_ours": _spread(self.cases, lambda case: case.half_ratio(arm)),
         }
 
     def summary(self) -> dict[str, Any]:
@@ -111,13 +116,7 @@ class Comparison:
     def rows(self) -> list[dict[str, Any]]:
         """Every run with its trajectories and turns."""
         return [
-            {
-                "problem": case.problem_id,
-                "seed": case.seed,
-                "arm": str(arm),
-                "wall_s": run.wall_s,
-                "trajectories": run.rows(),
-            }
+            {"problem": case.problem_id, "seed": case.seed, "arm": str(arm), **run.row()}
             for case in self.cases
             for arm, run in case.runs.items()
         ]
@@ -137,16 +136,17 @@ class Comparison:
 
 
 _HEADINGS = (
-    f"{'median (least to most)':22}{'votes':>8}{'wall s':>22}{'votes a minute':>22}{'half of them s':>22}"
-    f"{'prefilled':>11}{'cached':>9}{'of cacheable':>14}{'ours to this':>22}"
+    f"{'median (least to most)':22}{'votes':>7}{'votes a minute':>20}{'half of them s':>20}{'waited %':>10}"
+    f"{'prefilled':>11}{'cached':>8}{'of cacheable':>14}{'ours to this':>20}{'to half':>20}"
 )
 
 
 def _line(arm: str, found: Mapping[str, Any]) -> str:
     return (
-        f"{arm:22}{found['votes']:>8}{_shown(found['wall_s']):>22}{_shown(found['votes_a_minute']):>22}"
-        f"{_shown(found['half_s']):>22}{found['prompt_tokens_computed']:>11}{found['prompt_tokens_cached']:>9}"
-        f"{100 * found['share_of_cacheable']:>12.1f} %{_shown(found['ours_to_this']):>22}"
+        f"{arm:22}{found['votes']:>7}{_shown(found['votes_a_minute']):>20}{_shown(found['half_s']):>20}"
+        f"{100 * found['waited']['median']:>10.0f}{found['prompt_tokens_computed']:>11}"
+        f"{found['prompt_tokens_cached']:>8}{100 * found['share_of_cacheable']:>12.1f} %"
+        f"{_shown(found['ours_to_this']):>20}{_shown(found['half_in_this_to_ours']):>20}"
     )
 
 

@@ -40,7 +40,7 @@ from benchmarks.drawn_programs import DrawnPrograms
 from benchmarks.frame import Target, finish, name_machine, read_options
 from benchmarks.lockstep import Barrier, LockstepEngine, LockstepSandbox
 from benchmarks.prediction import predict
-from benchmarks.step_times import time_steps
+from benchmarks.step_times import time_steps, warm_up
 from benchmarks.timed_run import Run, TimedEngine, run_problem
 from numina_infer.config import Policy, RolloutConfig, SandboxConfig, StopRule
 from numina_infer.engine_config import ServerConfig
@@ -58,7 +58,6 @@ from numina_infer.trajectory import Problem
 from tests.tiny_model import make_tiny_model
 
 WINDOW = 4096
-_PREFILLS = (256, 1024)
 _WHOLE_PROMPTS = ("--no-enable-chunked-prefill",)
 """No prompt is spread over two steps on any arm's server: of that vLLM 0.32.0 dies on a CPU if a request has a seed,
 since it sets its generator back by an offset, and a CPU's has none. The kernel's vLLM spread no prompt either."""
@@ -79,6 +78,8 @@ class Workload:
     num_slots: int
     batches: Sequence[int]
     contexts: Sequence[int]
+    prefills: Sequence[int]
+    """What the steps of its server are timed at."""
 
     def launch(self, python: Path, *extra: str) -> Launch:
         """A server for it."""
@@ -90,7 +91,8 @@ def tiny_workload(folder: Path, num_cases: int) -> Workload:
     num_samples = 48
     preset = Preset(
         format="drawn",
-        rollout=RolloutConfig(),
+        # No program is to run into its limit, however busy the machine is: completions would differ.
+        rollout=RolloutConfig(code_timeout_s=60.0),
         policy=Policy(num_samples=num_samples, stop_rule=StopRule.NEVER),
         server=ServerConfig(
             max_model_len=WINDOW, max_num_batched_tokens=WINDOW, max_num_seqs=num_samples, cpu_kv_cache_gib=1
@@ -103,7 +105,9 @@ def tiny_workload(folder: Path, num_cases: int) -> Workload:
     problems = _examples()[-2:]
     cases = [(problems[number % 2], number) for number in range(num_cases)]
     model = make_tiny_model(folder, window=WINDOW)
-    return Workload("tiny model", model, preset, drawn, cases, num_samples, (1, 8, 16, 32, 48), (256, 768))
+    return Workload(
+        "tiny model", model, preset, drawn, cases, num_samples, (1, 8, 16, 32, 48), (256, 768), (256, 1024)
+    )
 
 
 def smollm2_workload(num_cases: int) -> Workload:
@@ -112,7 +116,7 @@ def smollm2_workload(num_cases: int) -> Workload:
     preset = replace(cpu, policy=replace(cpu.policy, stop_rule=StopRule.NEVER))
     cases = [(problem, 0) for problem in _examples()[:num_cases]]
     model = find_folder("smollm2", print)
-    return Workload("SmolLM2", model, preset, lambda *_: get_format(cpu.format), cases, 0, (1, 4, 8), (512,))
+    return Workload("SmolLM2", model, preset, lambda *_: get_format(cpu.format), cases, 0, (1, 4, 8), (512,), (256,))
 
 
 def _examples() -> tuple[Problem, ...]:
@@ -177,8 +181,8 @@ async def measure(workload: Workload, python: Path) -> tuple[Comparison, dict[st
     """All cases, and the times of single steps."""
     async with open_bench(workload, python) as bench:
         plain, cached = (bench.engines[arm].servers[0] for arm in (Arm.REPREFILL, Arm.CACHED))
-        await time_steps(plain, workload.batches[-1:], workload.contexts[:1], ())  # so that neither server is cold
-        layout = await time_steps(cached, workload.batches, workload.contexts, _PREFILLS)
+        await warm_up(plain, workload.batches[-1], workload.contexts[0])
+        layout = await time_steps(cached, workload.batches, workload.contexts, workload.prefills)
         cases = await bench.cases()
         incidents = [incident for engine in bench.engines.values() for incident in engine.stats.incidents]
     for incident in incidents:

@@ -15,6 +15,13 @@ from numina_infer.errors import EngineError
 from numina_infer.serving.stopwatch import REPEATS, Stopwatch
 
 
+async def warm_up(server: VllmServer, batch: int, context: int) -> None:
+    """Have `server` decode once, so that what its first steps cost is in no figure."""
+    async with Endpoint(server.address) as endpoint:
+        await endpoint.greet()
+        await _step_s(Stopwatch([endpoint], TokenizerVocabulary.from_folder(server.launch.model)), batch, context)
+
+
 async def time_steps(
     server: VllmServer, batches: Sequence[int], contexts: Sequence[int], prefills: Sequence[int]
 ) -> dict[str, Any]:

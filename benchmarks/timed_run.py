@@ -7,6 +7,7 @@ Cacheable is what whole blocks can hold of what was computed before: in a later 
 last token, in a first turn the prompt, once one trajectory has computed it.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -82,6 +83,8 @@ class Run:
     """In the order in which they ended."""
     spans: Mapping[int, tuple[Span, ...]]
     """By a trajectory's index, one a turn."""
+    load: float
+    """Of the machine at its end: processes that ran or wanted to in the last minute."""
 
     @property
     def vote_times(self) -> list[float]:
@@ -123,37 +126,48 @@ class Run:
         """Prompt tokens that weren't computed again."""
         return sum(turn.completion.num_cached_tokens for turn in self.turns.values())
 
-    def num_cacheable_tokens(self, block_size: int) -> int:
-        """Prompt tokens that need not be computed again, in whole blocks."""
-        firsts = [each.turns[0].completion.num_prompt_tokens - 1 for each in self.trajectories if each.turns]
+    def cacheable(self, block_size: int) -> tuple[int, int]:
+        """Prompt tokens that need not be computed again, in whole blocks, and how many of them were not.
+
+        What a turn has from the cache beyond that, since another trajectory wrote the same, doesn't count.
+        """
+        firsts = [each.turns[0].completion for each in self.trajectories if each.turns]
+        of_firsts = sum(_whole(first.num_prompt_tokens - 1, block_size) for first in firsts[1:])
+        used_of_firsts = min(of_firsts, sum(first.num_cached_tokens for first in firsts))
         pairs = [pair for each in self.trajectories for pair in pairwise(each.turns)]
-        held = firsts[1:] + [_held(before, after) for before, after in pairs]
-        return sum(tokens // block_size * block_size for tokens in held)
+        later = [(_whole(_held(*pair), block_size), pair[1].completion.num_cached_tokens) for pair in pairs]
+        return of_firsts + sum(held for held, _ in later), used_of_firsts + sum(map(min, later))
 
     @property
     def critical_s(self) -> float:
-        """Seconds that the longest trajectory spent writing and running programs: no schedule is faster."""
-        return max(
-            sum(span.ended_at - span.begun_at for span in self.spans.get(each.index, ())) + _programs_s(each)
-            for each in self.trajectories
-        )
+        """Seconds that the longest trajectory wrote and ran programs: the least that any schedule takes."""
+        return max(map(self._busy_s, self.trajectories))
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Every trajectory with its turns, for a file; times from the problem's opening."""
-        return [
-            {
-                "index": each.index,
-                "outcome": str(each.outcome),
-                "vote": each.answer.value,
-                "started_at": each.started_at - self.opened_at,
-                "ended_at": each.ended_at - self.opened_at,
-                "turns": [
-                    _turn_row(turn, span, self.opened_at)
-                    for turn, span in zip(each.turns, self.spans.get(each.index, ()), strict=True)
-                ],
-            }
-            for each in sorted(self.trajectories, key=lambda each: each.index)
-        ]
+    @property
+    def waited(self) -> float:
+        """The share of trajectories' time in which they neither wrote nor ran a program."""
+        lived_s = sum(each.ended_at - each.started_at for each in self.trajectories)
+        return 1 - sum(map(self._busy_s, self.trajectories)) / lived_s
+
+    def _busy_s(self, trajectory: Trajectory) -> float:
+        writing_s = sum(span.ended_at - span.begun_at for span in self.spans.get(trajectory.index, ()))
+        return writing_s + sum(execution.wall_s for execution in trajectory.executions)
+
+    def row(self) -> dict[str, Any]:
+        """All of it for a file; times from the problem's opening."""
+        in_order = sorted(self.trajectories, key=lambda each: each.index)
+        return {"wall_s": self.wall_s, "load": self.load, "trajectories": [self._row(each) for each in in_order]}
+
+    def _row(self, trajectory: Trajectory) -> dict[str, Any]:
+        turns = zip(trajectory.turns, self.spans.get(trajectory.index, ()), strict=True)
+        return {
+            "index": trajectory.index,
+            "outcome": str(trajectory.outcome),
+            "vote": trajectory.answer.value,
+            "started_at": trajectory.started_at - self.opened_at,
+            "ended_at": trajectory.ended_at - self.opened_at,
+            "turns": [_turn_row(turn, span, self.opened_at) for turn, span in turns],
+        }
 
 
 def _held(before: Turn, after: Turn) -> int:
@@ -163,8 +177,8 @@ def _held(before: Turn, after: Turn) -> int:
     return min(computed, after.completion.num_prompt_tokens - 1)
 
 
-def _programs_s(trajectory: Trajectory) -> float:
-    return sum(execution.wall_s for execution in trajectory.executions)
+def _whole(tokens: int, block_size: int) -> int:
+    return tokens // block_size * block_size
 
 
 def _turn_row(turn: Turn, span: Span, opened_at: float) -> dict[str, Any]:
@@ -205,7 +219,7 @@ async def run_problem(
     cutoff = Cutoff(opened_at + preset.contest.problem_time_s)
     opened = recorder(Opened(problem, "", cutoff.at, preset.policy.num_samples, opened_at))
     await Solver(fmt, asked, sandbox, preset, recorder, count()).solve(problem, opened, cutoff)
-    return Run(opened_at, tuple(recorder.trajectories), _spans(asked, inner))
+    return Run(opened_at, tuple(recorder.trajectories), _spans(asked, inner), os.getloadavg()[0])
 
 
 def _spans(asked: TimedEngine, inner: TimedEngine) -> Mapping[int, tuple[Span, ...]]:
