@@ -18,12 +18,22 @@ from numina_infer.trajectory import Completion, Execution, Part
 
 
 class Barrier:
-    """Where the trajectories of one problem wait for each other, phase after phase."""
+    """Where the trajectories of one problem wait for each other, phase after phase, and wave after wave."""
 
-    def __init__(self, num_live: int) -> None:
-        """`num_live` trajectories will come, sooner or later."""
+    def __init__(self, num_live: int, num_later: int = 0) -> None:
+        """`num_live` trajectories will come, and `num_later` more, as many a wave, once these have ended."""
         self._num_live, self._num_here = num_live, 0
-        self._gate = anyio.Event()
+        self._width, self._num_later, self._wave = num_live, num_later, 0
+        self._gate, self._next_wave = anyio.Event(), anyio.Event()
+
+    async def enter(self, ticket: int) -> None:
+        """Return once the wave of the trajectory with `ticket` has begun."""
+        while ticket // self._width > self._wave:
+            await self._next_wave.wait()
+
+    def give_up(self) -> None:
+        """Take note that one of a later wave won't come."""
+        self._num_later -= 1
 
     async def wait(self, cutoff: Cutoff | None = None) -> None:
         """Return once all that are alive wait here, or at `cutoff`."""
@@ -39,7 +49,16 @@ class Barrier:
     def leave(self) -> None:
         """Take note that one trajectory has ended."""
         self._num_live -= 1
+        if self._num_live == 0 and self._num_later > 0:
+            self._begin_wave()
         self._open_if_complete()
+
+    def _begin_wave(self) -> None:
+        self._wave += 1
+        self._num_live = min(self._width, self._num_later)
+        self._num_later -= self._num_live
+        begun, self._next_wave = self._next_wave, anyio.Event()
+        begun.set()
 
     def _open_if_complete(self) -> None:
         if 0 < self._num_here == self._num_live:
@@ -59,7 +78,7 @@ async def _wait(gate: anyio.Event, cutoff: Cutoff | None) -> None:
 class LockstepEngine:
     """An `Engine` whose decoders begin a turn together.
 
-    `engine` must have a slot for every trajectory of the problem at once: one that waits for a slot is waited for.
+    `engine` must have a slot for every trajectory of a wave at once: one that waits for a slot is waited for.
     """
 
     engine: Engine
@@ -67,7 +86,14 @@ class LockstepEngine:
 
     @asynccontextmanager
     async def slot(self, ticket: int) -> AsyncIterator[Decoder]:
-        """A slot; whoever gives it back, or gives up waiting for it, has ended."""
+        """A slot, once its wave has begun; whoever gives it back, or gives up waiting for it, has ended."""
+        has_begun = False
+        try:
+            await self.barrier.enter(ticket)
+            has_begun = True
+        finally:
+            if not has_begun:
+                self.barrier.give_up()
         try:
             async with self.engine.slot(ticket) as decoder:
                 yield _LockstepDecoder(decoder, self.barrier)

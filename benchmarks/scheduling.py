@@ -5,6 +5,8 @@ Three arms, one `Solver`:
 - rounds with prefix cache: the same on a server with one;
 - ours: every trajectory moves alone.
 All N trajectories run to their end (`StopRule.NEVER`): stopping early is measured elsewhere.
+The tiny model's problems have 96 trajectories and 48 places, as the preset `t4x2` has more samples than places: rounds
+take them in two waves of 48, ours refills each place as it comes free.
 
 The tiny model stands for a GPU: a step of 48 requests takes two to three times as long as a step of one, so what a
 round waits for is its slowest sample. Its turns are real and end by themselves, after 160 tokens in the mean and
@@ -88,15 +90,13 @@ class Workload:
 
 def tiny_workload(folder: Path, num_cases: int) -> Workload:
     """The tiny model, as wide, as deep and as hot as the winning kernel; two of the example problems in turns."""
-    num_samples = 48
+    num_samples = 2 * 48
     preset = Preset(
         format="drawn",
         # No program is to run into its limit, however busy the machine is: completions would differ.
         rollout=RolloutConfig(code_timeout_s=60.0),
-        policy=Policy(num_samples=num_samples, stop_rule=StopRule.NEVER),
-        server=ServerConfig(
-            max_model_len=WINDOW, max_num_batched_tokens=WINDOW, max_num_seqs=num_samples, cpu_kv_cache_gib=1
-        ),
+        policy=Policy(num_samples=num_samples, width=48, stop_rule=StopRule.NEVER),
+        server=ServerConfig(max_model_len=WINDOW, max_num_batched_tokens=WINDOW, max_num_seqs=48, cpu_kv_cache_gib=1),
     )
 
     def drawn(problem: Problem, seeded: Preset) -> Format:
@@ -105,9 +105,7 @@ def tiny_workload(folder: Path, num_cases: int) -> Workload:
     problems = _examples()[-2:]
     cases = [(problems[number % 2], number) for number in range(num_cases)]
     model = make_tiny_model(folder, window=WINDOW)
-    return Workload(
-        "tiny model", model, preset, drawn, cases, num_samples, (1, 8, 16, 32, 48), (256, 768), (256, 1024)
-    )
+    return Workload("tiny model", model, preset, drawn, cases, 48, (1, 8, 16, 32, 48), (256, 768), (256, 1024))
 
 
 def smollm2_workload(num_cases: int) -> Workload:
@@ -149,7 +147,9 @@ class Bench:
         await _empty_prefix_cache(self.engines[arm])
         if not arm.has_rounds:
             return await run_problem(problem, fmt, seeded, timed, self.sandbox, timed)
-        barrier = Barrier(preset.policy.num_samples)
+        seeded = replace(seeded, policy=replace(preset.policy, width=0))  # the barrier lets waves in, not the referee
+        width = preset.policy.at_once
+        barrier = Barrier(width, preset.policy.num_samples - width)
         engine, sandbox = LockstepEngine(timed, barrier), LockstepSandbox(self.sandbox, barrier)
         return await run_problem(problem, fmt, seeded, engine, sandbox, timed)
 
@@ -231,7 +231,7 @@ def main() -> int:
             comparison, layout = anyio.run(measure, workload, python)
             print(f"\n{workload.name}\n{comparison.table()}\n", flush=True)
             slots = workload.num_slots or len(os.sched_getaffinity(0))
-            simulated = predict(comparison, layout, slots)
+            simulated = predict(comparison, layout, num_slots=slots, width=workload.preset.policy.at_once)
             rows = {"simulated": simulated, "layout": layout, "runs": comparison.rows()}
             figures[workload.name] = {**comparison.summary(), **rows}
             found.append(comparison)

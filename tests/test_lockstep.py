@@ -247,3 +247,32 @@ async def test_the_cutoff_ends_a_wait_and_takes_the_arrival_back() -> None:
         assert not passed
         barrier.leave()
     assert passed
+
+
+@pytest.mark.anyio
+async def test_a_later_wave_begins_once_the_one_before_has_ended() -> None:
+    """Two and then two, whoever comes first; one of the second that is cancelled before holds nobody up."""
+    barrier, begun = Barrier(2, 2), list[int]()
+    engine = LockstepEngine(ScriptedEngine([["x"]]), barrier)
+    scope = anyio.CancelScope()
+
+    async def live(ticket: int, ends: anyio.Event | None = None) -> None:
+        with scope if ticket == 3 else anyio.CancelScope():
+            async with engine.slot(ticket):
+                begun.append(ticket)
+                if ends is not None:
+                    await ends.wait()
+                await barrier.wait()
+
+    ends = anyio.Event()
+    async with anyio.create_task_group() as group:
+        for ticket in (2, 3):
+            group.start_soon(live, ticket)
+        for ticket in (0, 1):
+            group.start_soon(live, ticket, ends)
+        await anyio.wait_all_tasks_blocked()
+        assert sorted(begun) == [0, 1]
+        scope.cancel()
+        await anyio.wait_all_tasks_blocked()
+        ends.set()
+    assert begun[2:] == [2]
