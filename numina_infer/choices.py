@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from numina_infer.competitions import Api
 from numina_infer.config import (
     BankConfig,
     ContestConfig,
@@ -41,15 +42,6 @@ class EngineName(StrEnum):
     SCRIPTED = "scripted"
     SIMULATED = "simulated"
     """Recorded samples on a machine that isn't here, in virtual time."""
-
-
-class Api(StrEnum):
-    """The competition APIs that have a mock."""
-
-    AIMO = "aimo"
-    """2024: iterate and predict."""
-    KAGGLE_EVALUATION = "kaggle-evaluation"
-    """2025 on: an inference server whose `predict` is called."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from rich.console import Console
 
-from numina_infer.choices import Api, Choices, Rehearsal
+from numina_infer.choices import Choices, Rehearsal
+from numina_infer.competitions import Api
 from numina_infer.composition import make_parts, open_contest
 from numina_infer.contest import Contest
 from numina_infer.errors import RunLogError

@@ -14,8 +14,9 @@ import pytest
 from rich.console import Console
 
 from numina_infer import read_run
-from numina_infer.choices import Api, Choices, EngineName, Rehearsal
+from numina_infer.choices import Choices, EngineName, Rehearsal
 from numina_infer.cli import main
+from numina_infer.competitions import Api
 from numina_infer.errors import ConfigError, RunLogError
 from numina_infer.rehearsal import read_rehearsal, rehearse
 from numina_infer.summary import Summary, read_reference

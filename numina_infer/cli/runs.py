@@ -7,8 +7,9 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from numina_infer.choices import Api, Choices, EngineName, Rehearsal
+from numina_infer.choices import Choices, EngineName, Rehearsal
 from numina_infer.cli.parser import add_allow_limits_only, make_console
+from numina_infer.competitions import Api
 from numina_infer.engine_config import LayoutName
 from numina_infer.errors import ConfigError
 from numina_infer.formats.catalogue import FORMATS

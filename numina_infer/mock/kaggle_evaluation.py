@@ -11,12 +11,13 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, NoReturn
 
+from numina_infer.api_versions import API_VERSIONS, ApiVersion, ErrorType
 from numina_infer.config import require, require_positive
 from numina_infer.errors import ConfigError, GatewayError
-from numina_infer.mock.reply import API_VERSIONS, ApiVersion, ErrorType, Failure, read_reply
+from numina_infer.mock.reply import Failure, read_reply
 from numina_infer.mock.sitting import Sitting, SittingStatus
 from numina_infer.mock.submission import Submission, SubmittedAnswer, replace_file, writable_folder
 from numina_infer.problems import ProblemRow, ProblemSet
@@ -112,7 +113,7 @@ class KaggleEvaluation:
         try:
             error = call.exception(timeout=self._deadline_s if self._sitting.answers else None)
         except TimeoutError:
-            return self._version.deadline_failure
+            return Failure(self._version.deadline_error, self._version.deadline_details)
         if error is None:
             return read_reply(call.result(), row.problem.id, self._version)
         if not isinstance(error, Exception):
@@ -163,6 +164,8 @@ def _require_listener(predict: Predict, version: ApiVersion) -> None:
         bool(name) and name != "<lambda>", f"{predict!r} has no name to be called by; give a function named predict"
     )
     require(
-        version.takes_any_callable or isinstance(predict, FunctionType),
+        version.takes_any_callable
+        or isinstance(predict, FunctionType)
+        or (version.takes_methods and isinstance(predict, MethodType)),
         f"{predict!r} is no plain function; wrap it in a `def predict`",
     )

@@ -1,28 +1,14 @@
 """How Kaggle's relay takes what `predict` returns: which replies pass, and what the others are called.
 
 The rules were found by running the package kaggle_evaluation in the versions of AIMO-2 (0.3.0) and AIMO-3 (0.9.0)
-against replies of every kind; `API_VERSIONS` is what differs.
-The package itself has no licence, so none of it is here.
+against replies of every kind; `api_versions` is what differs.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 
+from numina_infer.api_versions import ApiVersion, ErrorType
 from numina_infer.mock.submission import SubmittedAnswer
-
-
-class ErrorType(IntEnum):
-    """Why a run was aborted, with Kaggle's names and numbers."""
-
-    UNSPECIFIED = 0
-    SERVER_NEVER_STARTED = 1
-    SERVER_CONNECTION_FAILED = 2
-    SERVER_RAISED_EXCEPTION = 3
-    SERVER_MISSING_ENDPOINT = 4
-    GATEWAY_RAISED_EXCEPTION = 5
-    INVALID_SUBMISSION = 6
-    GRPC_DEADLINE_EXCEEDED = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,42 +17,6 @@ class Failure:
 
     error_type: ErrorType
     details: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ApiVersion:
-    """Where the versions of kaggle_evaluation differ, as far as `predict` can tell."""
-
-    statement_column: str
-    """The name of the series that holds the statement."""
-    deadline_s: float
-    """For one call of `predict`, the first excepted."""
-    deadline_failure: Failure
-    """What a call beyond the deadline is called."""
-    checks_ids: bool
-    """False: the reply's ids are overwritten by the relay's own, and may be missing."""
-    takes_any_callable: bool
-    """False: `predict` must be a plain function, no bound method and no partial."""
-
-
-API_VERSIONS: Mapping[str, ApiVersion] = {
-    # AIMO-2
-    "0.3.0": ApiVersion(
-        statement_column="question",
-        deadline_s=30 * 60.0,
-        deadline_failure=Failure(ErrorType.SERVER_CONNECTION_FAILED, "StatusCode.DEADLINE_EXCEEDED"),
-        checks_ids=True,
-        takes_any_callable=True,
-    ),
-    # AIMO-3
-    "0.9.0": ApiVersion(
-        statement_column="problem",
-        deadline_s=9 * 3600.0,
-        deadline_failure=Failure(ErrorType.GRPC_DEADLINE_EXCEEDED),
-        checks_ids=False,
-        takes_any_callable=False,
-    ),
-}
 
 
 def read_reply(reply: object, problem_id: str, version: ApiVersion) -> SubmittedAnswer | Failure:

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from numina_infer.api_versions import API_VERSIONS
 from numina_infer.errors import ConfigError, GatewayError
 from numina_infer.mock.kaggle_evaluation import KaggleEvaluation, Predict
-from numina_infer.mock.reply import API_VERSIONS
 from numina_infer.problems import ProblemRow, ProblemSet
 from numina_infer.trajectory import Problem
 
