@@ -5,14 +5,13 @@ the worker thread on which Kaggle's relay calls `predict`.
 The bank says until when a problem must be answered. A solver that isn't done by then gets some seconds of grace, then
 the loop replies with the best known; the thread that waits has a time-out of its own besides, since a wedged loop
 can't save itself.
-Here stands the only broad `except` of the library: whatever breaks in a problem costs that problem's vote and
-no submission.
+Here stands a broad `except`: whatever breaks in a problem costs that problem's vote and no submission.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
@@ -127,11 +126,18 @@ class Contest:
                 self._portal: BlockingPortal = opening.enter_context(
                     start_blocking_portal(backend_options=dict(self._clock.backend_options))
                 )
-            self.engine: Engine = opening.enter_context(self._portal.wrap_async_context_manager(self._parts.engine))
-            self.sandbox: Sandbox = opening.enter_context(self._portal.wrap_async_context_manager(self._parts.sandbox))
+            self.engine, self.sandbox = opening.enter_context(
+                self._portal.wrap_async_context_manager(self._open_parts())
+            )
             opening.callback(self.interrupt)
             self._closing = opening.pop_all()
         return self
+
+    @asynccontextmanager
+    async def _open_parts(self) -> AsyncIterator[tuple[Engine, Sandbox]]:
+        async with self._parts.engine as engine, self._parts.sandbox as sandbox:
+            self._clock.freeze(True)
+            yield engine, sandbox
 
     def __exit__(self, *_: object) -> None:
         self._clock.freeze(False)
@@ -174,7 +180,6 @@ class Contest:
             cut, self._bank = self._bank.cut(now)
             case = self._cases[problem] = _Case(problem, asked_at=now, slice=cut)
             self._num_open += 1
-            self._clock.freeze(False)
         opened = self._record(case, self._opened(case))
         try:
             self._portal.start_task_soon(self._work, case, opened)
@@ -194,6 +199,7 @@ class Contest:
         )
 
     async def _work(self, case: _Case, opened: Ledger) -> None:
+        self._clock.freeze(False)  # on the loop, or it could jump before the work is there
         case.cutoff = Cutoff(opened.deadline)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch, case)
@@ -209,7 +215,7 @@ class Contest:
         solver = self._parts.make_solver(self._fmt, self.engine, self.sandbox, self._preset, record, self._tickets)
         try:
             solution = await solver.solve(case.problem, opened, cutoff)
-        except Exception as error:  # noqa: BLE001 (no submission is lost: the design's one broad except)
+        except Exception as error:  # noqa: BLE001 (no submission is lost)
             _log.exception("problem %s broke off; the best known is submitted", case.problem.id)
             solution = self._best_known(case, repr(error))
         return replace(solution, incidents=self._new_incidents())
@@ -237,7 +243,8 @@ class Contest:
                 return
             case.solution = solution
             self._num_open -= 1
-            self._clock.freeze(self._num_open == 0)
+            if not self._num_open:
+                self._clock.freeze(True)
         if solution.stop_reason is not StopReason.INTERRUPTED:
             self._record(case, Solved(solution, solution.solved_at))
         case.settled.set()

@@ -23,6 +23,7 @@
     server_place, server_log        where it lives on disk; what its log says
     stand_in, http_server           a fake of vLLM's server, for tests
 
+    faulty        an engine around an engine that breaks on purpose, for drills
     scripts       ready scripts for the scripted engine, and reading them from a file
 
 Nothing heavy is imported here: torch and transformers come in when an engine is entered.

@@ -15,12 +15,14 @@ from numina_infer.config import SamplingParams
 from numina_infer.engine_config import ClientConfig, SimulatedConfig, TransformersConfig
 from numina_infer.engines.address import Address
 from numina_infer.engines.costs import Costs
+from numina_infer.engines.faulty import Faults, FaultyEngine
 from numina_infer.engines.openai_api import OpenAIEngine
 from numina_infer.engines.scripted import VOCABULARY, ScriptedEngine
 from numina_infer.engines.scripts import Improvised
 from numina_infer.engines.simulated import Reader, SimulatedEngine
 from numina_infer.engines.stand_in import StandIn
 from numina_infer.engines.transformers import TransformersEngine
+from numina_infer.late import LateEngine
 from numina_infer.ports import Cutoff, Engine
 from numina_infer.trajectory import Completion, FinishReason, StopReason
 
@@ -52,13 +54,35 @@ async def open_stand_in(**limits: Any) -> AsyncIterator[Engine]:
             yield engine
 
 
+@asynccontextmanager
+async def open_late(**limits: Any) -> AsyncIterator[Engine]:
+    """The scripted one, started late and with faults that don't strike."""
+
+    async def make() -> AbstractAsyncContextManager[Engine]:
+        return FaultyEngine(ScriptedEngine(chatter, **limits), Faults())
+
+    async with LateEngine(make) as engine:
+        async with engine.slot(0):
+            pass  # from here on it is there
+        yield engine
+
+
 @pytest.fixture(
-    params=["scripted", "simulated", "transformers", "openai_api", pytest.param("vllm", marks=pytest.mark.vllm)]
+    params=[
+        "scripted",
+        "late",
+        "simulated",
+        "transformers",
+        "openai_api",
+        pytest.param("vllm", marks=pytest.mark.vllm),
+    ]
 )
 def open_engine(request: pytest.FixtureRequest) -> Open:
     """Makes an engine of the kind under test, to be entered."""
     if request.param == "scripted":
         return lambda **limits: ScriptedEngine(chatter, **limits)
+    if request.param == "late":
+        return open_late
     if request.param == "simulated":
         return lambda **limits: SimulatedEngine(Reader(Improvised(chatter)), COSTS, SimulatedConfig(**limits))
     if request.param == "openai_api":

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 
 import anyio
 import pytest
 
 from numina_infer.config import Mode, SandboxConfig
 from numina_infer.errors import ConfigError, SandboxError
+from numina_infer.late import LateSandbox
 from numina_infer.ports import Cutoff, Sandbox
 from numina_infer.sandbox import Execution, ExecutionStatus, ScriptedSandbox
 from numina_infer.sandbox import Sandbox as ForkingSandbox
@@ -29,15 +31,23 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="module", params=["forking", "scripted"])
+@pytest.fixture(scope="module", params=["forking", "late", "scripted"])
 async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
     """An open sandbox of either kind."""
     if request.param == "scripted":
         async with ScriptedSandbox(SCRIPT) as scripted:
             yield scripted
+    elif request.param == "late":
+        async with LateSandbox(make_forking) as late:
+            yield late
     else:
         async with ForkingSandbox(SandboxConfig(num_slots=1)) as forking:
             yield forking
+
+
+async def make_forking() -> AbstractAsyncContextManager[Sandbox]:
+    """The real one."""
+    return ForkingSandbox(SandboxConfig(num_slots=1))
 
 
 @modes

@@ -1,0 +1,135 @@
+"""An engine around an engine that breaks on purpose, for drills: the faults that cost other teams their submissions.
+
+A fault strikes at a problem, told by a text in its statement, or with the start. It is a fake for the sake of what
+stands around it, such as `late.LateEngine`, and works under virtual time.
+"""
+
+import math
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Self
+
+import anyio
+
+from numina_infer.config import SamplingParams
+from numina_infer.errors import EngineError
+from numina_infer.ports import Cutoff, Decoder, Engine, EngineStats
+from numina_infer.trajectory import Completion, Part, plain_text
+
+
+@dataclass(slots=True)
+class Faults:
+    """What will go wrong, over all starts of one engine; it wears off as it happens."""
+
+    start_s: float = 0.0
+    """How long a start takes."""
+    num_failed_starts: float = 0
+    """Starts that end in an error; `math.inf` for all."""
+    dies_on: str = ""
+    """At the first turn on a problem with this text the engine breaks, and whatever it was writing is lost."""
+    num_deaths: float = 1
+    """How often that happens."""
+    hangs_on: str = ""
+    """No turn on a problem with this text comes to an end, or takes notice of its cutoff."""
+    max_batch: float = math.inf
+    """With more turns than this in flight each ends in an error, as if memory had run out."""
+
+
+class FaultyEngine:
+    """An `Engine` with faults: `async with FaultyEngine(engine, faults) as engine`, over an engine that is open.
+
+    Raises on entering:
+        EngineError: a start fails.
+    """
+
+    def __init__(self, engine: Engine, faults: Faults) -> None:
+        self._engine, self._faults = engine, faults
+        self._num_running = 0
+        self._death = anyio.Event()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await anyio.sleep(self._faults.start_s)
+        if self._faults.num_failed_starts > 0:
+            self._faults.num_failed_starts -= 1
+            raise EngineError("the server ended before it was ready")
+        async with AsyncExitStack() as stack:
+            group = await stack.enter_async_context(anyio.create_task_group())
+            stack.callback(group.cancel_scope.cancel)
+            group.start_soon(self._break)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        await self._stack.aclose()
+
+    async def _break(self) -> None:
+        await self._death.wait()
+        raise EngineError("the server died")
+
+    @asynccontextmanager
+    async def slot(self, ticket: int) -> AsyncIterator[Decoder]:
+        """A place in the engine inside."""
+        async with self._engine.slot(ticket) as decoder:
+            yield _FaultyDecoder(self, decoder)
+
+    @property
+    def stats(self) -> EngineStats:
+        """Those of the engine inside."""
+        return self._engine.stats
+
+    def describe(self) -> Mapping[str, str | int | float]:
+        """The engine inside, called faulty."""
+        inner = self._engine.describe()
+        return {**inner, "engine": f"faulty {inner['engine']}"}
+
+    async def generate(
+        self,
+        decoder: Decoder,
+        context: Sequence[Part],
+        params: SamplingParams,
+        *,
+        seed: int,
+        cutoff: Cutoff,
+    ) -> Completion:
+        """One turn, unless a fault strikes.
+
+        Raises:
+            EngineError: one did.
+        """
+        self._num_running += 1
+        try:
+            await self._strike(plain_text(context))
+            return await decoder.generate(context, params, seed=seed, cutoff=cutoff)
+        finally:
+            self._num_running -= 1
+
+    async def _strike(self, text: str) -> None:
+        faults = self._faults
+        await anyio.lowlevel.checkpoint()  # the others of a batch come in
+        if self._death.is_set():
+            raise EngineError("the connection to the server was lost")
+        if faults.dies_on and faults.dies_on in text and faults.num_deaths > 0:
+            faults.num_deaths -= 1
+            self._death.set()
+            raise EngineError("the connection to the server was lost")
+        if faults.hangs_on and faults.hangs_on in text:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(24 * 3600)
+        if self._num_running > faults.max_batch:
+            raise EngineError("CUDA out of memory")
+
+
+@dataclass(frozen=True, slots=True)
+class _FaultyDecoder:
+    """A place in a faulty engine."""
+
+    engine: FaultyEngine
+    inner: Decoder
+
+    async def generate(
+        self, context: Sequence[Part], params: SamplingParams, *, seed: int, cutoff: Cutoff
+    ) -> Completion:
+        """Continue `context`, as `ports.Decoder` says, unless a fault strikes."""
+        return await self.engine.generate(self.inner, context, params, seed=seed, cutoff=cutoff)
