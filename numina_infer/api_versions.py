@@ -4,9 +4,20 @@ Found by running the package in the versions of AIMO-2 (0.3.0) and AIMO-3 (0.9.0
 The package itself has no licence, so none of it is here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from types import FunctionType, MethodType
+
+from numina_infer.config import require
+
+Predict = Callable[..., object]
+"""`predict(id, statement)`: each a series of length 1, the reply a frame of one row."""
+
+STARTUP_LIMIT_S = 15 * 60.0
+"""For the inference server to listen, from the relay's first look for it."""
+RERUN_HOST = "inference_server"
+"""Where the relay looks for it in a rerun; it is `localhost` elsewhere."""
 
 
 class ErrorType(IntEnum):
@@ -43,6 +54,20 @@ class ApiVersion:
     """Where the server listens: the first that is free."""
     retry_s: float
     """Between two looks of the relay for a server that isn't up yet."""
+
+    def require_listener(self, predict: Predict) -> None:
+        """Raise `ConfigError` where the server would refuse `predict`: it knows its listeners by their name."""
+        name = getattr(predict, "__name__", "")
+        require(
+            bool(name) and name != "<lambda>",
+            f"{predict!r} has no name to be called by; give a function named predict",
+        )
+        require(
+            self.takes_any_callable
+            or isinstance(predict, FunctionType)
+            or (self.takes_methods and isinstance(predict, MethodType)),
+            f"{predict!r} is no plain function; wrap it in a `def predict`",
+        )
 
 
 _NEW_PORTS = (50051, *range(60053, 60063))
@@ -89,3 +114,9 @@ API_VERSIONS: Mapping[str, ApiVersion] = {
 
 RELAY_PORTS = frozenset(port for version in API_VERSIONS.values() for port in version.ports)
 """Ports that nothing else of ours may take."""
+
+
+def get_version(name: str) -> ApiVersion:
+    """The version called `name`; `ConfigError` naming the known ones otherwise."""
+    require(name in API_VERSIONS, f"no version is called {name!r}; choose one of {', '.join(API_VERSIONS)}")
+    return API_VERSIONS[name]

@@ -25,6 +25,7 @@ from numina_infer.engine_config import LayoutName
 from numina_infer.errors import ConfigError
 from numina_infer.formats.catalogue import require_format
 from numina_infer.formats.numina import NUMINA, NUMINA_FEW_SHOT
+from numina_infer.nasty import Nasty
 from numina_infer.presets import Preset, get_preset
 from numina_infer.profiles import PROFILES, Profile, find_profile
 from numina_infer.trajectory import AnswerRange
@@ -250,10 +251,28 @@ class Rehearsal(Task):
     """Everything that defines a rehearsal."""
 
     api: Api = Api.AIMO
+    separate: bool = False
+    """Kaggle's side is a process of its own that calls over gRPC and in a random order, as in a rerun."""
+    nasty: tuple[Nasty, ...] = ()
+    """What that process does on purpose."""
 
     def __post_init__(self) -> None:
         Task.__post_init__(self)
         object.__setattr__(self, "api", require_choice("api", self.api, Api))
+        object.__setattr__(self, "nasty", tuple(require_choice("nasty", name, Nasty) for name in self.nasty))
+        require(
+            not self.separate or self.api is Api.KAGGLE_EVALUATION,
+            f"separate means api {Api.KAGGLE_EVALUATION}, and the api is {self.api}; leave one of the two out",
+        )
+        require(
+            self.separate or not self.nasty,
+            f"nasty is {', '.join(self.nasty)} for a relay in this process; only a separate one can be so",
+        )
+
+    @property
+    def relay(self) -> Mapping[str, object]:
+        """How Kaggle's side stands in `run.json`."""
+        return {"api": self.api, "separate": self.separate, "nasty": self.nasty}
 
 
 COLLECT = "collect"

@@ -20,11 +20,13 @@ from numina_infer.gateways.kaggle_evaluation import KaggleEvaluationGateway
 from numina_infer.history import solved_problems
 from numina_infer.mock.aimo import make_env
 from numina_infer.mock.kaggle_evaluation import KaggleEvaluation
+from numina_infer.mock.relay import RelayConfig
 from numina_infer.ports import Gateway
 from numina_infer.presets import Preset
 from numina_infer.problems import ProblemSet, read_problems
 from numina_infer.run_folder import begun_info, problems_path, read_command_info, resumed_info
 from numina_infer.runlog import RunLog
+from numina_infer.separate import SeparateCompetition
 from numina_infer.summary import Summary, summarize
 
 _COMMAND = "rehearse"
@@ -51,8 +53,7 @@ def rehearse(rehearsal: Rehearsal, folder: Path, console: Console, *, resume: bo
     problem_set = read_problems(problems_path(rehearsal))
     parts = make_parts(rehearsal.choices, console.print, num_problems=len(problem_set.rows))
     preset = parts.preset
-    api = {"api": rehearsal.api}
-    info = resumed_info(rehearsal, folder) if resume else begun_info(_COMMAND, rehearsal, preset, api)
+    info = resumed_info(rehearsal, folder) if resume else begun_info(_COMMAND, rehearsal, preset, rehearsal.relay)
     competition, gateway = _make_competition(rehearsal, problem_set, preset, folder)
     with RunLog(folder, resume=resume) as log:
         solved = solved_problems(folder) if resume else {}
@@ -70,7 +71,9 @@ def read_rehearsal(folder: Path) -> Rehearsal:
     """
     info = read_command_info(folder, _COMMAND)
     try:
-        return Rehearsal(info["problems"], Choices(**info["choices"]), info["api"])
+        # Runs of before there was a separate relay say nothing of it.
+        relay = {name: info[name] for name in ("separate", "nasty") if name in info}
+        return Rehearsal(info["problems"], Choices(**info["choices"]), info["api"], **relay)
     except (KeyError, TypeError, ValueError) as error:
         raise RunLogError(f"{folder / 'run.json'} doesn't say what was rehearsed ({error!r}); start anew") from error
 
@@ -86,9 +89,15 @@ def _serve(gateway: Gateway, contest: Contest, competition: Competition) -> None
 def _make_competition(
     rehearsal: Rehearsal, problem_set: ProblemSet, preset: Preset, folder: Path
 ) -> tuple[Competition, Gateway]:
-    """Kaggle's side in process, and ours that talks to it."""
+    """Kaggle's side, and ours that talks to it."""
     if rehearsal.api is Api.AIMO:
         env = make_env(problem_set, output_dir=folder, answer_range=preset.rollout.answer_range)
         return env, AimoGateway(env)
-    competition = KaggleEvaluation(problem_set, output_dir=folder)
+    competition: KaggleEvaluation | SeparateCompetition
+    if rehearsal.separate:
+        seed = rehearsal.choices.seed
+        config = RelayConfig(shuffle_seed=seed, nasty=rehearsal.nasty, nasty_seed=seed)
+        competition = SeparateCompetition(problems_path(rehearsal), folder, config)
+    else:
+        competition = KaggleEvaluation(problem_set, output_dir=folder)
     return competition, KaggleEvaluationGateway(competition.run)

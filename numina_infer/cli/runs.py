@@ -13,6 +13,7 @@ from numina_infer.competitions import Api
 from numina_infer.engine_config import LayoutName
 from numina_infer.errors import ConfigError
 from numina_infer.formats.catalogue import FORMATS
+from numina_infer.nasty import Nasty
 from numina_infer.presets import PRESETS
 from numina_infer.trajectory import AnswerRange
 
@@ -24,6 +25,7 @@ examples:
   numina-infer rehearse                                       ten example problems, an embedded model
   numina-infer rehearse --problems test.csv --model ./my-7b   your problems, your model
   numina-infer rehearse --problems test.csv --engine scripted --api kaggle-evaluation
+  numina-infer rehearse --engine scripted --api kaggle-evaluation --separate --nasty drop --nasty ask-twice
   numina-infer rehearse --resume runs/20261123-093000         go on with a run that was stopped
 
 A problems file is CSV, JSONL or Parquet with id, problem and, for scoring, answer.
@@ -51,6 +53,17 @@ def add_rehearse(commands: "Commands") -> None:
         "--api",
         metavar="|".join(Api),
         help="2024's iterate and predict, or the inference server (default: aimo)",
+    )
+    run.add_argument(
+        "--separate",
+        action="store_true",
+        help="Kaggle's side is a process of its own that calls over gRPC, in a random order, as in a rerun",
+    )
+    run.add_argument(
+        "--nasty",
+        metavar="NAME",
+        action="append",
+        help=f"for --separate: what that process does on purpose, {', '.join(Nasty)}; may be repeated",
     )
     run.add_argument("--out", metavar="DIR", type=Path, help="run folder, a new one (default: runs/ and the time)")
     run.add_argument(
@@ -198,7 +211,8 @@ def _rehearse(chosen: argparse.Namespace) -> int:
         folder, rehearsal = chosen.resume, read_rehearsal(chosen.resume)
     else:
         folder = given.get("out") or new_folder()
-        rehearsal = Rehearsal(given.get("problems"), make_choices(chosen), given.get("api", Api.AIMO))
+        relay = {name: given[name] for name in ("api", "separate", "nasty") if name in given}
+        rehearsal = Rehearsal(given.get("problems"), make_choices(chosen), **relay)
     try:
         summary = rehearse(rehearsal, folder, console, resume="resume" in given)
     except KeyboardInterrupt:

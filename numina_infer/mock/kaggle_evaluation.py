@@ -1,35 +1,27 @@
-"""Kaggle's side of AIMO-2 and 3: the relay that calls our `predict`, one problem a call.
+"""Kaggle's side of AIMO-2 and 3 in this process: the relay that calls our `predict`, one problem a call.
 
     KaggleEvaluation(read_problems("test.csv")).run(predict)
 
 stands for `kaggle_evaluation`'s `InferenceServer(predict).run_local_gateway(("test.csv",))`, without gRPC:
 `predict` runs in a worker thread, gets one series of length 1 a column, and has a deadline from its second call on.
-Whatever goes wrong in one call aborts the whole run: `result.json` says why, and there is no submission.
+`relay` is the same over gRPC, as in a rerun.
 """
 
-import json
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from numina_infer.api_versions import API_VERSIONS, ApiVersion, ErrorType
-from numina_infer.config import require, require_positive
-from numina_infer.errors import ConfigError, GatewayError
-from numina_infer.mock.reply import Failure, read_reply
-from numina_infer.mock.sitting import Sitting, SittingStatus
-from numina_infer.mock.submission import Submission, SubmittedAnswer, replace_file, writable_folder
-from numina_infer.problems import ProblemRow, ProblemSet
+from numina_infer.api_versions import ErrorType, Predict, get_version
+from numina_infer.mock.examination import Examination
+from numina_infer.mock.reply import Failure
+from numina_infer.mock.submission import Submission
+from numina_infer.problems import ProblemSet
 
 if TYPE_CHECKING:
     import polars as pl
 
-Predict = Callable[..., object]
-"""`predict(id, problem)`, called with polars series of length 1."""
-
-_MAX_DETAILS = 8000
-"""Characters of `ErrorDetails` in `result.json`."""
+__all__ = ["KaggleEvaluation", "Predict"]
 
 
 class KaggleEvaluation:
@@ -59,19 +51,20 @@ class KaggleEvaluation:
         Raises:
             ConfigError: polars isn't installed, or a value can't be used.
         """
-        require(version in API_VERSIONS, f"no version is called {version!r}; choose one of {', '.join(API_VERSIONS)}")
-        _require_polars()
-        self._version = API_VERSIONS[version]
-        self._deadline_s = self._version.deadline_s if deadline_s is None else deadline_s
-        require_positive("deadline_s", self._deadline_s)
-        self._sitting = Sitting(problem_set if shuffle_seed is None else problem_set.shuffled(shuffle_seed))
-        self._output_dir = writable_folder(output_dir)
-        self._pass_answers = pass_answers
+        self._version = get_version(version)
+        self._examination = Examination(
+            problem_set,
+            self._version,
+            output_dir=output_dir,
+            shuffle_seed=shuffle_seed,
+            deadline_s=deadline_s,
+            extra_columns=("answer",) if pass_answers else (),
+        )
 
     @property
     def submission(self) -> Submission:
         """The answers so far."""
-        return self._sitting.submission
+        return self._examination.submission
 
     def write_submission(self, folder: str | Path | None = None) -> None:
         """Write the answers so far into `folder`, by default the output folder.
@@ -79,7 +72,7 @@ class KaggleEvaluation:
         Raises:
             ConfigError: the folder can't be written to.
         """
-        self.submission.write(self._output_dir if folder is None else folder)
+        self._examination.write_submission(folder)
 
     def run(self, predict: Predict) -> None:
         """Call `predict` for every problem, then write the submission.
@@ -90,82 +83,29 @@ class KaggleEvaluation:
             ConfigError: `predict` is nothing that Kaggle's server would register.
             GatewayError: a call went wrong; `result.json` holds the same.
         """
-        _require_listener(predict, self._version)
+        self._version.require_listener(predict)
         relay = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kaggle-relay")
+
+        def call(columns: "Sequence[pl.Series]", deadline_s: float | None) -> object:
+            return self._call(predict, relay, columns, deadline_s)
+
         try:
-            while (sitting := self._sitting.advance()).status is not SittingStatus.FINISHED:
-                self._sitting = sitting
-                answer = self._ask(predict, relay)
-                if isinstance(answer, Failure):
-                    self._abort(answer)
-                self._sitting = sitting.accept(answer)
+            self._examination.run(call)
         finally:
             relay.shutdown(wait=False, cancel_futures=True)
-        self._sitting = sitting
-        self.write_submission()
-        self._write_result({"Succeeded": True})
 
-    def _ask(self, predict: Predict, relay: ThreadPoolExecutor) -> SubmittedAnswer | Failure:
+    def _call(
+        self, predict: Predict, relay: ThreadPoolExecutor, columns: "Sequence[pl.Series]", deadline_s: float | None
+    ) -> object:
         if getattr(predict, "__name__", "") != "predict":
             return Failure(ErrorType.SERVER_MISSING_ENDPOINT, "the server has no endpoint called predict")
-        row = self._sitting.pending
-        call = relay.submit(predict, *self._arguments(row))
+        call = relay.submit(predict, *columns)
         try:
-            error = call.exception(timeout=self._deadline_s if self._sitting.answers else None)
+            error = call.exception(timeout=deadline_s)
         except TimeoutError:
             return Failure(self._version.deadline_error, self._version.deadline_details)
         if error is None:
-            return read_reply(call.result(), row.problem.id, self._version)
+            return call.result()
         if not isinstance(error, Exception):
             raise error
         return Failure(ErrorType.SERVER_RAISED_EXCEPTION, f"{type(error).__name__}: {error}")
-
-    def _arguments(self, row: ProblemRow) -> "list[pl.Series]":
-        import polars as pl
-
-        columns = {"id": row.problem.id, self._version.statement_column: row.problem.statement}
-        if self._pass_answers:
-            columns["answer"] = row.reference or ""
-        return [pl.Series(name, [text], dtype=pl.String) for name, text in columns.items()]
-
-    def _abort(self, failure: Failure) -> NoReturn:
-        details = failure.details[:_MAX_DETAILS]
-        name = failure.error_type.name
-        self._write_result(
-            {"Succeeded": False, "ErrorType": int(failure.error_type), "ErrorName": name, "ErrorDetails": details}
-        )
-        raise GatewayError(
-            f"Kaggle would have aborted the run at problem {self._sitting.pending.problem.id!r}, "
-            f"with no submission: {name}: {details}"
-        )
-
-    def _write_result(self, result: dict[str, bool | int | str]) -> None:
-        text = json.dumps(result)
-        replace_file(self._output_dir / "result.json", lambda path: _write_text(path, text))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
-def _require_polars() -> None:
-    try:
-        import polars  # noqa: F401 - only whether it is there
-    except ImportError as error:
-        raise ConfigError(
-            'kaggle_evaluation speaks polars, which is not installed; pip install "numina-infer[kaggle]"'
-        ) from error
-
-
-def _require_listener(predict: Predict, version: ApiVersion) -> None:
-    """Refuse what the server refuses to register: it knows its listeners by their name."""
-    name = getattr(predict, "__name__", "")
-    require(
-        bool(name) and name != "<lambda>", f"{predict!r} has no name to be called by; give a function named predict"
-    )
-    require(
-        version.takes_any_callable
-        or isinstance(predict, FunctionType)
-        or (version.takes_methods and isinstance(predict, MethodType)),
-        f"{predict!r} is no plain function; wrap it in a `def predict`",
-    )

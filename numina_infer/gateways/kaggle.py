@@ -1,0 +1,59 @@
+"""Which gateway a kernel is served by: Kaggle's own module where it is, and the best path left where it isn't.
+
+In a rerun nobody can look inside, and a kernel that ends has lost: there our own inference server takes the place of
+a package that is missing or broken, and it is said. Elsewhere that is an error to mend.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from numina_infer.api_versions import API_VERSIONS
+from numina_infer.competitions import Api, Competition
+from numina_infer.errors import GatewayError, NuminaError
+from numina_infer.gateways.aimo import AimoGateway
+from numina_infer.gateways.kaggle_evaluation import KaggleEvaluationGateway, package_run, server_run
+from numina_infer.gateways.package import INPUT_ROOTS, PATH_VARIABLE, load_package
+from numina_infer.ports import Gateway
+
+
+def kaggle_gateway(
+    competition: Competition,
+    report: Callable[[str], None],
+    *,
+    is_rerun: bool,
+    problems: Path | None = None,
+    roots: Sequence[Path] = INPUT_ROOTS,
+) -> Gateway:
+    """The gateway of Kaggle's own module for `competition`; `report` is told of what takes its place in a rerun.
+
+    Outside a rerun, `problems` is what an inference server's local gateway asks for; see `package_run`.
+
+    Raises:
+        ConfigError: outside a rerun, `$KAGGLE_EVALUATION_PATH` names a place without the module.
+        GatewayError: the module isn't there or can't be used, and nothing can take its place.
+    """
+    try:
+        return _package_gateway(competition, is_rerun=is_rerun, problems=problems, roots=roots)
+    except NuminaError as error:
+        if not is_rerun or competition.api is Api.AIMO:
+            raise
+        report(f"{error}; our own inference server takes its place")
+        return KaggleEvaluationGateway(server_run(API_VERSIONS[competition.api_version], is_rerun=True))
+
+
+def _package_gateway(
+    competition: Competition, *, is_rerun: bool, problems: Path | None, roots: Sequence[Path]
+) -> Gateway:
+    module = load_package(competition, roots)
+    if module is None:
+        raise GatewayError(
+            f"Kaggle's {competition.package} is nowhere to be found: attach the competition {competition.slug} "
+            f"to the kernel, or name its folder in ${PATH_VARIABLE}"
+        )
+    name = "make_env" if competition.api is Api.AIMO else competition.server_class
+    found = getattr(module, name, None)
+    if found is None:
+        raise GatewayError(f"{module.__file__} has no {name}, so it is no {competition.package} that is known here")
+    if competition.api is Api.AIMO:
+        return AimoGateway(found())
+    return KaggleEvaluationGateway(package_run(found, problems=problems, is_rerun=is_rerun))

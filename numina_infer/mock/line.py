@@ -1,0 +1,100 @@
+"""A line between relay and server that can be cut when a reply is on its way: a TCP forwarder.
+
+gRPC sees a connection that broke in the middle of a call, as between two containers, and calls again by itself.
+"""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+_CHUNK = 65536
+
+
+class Line:
+    """Forwards what comes to `port` on this machine, to a server and back."""
+
+    def __init__(self, host: str, port: int) -> None:
+        """Listen on a free port; `host` and `port` are the server's."""
+        self._server = (host, port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._lock = threading.Lock()
+        self._sockets: set[socket.socket] = set()
+        self._is_armed = False
+        self.num_cuts = 0
+        """Connections that were cut."""
+        threading.Thread(target=self._accept, name="line", daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        port: int = self._listener.getsockname()[1]
+        return port
+
+    def arm(self) -> None:
+        """Cut the connection over which the server says something next, before it arrives."""
+        with self._lock:
+            self._is_armed = True
+
+    def close(self) -> None:
+        """Listen no longer, and end what is connected."""
+        # A thread that waits in accept() isn't woken by close().
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        with self._lock:
+            connected = tuple(self._sockets)
+        for end in connected:
+            _shut(end)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._connect, args=(client,), name="line", daemon=True).start()
+
+    def _connect(self, client: socket.socket) -> None:
+        with ExitStack() as ends:
+            ends.enter_context(self._kept(client))
+            try:
+                server = socket.create_connection(self._server)
+            except OSError:
+                return  # to the client, a server that isn't there
+            ends.enter_context(self._kept(server))
+            back = threading.Thread(target=self._pump, args=(server, client, True), name="line", daemon=True)
+            back.start()
+            self._pump(client, server, False)
+            back.join()
+
+    @contextmanager
+    def _kept(self, end: socket.socket) -> Iterator[None]:
+        with self._lock:
+            self._sockets.add(end)
+        try:
+            with end:
+                yield
+        finally:
+            with self._lock:
+                self._sockets.discard(end)
+
+    def _pump(self, source: socket.socket, target: socket.socket, is_back: bool) -> None:
+        """Pass on what comes until either end is closed; then close both."""
+        with suppress(OSError):
+            while (data := source.recv(_CHUNK)) and not (is_back and self._cuts()):
+                target.sendall(data)
+        _shut(source)
+        _shut(target)
+
+    def _cuts(self) -> bool:
+        """Whether this is what was waited for to cut the line."""
+        with self._lock:
+            was_armed, self._is_armed = self._is_armed, False
+            self.num_cuts += was_armed
+        return was_armed
+
+
+def _shut(end: socket.socket) -> None:
+    with suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)

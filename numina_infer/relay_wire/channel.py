@@ -1,0 +1,37 @@
+"""How gRPC is set up at both ends: retries, heartbeats, messages of any size.
+
+The numbers are those of kaggle_evaluation in every version that was seen.
+"""
+
+import json
+from collections.abc import Sequence
+
+CALLING = "Exception calling application: "
+"""What gRPC for Python puts in front of the message of an exception that a server's function raised."""
+
+_RETRIES = {
+    "maxAttempts": 5,
+    "initialBackoff": "0.1s",
+    "maxBackoff": "1s",
+    "backoffMultiplier": 1,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
+"""A server that can't be reached, or whose connection breaks, is asked again: it may get one call twice."""
+
+_ANY_SIZE = -1
+
+OPTIONS: Sequence[tuple[str, int | str]] = (
+    ("grpc.max_send_message_length", _ANY_SIZE),
+    ("grpc.max_receive_message_length", _ANY_SIZE),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+    ("grpc.service_config", json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": _RETRIES}]})),
+)
+
+
+def no_listener(name: str) -> str:
+    """What a server says that is asked for a function it doesn't have; the relay tells it by these words."""
+    return f"No listener for {name} was registered"
