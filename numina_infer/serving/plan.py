@@ -35,19 +35,32 @@ def plan_servers(model: str, config: ServerConfig, *, python: str = "", report: 
     folder = find_folder(model, report)
     profile = find_profile(str(folder))
     devices = find_gpus() or (find_cpu(),)
-    fit = _take(survey(profile.weights, devices, _fit_config(profile, config, devices)), config.layout)
+    fit = lay_out(profile, config, devices)
     _tell(model, profile, fit, report)
     settings = _settings(config, fit)
     return tuple(Launch(interpreter, folder, settings, gpus) for gpus in _gpus(fit))
 
 
+def lay_out(profile: Profile, config: ServerConfig, devices: Sequence[Device]) -> Fit:
+    """How the model lies on `devices`: in the layout that was asked for, or the one that suits.
+
+    Raises:
+        ConfigError: it can't be used there; the text has the arithmetic.
+    """
+    return _take(survey(profile.weights, devices, _fit_config(profile, config, devices)), config.layout)
+
+
+def wanted_dtype(config: ServerConfig) -> Dtype | None:
+    """What the model shall compute in; None where that is left to the weights and the device."""
+    return _DTYPES[config.dtype] if config.dtype in _DTYPES else Dtype(config.dtype)
+
+
 def _fit_config(profile: Profile, config: ServerConfig, devices: Sequence[Device]) -> FitConfig:
     longest = profile.weights.architecture.max_position_embeddings
-    dtype = _DTYPES[config.dtype] if config.dtype in _DTYPES else Dtype(config.dtype)
     return FitConfig(
         max_model_len=min(config.max_model_len or profile.max_model_len, longest),
         max_num_seqs=config.max_num_seqs,
-        dtype=dtype if devices[0].is_gpu else Dtype.FLOAT32,  # others are slow or wrong on a CPU
+        dtype=wanted_dtype(config) if devices[0].is_gpu else Dtype.FLOAT32,  # others are slow or wrong on a CPU
         gpu_memory_utilization=config.gpu_memory_utilization,
     )
 

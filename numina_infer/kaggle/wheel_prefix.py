@@ -1,0 +1,237 @@
+"""Installs vLLM from a wheelhouse, without network, into a prefix: a virtual environment of its own.
+
+The interpreter that serves the competition is never installed into, so nothing that Kaggle's image holds is replaced
+and nothing has to be restarted. pip runs from the outside (`pip --python`, since 22.3) by the lock's hashes alone;
+where pip is missing or older, uv does. Whichever it is runs under `engines.keeper`, which ends it with us.
+"""
+
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from threading import Event
+
+from numina_infer.config import require
+from numina_infer.engines import keeper
+from numina_infer.errors import EngineError
+from numina_infer.kaggle.inputs import LOCK
+from numina_infer.kaggle.wheels import locked_packages, read_lock
+
+Report = Callable[[str], None]
+
+_MARK = "numina-infer.json"
+_LOOK_EVERY_S = 0.2
+_REPORT_EVERY_S = 15.0
+_LAST_LINES = 6
+_OWN_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+_LEAST_PIP = (22, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What stands in a prefix of ours."""
+
+    lock: str
+    """SHA-256 of the lock that it was made from."""
+    num_packages: int = 0
+    """0 until it is finished."""
+
+
+def find_installed(wheelhouse: Path, prefix: Path) -> Path | None:
+    """The interpreter of an install into `prefix` that was finished from just that lock; None where there is none.
+
+    Raises:
+        ConfigError: the wheelhouse has no lock that can be read.
+    """
+    python, mark = prefix / "bin" / "python", _read_mark(prefix)
+    is_whole = mark is not None and 0 < mark.num_packages <= _count_packages(prefix)
+    is_same = mark is not None and mark.lock == _hash(wheelhouse)
+    return python if is_whole and is_same and os.access(python, os.X_OK) else None
+
+
+def install_vllm(wheelhouse: Path, prefix: Path, report: Report, *, stop: Event | None = None) -> Path:
+    """Install what `wheelhouse` locks into `prefix`, unless that is done, and return the interpreter there.
+
+    It takes minutes and is to be called on a thread of its own; `stop` ends it from another. What an earlier install
+    left unfinished, or made from another lock, is removed first.
+
+    Raises:
+        ConfigError: the wheelhouse has no lock, or `prefix` holds something that isn't ours.
+        EngineError: the install failed, with its last words, or was stopped.
+    """
+    prefix = prefix.absolute()
+    return _Install(wheelhouse.absolute(), prefix, report, stop or Event()).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Install:
+    """One install."""
+
+    wheelhouse: Path
+    prefix: Path
+    report: Report
+    stop: Event
+    begun: float = field(default_factory=time.monotonic)
+
+    def run(self) -> Path:
+        lock = _hash(self.wheelhouse)
+        self.prefix.parent.mkdir(parents=True, exist_ok=True)
+        with self._alone():
+            found = find_installed(self.wheelhouse, self.prefix)
+            if found is not None:
+                self.report(f"vLLM is installed in {self.prefix}")
+                return found
+            self._make_room()
+            _write_mark(self.prefix, _Mark(lock))
+            self._fill()
+            _write_mark(self.prefix, _Mark(lock, _count_packages(self.prefix)))
+        self.report(f"vLLM was installed into {self.prefix} in {self._seconds} s")
+        return self._python
+
+    @property
+    def _python(self) -> Path:
+        return self.prefix / "bin" / "python"
+
+    @property
+    def _log(self) -> Path:
+        return self.prefix.with_name(f"{self.prefix.name}.log")
+
+    @property
+    def _seconds(self) -> int:
+        return round(time.monotonic() - self.begun)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait for whoever installs into the same prefix, such as a cell that was run twice."""
+        with self.prefix.with_name(f"{self.prefix.name}.lock").open("w") as stream:
+            while not _is_locked(stream.fileno()):
+                self._go_on()
+            yield
+
+    def _make_room(self) -> None:
+        if not self.prefix.exists():
+            return
+        require(self.prefix.is_dir(), f"prefix {self.prefix} is no folder; name one that can be made anew")
+        is_ours = (self.prefix / _MARK).is_file() or not any(self.prefix.iterdir())
+        require(is_ours, f"prefix {self.prefix} holds something that wasn't installed from here; name another folder")
+        self.report(f"removing what is unfinished, or from another lock, in {self.prefix}")
+        shutil.rmtree(self.prefix)
+
+    def _fill(self) -> None:
+        num_locked = len(locked_packages(read_lock(self.wheelhouse)))
+        self.report(f"installing vLLM from {self.wheelhouse} into {self.prefix}: {num_locked} packages")
+        self._log.write_bytes(b"")
+        self._execute([sys.executable, "-I", "-m", "venv", "--without-pip", str(self.prefix)], num_locked)
+        self._execute(_installer(self.wheelhouse, self.prefix), num_locked)
+        shutil.rmtree(_uv_cache(self.prefix), ignore_errors=True)
+
+    def _execute(self, command: list[str], num_locked: int) -> None:
+        kept = [sys.executable, "-I", keeper.__file__, "--attached", str(self._log), "--", *command]
+        told = time.monotonic()
+        with subprocess.Popen(  # noqa: S603 (a list of arguments, no shell)
+            kept,
+            stdin=subprocess.PIPE,  # closed when the block is left or we die: then the keeper ends all of it
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=_environment(),
+            process_group=0,
+        ) as process:
+            while process.poll() is None:
+                self._go_on()
+                if time.monotonic() - told > _REPORT_EVERY_S:
+                    told = time.monotonic()
+                    self.report(f"vLLM: {_count_packages(self.prefix)} of {num_locked} packages, {self._seconds} s")
+        if process.returncode != 0:
+            raise EngineError(
+                f"vLLM couldn't be installed from {self.wheelhouse}: {_last_words(self._log)} (all of it: {self._log})"
+            )
+
+    def _go_on(self) -> None:
+        """Wait a moment; raise where it was said to stop."""
+        if self.stop.wait(_LOOK_EVERY_S):
+            raise EngineError(f"installing vLLM into {self.prefix} was stopped; the next install begins anew")
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _hash(wheelhouse: Path) -> str:
+    return hashlib.sha256(read_lock(wheelhouse).encode()).hexdigest()
+
+
+def _read_mark(prefix: Path) -> _Mark | None:
+    try:
+        return _Mark(**json.loads((prefix / _MARK).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _write_mark(prefix: Path, mark: _Mark) -> None:
+    prefix.mkdir(exist_ok=True)
+    draft = prefix / f"{_MARK}.new"
+    draft.write_text(json.dumps(asdict(mark)), encoding="utf-8")
+    draft.rename(prefix / _MARK)
+
+
+def _count_packages(prefix: Path) -> int:
+    return sum(1 for _ in prefix.glob("lib/python3*/site-packages/*.dist-info/RECORD"))
+
+
+def _installer(wheelhouse: Path, prefix: Path) -> list[str]:
+    """The command that installs: pip's, or uv's where pip can't do it."""
+    common = ["--no-index", "--find-links", str(wheelhouse), "--require-hashes", "--no-deps"]
+    python, lock = str(prefix / "bin" / "python"), str(wheelhouse / LOCK)
+    if _pip_version() >= _LEAST_PIP:
+        pip = [sys.executable, "-m", "pip", "--python", python, "--isolated", "install", *common]
+        # Without compiling: of all that is unpacked a small part is ever imported.
+        quiet = ["--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
+        return [*pip, *quiet, "--only-binary", ":all:", "--no-compile", "--no-cache-dir", "-r", lock]
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if uv is None:
+        raise EngineError(
+            f"{sys.executable} has no pip of 22.3 or newer, which installs into another environment, and there is no "
+            "uv here: bring one of the two"
+        )
+    own = ["--no-config", "--offline", "--cache-dir", str(_uv_cache(prefix)), "--no-build"]
+    return [uv, "pip", "install", "--python", python, *own, *common, "-r", lock]
+
+
+def _uv_cache(prefix: Path) -> Path:
+    """Inside, so that what uv unpacks there is linked and not copied."""
+    return prefix / "uv-cache"
+
+
+def _pip_version() -> tuple[int, ...]:
+    """The version of this interpreter's pip, its first two numbers; (0,) where there is none."""
+    try:
+        first, second, *_ = (*importlib.metadata.version("pip").split("."), "0")
+        return int(first), int(second)
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return (0,)
+
+
+def _environment() -> dict[str, str]:
+    """Ours without what would lead an installer elsewhere."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
+    kept = {name: value for name, value in ours.items() if name not in _OWN_PYTHON}
+    return {**kept, "PIP_CONFIG_FILE": os.devnull}
+
+
+def _last_words(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    said = [line for line in lines if line.lower().startswith("error")] or lines
+    return " / ".join(said[-_LAST_LINES:]) or "it said nothing"
