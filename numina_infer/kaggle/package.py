@@ -41,9 +41,10 @@ class Package:
 def find_package(competition: Competition, inputs: Inputs) -> Package:
     """Look for the package that `competition` is answered through: in its own folder, then among what is installed."""
     top, _, module = competition.package.partition(".")
-    path = next(_places(top, inputs.competition(competition.slug)), None)
-    if path is None:
+    folder = _import_folder(top, inputs.competition(competition.slug))
+    if folder is None:
         return Package()
+    path = folder / top if (folder / top).is_dir() else folder
     has_module = not module or any(path.glob(f"{module.replace('.', '/')}*"))
     absent = () if has_module else (competition.package,)
     needed = tuple(name for name in _IMPORTS[competition.api] if not is_installed(name))
@@ -58,14 +59,13 @@ def is_installed(module: str) -> bool:
         return False
 
 
-def _places(top: str, folder: Path | None) -> Iterator[Path]:
-    if folder is not None and (folder / top).is_dir():
-        yield folder / top
-    elif folder is not None and any(folder.glob(f"{top}*.so")):
-        yield folder
+def _import_folder(top: str, competition: Path | None) -> Path | None:
+    """The folder from which `top` can be imported; None where there is none."""
+    if competition is not None and ((competition / top).is_dir() or any(competition.glob(f"{top}*.so"))):
+        return competition
     spec = importlib.util.find_spec(top)
-    if spec is not None and spec.submodule_search_locations:
-        yield from map(Path, spec.submodule_search_locations)
+    inner = spec.submodule_search_locations if spec is not None else None
+    return Path(next(iter(inner))).parent if inner else None
 
 
 def _built_for(path: Path, top: str) -> Iterator[Version]:
