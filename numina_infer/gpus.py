@@ -72,26 +72,59 @@ def get_gpu(name: str) -> Device:
 
 def find_gpus(environment: Mapping[str, str] = os.environ) -> tuple[Device, ...]:
     """The GPUs of this machine that CUDA_VISIBLE_DEVICES leaves; none where nvidia-smi isn't there or sees none."""
-    program = shutil.which("nvidia-smi", path=environment.get("PATH"))
-    if program is None:
-        return ()
-    fields = "index,uuid,name,memory.total,memory.reserved,compute_cap"
-    question = [program, f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
     try:
-        done = subprocess.run(question, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True)  # noqa: S603
+        answer = _ask("name,memory.total,memory.reserved,compute_cap", environment)
     except (OSError, subprocess.SubprocessError):
         return ()
-    return read_gpus(done.stdout, environment.get("CUDA_VISIBLE_DEVICES"))
+    return read_gpus(answer, environment.get("CUDA_VISIBLE_DEVICES"))
+
+
+@dataclass(frozen=True, slots=True)
+class GpuState:
+    """What is true of a GPU right now."""
+
+    driver: str
+    """The version of its driver, such as 550.90.07."""
+    free_bytes: int | None
+    """None where the driver doesn't tell."""
+
+
+def look_at_gpus(environment: Mapping[str, str] = os.environ) -> tuple[GpuState, ...]:
+    """The states of the GPUs that `find_gpus` finds, in its order; none where nvidia-smi isn't there.
+
+    Raises:
+        OSError: nvidia-smi can't be run.
+        subprocess.SubprocessError: it fails, or doesn't answer.
+    """
+    answer = _ask("driver_version,memory.free", environment)
+    rows = _visible(answer, 4, environment.get("CUDA_VISIBLE_DEVICES"))
+    return tuple(
+        GpuState(driver, int(free) * _MIB if free.isascii() and free.isdigit() else None) for driver, free in rows
+    )
+
+
+def _ask(fields: str, environment: Mapping[str, str]) -> str:
+    """nvidia-smi's answer, behind each GPU's index and uuid; empty where there is no nvidia-smi."""
+    program = shutil.which("nvidia-smi", path=environment.get("PATH"))
+    if program is None:
+        return ""
+    question = [program, f"--query-gpu=index,uuid,{fields}", "--format=csv,noheader,nounits"]
+    return subprocess.run(question, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True).stdout  # noqa: S603
 
 
 def read_gpus(answer: str, visible: str | None = None) -> tuple[Device, ...]:
     """The GPUs in nvidia-smi's answer, in the order of `visible`; lines that are no GPU are left out."""
+    return tuple(_gpu(*row) for row in _visible(answer, 6, visible) if _is_whole(row[1]))
+
+
+def _visible(answer: str, num_cells: int, visible: str | None) -> list[list[str]]:
+    """What the rows of `answer` say behind index and uuid, in the order of `visible`; other lines are left out."""
     rows = [[cell.strip() for cell in row] for row in csv.reader(answer.splitlines())]
-    gpus = {(row[0], row[1]): _gpu(*row[2:]) for row in rows if len(row) == 6 and _is_whole(row[3])}
+    gpus = {(row[0], row[1]): row[2:] for row in rows if len(row) == num_cells}
     if visible is None:
-        return tuple(gpus.values())
+        return list(gpus.values())
     wanted = [word.strip() for word in visible.split(",") if word.strip()]
-    return tuple(gpu for word in wanted for (index, uuid), gpu in gpus.items() if _names(word, index, uuid))
+    return [row for word in wanted for (index, uuid), row in gpus.items() if _names(word, index, uuid)]
 
 
 def _names(word: str, index: str, uuid: str) -> bool:

@@ -1,0 +1,100 @@
+"""`numina-infer doctor`: the preflight for people and scripts, on Kaggle and everywhere else."""
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from numina_infer.choices import Choices, EngineName
+from numina_infer.cli.parser import add_allow_limits_only, make_console
+from numina_infer.competitions import COMPETITIONS, get_competition
+from numina_infer.config import require_choice
+from numina_infer.presets import PRESETS
+
+if TYPE_CHECKING:
+    from numina_infer.cli.parser import Commands
+    from numina_infer.kaggle.plan import Plan
+
+_EXAMPLES = """\
+examples:
+  numina-infer doctor                                     can this machine rehearse with the embedded model
+  numina-infer doctor --engine vllm --model ./my-7b --preset t4x2
+  numina-infer doctor --competition aimo-3 --json         in a script, or in a cell of a Kaggle notebook
+
+On Kaggle the model is whatever is attached; --model is part of its path where there are several.
+exit codes: 0 nothing is red, 1 something is, 2 a value that can't be used"""
+
+
+def add_doctor(commands: "Commands") -> None:
+    """Declare `doctor`."""
+    parser = commands.add_parser(
+        "doctor",
+        help="whether a run would work here: GPUs, driver, memory, disk, model, sandbox, what is attached",
+        description="Look at this machine and at what is attached, and say what a run needs that isn't here.\n"
+        "Green is good, amber goes on worse than it could, red fails; amber and red come with what to do.",
+        epilog=_EXAMPLES,
+    )
+    names = ", ".join(COMPETITIONS)
+    parser.add_argument("--competition", metavar="NAME", default="aimo-1", help=f"one of {names} (default: aimo-1)")
+    parser.add_argument(
+        "--engine", metavar="|".join(EngineName), help="default: vllm in a Kaggle notebook, else transformers"
+    )
+    parser.add_argument(
+        "--model",
+        default="",
+        help="a folder, a known model, or part of an attached one's path (default: the only one)",
+    )
+    parser.add_argument("--preset", help=f"one of {', '.join(PRESETS)} (default: t4x2 for vllm, else cpu)")
+    parser.add_argument("--vllm-python", metavar="FILE", default="", help="the python of vLLM's environment")
+    parser.add_argument(
+        "--prefix", metavar="DIR", type=Path, help="where vLLM is installed (default: /kaggle/tmp/vllm)"
+    )
+    parser.add_argument("--out", metavar="DIR", type=Path, default=Path(), help="where output goes (default: here)")
+    add_allow_limits_only(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on stdout")
+    parser.set_defaults(command=_doctor)
+
+
+def _doctor(chosen: argparse.Namespace) -> int:
+    from numina_infer.kaggle.light import Light
+    from numina_infer.kaggle.preflight import preflight
+
+    done = preflight(_plan(chosen))
+    if chosen.json:
+        print(json.dumps(done.as_dict()))
+    else:
+        make_console(sys.stdout).print(done.table())
+        print(f"{done.worst}: {_MEANING[str(done.worst)]}")
+    return 1 if done.worst is Light.RED else 0
+
+
+_MEANING = {
+    "green": "everything is here",
+    "amber": "the run goes on, worse than it could",
+    "red": "the run would fail; what to do stands in the last column",
+}
+
+
+def _plan(chosen: argparse.Namespace) -> "Plan":
+    from numina_infer.kaggle.place import find_place
+    from numina_infer.kaggle.plan import Plan
+
+    place = find_place()
+    usual = EngineName.VLLM if place.is_kaggle else EngineName.TRANSFORMERS
+    engine = require_choice("engine", chosen.engine or usual, EngineName)
+    preset = chosen.preset or ("t4x2" if engine is EngineName.VLLM else "cpu")
+    model = chosen.model or None
+    resolved = Choices(engine=engine, model=model, preset=preset, allow_limits_only=chosen.allow_limits_only).resolve()
+    plan = Plan(
+        get_competition(chosen.competition),
+        place,
+        engine,
+        chosen.model,
+        resolved.server,
+        vllm_python=chosen.vllm_python,
+        output=chosen.out,
+        lowest_rung=resolved.sandbox.lowest_rung,
+    )
+    return plan if chosen.prefix is None else replace(plan, prefix=chosen.prefix)

@@ -1,0 +1,70 @@
+"""What a preflight says: one check a line, each with a light and, where it isn't green, what to do."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from rich.table import Table
+
+
+class Light(StrEnum):
+    """How a check came out."""
+
+    GREEN = "green"
+    AMBER = "amber"
+    """The run goes on, worse than it could."""
+    RED = "red"
+    """Without a change the run fails, or isn't scored."""
+
+
+_ORDER = tuple(Light)
+_STYLES: Mapping[Light, str] = {Light.GREEN: "green", Light.AMBER: "yellow", Light.RED: "bold red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    light: Light
+    finding: str
+    advice: str = ""
+    """What to do; empty where it is green."""
+
+    @property
+    def line(self) -> str:
+        """All of it."""
+        return f"{self.light:<5}  {self.name}: {self.finding}{f'. {self.advice}' if self.advice else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """All checks of a run that is about to start."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def worst(self) -> Light:
+        """The light of the whole."""
+        return max((check.light for check in self.checks), key=_ORDER.index, default=Light.GREEN)
+
+    def of(self, light: Light) -> tuple[Check, ...]:
+        """The checks with that light."""
+        return tuple(check for check in self.checks if check.light is light)
+
+    def lines(self) -> tuple[str, ...]:
+        """For a log, the worst first."""
+        ordered = sorted(self.checks, key=lambda check: _ORDER.index(check.light), reverse=True)
+        return tuple(check.line for check in ordered)
+
+    def table(self) -> Table:
+        """For people."""
+        table = Table("", "", "found", "what to do", title="preflight")
+        for check in self.checks:
+            table.add_row(str(check.light), check.name, check.finding, check.advice, style=_STYLES[check.light])
+        return table
+
+    def as_dict(self) -> dict[str, Any]:
+        """For scripts and the run log."""
+        return {"worst": str(self.worst), "checks": [asdict(check) for check in self.checks]}
