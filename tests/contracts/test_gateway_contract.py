@@ -16,9 +16,12 @@ from numina_infer.gateways.aimo import AimoGateway
 from numina_infer.gateways.kaggle_evaluation import KaggleEvaluationGateway
 from numina_infer.mock.aimo import AimoEnv, make_env
 from numina_infer.mock.kaggle_evaluation import KaggleEvaluation
+from numina_infer.mock.relay import RelayConfig
+from numina_infer.nasty import Nasty
 from numina_infer.ports import Gateway
 from numina_infer.problems import ProblemRow, ProblemSet, example_problems_path, read_problems
 from numina_infer.trajectory import Problem
+from tests.relays import GrpcCompetition
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Pair:
     """A gateway and the competition that it is served by."""
 
     gateway: Gateway
-    competition: AimoEnv | KaggleEvaluation
+    competition: AimoEnv | KaggleEvaluation | GrpcCompetition
 
 
 def aimo(problem_set: ProblemSet, folder: Path, seed: int | None = None) -> Pair:
@@ -47,9 +50,22 @@ def aimo_3(problem_set: ProblemSet, folder: Path, seed: int | None = None) -> Pa
     return Pair(KaggleEvaluationGateway(competition.run), competition)
 
 
+def aimo_2_over_grpc(problem_set: ProblemSet, folder: Path, seed: int | None = None) -> Pair:
+    """AIMO-2 with our own inference server, called by the relay that is a process of its own elsewhere."""
+    competition = GrpcCompetition(problem_set, folder, RelayConfig(version="0.3.0", shuffle_seed=seed))
+    return Pair(KaggleEvaluationGateway(competition.run), competition)
+
+
+def aimo_3_over_grpc(problem_set: ProblemSet, folder: Path, seed: int | None = None) -> Pair:
+    """AIMO-3 likewise, with more columns than it needs."""
+    config = RelayConfig(shuffle_seed=seed, nasty=(Nasty.EXTRA_COLUMNS,))
+    competition = GrpcCompetition(problem_set, folder, config)
+    return Pair(KaggleEvaluationGateway(competition.run), competition)
+
+
 MakePair = Callable[..., Pair]
 
-every_gateway = pytest.mark.parametrize("make_pair", [aimo, aimo_2, aimo_3])
+every_gateway = pytest.mark.parametrize("make_pair", [aimo, aimo_2, aimo_3, aimo_2_over_grpc, aimo_3_over_grpc])
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 identifiers = texts | st.sampled_from(["007", "7", "1e5", "NA", "0x10", "True"])

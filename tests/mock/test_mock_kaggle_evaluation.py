@@ -4,11 +4,9 @@ import functools
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -19,20 +17,9 @@ from numina_infer.errors import ConfigError, GatewayError
 from numina_infer.mock.kaggle_evaluation import KaggleEvaluation, Predict
 from numina_infer.problems import ProblemRow, ProblemSet
 from numina_infer.trajectory import Problem
-
-TWO = ProblemSet((ProblemRow(Problem("007", "1+1?"), "2"), ProblemRow(Problem("229ee8", "1+2?"), "3")))
+from tests.replies import TWO, failing, pandas_reply, polars_reply, replying
 
 any_version = pytest.mark.parametrize("version", list(API_VERSIONS))
-
-
-def replying(second: Callable[[str], object]) -> Predict:
-    """A `predict` that is right at the first problem and replies `second(id)` at the second."""
-
-    def predict(id_: pl.Series, problem: pl.Series) -> object:
-        identifier = str(id_.item(0))
-        return pl.DataFrame({"id": [identifier], "answer": [2]}) if identifier == "007" else second(identifier)
-
-    return predict
 
 
 def outcome(folder: Path, version: str, predict: Predict, deadline_s: float | None = None) -> str:
@@ -46,51 +33,6 @@ def outcome(folder: Path, version: str, predict: Predict, deadline_s: float | No
         return str(result["ErrorName"])
     assert json.loads((folder / "result.json").read_text()) == {"Succeeded": True}
     return str(parquet.read_schema(folder / "submission.parquet").field("answer").type)
-
-
-def polars_reply(*ids: str, answer: object = 3) -> pl.DataFrame:
-    """A reply with one row an id."""
-    return pl.DataFrame({"id": list(ids), "answer": [answer] * len(ids)})
-
-
-def pandas_reply(identifier: str, answer: object = 3) -> pd.DataFrame:
-    """A reply of one row."""
-    return pd.DataFrame({"id": [identifier], "answer": [answer]})
-
-
-def failing(identifier: str) -> object:
-    """A reply that never comes."""
-    raise RuntimeError(f"no model for {identifier}")
-
-
-# reply at the second problem: the outcome in 0.3.0, the outcome in 0.9.0, both seen with the real package
-REPLIES: Mapping[str, tuple[Callable[[str], object], str, str]] = {
-    "polars": (polars_reply, "int64", "int64"),
-    "pandas": (pandas_reply, "int64", "int64"),
-    "int": (lambda _: 3, "GATEWAY_RAISED_EXCEPTION", "GATEWAY_RAISED_EXCEPTION"),
-    "np.int64": (lambda _: np.int64(3), "GATEWAY_RAISED_EXCEPTION", "GATEWAY_RAISED_EXCEPTION"),
-    "wrong id": (lambda _: polars_reply("other"), "INVALID_SUBMISSION", "int64"),
-    "no id column": (lambda _: pl.DataFrame({"answer": [3]}), "INVALID_SUBMISSION", "int64"),
-    "None": (lambda _: None, "INVALID_SUBMISSION", "INVALID_SUBMISSION"),
-    "two rows": (lambda i: polars_reply(i, i), "INVALID_SUBMISSION", "INVALID_SUBMISSION"),
-    "float": (lambda i: polars_reply(i, answer=2.5), "double", "double"),
-    "str": (lambda i: polars_reply(i, answer="3"), "string", "string"),
-    "10**30": (lambda i: polars_reply(i, answer=10**30), "SERVER_RAISED_EXCEPTION", "SERVER_RAISED_EXCEPTION"),
-    "10**30 in pandas": (
-        lambda i: pandas_reply(i, answer=10**30),
-        "SERVER_RAISED_EXCEPTION",
-        "SERVER_RAISED_EXCEPTION",
-    ),
-    "raise": (failing, "SERVER_RAISED_EXCEPTION", "SERVER_RAISED_EXCEPTION"),
-}
-
-
-@pytest.mark.parametrize("version", ["0.3.0", "0.9.0"])
-@pytest.mark.parametrize("kind", REPLIES)
-def test_replies_fare_as_with_the_real_package(tmp_path: Path, kind: str, version: str) -> None:
-    """One bad reply among good ones aborts the run, with no submission; what passes is submitted."""
-    second, in_030, in_090 = REPLIES[kind]
-    assert outcome(tmp_path, version, replying(second)) == {"0.3.0": in_030, "0.9.0": in_090}[version]
 
 
 # replies that the real package wasn't tried with; the mock refuses them rather than let them through
@@ -143,45 +85,6 @@ def test_the_error_names_the_problem(tmp_path: Path) -> None:
     """Whoever rehearses reads at which problem the run was lost, and why."""
     with pytest.raises(GatewayError, match=r"'229ee8'.*SERVER_RAISED_EXCEPTION: RuntimeError: no model for 229ee8"):
         KaggleEvaluation(TWO, output_dir=tmp_path).run(replying(failing))
-
-
-@pytest.fixture
-def wedge() -> Iterator[threading.Event]:
-    """An event to wait for in `predict`, set at the end of the test so that no thread outlives it."""
-    event = threading.Event()
-    yield event
-    event.set()
-
-
-@pytest.mark.parametrize(
-    ("version", "name", "details"),
-    [
-        ("0.3.0", "SERVER_CONNECTION_FAILED", "StatusCode.DEADLINE_EXCEEDED"),
-        ("0.9.0", "GRPC_DEADLINE_EXCEEDED", ""),
-    ],
-)
-def test_a_second_call_over_its_deadline_aborts(
-    tmp_path: Path, wedge: threading.Event, version: str, name: str, details: str
-) -> None:
-    """A call that never returns is left behind, and the versions call it differently."""
-    stuck = replying(lambda _: wedge.wait())
-    assert outcome(tmp_path, version, stuck, deadline_s=0.01) == name
-    assert json.loads((tmp_path / "result.json").read_text())["ErrorDetails"] == details
-
-
-@any_version
-def test_the_first_call_has_no_deadline(tmp_path: Path, wedge: threading.Event, version: str) -> None:
-    """The model may be loaded in it."""
-
-    def predict(id_: pl.Series, problem: pl.Series) -> object:
-        # Nothing sets it: the deadline passes meanwhile, and the relay's thread is free to see that.
-        wedge.wait(0.02)
-        return polars_reply(str(id_.item(0)))
-
-    one = ProblemSet(TWO.rows[:1])
-    competition = KaggleEvaluation(one, version=version, output_dir=tmp_path, deadline_s=0.001)
-    competition.run(predict)
-    assert competition.submission.answers == (3,)
 
 
 @pytest.mark.parametrize(("version", "statement"), [("0.3.0", "question"), ("0.9.0", "problem")])
