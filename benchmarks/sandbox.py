@@ -20,8 +20,8 @@ from pathlib import Path
 
 import anyio
 
-from benchmarks.frame import Target, finish, name_machine, read_options, show
-from benchmarks.recorded import recorded_programs
+from benchmarks.frame import Target, finish, name_machine, pass_over, read_options, show
+from benchmarks.recorded import NOT_HERE, data_folder, recorded_programs
 from numina_infer.config import Rung, SandboxConfig
 from numina_infer.sandbox import Sandbox
 from numina_infer.sandbox.echo import compile_program
@@ -203,6 +203,8 @@ def targets(figures: Figures) -> list[Target]:
 def main() -> None:
     """Measure, print, and write the figures if asked."""
     options = read_options(__doc__, "five programs of each kind instead of fifty")
+    if data_folder() is None:  # too few programs of the package's own use sympy
+        pass_over(options, NOT_HERE)
     print(name_machine())
     figures = anyio.run(measure, 5 if options.short else 50)
     show(

@@ -13,15 +13,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from numina_infer.answer import extract_answer
     from numina_infer.choices import Choices
+    from numina_infer.competitions import Competition
     from numina_infer.composition import solve
     from numina_infer.history import Run, read_run
+    from numina_infer.kernel import Kernel
     from numina_infer.problems import read_problems
     from numina_infer.trajectory import AnswerRange, ExtractedAnswer, Problem, Solution, Trajectory
 
 __all__ = [
     "AnswerRange",
     "Choices",
+    "Competition",
     "ExtractedAnswer",
+    "Kernel",
     "Problem",
     "Run",
     "Solution",
@@ -35,7 +39,9 @@ __all__ = [
 _HOMES = {
     "AnswerRange": "trajectory",
     "Choices": "choices",
+    "Competition": "competitions",
     "ExtractedAnswer": "trajectory",
+    "Kernel": "kernel",
     "Problem": "trajectory",
     "Run": "history",
     "Solution": "trajectory",

@@ -73,6 +73,8 @@ class Parts:
     """Not opened yet."""
     make_solver: MakeSolver = Solver
     clock: Clock = field(default_factory=Clock)
+    began_at: float | None = None
+    """The clock's time at which the contest began, such as a kernel's own start; None for its opening."""
 
 
 class Contest:
@@ -88,7 +90,6 @@ class Contest:
         *,
         solved: Mapping[Problem, Solution] | None = None,
         observers: Sequence[Observer] = (),
-        started_at: float | None = None,
     ) -> None:
         """Make a contest.
 
@@ -98,18 +99,15 @@ class Contest:
             solved: verdicts of a run that is resumed: they are given again and never worked on, and the time they
                 took is taken off the bank.
             observers: told of every event.
-            started_at: the clock's time at which the contest began, such as a kernel's own start; now by default.
         """
         solved = solved or {}
         self._parts = parts
         self._preset, self._fmt, self._clock = parts.preset, parts.fmt, parts.clock
         self._run_log = log
         self._observers = tuple(observers)
-        now = self._clock.now()
+        began_at = self._clock.now() if parts.began_at is None else parts.began_at
         spent_s = sum(solution.solved_at - solution.opened_at for solution in solved.values())
-        self._bank = Bank(
-            self._preset.contest, (now if started_at is None else started_at) - spent_s, num_seen=len(solved)
-        )
+        self._bank = Bank(self._preset.contest, began_at - spent_s, num_seen=len(solved))
         # A resumed run goes on counting where the killed one was.
         self._tickets = count(sum(solution.num_started for solution in solved.values()))
         self._lock = threading.Lock()

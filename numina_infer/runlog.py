@@ -32,8 +32,10 @@ _log = logging.getLogger(__name__)
 class RunLog:
     """The writer of one run folder; a lock keeps a second one out."""
 
-    def __init__(self, folder: Path, *, resume: bool = False) -> None:
+    def __init__(self, folder: Path, *, resume: bool = False, is_vital: bool = True) -> None:
         """Open `folder` for writing, made if missing.
+
+        `is_vital` is False where nothing depends on it: `run.json` is then done without if it can't be written.
 
         Raises:
             RunLogError: it can't be written, or already holds a run and `resume` is False.
@@ -41,6 +43,7 @@ class RunLog:
         self.folder = folder
         self._next_seq = 0
         self._is_broken = False
+        self._is_vital = is_vital
         self._lock = threading.Lock()
         with ExitStack() as files:
             try:
@@ -57,15 +60,22 @@ class RunLog:
             files.pop_all()
 
     def describe(self, info: Mapping[str, object]) -> None:
-        """Write `run.json`, whole or not at all."""
+        """Write `run.json`, whole or not at all, from any thread.
+
+        Raises:
+            RunLogError: it can't be written, and is vital.
+        """
         text = json.dumps({"format_version": FORMAT_VERSION, **info}, indent=2)
         path = self.folder / RUN_FILE
         draft = path.with_suffix(".tmp")
         try:
-            draft.write_text(text + "\n", encoding="utf-8")
-            draft.replace(path)
+            with self._lock:
+                draft.write_text(text + "\n", encoding="utf-8")
+                draft.replace(path)
         except OSError as error:
-            raise RunLogError(f"can't write {path}: {error.strerror or error}") from error
+            if self._is_vital:
+                raise RunLogError(f"can't write {path}: {error.strerror or error}") from error
+            _log.error("can't write %s, the contest goes on: %s", path, error)
 
     def write(self, event: Event) -> None:
         """Append one event, from any thread. A disk that refuses is said once and never stops the contest."""

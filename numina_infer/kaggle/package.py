@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from numina_infer.competitions import Api, Competition
+from numina_infer.gateways import package
 from numina_infer.kaggle.inputs import Inputs
 from numina_infer.kaggle.wheels import Version
 
@@ -39,16 +40,18 @@ class Package:
 
 
 def find_package(competition: Competition, inputs: Inputs) -> Package:
-    """Look for the package that `competition` is answered through: in its own folder, then among what is installed."""
-    top, _, module = competition.package.partition(".")
-    folder = _import_folder(top, inputs.competition(competition.slug))
+    """Look for the package that `competition` is answered through, where its gateway will.
+
+    Raises:
+        ConfigError: the variable that names its folder names another; see `gateways.package`.
+    """
+    folder = package.find_package(competition, (inputs.root,))
     if folder is None:
         return Package()
+    top = competition.package.partition(".")[0]
     path = folder / top if (folder / top).is_dir() else folder
-    has_module = not module or any(path.glob(f"{module.replace('.', '/')}*"))
-    absent = () if has_module else (competition.package,)
-    needed = tuple(name for name in _IMPORTS[competition.api] if not is_installed(name))
-    return Package(path, frozenset(_built_for(path, top)), absent + needed)
+    missing = tuple(name for name in _IMPORTS[competition.api] if not is_installed(name))
+    return Package(path, frozenset(_built_for(path, top)), missing)
 
 
 def is_installed(module: str) -> bool:
@@ -57,15 +60,6 @@ def is_installed(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):
         return False
-
-
-def _import_folder(top: str, competition: Path | None) -> Path | None:
-    """The folder from which `top` can be imported; None where there is none."""
-    if competition is not None and ((competition / top).is_dir() or any(competition.glob(f"{top}*.so"))):
-        return competition
-    spec = importlib.util.find_spec(top)
-    inner = spec.submodule_search_locations if spec is not None else None
-    return Path(next(iter(inner))).parent if inner else None
 
 
 def _built_for(path: Path, top: str) -> Iterator[Version]:

@@ -18,7 +18,7 @@ from numina_infer.kaggle import machine
 from numina_infer.kaggle.inputs import Inputs
 from numina_infer.kaggle.light import Light
 from numina_infer.kaggle.machine import LOOKS, Found, look, process_age_s
-from numina_infer.kaggle.package import find_package
+from numina_infer.kaggle.package import Package, find_package
 from numina_infer.kaggle.place import Place
 from numina_infer.kaggle.plan import Plan
 from numina_infer.kaggle.preflight import judge, preflight
@@ -157,8 +157,9 @@ def attached(tmp_path: Path, tiny_model: Path) -> Inputs:
     return Inputs(root)
 
 
-def test_all_that_is_attached_is_found(attached: Inputs, tmp_path: Path) -> None:
+def test_all_that_is_attached_is_found(attached: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Model, wheels, package and problems; once vLLM is installed the wheels don't count."""
+    monkeypatch.setattr("numina_infer.engines.vllm_python._candidates", lambda: iter(()))  # a checkout may have one
     plan = Plan(AIMO_3, Place.COMMIT, EngineName.VLLM, inputs=attached, prefix=tmp_path / "prefix")
     seen = look_at(plan, "model", "engine", "package", "problems")
     assert seen.broken == {}
@@ -204,10 +205,10 @@ def test_the_2024_modules_python_is_read_from_its_name(tmp_path: Path) -> None:
     assert find_package(aimo, Inputs(tmp_path / "bare")).built_for == {(3, 10)}
 
 
-def test_a_package_without_the_competitions_module_is_not_whole(tmp_path: Path) -> None:
+def test_a_package_without_the_competitions_module_is_another_competitions(tmp_path: Path) -> None:
     """The folder of another competition has the same name."""
     (tmp_path / AIMO_3.slug / "kaggle_evaluation").mkdir(parents=True)
-    assert find_package(AIMO_3, Inputs(tmp_path)).missing == (AIMO_3.package,)
+    assert find_package(AIMO_3, Inputs(tmp_path)) == Package()
     assert find_package(AIMO_3, Inputs(tmp_path / "none")).path is None
 
 

@@ -1,0 +1,315 @@
+"""A kernel: one competition out of a notebook, wherever that runs, from a look at the machine to the last reply.
+
+    kernel = Kernel(competition="aimo-1")
+    kernel.examine()   # red in a commit run ends it within a minute
+    kernel.run()
+
+Serving comes first: the contest opens and the gateway listens at once, while wheels are installed, servers start and
+weights load behind it (`late.py`); the first problem waits, and its clock counts.
+NuminaMath's notebook did it the other way round, and one exception in one problem lost everything. In a rerun, where
+nobody sees an error, the best path left is taken here, whatever breaks.
+"""
+
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import IO, cast
+
+import anyio.to_thread
+from rich.console import Console
+
+from numina_infer.choices import Choices, EngineName
+from numina_infer.competitions import Competition, get_competition
+from numina_infer.composition import Info, choose_format, make_engine, open_contest, run_info
+from numina_infer.config import ContestConfig
+from numina_infer.contest import Parts
+from numina_infer.errors import ConfigError, EngineError, NuminaError, RunLogError
+from numina_infer.formats.numina import NUMINA
+from numina_infer.gpus import find_gpus
+from numina_infer.kaggle.inputs import Inputs
+from numina_infer.kaggle.light import Check, Light, Preflight
+from numina_infer.kaggle.machine import process_age_s
+from numina_infer.kaggle.place import Place, find_place
+from numina_infer.kaggle.plan import Plan
+from numina_infer.kaggle.preflight import preflight
+from numina_infer.kaggle.wheel_prefix import install_vllm
+from numina_infer.kernel_log import KernelLog
+from numina_infer.kernel_stage import Stage, set_stage
+from numina_infer.late import LateEngine, LateSandbox
+from numina_infer.ports import Engine
+from numina_infer.ports import Sandbox as SandboxPort
+from numina_infer.presets import Preset, get_preset
+from numina_infer.progress import RunConsole
+from numina_infer.run_folder import new_folder
+from numina_infer.runlog import RunLog
+from numina_infer.sandbox import Sandbox
+from numina_infer.serving.probe import ProbePlan, probe
+from numina_infer.summary import Summary, summarize
+
+REHEARSAL_S = 1800.0
+"""The time limit of a rehearsal, in which the engine's start counts."""
+LOG_FILE = "kernel.txt"
+_SCRATCH = Path("/kaggle/tmp")
+"""Kaggle's scratch folder: large, and not saved with the output."""
+_PATIENCE_S = 20.0
+"""How long a rerun waits for its preflight."""
+
+
+class Kernel:
+    """What one notebook runs."""
+
+    def __init__(
+        self,
+        competition: str | Competition = "aimo-1",
+        model: str = "",
+        preset: str = "",
+        problems: str = "",
+        *,
+        environment: Mapping[str, str] = os.environ,
+        inputs: Inputs | None = None,
+        output: Path | None = None,
+    ) -> None:
+        """Make a kernel; nothing is started yet.
+
+        Args:
+            competition: the name of a known one, or a `Competition` of one's own.
+            model: part of the name of an attached model, a folder or a hub id; empty takes the one that is attached,
+                and without a GPU the embedded model.
+            preset: empty takes `t4x2` on GPUs and `cpu` elsewhere.
+            problems: a file to rehearse on; empty takes the competition's own sample, or two examples of ours.
+            environment: tells where this runs.
+            inputs: what is attached.
+            output: where the submission goes; Kaggle's working folder there, a new folder under `runs` elsewhere.
+
+        Raises:
+            ConfigError: the competition isn't known.
+        """
+        self.competition = get_competition(competition) if isinstance(competition, str) else competition
+        self.place = find_place(environment)
+        self.inputs = inputs or Inputs()
+        self.output = output or (Path.cwd() if self.place.is_kaggle else new_folder())
+        self.started_at = _process_start() if self.place in {Place.COMMIT, Place.RERUN} else time.monotonic()
+        self._model, self._preset, self._problems = model, preset, problems
+        self.output.mkdir(parents=True, exist_ok=True)
+        log = KernelLog(self.output / LOG_FILE, started_at=self.started_at)
+        self.console: Console = _console(log)
+
+    def examine(self) -> Preflight:
+        """Look at the machine and at what is attached, and say what was found and what to do.
+
+        Raises:
+            ConfigError: something is red in a commit run, which would fail hours later otherwise.
+        """
+        found = self._look()
+        for line in found.lines():
+            self._report(line)
+        red = found.of(Light.RED)
+        if red and self.place is Place.COMMIT:
+            raise ConfigError(f"the preflight is red, so the run ends here: {'; '.join(check.line for check in red)}")
+        return found
+
+    def _look(self) -> Preflight:
+        """The preflight; in a rerun the contest doesn't wait long for it."""
+        if self.place.is_watched:
+            return preflight(self._plan)
+        found: list[Preflight] = []
+        looking = threading.Thread(target=lambda: found.append(preflight(self._plan)), daemon=True)
+        looking.start()
+        looking.join(_PATIENCE_S)
+        late = Check("preflight", Light.AMBER, f"not done after {_PATIENCE_S:.0f} s; the contest begins without it")
+        return found[0] if found else Preflight((late,))
+
+    def run(self) -> Summary | None:
+        """Answer the competition's problems, or rehearse where it isn't scored; None where nothing can be told.
+
+        Raises:
+            NuminaError: outside a rerun, whatever can't be used or doesn't start.
+            KeyboardInterrupt: the user stopped it; a rehearsal's submission so far is written.
+        """
+        stage = set_stage(self.competition, self.place, self.inputs, self._problems, self.output, self._report)
+        with self._open_log() as log:
+            parts, info = self._parts(log, stage)
+            contest = open_contest(
+                parts,
+                log,
+                info,
+                num_problems=stage.num_problems or 1,
+                solved={},
+                console=self.console,
+            )
+            with contest as opened:
+                self._report(f"the gateway listens, {time.monotonic() - self.started_at:.0f} s after the start")
+                stage.serve(opened.answer)
+        summary = self._summary(log.folder, stage, parts.preset)
+        if self.place.is_watched:
+            _require_votes(summary)
+        return summary
+
+    def probe(self) -> None:
+        """Measure what vLLM does on this machine, into `probe.json` and `kernel.txt`: some minutes.
+
+        Raises:
+            NuminaError: there is no vLLM, or its servers don't start.
+        """
+        choices = self._with_vllm(replace(self._choices(), engine=EngineName.VLLM))
+        server = choices.resolve().server
+        plan = ProbePlan(choices.model_name, server, choices.vllm_python or "", is_short=True)
+        probe(plan, self.output / "probe.json", self.console)
+
+    def _summary(self, folder: Path, stage: Stage, preset: Preset) -> Summary | None:
+        try:
+            summary = summarize(folder, stage.references, preset)
+        except RunLogError as error:
+            self._report(f"no summary: {error}")
+            return None
+        self.console.print(summary.table())
+        for line in (summary.line, summary.time_line, *map("meanwhile: {}".format, summary.incidents)):
+            self._report(line)
+        return summary
+
+    def _report(self, line: str) -> None:
+        self.console.print(line, soft_wrap=True)
+
+    def _open_log(self) -> RunLog:
+        """The run log, kept with the output; in a rerun somewhere, since nothing depends on it."""
+        if self.place.is_watched:
+            return RunLog(self.output / "run")
+        for base in (tempfile.gettempdir(), "/dev/shm"):  # noqa: S108 (a folder of our own is made in it)
+            try:
+                return RunLog(Path(tempfile.mkdtemp(prefix="numina-run-", dir=base)), is_vital=False)
+            except (OSError, RunLogError) as error:
+                self._report(f"no run log in {base}: {error}")
+        return RunLog(self.output / "run", is_vital=False)
+
+    @cached_property
+    def has_gpus(self) -> bool:
+        """Whether there is a GPU for vLLM."""
+        return bool(find_gpus())
+
+    @cached_property
+    def _plan(self) -> Plan:
+        return Plan(
+            competition=self.competition,
+            place=self.place,
+            engine=EngineName.VLLM if self.has_gpus else EngineName.TRANSFORMERS,
+            model=self._model,
+            server=get_preset(self._preset_name).server,
+            prefix=self._prefix,
+            output=self.output,
+            inputs=self.inputs,
+        )
+
+    @property
+    def _preset_name(self) -> str:
+        return self._preset or ("t4x2" if self.has_gpus else "cpu")
+
+    @property
+    def _prefix(self) -> Path:
+        """Where vLLM is installed."""
+        return (_SCRATCH if self.place.is_kaggle else Path(tempfile.gettempdir())) / "vllm"
+
+    def _parts(self, log: RunLog, stage: Stage) -> tuple[Parts, Info]:
+        """The contest's parts, none of them started; in a rerun there are always some."""
+        try:
+            choices = self._choices()
+            preset = self._timed(choices.resolve(), stage)
+            fmt = choose_format(choices, preset, self._report)
+            make = partial(self._make_engine, choices, preset)
+        except NuminaError as error:
+            if self.place.is_watched:
+                raise
+            self._report(f"what was chosen can't be used, so every answer is a fallback: {error}")
+            choices, preset, fmt = Choices(), self._timed(get_preset("t4x2"), stage), NUMINA
+            make = partial(_fail, str(error))
+        info = {"command": "kernel", "place": self.place, "competition": self.competition.name} | dict(
+            run_info(choices, preset)
+        )
+        note = _Note(log, info)
+        engine = LateEngine(make, report=self._report, on_ready=note.engine)
+        sandbox = LateSandbox(partial(_make_sandbox, preset), report=self._report, on_ready=note.sandbox)
+        return Parts(preset, fmt, engine, sandbox, began_at=self.started_at), info
+
+    def _choices(self) -> Choices:
+        if not self.has_gpus:
+            return Choices(preset=self._preset_name, answer_range=self.competition.answer_range)
+        model = str(self.inputs.model(self._model)) if self.place.is_kaggle else self._model or None
+        return Choices(EngineName.VLLM, model, preset=self._preset_name, answer_range=self.competition.answer_range)
+
+    def _timed(self, preset: Preset, stage: Stage) -> Preset:
+        limit_s = None if self.place is Place.RERUN else REHEARSAL_S
+        contest: ContestConfig = replace(
+            preset.contest, bank=self.competition.bank(limit_s, num_problems=stage.num_problems)
+        )
+        rollout = replace(preset.rollout, answer_range=self.competition.answer_range)
+        return replace(preset, contest=contest, rollout=rollout)
+
+    async def _make_engine(self, choices: Choices, preset: Preset) -> AbstractAsyncContextManager[Engine]:
+        return await anyio.to_thread.run_sync(self._engine, choices, preset, abandon_on_cancel=True)
+
+    def _engine(self, choices: Choices, preset: Preset) -> AbstractAsyncContextManager[Engine]:
+        return make_engine(self._with_vllm(choices), preset, self._report)
+
+    def _with_vllm(self, choices: Choices) -> Choices:
+        """`choices` with the interpreter that has vLLM, installed from what is attached; any other needs none."""
+        wheelhouse = self.inputs.wheelhouse() if choices.engine is EngineName.VLLM else None
+        if wheelhouse is None:
+            return choices
+        return replace(choices, vllm_python=str(install_vllm(wheelhouse, self._prefix, self._report)))
+
+
+def _console(log: KernelLog) -> Console:
+    """Plain lines; Jupyter claims to be a terminal, and would have them on the screen alone."""
+    return RunConsole(
+        file=cast("IO[str]", log), width=140, markup=False, highlight=False, force_terminal=False, force_jupyter=False
+    )
+
+
+def _require_votes(summary: Summary | None) -> None:
+    """Fail loudly where a rehearsal's submission is made of guesses, as the scored one would be.
+
+    Raises:
+        EngineError: no vote stands behind any answer.
+    """
+    if summary is None or not summary.problems or summary.num_fallbacks < len(summary.problems):
+        return
+    why = next(iter((*summary.errors, *summary.incidents)), "no trajectory stated an answer")
+    raise EngineError(f"the submission is there and made of guesses, no vote stands behind any answer: {why}")
+
+
+async def _make_sandbox(preset: Preset) -> AbstractAsyncContextManager[SandboxPort]:
+    return Sandbox(preset.sandbox)
+
+
+async def _fail(why: str) -> AbstractAsyncContextManager[Engine]:
+    raise EngineError(why)
+
+
+class _Note:
+    """Tells `run.json` of parts that have started."""
+
+    def __init__(self, log: RunLog, info: Info) -> None:
+        self._log, self._info = log, dict(info)
+
+    def engine(self, engine: Engine) -> None:
+        self._add("engine", engine.describe())
+
+    def sandbox(self, sandbox: SandboxPort) -> None:
+        self._add("sandbox", sandbox.describe())
+
+    def _add(self, name: str, described: Mapping[str, object]) -> None:
+        self._info[name] = described
+        self._log.describe(self._info)
+
+
+def _process_start() -> float:
+    """When this process began, as `time.monotonic` counts: installing and importing have taken time already."""
+    try:
+        return time.monotonic() - process_age_s()
+    except LookupError:
+        return time.monotonic()
