@@ -41,7 +41,7 @@ from numina_infer.kaggle.preflight import preflight
 from numina_infer.kaggle.wheel_prefix import install_vllm
 from numina_infer.kernel_log import KernelLog
 from numina_infer.kernel_stage import Stage, set_stage
-from numina_infer.late import LateEngine, LateSandbox
+from numina_infer.late import LateConfig, LateEngine, LateSandbox
 from numina_infer.ports import Engine
 from numina_infer.ports import Sandbox as SandboxPort
 from numina_infer.presets import Preset, get_preset
@@ -63,6 +63,9 @@ _PATIENCE_S = 20.0
 
 class Kernel:
     """What one notebook runs."""
+
+    starts = LateConfig()
+    """How often engine and sandbox are started."""
 
     def __init__(
         self,
@@ -231,8 +234,10 @@ class Kernel:
             run_info(choices, preset)
         )
         note = _Note(log, info)
-        engine = LateEngine(make, report=self._report, on_ready=note.engine)
-        sandbox = LateSandbox(partial(_make_sandbox, preset), report=self._report, on_ready=note.sandbox)
+        engine = LateEngine(make, config=self.starts, report=self._report, on_ready=note.engine)
+        sandbox = LateSandbox(
+            partial(_make_sandbox, preset), config=self.starts, report=self._report, on_ready=note.sandbox
+        )
         return Parts(preset, fmt, engine, sandbox, began_at=self.started_at), info
 
     def _choices(self) -> Choices:

@@ -1,0 +1,168 @@
+"""The kernel behind the notebook: where it is, what it makes of what is attached, and what a rerun gets whatever breaks."""
+
+import re
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from numina_infer.choices import Choices
+from numina_infer.competitions import COMPETITIONS, Api, Competition
+from numina_infer.engines.scripted import ScriptedEngine
+from numina_infer.errors import ConfigError, EngineError
+from numina_infer.kaggle.inputs import Inputs
+from numina_infer.kaggle.place import RERUN_VARIABLE, RUN_TYPE_VARIABLE, Place
+from numina_infer.kernel import Kernel
+from numina_infer.kernel_log import KernelLog
+from numina_infer.kernel_stage import Stage
+from numina_infer.late import LateConfig
+from numina_infer.ports import Engine
+from numina_infer.presets import Preset
+from numina_infer.trajectory import Problem
+
+PROBLEMS = [Problem(f"p{number}", f"What is {number} plus 100?") for number in range(3)]
+COMMIT, RERUN = {RUN_TYPE_VARIABLE: "Batch"}, {RERUN_VARIABLE: ""}
+
+
+class Scripted(Kernel):
+    """A kernel whose engine says what a function does; None has no engine start."""
+
+    starts = LateConfig(max_starts=2, pause_s=0.01)
+    script: Callable[[str, int], str] | None = None
+
+    def _engine(self, choices: Choices, preset: Preset) -> AbstractAsyncContextManager[Engine]:
+        if self.script is None:
+            raise EngineError("the servers don't start")
+        return ScriptedEngine(type(self).script)  # type: ignore[arg-type] # it isn't None
+
+
+class Right(Scripted):
+    """One that is right."""
+
+    @staticmethod
+    def script(context_text: str, seed: int) -> str:  # type: ignore[override]
+        """The sum that is asked for last."""
+        return f"\\boxed{{{int(re.findall(r'What is ([0-9]+)', context_text)[-1]) + 100}}}"
+
+
+class Asker:
+    """A gateway that asks for `PROBLEMS`, each twice."""
+
+    def __init__(self) -> None:
+        self.replies: list[list[int]] = []
+
+    def serve(self, answer: Callable[[Problem], int]) -> None:
+        """Ask."""
+        self.replies = [[answer(problem), answer(problem)] for problem in PROBLEMS]
+
+
+@pytest.fixture
+def asker(monkeypatch: pytest.MonkeyPatch) -> Asker:
+    """What asks instead of Kaggle's package."""
+    gateway = Asker()
+    monkeypatch.setattr("numina_infer.kernel.set_stage", lambda *_: Stage(gateway, len(PROBLEMS)))
+    return gateway
+
+
+def test_a_rerun_is_answered_by_votes(tmp_path: Path, asker: Asker) -> None:
+    """Its verdicts are the engine's, and nothing of its log is in the output but the one text file."""
+    kernel = Right("aimo-3", environment=RERUN, output=tmp_path / "out")
+    assert kernel.place is Place.RERUN
+    summary = kernel.run()
+    assert asker.replies == [[100, 100], [101, 101], [102, 102]]
+    assert summary is not None
+    assert summary.num_fallbacks == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["kernel.txt"]
+
+
+def test_a_rerun_without_a_usable_model_is_answered_all_the_same(
+    tmp_path: Path, asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GPUs are there, and no model is attached: every answer is a fallback, in range, and it is said."""
+    monkeypatch.setattr(Kernel, "has_gpus", True)
+    kernel = Scripted("aimo-3", environment=RERUN, inputs=Inputs(tmp_path / "input"), output=tmp_path / "out")
+    summary = kernel.run()
+    assert asker.replies == [[0, 0]] * 3
+    assert summary is not None
+    assert summary.num_fallbacks == 3
+    said = (tmp_path / "out" / "kernel.txt").read_text()
+    assert "what was chosen can't be used, so every answer is a fallback: no model is attached" in said
+
+
+def test_a_rerun_with_nowhere_to_write_is_answered(tmp_path: Path, asker: Asker) -> None:
+    """Neither the text file nor the run log is needed."""
+    output = tmp_path / "out"
+    kernel = Right("aimo-3", environment=RERUN, output=output)
+    (output / "kernel.txt").unlink()
+    output.rmdir()
+    output.touch()
+    kernel.run()
+    assert asker.replies == [[100, 100], [101, 101], [102, 102]]
+
+
+def test_a_rehearsal_made_of_guesses_fails_loudly(tmp_path: Path, asker: Asker) -> None:
+    """A green commit run with a submission of zeros would be scored as one."""
+    kernel = Scripted("aimo-3", environment={}, output=tmp_path / "out")
+    with pytest.raises(EngineError, match="made of guesses.*the servers don't start"):
+        kernel.run()
+    assert asker.replies == [[0, 0]] * 3
+
+
+def test_red_ends_a_commit_run_before_anything_is_started(tmp_path: Path) -> None:
+    """The error names what is red; elsewhere it is shown."""
+    inputs = Inputs(tmp_path / "input")
+    kernel = Kernel("aimo-1", environment=COMMIT, inputs=inputs, output=tmp_path / "out")
+    with pytest.raises(ConfigError, match="the preflight is red.*gateway package"):
+        kernel.examine()
+    assert "red    gateway package" in (tmp_path / "out" / "kernel.txt").read_text()
+    assert Kernel("aimo-1", environment=RERUN, inputs=inputs, output=tmp_path / "out").examine().checks
+
+
+@pytest.mark.parametrize("competition", [*COMPETITIONS.values()], ids=lambda competition: competition.name)
+def test_a_rehearsal_ends_in_a_submission(competition: Competition, tmp_path: Path) -> None:
+    """Through the mock of the competition's own API, in its range, on problems of the user's."""
+    problems = tmp_path / "mine.csv"
+    problems.write_text(
+        "id,problem,answer\n" + "".join(f"{p.id},{p.statement},{n + 100}\n" for n, p in enumerate(PROBLEMS))
+    )
+    summary = Right(competition, problems=str(problems), environment={}, output=tmp_path / "out").run()
+    assert summary is not None
+    assert summary.num_correct == 3
+    frame = pd.read_parquet(tmp_path / "out" / "submission.parquet")
+    assert frame["answer"].tolist() == [100, 101, 102]
+
+
+def test_a_competition_of_ones_own_is_taken(tmp_path: Path, asker: Asker) -> None:
+    """Its range is the vote's."""
+    own = Competition(
+        name="mine", slug="mine", api=Api.AIMO, package="aimo", answer_range=COMPETITIONS["aimo-2"].answer_range,
+        time_limit_s=600.0, machine_shape="NvidiaTeslaT4", gpu="T4", num_problems=None,
+    )  # fmt: skip
+    Right(own, environment=RERUN, output=tmp_path / "out").run()
+    assert asker.replies == [[100, 100], [101, 101], [102, 102]]
+
+
+def test_an_unknown_competition_is_refused_by_name(tmp_path: Path) -> None:
+    """The error lists the known ones."""
+    with pytest.raises(ConfigError, match="aimo-9.*aimo-1, aimo-2, aimo-3"):
+        Kernel("aimo-9", output=tmp_path)
+
+
+def test_the_log_stamps_every_line_and_stays_small(tmp_path: Path) -> None:
+    """Parts of a line are one, the file ends before it is large, and the screen has all."""
+    screen = (tmp_path / "screen").open("w+")
+    now = iter([1.0, 2.5, *map(float, range(3, 10_000))])
+    log = KernelLog(tmp_path / "kernel.txt", started_at=1.0, screen=screen, now=lambda: next(now))
+    log.write("one ")
+    log.write("line\nanother\n")
+    assert (tmp_path / "kernel.txt").read_text() == "[    0.0 s] one line\n[    1.5 s] another\n"
+    for _ in range(5000):
+        log.write("x" * 100 + "\n")
+    kept = (tmp_path / "kernel.txt").read_text()
+    assert kept.endswith("\n… more than this file may hold\n")
+    assert len(kept) < 101_000
+    screen.seek(0)
+    assert screen.read().count("x" * 100) == 5000
+    screen.close()
