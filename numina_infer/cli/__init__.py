@@ -1,4 +1,4 @@
-"""The command line: `numina-infer solve`, `rehearse`, `collect`, `fit`, `serve`, `probe` and `sandbox`.
+"""The command line: `numina-infer solve`, `rehearse`, `collect`, `fit`, `serve`, `probe`, `sandbox` and `kaggle`.
 
 Exit codes: 0 done, 1 something broke, 2 a value that can't be used, 130 interrupted with Ctrl-C;
 `sandbox check` and `sandbox run` have more, which their help tells.
@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from numina_infer.cli import collecting, machine, runs
+from numina_infer.cli import collecting, kaggle, machine, runs
 from numina_infer.cli.parser import Parser
 from numina_infer.errors import ConfigError, NuminaError, RunLogError
 
@@ -50,4 +50,5 @@ def _parser() -> argparse.ArgumentParser:
     machine.add_serve(commands)
     machine.add_probe(commands)
     machine.add_sandbox(commands)
+    kaggle.add_kaggle(commands)
     return parser
