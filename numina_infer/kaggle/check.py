@@ -85,7 +85,8 @@ def _folder_findings(places: _Places) -> Iterator[Finding]:
     if places.is_built and places.dataset is None:
         yield Finding("dataset/", f"there is no {DatasetMetadata.FILE_NAME}", _BUILD)
     if places.kernel:
-        yield from kernel_findings(places.kernel, places.name(places.kernel), _dataset_ids(places))
+        own, wheelhouse = _dataset_id(places.dataset), _dataset_id(places.wheelhouse)
+        yield from kernel_findings(places.kernel, places.name(places.kernel), own=own, wheelhouse=wheelhouse)
     if places.dataset:
         yield from _dataset_findings(places.dataset, places.name(places.dataset))
     if places.model:
@@ -93,14 +94,9 @@ def _folder_findings(places: _Places) -> Iterator[Finding]:
             yield from _file_findings(kind, places.model, places.name(places.model))
 
 
-def _dataset_ids(places: _Places) -> tuple[str, ...]:
-    folders = [folder for folder in (places.dataset, places.wheelhouse) if folder]
-    return tuple(name for name in map(_dataset_id, folders) if name)
-
-
-def _dataset_id(folder: Path) -> str:
+def _dataset_id(folder: Path | None) -> str:
     try:
-        return str(read_content(folder / DatasetMetadata.FILE_NAME).get("id") or "")
+        return str(read_content(folder / DatasetMetadata.FILE_NAME).get("id") or "") if folder else ""
     except ConfigError:
         return ""
 

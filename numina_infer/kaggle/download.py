@@ -40,22 +40,27 @@ def fetch(wheel: RemoteWheel, folder: Path, client: "httpx2.Client", advance: Ad
     A transfer that breaks is taken up again; a whole file with another hash is thrown away and fetched anew.
 
     Raises:
-        WheelError: it broke `tries` times, or what the index has isn't what its hash says.
+        WheelError: it broke `tries` times without getting any further, or what comes isn't what its hash says.
     """
     path, part = folder / wheel.filename, folder / f"{wheel.filename}.part"
     if is_here(wheel, folder):
         advance(path.stat().st_size)
         return path
-    for attempt in range(1, tries + 1):
+    furthest, failures = 0, 0
+    while failures < tries:
         try:
             _append(wheel, part, client, advance)
         except _broken() as error:
-            if attempt == tries:
+            here = part.stat().st_size if part.exists() else 0
+            failures = 0 if here > furthest else failures + 1
+            furthest = max(furthest, here)
+            if failures == tries:
                 raise WheelError(f"{wheel.filename} can't be fetched: {without_addresses(str(error))}") from None
             continue
         if sha256_of(part) == wheel.sha256:
             return part.rename(path)
         part.unlink()
+        failures += 1
     raise WheelError(f"{wheel.filename} isn't what its hash says; what was fetched of it is thrown away")
 
 
@@ -73,7 +78,7 @@ def _append(wheel: RemoteWheel, part: Path, client: "httpx2.Client", advance: Ad
         reply.raise_for_status()
         if reply.status_code != 206:
             part.unlink(missing_ok=True)
-        _write(reply.iter_bytes(_PIECE), part, advance)
+        _write(reply.iter_raw(), part, advance)
 
 
 def _write(pieces: Iterator[bytes], part: Path, advance: Advance) -> None:

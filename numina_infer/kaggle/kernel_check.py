@@ -4,7 +4,7 @@ The client sends internet on, a machine without a GPU, or a misspelt key without
 somebody's submission.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,14 @@ from numina_infer.kaggle.sources import OWNER_PLACEHOLDER, model_fault
 _BUILD = "build the kernel again"
 
 
-def kernel_findings(folder: Path, place: str, datasets: Sequence[str]) -> Iterator[Finding]:
+def kernel_findings(folder: Path, place: str, *, own: str = "", wheelhouse: str = "") -> Iterator[Finding]:
     """What is wrong with the kernel in `folder`.
 
     Args:
         folder: with kernel-metadata.json.
         place: what the folder is called in the findings.
-        datasets: `owner/slug` of the datasets that were built beside it and that the notebook needs.
+        own: `owner/slug` of the dataset with this package, where that was built beside it.
+        wheelhouse: that of the wheelhouse, likewise.
     """
     name = f"{place}{KernelMetadata.FILE_NAME}"
     try:
@@ -37,7 +38,7 @@ def kernel_findings(folder: Path, place: str, datasets: Sequence[str]) -> Iterat
         return
     yield from metadata_findings(KernelMetadata, content, name)
     yield from (Finding(name, what, fix) for what, fix in _lost_submissions(content))
-    yield from (Finding(name, what, fix) for what, fix in _missing_datasets(content, datasets))
+    yield from (Finding(name, what, fix) for what, fix in _missing_datasets(content, own, wheelhouse))
     code_file = str(content.get("code_file") or "submission.ipynb")
     yield from _notebook_findings(folder / code_file, f"{place}{code_file}", content, name)
 
@@ -75,15 +76,15 @@ def _lost_submissions(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"no machine with GPUs is called {shape!r}", f"choose one of {', '.join(sorted(KNOWN_SHAPES))}"
 
 
-def _missing_datasets(content: Mapping[str, Any], datasets: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _missing_datasets(content: Mapping[str, Any], own: str, wheelhouse: str) -> Iterator[tuple[str, str]]:
     attached = {"/".join(str(source).split("/")[:2]) for source in content.get("dataset_sources") or ()}
-    for source in datasets:
-        if source not in attached:
-            yield f"the dataset {source} isn't attached", "name it in dataset_sources"
-    own = {source for source in attached if source.partition("/")[2] == DATASET_SLUG} | set(datasets[:1])
-    if not own & attached and not datasets:
-        yield f"no dataset with this package is attached (…/{DATASET_SLUG})", "name it in dataset_sources"
-    if not attached - own and not content.get("kernel_sources"):
+    ours = {own} if own else {source for source in attached if source.partition("/")[2] == DATASET_SLUG}
+    name_it = "name it in dataset_sources"
+    if not ours & attached:
+        yield f"the dataset with this package, {own or f'OWNER/{DATASET_SLUG}'}, isn't attached", name_it
+    if wheelhouse and wheelhouse not in attached:
+        yield f"the wheelhouse {wheelhouse} isn't attached", name_it
+    elif not attached - ours and not content.get("kernel_sources"):
         yield "no wheelhouse is attached, and Kaggle's image has no vLLM", "name its dataset in dataset_sources"
 
 

@@ -1,6 +1,7 @@
 """Files that lie in the checkout and are shipped inside the wheel too, under `numina_infer/data/`."""
 
 from pathlib import Path
+
 from numina_infer.errors import ConfigError
 
 _PACKAGE = Path(__file__).parents[1]
