@@ -16,7 +16,7 @@ TORCH_OF_0.32.0 := 2.13.0
 TORCH_OF_0.19.1 := 2.10.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-attacks vllm test-vllm check fmt bench notebooks clean
+.PHONY: help demo test test-attacks vllm test-vllm check fmt bench notebooks kernel owner-is-named clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -90,6 +90,17 @@ notebooks: $(VENV)/.dev ## bring the notebook pairs in sync and execute them int
 	$(BIN)/jupytext --sync notebooks/*.ipynb
 	mkdir -p build/notebooks
 	$(BIN)/jupyter nbconvert --to notebook --execute --output-dir build/notebooks notebooks/*.ipynb
+
+COMPETITION ?= aimo-1
+MODEL ?= $(OWNER)/numina-7b-gptq/transformers/default/1
+
+owner-is-named:
+	@test -n "$(OWNER)" || { echo "whose kernel? make kernel OWNER=your-name-on-kaggle [COMPETITION=aimo-1] [MODEL=OWNER/MODEL/FRAMEWORK/VARIATION/VERSION]" >&2; exit 2; }
+
+kernel: owner-is-named $(VENV)/.dev ## what is uploaded to Kaggle, into build/kernel: make kernel OWNER=your-name
+	rm -rf build/kernel
+	$(BIN)/numina-infer kaggle build --owner "$(OWNER)" --competition "$(COMPETITION)" --model "$(MODEL)" --out build/kernel
+	$(BIN)/numina-infer kaggle check build/kernel
 
 clean: ## remove everything that make made, runs excepted
 	rm -rf $(VENV) .venv-vllm .venv-vllm-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -7,6 +7,7 @@
     │   └── ModelNotFoundError the model isn't on this machine and can't be fetched
     ├── SandboxError           the sandbox itself failed; never shown to the model
     ├── GatewayError           the competition's side broke its own protocol, or we broke it
+    ├── WheelError             a wheel can't be found, fetched or built, or isn't what its hash says
     └── RunLogError            a run folder can't be written, read or resumed
 
 A program that fails is no error here: it is an `Execution` with a status.
@@ -39,6 +40,10 @@ class SandboxError(NuminaError):
 
 class GatewayError(NuminaError):
     """A call to or from the competition broke the order or shape that its API asks for."""
+
+
+class WheelError(NuminaError):
+    """A wheel for Kaggle can't be found, fetched or built, or isn't what its hash says."""
 
 
 class RunLogError(NuminaError):

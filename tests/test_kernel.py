@@ -1,4 +1,4 @@
-"""The kernel behind the notebook: where it is, what it makes of what is attached, and what a rerun gets whatever breaks."""
+"""The kernel behind the notebook: where it is, what it makes of what is attached, what a rerun gets if all breaks."""
 
 import re
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class Scripted(Kernel):
     def _engine(self, choices: Choices, preset: Preset) -> AbstractAsyncContextManager[Engine]:
         if self.script is None:
             raise EngineError("the servers don't start")
-        return ScriptedEngine(type(self).script)  # type: ignore[arg-type] # it isn't None
+        return ScriptedEngine(type(self).script)
 
 
 class Right(Scripted):
@@ -105,7 +105,7 @@ def test_a_rerun_with_nowhere_to_write_is_answered(tmp_path: Path, asker: Asker)
 def test_a_rehearsal_made_of_guesses_fails_loudly(tmp_path: Path, asker: Asker) -> None:
     """A green commit run with a submission of zeros would be scored as one."""
     kernel = Scripted("aimo-3", environment={}, output=tmp_path / "out")
-    with pytest.raises(EngineError, match="made of guesses.*the servers don't start"):
+    with pytest.raises(EngineError, match=r"made of guesses.*the servers don't start"):
         kernel.run()
     assert asker.replies == [[0, 0]] * 3
 
@@ -114,7 +114,7 @@ def test_red_ends_a_commit_run_before_anything_is_started(tmp_path: Path) -> Non
     """The error names what is red; elsewhere it is shown."""
     inputs = Inputs(tmp_path / "input")
     kernel = Kernel("aimo-1", environment=COMMIT, inputs=inputs, output=tmp_path / "out")
-    with pytest.raises(ConfigError, match="the preflight is red.*gateway package"):
+    with pytest.raises(ConfigError, match=r"the preflight is red.*gateway package"):
         kernel.examine()
     assert "red    gateway package" in (tmp_path / "out" / "kernel.txt").read_text()
     assert Kernel("aimo-1", environment=RERUN, inputs=inputs, output=tmp_path / "out").examine().checks
@@ -146,7 +146,7 @@ def test_a_competition_of_ones_own_is_taken(tmp_path: Path, asker: Asker) -> Non
 
 def test_an_unknown_competition_is_refused_by_name(tmp_path: Path) -> None:
     """The error lists the known ones."""
-    with pytest.raises(ConfigError, match="aimo-9.*aimo-1, aimo-2, aimo-3"):
+    with pytest.raises(ConfigError, match=r"aimo-9.*aimo-1, aimo-2, aimo-3"):
         Kernel("aimo-9", output=tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The command line: `numina-infer solve`, `rehearse`, `collect`, `fit`, `serve`, `probe`, `sandbox`, `doctor`.
+"""The command line: `solve`, `rehearse`, `collect`, `fit`, `serve`, `probe`, `sandbox`, `doctor` and `kaggle`.
 
 Exit codes: 0 done, 1 something broke, 2 a value that can't be used, 130 interrupted with Ctrl-C;
 `sandbox check` and `sandbox run` have more, which their help tells.
@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from numina_infer.cli import collecting, doctor, machine, runs
+from numina_infer.cli import collecting, doctor, kaggle, machine, runs
 from numina_infer.cli.parser import Parser
 from numina_infer.errors import ConfigError, NuminaError, RunLogError
 
@@ -51,4 +51,5 @@ def _parser() -> argparse.ArgumentParser:
     machine.add_probe(commands)
     machine.add_sandbox(commands)
     doctor.add_doctor(commands)
+    kaggle.add_kaggle(commands)
     return parser

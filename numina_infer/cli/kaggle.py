@@ -1,0 +1,165 @@
+"""The commands for Kaggle: `kaggle build`, `kaggle wheelhouse` and `kaggle check`."""
+
+import argparse
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from numina_infer.cli.parser import make_console
+from numina_infer.competitions import COMPETITIONS, get_competition
+from numina_infer.errors import ConfigError
+from numina_infer.presets import PRESETS
+
+if TYPE_CHECKING:
+    from numina_infer.cli.parser import Commands
+
+_BUILD_EXAMPLES = """\
+examples:
+  numina-infer kaggle build --owner me --competition aimo-1 --out kernel \\
+      --model me/numina-7b-gptq/transformers/default/1
+  numina-infer kaggle check kernel
+  kaggle datasets create -p kernel/dataset
+  kaggle kernels push -p kernel/kernel
+
+It sends nothing: the last two are Kaggle's own client (pip install kaggle)."""
+
+_WHEELHOUSE_EXAMPLES = """\
+examples:
+  numina-infer kaggle wheelhouse --dry-run                         names and sizes of what would be fetched
+  numina-infer kaggle wheelhouse --owner me --out wheelhouse       several GB; the same command goes on after Ctrl-C
+  kaggle datasets create -p wheelhouse
+  numina-infer kaggle wheelhouse --no-vllm --extras transformers,kaggle --python-version here --out wheels"""
+
+_CHECK_EXAMPLES = """\
+examples:
+  numina-infer kaggle check kernel
+  numina-infer kaggle check wheelhouse --no-install
+
+exit codes: 0 nothing is wrong, 2 something is, one line each"""
+
+
+def add_kaggle(commands: "Commands") -> None:
+    """Declare `kaggle`."""
+    group = commands.add_parser("kaggle", help="the kernel and its datasets: build, collect wheels, check")
+    actions = group.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_build(actions)
+    _add_wheelhouse(actions)
+    _add_check(actions)
+
+
+def _add_build(actions: "Commands") -> None:
+    parser = actions.add_parser(
+        "build",
+        help="the folders that Kaggle's client uploads for one kernel",
+        description="Write the notebook with its settings, kernel-metadata.json with every field stated, and the "
+        "dataset\nwith this package's own wheel. Nothing is sent.",
+        epilog=_BUILD_EXAMPLES,
+    )
+    parser.add_argument("--owner", metavar="NAME", required=True, help="your user name on Kaggle")
+    parser.add_argument("--competition", choices=[*COMPETITIONS], required=True, help="which one is played")
+    parser.add_argument(
+        "--model", metavar="SOURCE", required=True, help="OWNER/MODEL/FRAMEWORK/VARIATION/VERSION on Kaggle Models"
+    )
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="a new folder")
+    parser.add_argument(
+        "--preset", choices=[*PRESETS], default="", help="default: t4x2 where the competition has T4s, else none"
+    )
+    parser.add_argument("--slug", default="", help="of the kernel (default: numina-infer-COMPETITION)")
+    parser.add_argument("--title", default="", help="one that becomes the slug (default: the slug)")
+    parser.add_argument(
+        "--wheelhouse", metavar="OWNER/SLUG", default="", help="the dataset with vLLM's wheels (default: your own)"
+    )
+    parser.add_argument(
+        "--machine-shape", metavar="NAME", default="", help="default: the preset's, else the competition's"
+    )
+    parser.set_defaults(command=_build)
+
+
+def _add_wheelhouse(actions: "Commands") -> None:
+    parser = actions.add_parser(
+        "wheelhouse",
+        help="every wheel for an offline installation",
+        description="Collect the wheels that install vLLM on Kaggle's image without the network, with a lock and "
+        "hashes.\nVersions are resolved for Kaggle's Python and not for this one; afterwards it is checked that they "
+        "install.",
+        epilog=_WHEELHOUSE_EXAMPLES,
+    )
+    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("wheelhouse"), help="default: wheelhouse")
+    parser.add_argument("--owner", metavar="NAME", default="", help="your user name on Kaggle, for the dataset")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--vllm", metavar="VERSION", default="", help="default: 0.19.1, the newest for T4s")
+    which.add_argument("--no-vllm", action="store_true", help="this package instead, with --extras")
+    parser.add_argument("--extras", metavar="NAMES", default="", help="this package too, with these: kaggle,notebook")
+    parser.add_argument(
+        "--python-version", metavar="X.Y", default="3.12", help="Kaggle's (default: 3.12); here: the one that runs"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show names and sizes, and fetch nothing")
+    parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on stdout")
+    parser.set_defaults(command=_wheelhouse)
+
+
+def _add_check(actions: "Commands") -> None:
+    parser = actions.add_parser(
+        "check",
+        help="what is wrong with a built folder, before it is uploaded",
+        description="Hold a folder to the rules of Kaggle's client and to some that it lacks: internet left on, no "
+        "GPU,\nanother machine than the preset's, nothing attached, another notebook, wheels for another Python.",
+        epilog=_CHECK_EXAMPLES,
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path, help="what build or wheelhouse wrote")
+    parser.add_argument("--no-install", action="store_true", help="read a wheelhouse, and don't install it")
+    parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on stdout")
+    parser.set_defaults(command=_check)
+
+
+def _build(chosen: argparse.Namespace) -> int:
+    _require_tools("packaging")
+    from numina_infer.kaggle.commands import run_build
+    from numina_infer.kaggle.kernel import Kernel
+    from numina_infer.kaggle.sources import ModelSource
+
+    kernel = Kernel(
+        owner=chosen.owner,
+        competition=get_competition(chosen.competition),
+        model=ModelSource.parse(chosen.model),
+        preset=chosen.preset,
+        slug=chosen.slug,
+        title=chosen.title,
+        wheelhouse=chosen.wheelhouse,
+        shape=chosen.machine_shape,
+    )
+    return run_build(kernel, chosen.out, make_console(sys.stdout))
+
+
+def _wheelhouse(chosen: argparse.Namespace) -> int:
+    _require_tools("packaging", "uv")
+    from numina_infer.kaggle.commands import run_wheelhouse
+    from numina_infer.kaggle.kernel import VLLM
+    from numina_infer.kaggle.sources import OWNER_PLACEHOLDER
+    from numina_infer.kaggle.target import HERE, Target
+    from numina_infer.kaggle.wheelhouse import Wanted, split_extras
+
+    wanted = Wanted(
+        target=Target.named(chosen.python_version),
+        is_here=chosen.python_version == HERE,
+        vllm="" if chosen.no_vllm else chosen.vllm or VLLM,
+        extras=split_extras(chosen.extras),
+        owner=chosen.owner or OWNER_PLACEHOLDER,
+    )
+    console, notes = make_console(sys.stdout), make_console(sys.stderr)
+    return run_wheelhouse(wanted, chosen.out, console, notes, is_dry=chosen.dry_run, as_json=chosen.json)
+
+
+def _check(chosen: argparse.Namespace) -> int:
+    _require_tools("packaging")
+    from numina_infer.kaggle.commands import run_check
+
+    console = make_console(sys.stdout)
+    return run_check(chosen.folder, console, may_install=not chosen.no_install, as_json=chosen.json)
+
+
+def _require_tools(*names: str) -> None:
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"{' and '.join(missing)} isn't installed; run: pip install 'numina-infer[kernel]'")

@@ -1,0 +1,176 @@
+"""`numina-infer kaggle build`, `wheelhouse` and `check`: what they do and say."""
+
+import json
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from numina_infer.errors import WheelError
+from numina_infer.kaggle.build import build
+from numina_infer.kaggle.check import Checked, check
+from numina_infer.kaggle.download import fetch
+from numina_infer.kaggle.kernel import Kernel
+from numina_infer.kaggle.registry import Registry, RemoteWheel, configured_index
+from numina_infer.kaggle.sources import OWNER_PLACEHOLDER
+from numina_infer.kaggle.trial import Trial, try_wheelhouse
+from numina_infer.kaggle.wheelhouse import Plan, Wanted, begin, find_wheels, require_own_folder, show_bytes
+
+
+def run_build(kernel: Kernel, out: Path, console: Console) -> int:
+    """Build the folders of a kernel and say what to type next; see `build` for what it raises."""
+    say = _Sayer(console)
+    built = build(kernel, out, say)
+    say(f"\n{out} is ready; numina-infer kaggle check {out} looks it over. Next:")
+    for line in built.next_commands:
+        say(line)
+    return 0
+
+
+def run_wheelhouse(wanted: Wanted, out: Path, console: Console, notes: Console, *, is_dry: bool, as_json: bool) -> int:
+    """Collect wheels, or with `is_dry` only find them; the table, or JSON, goes to `console`, the rest to `notes`.
+
+    Raises:
+        ConfigError: `out` holds something else.
+        WheelError: wheels can't be found or fetched, or the finished folder doesn't install by itself.
+    """
+    require_own_folder(out, wanted)
+    with tempfile.TemporaryDirectory(prefix="numina-infer-") as scratch:
+        plan = find_wheels(wanted, out, Path(scratch), _Sayer(notes))
+        if not is_dry:
+            begin(plan, out)
+            fetch_all(plan, out, notes)
+    trial = None if is_dry else _tried(out, notes)
+    if as_json:
+        console.out(json.dumps(_as_dict(plan, None if is_dry else out, trial)), highlight=False)
+    elif is_dry:
+        console.print(plan.table())
+    else:
+        _say_next(plan, out, console)
+    return 0
+
+
+def run_check(folder: Path, console: Console, *, may_install: bool, as_json: bool) -> int:
+    """Say what is wrong with a folder, one line a finding.
+
+    Returns:
+        2 where something is.
+
+    Raises:
+        ConfigError: nothing in it was built for Kaggle.
+    """
+    checked = check(folder, may_install=may_install)
+    if as_json:
+        console.out(json.dumps(_checked_as_dict(checked)), highlight=False)
+    else:
+        _show(checked, folder, _Sayer(console))
+    return 2 if checked.findings else 0
+
+
+class _Sayer:
+    """Prints lines as they are, however long."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def __call__(self, line: str) -> None:
+        self._console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def fetch_all(plan: Plan, out: Path, notes: Console) -> None:
+    """Bring every wheel into `out`, which `begin` has made, and show how far it is; see `fetch` for what it raises."""
+    say = _Sayer(notes)
+    say(f"{len(plan.wheels)} wheels, {show_bytes(plan.total_bytes)}; after Ctrl-C the same command goes on")
+    progress = _progress(notes)
+    shown: AbstractContextManager[object] = progress if notes.is_terminal else nullcontext()
+    with shown, Registry(configured_index()) as registry:
+        bar = progress.add_task("wheels", total=plan.total_bytes)
+        for number, wheel in enumerate(plan.wheels, 1):
+            before = sum(earlier.size or 0 for earlier in plan.wheels[: number - 1])
+            progress.update(bar, description=wheel.name)
+            fetch(wheel, out, registry.client, _advance(progress, bar, before))
+            if not notes.is_terminal:
+                say(f"[{number}/{len(plan.wheels)}] {wheel.filename}, {show_bytes(wheel.size)}")
+
+
+def _advance(progress: Progress, bar: TaskID, before: int) -> Callable[[int], None]:
+    return lambda here: progress.update(bar, completed=before + here)
+
+
+def _progress(notes: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description:<28.28}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=notes,
+        transient=True,
+    )
+
+
+def _tried(out: Path, notes: Console) -> Trial:
+    say = _Sayer(notes)
+    say("checking that it installs by itself")
+    trial = try_wheelhouse(out)
+    say(trial.line)
+    if trial.findings:
+        raise WheelError("\n".join([f"{out}: {trial.line}", *map(str, trial.findings)]))
+    return trial
+
+
+def _say_next(plan: Plan, out: Path, console: Console) -> None:
+    say = _Sayer(console)
+    dataset = plan.wanted.dataset
+    if plan.wanted.owner == OWNER_PLACEHOLDER:
+        say(f"put your user name in the place of {OWNER_PLACEHOLDER} in {out}/{dataset.FILE_NAME}, then:")
+    say(f"kaggle datasets create -p {out}")
+    say(f"kaggle datasets status {dataset.id}")
+
+
+def _as_dict(plan: Plan, out: Path | None, trial: Trial | None) -> dict[str, object]:
+    return {
+        "wanted": list(plan.wanted.summary),
+        "target": str(plan.wanted.target),
+        "wheels": [_wheel_as_dict(wheel) for wheel in plan.wheels],
+        "total_bytes": plan.total_bytes,
+        "folder": str(out) if out else None,
+        "checked": str(trial.proof) if trial else None,
+    }
+
+
+def _wheel_as_dict(wheel: RemoteWheel) -> dict[str, object]:
+    return {
+        "name": wheel.name,
+        "version": wheel.version,
+        "filename": wheel.filename,
+        "sha256": wheel.sha256,
+        "bytes": wheel.size,
+    }
+
+
+def _show(checked: Checked, folder: Path, say: _Sayer) -> None:
+    for finding in checked.findings:
+        say(str(finding))
+    if checked.trial:
+        say(checked.trial.line)
+    if not checked.findings:
+        say(f"nothing is wrong with {folder}")
+
+
+def _checked_as_dict(checked: Checked) -> dict[str, object]:
+    return {
+        "findings": [finding.as_dict() for finding in checked.findings],
+        "wheelhouse": str(checked.trial.proof) if checked.trial else None,
+    }
