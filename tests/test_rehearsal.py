@@ -1,5 +1,6 @@
 """Whole competitions with a script for a model: real sandbox, real mock, real files."""
 
+import contextlib
 import io
 import json
 import signal
@@ -18,9 +19,12 @@ from numina_infer.choices import Choices, EngineName, Rehearsal
 from numina_infer.cli import main
 from numina_infer.competitions import Api
 from numina_infer.errors import ConfigError, RunLogError
+from numina_infer.nasty import Nasty
+from numina_infer.problems import read_problems
 from numina_infer.rehearsal import read_rehearsal, rehearse
 from numina_infer.summary import Summary, read_reference
 from numina_infer.trajectory import AnswerRange
+from tests.waiting import wait_until
 
 SCRIPTED = Choices(engine=EngineName.SCRIPTED, num_samples=3)
 APIS = [Api.AIMO, Api.KAGGLE_EVALUATION]
@@ -176,9 +180,14 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "numina_infer", *map(str, arguments)]
 
 
-def rehearsal_command(sums: Path, folder: Path) -> list[str]:
+def rehearsal_command(sums: Path, folder: Path, *more: str) -> list[str]:
     """A scripted rehearsal of `sums` into `folder`."""
-    return command("rehearse", "--problems", sums, "--engine", "scripted", "--num-samples", "3", "--out", folder)
+    scripted = ("--engine", "scripted", "--num-samples", "3", *more)
+    return command("rehearse", "--problems", sums, *scripted, "--out", folder)
+
+
+SEPARATE = ("--api", "kaggle-evaluation", "--separate")
+either_place = pytest.mark.parametrize("place", [(), SEPARATE], ids=["in process", "separate"])
 
 
 def test_a_killed_run_resumes_to_the_same_submission(many_sums: Path, tmp_path: Path) -> None:
@@ -215,16 +224,58 @@ def test_a_killed_run_with_a_model_keeps_finished_problems_byte_for_byte(
     assert list(texts[0]) == list(texts[1])
 
 
-def test_ctrl_c_writes_the_submission_so_far_and_says_how_to_go_on(many_sums: Path, tmp_path: Path) -> None:
+@either_place
+def test_ctrl_c_writes_the_submission_so_far_and_says_how_to_go_on(
+    many_sums: Path, tmp_path: Path, place: tuple[str, ...]
+) -> None:
     """Exit code 130, no traceback, and a run that can be resumed."""
     folder = tmp_path / "interrupted"
-    stopped = stop_after(2, rehearsal_command(many_sums, folder), signal.SIGINT)
+    stopped = stop_after(2, rehearsal_command(many_sums, folder, *place), signal.SIGINT)
     assert stopped.returncode == 130
     assert "Traceback" not in stopped.stderr
     assert f"--resume {folder}" in stopped.stdout
     assert 1 <= len(pd.read_csv(folder / "submission.csv")) < 25
     subprocess.run(command("rehearse", "--resume", folder), check=True, capture_output=True)
     assert len(pd.read_csv(folder / "submission.csv")) == 25
+
+
+def test_a_killed_run_takes_its_relay_with_it(many_sums: Path, tmp_path: Path) -> None:
+    """Left behind, it would ask the server of the next run."""
+    folder = tmp_path / "killed"
+    assert stop_after(2, rehearsal_command(many_sums, folder, *SEPARATE), signal.SIGKILL).returncode == -signal.SIGKILL
+    wait_until(lambda: not processes_of(folder))
+    subprocess.run(command("rehearse", "--resume", folder), check=True, capture_output=True)
+    submission = pd.read_csv(folder / "submission.csv")
+    assert dict(zip(submission["id"], submission["answer"], strict=True)) == {f"s{n}": n + 107 for n in range(25)}
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Processes whose command line names `folder`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(path.read_bytes().decode(errors="replace"))
+    return [line for line in found if str(folder) in line]
+
+
+def test_a_rerun_is_rehearsed_in_two_processes(sums: Path, tmp_path: Path) -> None:
+    """The order is random, every trick of the relay is stood, and every verdict is right; a resumed run keeps it."""
+    rehearsal = Rehearsal(str(sums), SCRIPTED, Api.KAGGLE_EVALUATION, separate=True, nasty=tuple(Nasty))
+    summary = rehearse(rehearsal, tmp_path / "run", Console(quiet=True))
+    assert (summary.num_correct, summary.num_scored, summary.num_fallbacks) == (6, 6, 0)
+    order = [problem.id for problem in read_problems(sums).shuffled(SCRIPTED.seed).problems]
+    assert list(pd.read_parquet(tmp_path / "run" / "submission.parquet")["id"]) == order
+    assert json.loads((tmp_path / "run" / "result.json").read_text()) == {"Succeeded": True}
+    assert read_rehearsal(tmp_path / "run") == rehearsal
+
+
+def test_a_run_without_a_word_of_its_relay_is_resumed(sums: Path, tmp_path: Path) -> None:
+    """Older ones had it in process."""
+    run(sums, tmp_path / "run", Api.KAGGLE_EVALUATION)
+    info_path = tmp_path / "run" / "run.json"
+    info = json.loads(info_path.read_text())
+    info_path.write_text(json.dumps({key: value for key, value in info.items() if key not in {"separate", "nasty"}}))
+    assert read_rehearsal(tmp_path / "run") == Rehearsal(str(sums), SCRIPTED, Api.KAGGLE_EVALUATION)
 
 
 BAD_INPUT: list[tuple[str, Callable[[Path], list[str | Path]], str]] = [
@@ -239,6 +290,9 @@ BAD_INPUT: list[tuple[str, Callable[[Path], list[str | Path]], str]] = [
     ("too much time", lambda tmp: ["--problem-time", "1e10"], "10000000000"),
     ("unknown range", lambda tmp: ["--answer-range", "foo"], "'foo'"),
     ("unknown API", lambda tmp: ["--api", "foo"], "'foo'"),
+    ("a separate 2024 API", lambda tmp: ["--separate"], "separate means api kaggle-evaluation"),
+    ("nasty in process", lambda tmp: ["--api", "kaggle-evaluation", "--nasty", "drop"], "only a separate one"),
+    ("unknown nastiness", lambda tmp: [*SEPARATE, "--nasty", "rude"], "nasty is 'rude'"),
     ("unknown epsilon", lambda tmp: ["--epsilon", "1"], "epsilon is 1"),
     ("empty problems", lambda tmp: ["--problems", ""], "problems is empty"),
     ("no time", lambda tmp: ["--problem-time", "0"], "problem_time_s is 0"),

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import grpc
 
 
+_SIGNAL_LATENCY_S = 0.1
+"""A Ctrl-C may be delivered to one of gRPC's threads; Python acts on it when the main thread wakes up."""
+
+
 class InferenceServer:
     """Listens inside `with`; `serve` then blocks until somebody calls `stop`."""
 
@@ -40,7 +44,8 @@ class InferenceServer:
         require_packages()
         version.require_listener(predict)
         self._predict = predict
-        self._ports = tuple(ports) or version.ports
+        self.ports = tuple(ports) or version.ports
+        """Of which the first free one is taken."""
         self._host = "[::]" if is_rerun else "127.0.0.1"
         self._server: grpc.Server | None = None
         self._ended = threading.Event()
@@ -78,7 +83,8 @@ class InferenceServer:
         Raises:
             BaseException: what `predict` raised that is no `Exception`, such as `SystemExit`.
         """
-        self._ended.wait()
+        while not self._ended.wait(_SIGNAL_LATENCY_S):
+            pass
         if self._interrupt is not None:
             raise self._interrupt
 
@@ -89,12 +95,12 @@ class InferenceServer:
             self._server.stop(None).wait()
 
     def _listen(self, server: "grpc.Server") -> int:
-        for port in self._ports:
+        for port in self.ports:
             try:
                 return server.add_insecure_port(f"{self._host}:{port}")
             except RuntimeError:  # it is taken
                 continue
-        ports = ", ".join(map(str, self._ports))
+        ports = ", ".join(map(str, self.ports))
         raise GatewayError(f"none of the ports {ports} is free, where Kaggle's relay looks; end what listens there")
 
     def _reply(self, data: bytes, _: "grpc.ServicerContext") -> bytes:

@@ -1,1 +1,1 @@
-"""Kaggle's side of both competition APIs, in process: what calls us, as strict as the real one."""
+"""Kaggle's side of both competition APIs, what calls us, as strict as the real one."""

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Self
 
@@ -19,13 +20,14 @@ class RelayProcess:
         """Make one that asks for `problems` and writes into `out`; `with` starts it."""
         files = [f"--problems={problems}", f"--out={out}"]
         self._command = [sys.executable, "-m", "numina_infer.mock.relay", *files, *config.arguments, "--until-eof"]
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._said = ""
 
     def __enter__(self) -> Self:
+        self._stderr = tempfile.TemporaryFile()
         # A session of its own: Ctrl-C is for this process, which then ends the relay in order.
         self._process = subprocess.Popen(  # noqa: S603 (our own module, by our own interpreter)
-            self._command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+            self._command, stdin=subprocess.PIPE, stderr=self._stderr, start_new_session=True
         )
         return self
 
@@ -37,17 +39,16 @@ class RelayProcess:
             process.wait(_PATIENCE_S)
         finally:
             process.kill()
+            with self._stderr as file:
+                file.seek(0)
+                self._said = file.read().decode(errors="replace")
 
     def wait(self) -> None:
-        """Return when it has ended; from one thread, once."""
-        process = self._started()
-        if process.stderr is not None:
-            with process.stderr as stderr:
-                self._said = stderr.read()
-        process.wait()
+        """Return when it has ended."""
+        self._started().wait()
 
     def require_success(self) -> None:
-        """Return if the run that has ended is a whole one.
+        """Return if the run was a whole one; to be asked once `with` is left.
 
         Raises:
             ConfigError: the relay can't use a value.
@@ -60,7 +61,7 @@ class RelayProcess:
         kind = ConfigError if code == 2 else GatewayError
         raise kind(lines[-1].removeprefix("error: "))
 
-    def _started(self) -> "subprocess.Popen[str]":
+    def _started(self) -> "subprocess.Popen[bytes]":
         if self._process is None:
             raise AssertionError("the relay was not started")
         return self._process

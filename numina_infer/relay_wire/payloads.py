@@ -101,7 +101,7 @@ def to_payload(value: object) -> Any:
         return message_class("Payload")(**{kind.field: kind.encode(value)})
     except GatewayError:
         raise
-    except Exception as error:  # of five libraries, each with errors of its own
+    except _faults() as error:
         raise GatewayError(f"the {type(value).__name__} {value!r:.200} can't be sent: {error}") from error
 
 
@@ -122,7 +122,7 @@ def from_payload(payload: Any) -> object:
         return kind.decode(getattr(payload, kind.field))
     except GatewayError:
         raise
-    except Exception as error:  # of five libraries, each with errors of its own
+    except _faults() as error:
         raise GatewayError(f"a {kind.field} came that can't be read: {error}") from error
 
 
@@ -160,6 +160,14 @@ def _kinds() -> tuple[_Kind, ...]:
         _Kind(np.ndarray, "numpy_array_value", _encode_array, _decode_array),
         _Kind(io.BytesIO, "bytes_io_value", io.BytesIO.getvalue, io.BytesIO),
     )
+
+
+@cache
+def _faults() -> tuple[type[BaseException], ...]:
+    """What five libraries raise that can't write or read a value; a panic of polars is no `Exception`."""
+    from polars.exceptions import PanicException
+
+    return (Exception, PanicException)
 
 
 def _bytes_of(message: Any) -> bytes:
