@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from numina_infer.competitions import Api
+from numina_infer.competitions import Api, get_competition
 from numina_infer.config import (
     BankConfig,
     ContestConfig,
@@ -82,6 +82,8 @@ class Choices:
     time_limit_s: float | None = None
     """Of the whole contest: gives it a time bank."""
     answer_range: AnswerRange | None = None
+    competition: str | None = None
+    """A known one, whose answer range and limits are taken where nothing else is chosen."""
     seed: int = 0
     allow_limits_only: bool = False
     """Run programs even where no lock-down holds."""
@@ -138,6 +140,12 @@ class Choices:
         """The model that runs here."""
         return self.model or EMBEDDED_MODEL
 
+    @property
+    def _answer_range(self) -> AnswerRange | None:
+        if self.answer_range is None and self.competition is not None:
+            return get_competition(self.competition).answer_range
+        return self.answer_range
+
     def resolve(self) -> Preset:
         """The preset with what was chosen put in.
 
@@ -148,7 +156,7 @@ class Choices:
         require_format(preset.format)
         rollout = preset.rollout
         sampling = replace(rollout.sampling, **_given(max_tokens=self.max_tokens, temperature=self.temperature))
-        chosen = _given(max_turns=self.max_turns, code_timeout_s=self.code_timeout_s, answer_range=self.answer_range)
+        chosen = _given(max_turns=self.max_turns, code_timeout_s=self.code_timeout_s, answer_range=self._answer_range)
         resolved = replace(
             preset,
             rollout=replace(rollout, sampling=sampling, **chosen),
@@ -170,7 +178,9 @@ class Choices:
 
     def _contest(self, contest: ContestConfig) -> ContestConfig:
         bank = contest.bank
-        if self.time_limit_s is not None:
+        if self.competition is not None:
+            bank = get_competition(self.competition).bank(self.time_limit_s)
+        elif self.time_limit_s is not None:
             limited = BankConfig.of_limit(self.time_limit_s)
             bank = replace(bank or limited, time_limit_s=limited.time_limit_s, reserve_s=limited.reserve_s)
         return replace(contest, bank=bank, seed=self.seed, **_given(problem_time_s=self.problem_time_s))
@@ -270,10 +280,19 @@ class Rehearsal(Task):
         )
 
     @property
+    def api_version(self) -> str:
+        """Of kaggle_evaluation: the competition's, else the newest that a competition came with."""
+        name = self.choices.competition
+        return API_VERSION if name is None else get_competition(name).api_version
+
+    @property
     def relay(self) -> Mapping[str, object]:
         """How Kaggle's side stands in `run.json`."""
         return {"api": self.api, "separate": self.separate, "nasty": self.nasty}
 
+
+API_VERSION = "0.9.0"
+"""What a rehearsal speaks where no competition is named: AIMO-3's."""
 
 COLLECT = "collect"
 """The preset that a collection takes by default."""

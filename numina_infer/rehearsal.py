@@ -96,8 +96,8 @@ def _make_competition(
     competition: KaggleEvaluation | SeparateCompetition
     if rehearsal.separate:
         seed = rehearsal.choices.seed
-        config = RelayConfig(shuffle_seed=seed, nasty=rehearsal.nasty, nasty_seed=seed)
+        config = RelayConfig(rehearsal.api_version, shuffle_seed=seed, nasty=rehearsal.nasty, nasty_seed=seed)
         competition = SeparateCompetition(problems_path(rehearsal), folder, config)
     else:
-        competition = KaggleEvaluation(problem_set, output_dir=folder)
+        competition = KaggleEvaluation(problem_set, version=rehearsal.api_version, output_dir=folder)
     return competition, KaggleEvaluationGateway(competition.run)

@@ -26,25 +26,25 @@ PROBLEMS = [Problem(f"p{number}", f"What is {number} plus 100?") for number in r
 COMMIT, RERUN = {RUN_TYPE_VARIABLE: "Batch"}, {RERUN_VARIABLE: ""}
 
 
-class Scripted(Kernel):
-    """A kernel whose engine says what a function does; None has no engine start."""
+class Dead(Kernel):
+    """A kernel whose engine never starts."""
 
     starts = LateConfig(max_starts=2, pause_s=0.01)
-    script: Callable[[str, int], str] | None = None
 
     def _engine(self, choices: Choices, preset: Preset) -> AbstractAsyncContextManager[Engine]:
-        if self.script is None:
-            raise EngineError("the servers don't start")
-        return ScriptedEngine(type(self).script)
+        raise EngineError("the servers don't start")
 
 
-class Right(Scripted):
-    """One that is right."""
+class Right(Kernel):
+    """One whose engine is right."""
 
-    @staticmethod
-    def script(context_text: str, seed: int) -> str:  # type: ignore[override]
-        """The sum that is asked for last."""
-        return f"\\boxed{{{int(re.findall(r'What is ([0-9]+)', context_text)[-1]) + 100}}}"
+    def _engine(self, choices: Choices, preset: Preset) -> AbstractAsyncContextManager[Engine]:
+        return ScriptedEngine(right)
+
+
+def right(context_text: str, seed: int) -> str:
+    """The sum that is asked for last."""
+    return f"\\boxed{{{int(re.findall(r'What is ([0-9]+)', context_text)[-1]) + 100}}}"
 
 
 class Asker:
@@ -82,7 +82,7 @@ def test_a_rerun_without_a_usable_model_is_answered_all_the_same(
 ) -> None:
     """GPUs are there, and no model is attached: every answer is a fallback, in range, and it is said."""
     monkeypatch.setattr(Kernel, "has_gpus", True)
-    kernel = Scripted("aimo-3", environment=RERUN, inputs=Inputs(tmp_path / "input"), output=tmp_path / "out")
+    kernel = Dead("aimo-3", environment=RERUN, inputs=Inputs(tmp_path / "input"), output=tmp_path / "out")
     summary = kernel.run()
     assert asker.replies == [[0, 0]] * 3
     assert summary is not None
@@ -104,7 +104,7 @@ def test_a_rerun_with_nowhere_to_write_is_answered(tmp_path: Path, asker: Asker)
 
 def test_a_rehearsal_made_of_guesses_fails_loudly(tmp_path: Path, asker: Asker) -> None:
     """A green commit run with a submission of zeros would be scored as one."""
-    kernel = Scripted("aimo-3", environment={}, output=tmp_path / "out")
+    kernel = Dead("aimo-3", environment={}, output=tmp_path / "out")
     with pytest.raises(EngineError, match=r"made of guesses.*the servers don't start"):
         kernel.run()
     assert asker.replies == [[0, 0]] * 3

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from numina_infer.choices import Choices, EngineName, Rehearsal
 from numina_infer.cli.parser import add_allow_limits_only, make_console
-from numina_infer.competitions import Api
+from numina_infer.competitions import COMPETITIONS, Api, get_competition
 from numina_infer.engine_config import LayoutName
 from numina_infer.errors import ConfigError
 from numina_infer.formats.catalogue import FORMATS
@@ -49,6 +49,11 @@ def add_rehearse(commands: "Commands") -> None:
     )
     run = parser.add_argument_group("the competition")
     run.add_argument("--problems", metavar="FILE", help="CSV, JSONL or Parquet (default: ten examples in the package)")
+    run.add_argument(
+        "--competition",
+        metavar="|".join(COMPETITIONS),
+        help="its API, answer range, time limit and limit of one reply; the rest changes single values of it",
+    )
     run.add_argument(
         "--api",
         metavar="|".join(Api),
@@ -212,6 +217,8 @@ def _rehearse(chosen: argparse.Namespace) -> int:
     else:
         folder = given.get("out") or new_folder()
         relay = {name: given[name] for name in ("api", "separate", "nasty") if name in given}
+        if "competition" in given:
+            relay = {"api": get_competition(chosen.competition).api, **relay}
         rehearsal = Rehearsal(given.get("problems"), make_choices(chosen), **relay)
     try:
         summary = rehearse(rehearsal, folder, console, resume="resume" in given)

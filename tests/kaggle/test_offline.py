@@ -1,9 +1,10 @@
-"""The small wheelhouse for real: this package with what a notebook needs, installed without the network.
+"""The small wheelhouse for real: this package with what a notebook needs, installed without the network, and run.
 
-Run it with `make test-wheelhouse`; it takes two minutes and 2 GB of disk.
+Run it with `make test-wheelhouse`; it takes three minutes and 2 GB of disk.
 """
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,13 +12,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from numina_infer import read_run
 from numina_infer.kaggle.commands import fetch_all
 from numina_infer.kaggle.lock import Lock
+from numina_infer.kaggle.notebook import Notebook
 from numina_infer.kaggle.target import Target
 from numina_infer.kaggle.trial import install_faults, read_faults
 from numina_infer.kaggle.wheelhouse import Wanted, begin, find_wheels
+from numina_infer.problems import example_problems_path
 
 pytestmark = [pytest.mark.wheelhouse, pytest.mark.timeout(1200)]
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +68,26 @@ def test_the_command_is_there(offline_python: Path) -> None:
     done = subprocess.run([offline_python, "-I", "-c", program], cwd="/", capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["None", "submission.ipynb"]
     subprocess.run([offline_python.with_name("numina-infer"), "--help"], check=True, capture_output=True)
+
+
+def test_the_notebook_runs_on_what_was_installed_offline(offline_python: Path, tmp_path: Path) -> None:
+    """The one that is shipped in the wheel, with the embedded model, to a submission without a guess."""
+    (tmp_path / "one.jsonl").write_text(example_problems_path().read_text().splitlines()[0])
+    notebook = Notebook.read(NOTEBOOKS / "submission.ipynb").with_settings({"PROBLEMS": "one.jsonl"})
+    notebook.write(tmp_path / "submission.ipynb")
+    command = [
+        "-m",
+        "jupyter",
+        "nbconvert",
+        "--to",
+        "notebook",
+        "--execute",
+        "--output",
+        "executed",
+        "submission.ipynb",
+    ]
+    keep = {name: value for name, value in os.environ.items() if not name.startswith(("KAGGLE", "PYTHON", "VIRTUAL"))}
+    subprocess.run([offline_python, *command], cwd=tmp_path, env=keep, check=True)
+    (output,) = (tmp_path / "runs").iterdir()
+    assert read_run(output / "run").solutions["is_fallback"].tolist() == [False]
+    assert (output / "submission.parquet").is_file()
