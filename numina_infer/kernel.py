@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import cached_property, partial
+from itertools import count
 from pathlib import Path
 from typing import IO, cast
 
@@ -182,7 +183,8 @@ class Kernel:
     def _open_log(self) -> RunLog:
         """The run log, kept with the output; in a rerun somewhere, since nothing depends on it."""
         if self.place.is_watched:
-            return RunLog(self.output / "run")
+            folders = (self.output / f"run{number or ''}" for number in count())
+            return RunLog(next(folder for folder in folders if not folder.exists()))
         for base in (tempfile.gettempdir(), "/dev/shm"):  # noqa: S108 (a folder of our own is made in it)
             try:
                 return RunLog(Path(tempfile.mkdtemp(prefix="numina-run-", dir=base)), is_vital=False)

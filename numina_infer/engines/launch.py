@@ -19,6 +19,8 @@ STREAM_INTERVAL = 8
 """Tokens a piece of a stream: one piece a token would cost more than it tells."""
 _CPU_BLOCK_SIZE = 32
 """Only whole blocks of a prompt are found in the prefix cache; the CPU build's own 128 would miss most of it."""
+_FIRST_PORT, _PORTS_A_SERVER = 21_000, 500
+"""Below what Linux gives out by itself and far from the relay's ports (`api_versions.RELAY_PORTS`)."""
 _MODULE = "vllm.entrypoints.openai.api_server"
 """`vllm serve` doesn't start with the CPU build, which is a distribution of another name."""
 _LEFT_OUT = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", KEY_VARIABLE, "VLLM_API_KEY")
@@ -75,6 +77,12 @@ class Launch:
         return ("--dtype", "float32", "--block-size", str(_CPU_BLOCK_SIZE), "--enforce-eager")
 
     @property
+    def _first_port(self) -> int:
+        """Where its own processes look for free ports to speak through; by itself vLLM may take one of Kaggle's."""
+        place = next((int(gpu) for gpu in self.gpus if gpu.isdigit()), 0)
+        return _FIRST_PORT + _PORTS_A_SERVER * (place % 16)
+
+    @property
     def variables(self) -> Mapping[str, str]:
         """What is set in the server's environment."""
         quiet = {
@@ -89,6 +97,7 @@ class Launch:
                 "CUDA_VISIBLE_DEVICES": ",".join(self.gpus),
                 "VLLM_USE_FLASHINFER_SAMPLER": "0",  # it fails on T4
                 "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+                "VLLM_PORT": str(self._first_port),
             }
         return {
             **quiet,

@@ -16,6 +16,8 @@ from numina_infer.config import require
 
 LOCK = "requirements.lock"
 """What a wheelhouse is known by: its wheels' names, versions and hashes, beside the wheels."""
+_PARTS_BEHIND_OWNER = 4
+"""Of a model's name: MODEL/FRAMEWORK/VARIATION/VERSION."""
 _DEPTH = 8
 """Folders below the root; a model's are six deep in the newer layout, and some have one more inside."""
 _MOST_ENTRIES = 2000
@@ -48,12 +50,13 @@ class Inputs:
         """The only model, or the one that `name` picks: part of its path, in any case of letters.
 
         Where `name` is whole folders of some paths, such as `7b/1`, it doesn't pick others that only contain it.
+        `OWNER/MODEL/FRAMEWORK/VARIATION/VERSION`, Kaggle's own name, does without its owner in the older layout.
 
         Raises:
             ConfigError: none or several match; the text lists what is there.
         """
         there = self.models()
-        found = _named(name, there, self.root)
+        found = _named(name, there, self.root) or _named(_without_owner(name), there, self.root)
         require(bool(there), f"no model is attached: no folder in {self.root} has a config.json; add one as an input")
         named = f"named like {name!r}" if name else "attached"
         listed = f"there are {_list(there, self.root)}"
@@ -91,6 +94,11 @@ def _named(name: str, paths: Iterable[Path], root: Path) -> list[Path]:
     said = {path: f"/{path.relative_to(root).as_posix().casefold()}/" for path in paths}
     exact = [path for path, words in said.items() if wanted and f"/{wanted}/" in words]
     return exact or [path for path, words in said.items() if wanted in words]
+
+
+def _without_owner(name: str) -> str:
+    owner, _, rest = name.partition("/")
+    return rest if owner and rest.count("/") == _PARTS_BEHIND_OWNER - 1 else name
 
 
 def _list(paths: Iterable[Path], root: Path) -> str:

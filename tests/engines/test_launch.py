@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from numina_infer.api_versions import RELAY_PORTS
 from numina_infer.engine_config import ServerConfig
 from numina_infer.engines.address import KEY_VARIABLE
 from numina_infer.engines.launch import Launch
@@ -113,3 +114,11 @@ def test_the_command_names_the_socket() -> None:
     command = CPU.command(Path("/run/s"))
     assert command[:5] == ["/v/python", "-m", "vllm.entrypoints.openai.api_server", "--uds", "/run/s"]
     assert tuple(command[5:]) == CPU.arguments
+
+
+@pytest.mark.parametrize("gpus", [("0", "1"), ("1",), ("15",), ("GPU-1234",)])
+def test_ports_of_kaggles_relay_are_left_alone(gpus: tuple[str, ...]) -> None:
+    """A tensor-parallel server speaks through ports of its own, and two servers look in different places."""
+    first = int(Launch(Path("python"), Path("model"), ServerConfig(), gpus).variables["VLLM_PORT"])
+    assert not RELAY_PORTS & set(range(first, first + 1500))
+    assert first != int(Launch(Path("python"), Path("model"), ServerConfig(), ("2",)).variables["VLLM_PORT"])

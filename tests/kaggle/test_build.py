@@ -14,6 +14,7 @@ import pytest
 from numina_infer.cli import main
 from numina_infer.errors import ConfigError, WheelError
 from numina_infer.kaggle.build import Built, build
+from numina_infer.kaggle.notebook import Notebook
 from numina_infer.kaggle.own_wheels import LIGHT, needed_by, repack
 from numina_infer.kaggle.target import Target
 from numina_infer.kaggle.wheel_files import WheelFile, lacks
@@ -53,6 +54,27 @@ def test_the_wheel_carries_what_the_kernel_is_built_from(own_wheel: Path, tmp_pa
         check=True,
     )
     assert done.stdout.split() == ["None", "True", "True", "True"]
+
+
+def test_the_notebooks_own_cell_puts_the_library_on_the_path(built: Built, tmp_path: Path) -> None:
+    """From the dataset as it is attached, with what the image has before it; programs run from there too."""
+    shutil.copytree(built.out / "dataset", tmp_path / "input" / "datasets" / "me" / "numina-infer")
+    cells = Notebook.read(ROOT / "notebooks" / "submission.ipynb").cells
+    (cell,) = [source for kind, source in cells if kind == "code" and "*.whl" in source]
+    assert "/kaggle/input" in cell
+    here = cell.replace("/kaggle/input", str(tmp_path / "input")).replace("/kaggle/tmp", str(tmp_path / "scratch"))
+    program = (
+        f"import sys\nsys.path = [path for path in sys.path if path not in ({str(ROOT)!r}, {str(tmp_path)!r})]\n"
+        f"{here}\n"
+        "import numina_infer\n"
+        "solution = numina_infer.solve('Add 3 and 4.', numina_infer.Choices(engine='scripted'))\n"
+        "print(numina_infer.__file__, solution.answer, solution.is_fallback)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    place, *verdict = done.stdout.split()
+    assert place.startswith(str(tmp_path / "scratch"))
+    assert verdict == ["7", "False"]
 
 
 def test_an_installed_wheel_is_put_together_again(own_wheel: Path, tmp_path: Path) -> None:

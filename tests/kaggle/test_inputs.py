@@ -39,6 +39,7 @@ def test_both_layouts_are_read_alike(tmp_path: Path, layout: dict[str, str]) -> 
     assert attached.problems(SLUG) == tmp_path / layout["competition"] / "test.csv"
     assert attached.models() == (tmp_path / layout["model"],)
     assert attached.model() == tmp_path / layout["model"]
+    assert attached.model("someone/numina-7b-gptq/transformers/default/1") == tmp_path / layout["model"]
     assert attached.wheelhouse() == tmp_path / layout["wheels"]
 
 
