@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import count
@@ -130,7 +130,7 @@ class Kernel:
         return found[0] if found else Preflight((late,))
 
     def run(self) -> Summary | None:
-        """Answer the competition's problems, or rehearse where it isn't scored; None where nothing can be told.
+        """Answer the competition's problems, or rehearse where it isn't scored; None in a rerun.
 
         Raises:
             NuminaError: outside a rerun, whatever can't be used or doesn't start.
@@ -150,28 +150,27 @@ class Kernel:
             with contest as opened:
                 self._report(f"the gateway listens, {time.monotonic() - self.started_at:.0f} s after the start")
                 stage.serve(opened.answer)
+        if self.place is Place.RERUN:
+            return None
         summary = self._summary(log.folder, stage, parts.preset)
-        if self.place.is_watched:
-            _require_votes(summary)
+        _require_votes(summary)
         return summary
 
     def probe(self) -> None:
-        """Measure what vLLM does on this machine, into `probe.json` and `kernel.txt`: some minutes.
+        """Measure what vLLM does on this machine, into `probe.json` and `kernel.txt`: some minutes; never in a rerun.
 
         Raises:
             NuminaError: there is no vLLM, or its servers don't start.
         """
+        if self.place is Place.RERUN:
+            return
         choices = self._with_vllm(replace(self._choices(), engine=EngineName.VLLM))
         server = choices.resolve().server
         plan = ProbePlan(choices.model_name, server, choices.vllm_python or "", is_short=True)
         probe(plan, self.output / "probe.json", self.console)
 
-    def _summary(self, folder: Path, stage: Stage, preset: Preset) -> Summary | None:
-        try:
-            summary = summarize(folder, stage.references, preset)
-        except RunLogError as error:
-            self._report(f"no summary: {error}")
-            return None
+    def _summary(self, folder: Path, stage: Stage, preset: Preset) -> Summary:
+        summary = summarize(folder, stage.references, preset)
         self.console.print(summary.table())
         for line in (summary.line, summary.time_line, *map("meanwhile: {}".format, summary.incidents)):
             self._report(line)
@@ -202,7 +201,8 @@ class Kernel:
         return Plan(
             competition=self.competition,
             place=self.place,
-            engine=EngineName.VLLM if self.has_gpus else EngineName.TRANSFORMERS,
+            # On Kaggle a GPU is wanted, and it is to be said where it is missing.
+            engine=EngineName.VLLM if self.has_gpus or self.place.is_kaggle else EngineName.TRANSFORMERS,
             model=self._model,
             server=get_preset(self._preset_name).server,
             prefix=self._prefix,
@@ -226,7 +226,7 @@ class Kernel:
             preset = self._timed(choices.resolve(), stage)
             fmt = choose_format(choices, preset, self._report)
             make = partial(self._make_engine, choices, preset)
-        except NuminaError as error:
+        except (NuminaError, OSError, ValueError) as error:
             if self.place.is_watched:
                 raise
             self._report(f"what was chosen can't be used, so every answer is a fallback: {error}")
@@ -277,13 +277,13 @@ def _console(log: KernelLog) -> Console:
     )
 
 
-def _require_votes(summary: Summary | None) -> None:
+def _require_votes(summary: Summary) -> None:
     """Fail loudly where a rehearsal's submission is made of guesses, as the scored one would be.
 
     Raises:
         EngineError: no vote stands behind any answer.
     """
-    if summary is None or not summary.problems or summary.num_fallbacks < len(summary.problems):
+    if summary.num_fallbacks < max(1, len(summary.problems)):
         return
     why = next(iter((*summary.errors, *summary.incidents)), "no trajectory stated an answer")
     raise EngineError(f"the submission is there and made of guesses, no vote stands behind any answer: {why}")
@@ -311,7 +311,8 @@ class _Note:
 
     def _add(self, name: str, described: Mapping[str, object]) -> None:
         self._info[name] = described
-        self._log.describe(self._info)
+        with suppress(RunLogError):  # it was written once; for want of a second time nothing is started again
+            self._log.describe(self._info)
 
 
 def _process_start() -> float:

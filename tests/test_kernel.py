@@ -70,10 +70,8 @@ def test_a_rerun_is_answered_by_votes(tmp_path: Path, asker: Asker) -> None:
     """Its verdicts are the engine's, and nothing of its log is in the output but the one text file."""
     kernel = Right("aimo-3", environment=RERUN, output=tmp_path / "out")
     assert kernel.place is Place.RERUN
-    summary = kernel.run()
+    assert kernel.run() is None
     assert asker.replies == [[100, 100], [101, 101], [102, 102]]
-    assert summary is not None
-    assert summary.num_fallbacks == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["kernel.txt"]
 
 
@@ -83,10 +81,8 @@ def test_a_rerun_without_a_usable_model_is_answered_all_the_same(
     """GPUs are there, and no model is attached: every answer is a fallback, in range, and it is said."""
     monkeypatch.setattr(Kernel, "has_gpus", True)
     kernel = Dead("aimo-3", environment=RERUN, inputs=Inputs(tmp_path / "input"), output=tmp_path / "out")
-    summary = kernel.run()
+    kernel.run()
     assert asker.replies == [[0, 0]] * 3
-    assert summary is not None
-    assert summary.num_fallbacks == 3
     said = (tmp_path / "out" / "kernel.txt").read_text()
     assert "what was chosen can't be used, so every answer is a fallback: no model is attached" in said
 
@@ -99,6 +95,23 @@ def test_a_rerun_with_nowhere_to_write_is_answered(tmp_path: Path, asker: Asker)
     output.rmdir()
     output.touch()
     kernel.run()
+    assert asker.replies == [[100, 100], [101, 101], [102, 102]]
+
+
+def test_what_breaks_after_the_last_reply_fails_no_rerun(tmp_path: Path, asker: Asker) -> None:
+    """Nor does a probe that was left on."""
+
+    class Clinging(ScriptedEngine):
+        async def __aexit__(self, *raised: object) -> None:
+            raise RuntimeError("the servers don't end")
+
+    class Stuck(Kernel):
+        def _engine(self, choices: Choices, preset: Preset) -> AbstractAsyncContextManager[Engine]:
+            return Clinging(right)
+
+    kernel = Stuck("aimo-1", environment=RERUN, output=tmp_path / "out")
+    kernel.run()
+    kernel.probe()
     assert asker.replies == [[100, 100], [101, 101], [102, 102]]
 
 
@@ -116,7 +129,9 @@ def test_red_ends_a_commit_run_before_anything_is_started(tmp_path: Path) -> Non
     kernel = Kernel("aimo-1", environment=COMMIT, inputs=inputs, output=tmp_path / "out")
     with pytest.raises(ConfigError, match=r"the preflight is red.*gateway package"):
         kernel.examine()
-    assert "red    gateway package" in (tmp_path / "out" / "kernel.txt").read_text()
+    said = (tmp_path / "out" / "kernel.txt").read_text()
+    assert "red    gateway package" in said
+    assert "red    GPUs" in said
     assert Kernel("aimo-1", environment=RERUN, inputs=inputs, output=tmp_path / "out").examine().checks
 
 
