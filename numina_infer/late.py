@@ -142,7 +142,28 @@ def _ignore(_: object) -> None:
     """Nobody wants to know."""
 
 
-class LateEngine:
+class _Around(Generic[Part]):
+    """Keeps a late part running while this is entered; entering returns at once."""
+
+    def __init__(self, late: _Late[Part]) -> None:
+        self._late = late
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._late.running())
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        await self._stack.aclose()
+
+    @property
+    def _state(self) -> str:
+        return "given up" if self._late.is_given_up else "starting"
+
+
+class LateEngine(_Around[Engine]):
     """An Engine around an Engine: `async with LateEngine(make) as engine` returns at once.
 
     Slots are waited for until the engine is there.
@@ -157,23 +178,12 @@ class LateEngine:
         on_ready: Callable[[Engine], None] = _ignore,
     ) -> None:
         """`on_ready` is told on the loop, each time that it has started."""
-        config = config or LateConfig()
-        self._late = _Late("engine", make, config, report, EngineError, self._note_ready)
+        super().__init__(_Late("engine", make, config or LateConfig(), report, EngineError, self._note_ready))
         self._on_ready = on_ready
-        self._stack = AsyncExitStack()
         self._last: Engine | None = None
         self._told_before: tuple[str, ...] = ()
         """What engines that are gone told, and what broke them, in order."""
         self._num_own_told = 0
-
-    async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._late.running())
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(self, *raised: object) -> None:
-        await self._stack.aclose()
 
     def _note_ready(self, engine: Engine) -> None:
         self._told_before = self.stats.incidents
@@ -203,8 +213,7 @@ class LateEngine:
     def describe(self) -> Mapping[str, str | int | float]:
         """The engine's, once there is one."""
         part = self._late.part
-        state = "given up" if self._late.is_given_up else "starting"
-        return {"engine": "late", "state": state} if part is None else part.describe()
+        return {"engine": "late", "state": self._state} if part is None else part.describe()
 
 
 class _LateDecoder:
@@ -239,7 +248,7 @@ class _LateDecoder:
         raise EngineError("the turn was lost with its engine")
 
 
-class LateSandbox:
+class LateSandbox(_Around[Sandbox]):
     """A Sandbox around a Sandbox, as `LateEngine` is; where it was given up, programs are refused and no text is."""
 
     def __init__(
@@ -251,17 +260,7 @@ class LateSandbox:
         on_ready: Callable[[Sandbox], None] = _ignore,
     ) -> None:
         """`on_ready` is told on the loop, each time that it has started."""
-        self._late = _Late("sandbox", make, config or LateConfig(), report, SandboxError, on_ready)
-        self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._late.running())
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(self, *raised: object) -> None:
-        await self._stack.aclose()
+        super().__init__(_Late("sandbox", make, config or LateConfig(), report, SandboxError, on_ready))
 
     @asynccontextmanager
     async def session(self, mode: Mode = Mode.SESSION) -> AsyncIterator[Session]:
@@ -277,8 +276,7 @@ class LateSandbox:
     def describe(self) -> Mapping[str, str | int | float]:
         """The sandbox's, once there is one."""
         part = self._late.part
-        state = "given up" if self._late.is_given_up else "starting"
-        return {"rung": "none", "state": state} if part is None else part.describe()
+        return {"rung": "none", "state": self._state} if part is None else part.describe()
 
 
 @dataclass(frozen=True, slots=True)

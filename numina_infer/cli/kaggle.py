@@ -116,10 +116,10 @@ def _add_check(actions: "Commands") -> None:
 def _build(chosen: argparse.Namespace) -> int:
     _require_tools("packaging")
     from numina_infer.kaggle.commands import run_build
-    from numina_infer.kaggle.kernel import Kernel
+    from numina_infer.kaggle.push import Push
     from numina_infer.kaggle.sources import ModelSource
 
-    kernel = Kernel(
+    push = Push(
         owner=chosen.owner,
         competition=get_competition(chosen.competition),
         model=ModelSource.parse(chosen.model),
@@ -129,13 +129,13 @@ def _build(chosen: argparse.Namespace) -> int:
         wheelhouse=chosen.wheelhouse,
         shape=chosen.machine_shape,
     )
-    return run_build(kernel, chosen.out, make_console(sys.stdout))
+    return run_build(push, chosen.out, make_console(sys.stdout))
 
 
 def _wheelhouse(chosen: argparse.Namespace) -> int:
     _require_tools("packaging", "uv")
     from numina_infer.kaggle.commands import run_wheelhouse
-    from numina_infer.kaggle.kernel import VLLM
+    from numina_infer.kaggle.push import VLLM
     from numina_infer.kaggle.sources import OWNER_PLACEHOLDER
     from numina_infer.kaggle.target import HERE, Target
     from numina_infer.kaggle.wheelhouse import Wanted, split_extras

@@ -13,10 +13,10 @@ from pathlib import Path
 from numina_infer.competitions import Api
 from numina_infer.errors import ConfigError
 from numina_infer.kaggle import notebook
-from numina_infer.kaggle.kernel import Kernel
 from numina_infer.kaggle.metadata import own_model
 from numina_infer.kaggle.notebook import Notebook
 from numina_infer.kaggle.own_wheels import fetch_light_wheels, make_own_wheel
+from numina_infer.kaggle.push import Push
 from numina_infer.kaggle.shipped import find_shipped
 from numina_infer.kaggle.sources import OWNER_PLACEHOLDER
 from numina_infer.kaggle.target import Target
@@ -31,7 +31,7 @@ Report = Callable[[str], None]
 class Built:
     """What stands in the folder now."""
 
-    kernel: Kernel
+    push: Push
     out: Path
     has_model: bool
     """Whether there is a folder for the owner's own weights."""
@@ -42,9 +42,9 @@ class Built:
         return tuple(self._commands())
 
     def _commands(self) -> Iterator[str]:
-        folder, kernel = shlex.quote(str(self.out)), self.kernel
+        folder, push = shlex.quote(str(self.out)), self.push
         if self.has_model:
-            model = kernel.model
+            model = push.model
             variation = f"{model.owner}/{model.model}/{model.framework}/{model.variation}"
             yield f"# your own weights, once, with their files beside the metadata in {folder}/model"
             yield f"kaggle models create -p {folder}/model"
@@ -52,37 +52,37 @@ class Built:
             yield f"# later versions: kaggle models instances versions create {variation} -p {folder}/model"
         yield f"# the package; later: kaggle datasets version -p {folder}/dataset -m '…'"
         yield f"kaggle datasets create -p {folder}/dataset"
-        yield f"# vLLM's wheels, {kernel.wheelhouse}: once, as numina-infer kaggle wheelhouse tells"
+        yield f"# vLLM's wheels, {push.wheelhouse}: once, as numina-infer kaggle wheelhouse tells"
         yield f"kaggle kernels push -p {folder}/kernel"
-        yield f"kaggle kernels status {kernel.name}"
+        yield f"kaggle kernels status {push.name}"
         yield "# once that has ended well, with the version that push told"
         yield (
-            f"kaggle competitions submit {kernel.competition.slug} -k {kernel.name} -v VERSION "
-            f"-f {submission_file(kernel)} -m '…'"
+            f"kaggle competitions submit {push.competition.slug} -k {push.name} -v VERSION "
+            f"-f {submission_file(push)} -m '…'"
         )
 
 
-def submission_file(kernel: Kernel) -> str:
+def submission_file(push: Push) -> str:
     """What the competition scores."""
-    return "submission.csv" if kernel.competition.api is Api.AIMO else "submission.parquet"
+    return "submission.csv" if push.competition.api is Api.AIMO else "submission.parquet"
 
 
-def build(kernel: Kernel, out: Path, report: Report) -> Built:
-    """Write everything for `kernel` into `out`, which must be new or empty.
+def build(push: Push, out: Path, report: Report) -> Built:
+    """Write everything for `push` into `out`, which must be new or empty.
 
     Raises:
         ConfigError: `out` holds something, or the notebook can't be set.
         WheelError: a wheel can't be built or fetched.
     """
     require_empty(out)
-    _build_kernel(kernel, out / "kernel")
-    report(f"kernel/: {kernel.name} on {kernel.shape}")
-    _build_dataset(kernel, out / "dataset", report)
-    has_model = kernel.model.owner == kernel.owner != OWNER_PLACEHOLDER
+    _build_kernel(push, out / "kernel")
+    report(f"kernel/: {push.name} on {push.shape}")
+    _build_dataset(push, out / "dataset", report)
+    has_model = push.model.owner == push.owner != OWNER_PLACEHOLDER
     if has_model:
-        _build_model(kernel, out / "model")
+        _build_model(push, out / "model")
         report("model/: metadata to lie beside your own weights")
-    return Built(kernel, out, has_model)
+    return Built(push, out, has_model)
 
 
 def require_empty(folder: Path) -> None:
@@ -91,21 +91,21 @@ def require_empty(folder: Path) -> None:
         raise ConfigError(f"{folder} isn't empty; name a new folder with --out, or remove this one first")
 
 
-def _build_kernel(kernel: Kernel, folder: Path) -> None:
-    submission = Notebook.read(find_shipped(NOTEBOOK)).with_settings(kernel.settings)
+def _build_kernel(push: Push, folder: Path) -> None:
+    submission = Notebook.read(find_shipped(NOTEBOOK)).with_settings(push.settings)
     folder.mkdir(parents=True)
-    kernel.metadata().write(folder)
+    push.metadata().write(folder)
     submission.write(folder / notebook.FILE_NAME)
 
 
-def _build_dataset(kernel: Kernel, folder: Path, report: Report) -> None:
+def _build_dataset(push: Push, folder: Path, report: Report) -> None:
     folder.mkdir(parents=True)
-    kernel.dataset.write(folder)
+    push.dataset.write(folder)
     report(f"dataset/: {make_own_wheel(folder).name}")
     report(f"dataset/: {', '.join(fetch_light_wheels(folder, Target()))}")
 
 
-def _build_model(kernel: Kernel, folder: Path) -> None:
+def _build_model(push: Push, folder: Path) -> None:
     folder.mkdir(parents=True)
-    for metadata in own_model(kernel.model):
+    for metadata in own_model(push.model):
         metadata.write(folder)

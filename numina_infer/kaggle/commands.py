@@ -21,17 +21,17 @@ from numina_infer.errors import WheelError
 from numina_infer.kaggle.build import build
 from numina_infer.kaggle.check import Checked, check
 from numina_infer.kaggle.download import fetch
-from numina_infer.kaggle.kernel import Kernel
+from numina_infer.kaggle.push import Push
 from numina_infer.kaggle.registry import Registry, RemoteWheel, configured_index
 from numina_infer.kaggle.sources import OWNER_PLACEHOLDER
 from numina_infer.kaggle.trial import Trial, try_wheelhouse
 from numina_infer.kaggle.wheelhouse import Plan, Wanted, begin, find_wheels, require_own_folder, show_bytes
 
 
-def run_build(kernel: Kernel, out: Path, console: Console) -> int:
+def run_build(push: Push, out: Path, console: Console) -> int:
     """Build the folders of a kernel and say what to type next; see `build` for what it raises."""
     say = _Sayer(console)
-    built = build(kernel, out, say)
+    built = build(push, out, say)
     say(f"\n{out} is ready; numina-infer kaggle check {out} looks it over. Next:")
     for line in built.next_commands:
         say(line)

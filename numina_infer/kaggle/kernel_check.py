@@ -12,9 +12,9 @@ from numina_infer.competitions import COMPETITIONS
 from numina_infer.errors import ConfigError
 from numina_infer.kaggle.build import NOTEBOOK
 from numina_infer.kaggle.findings import Finding
-from numina_infer.kaggle.kernel import DATASET_SLUG, KNOWN_SHAPES, machine_shape
 from numina_infer.kaggle.metadata import KernelMetadata, Metadata, read_content
 from numina_infer.kaggle.notebook import Notebook
+from numina_infer.kaggle.push import DATASET_SLUG, KNOWN_SHAPES, machine_shape
 from numina_infer.kaggle.shipped import find_shipped
 from numina_infer.kaggle.sources import OWNER_PLACEHOLDER, model_fault
 

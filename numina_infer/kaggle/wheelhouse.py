@@ -15,10 +15,10 @@ from numina_infer.config import require
 from numina_infer.errors import ConfigError
 from numina_infer.kaggle import lock as lock_file
 from numina_infer.kaggle.download import sha256_of
-from numina_infer.kaggle.kernel import VLLM, wheelhouse_slug
 from numina_infer.kaggle.lock import Entry, Lock
 from numina_infer.kaggle.metadata import OTHER_LICENCE, DatasetMetadata
 from numina_infer.kaggle.own_wheels import OWN, make_own_wheel
+from numina_infer.kaggle.push import VLLM, wheelhouse_slug
 from numina_infer.kaggle.registry import Registry, RemoteWheel, configured_index
 from numina_infer.kaggle.resolution import Pin, resolve_for, resolve_here
 from numina_infer.kaggle.shipped import find_optional

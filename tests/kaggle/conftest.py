@@ -6,15 +6,15 @@ import pytest
 
 from numina_infer.competitions import get_competition
 from numina_infer.kaggle.build import Built, build
-from numina_infer.kaggle.kernel import Kernel
+from numina_infer.kaggle.push import Push
 from numina_infer.kaggle.sources import ModelSource
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """The folders of a kernel, really built: pip makes our own wheel and fetches seven small ones."""
-    kernel = Kernel("me", get_competition("aimo-1"), ModelSource.parse("me/my-7b/transformers/default/3"))
-    return build(kernel, tmp_path_factory.mktemp("built") / "out", lambda line: None)
+    push = Push("me", get_competition("aimo-1"), ModelSource.parse("me/my-7b/transformers/default/3"))
+    return build(push, tmp_path_factory.mktemp("built") / "out", lambda line: None)
 
 
 @pytest.fixture(scope="session")

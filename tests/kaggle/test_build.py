@@ -121,7 +121,7 @@ def test_a_folder_that_holds_something_is_left_alone(built: Built, tmp_path: Pat
     """Nothing is written beside it."""
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match=r"isn't empty; name a new folder with --out"):
-        build(built.kernel, tmp_path, lambda line: None)
+        build(built.push, tmp_path, lambda line: None)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 

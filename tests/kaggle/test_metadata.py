@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from numina_infer.competitions import COMPETITIONS
 from numina_infer.errors import ConfigError
-from numina_infer.kaggle.kernel import Kernel
 from numina_infer.kaggle.metadata import DatasetMetadata, KernelMetadata, Metadata, own_model, read_content
+from numina_infer.kaggle.push import Push
 from numina_infer.kaggle.sources import ModelSource, dataset_fault, is_slug, kernel_fault, model_fault, slugify
 
 KERNEL = KernelMetadata(id="me/my-kernel", title="my kernel", model_sources=("me/m/transformers/v/1",))
@@ -116,24 +116,24 @@ def test_a_title_becomes_a_slug_or_nothing(title: str) -> None:
 @pytest.mark.parametrize("name", list(COMPETITIONS))
 def test_a_kernel_follows_its_competition(name: str) -> None:
     """Machine, sources and settings; the preset for two T4s only where there are some."""
-    kernel = Kernel("me", COMPETITIONS[name], SOURCE)
-    metadata = kernel.metadata()
+    push = Push("me", COMPETITIONS[name], SOURCE)
+    metadata = push.metadata()
     assert metadata.competition_sources == (COMPETITIONS[name].slug,)
     assert metadata.machine_shape == COMPETITIONS[name].machine_shape
-    assert kernel.settings == {"COMPETITION": name, "MODEL": str(SOURCE), "PRESET": "t4x2" if name == "aimo-1" else ""}
-    assert not kernel_fault(kernel.name)
+    assert push.settings == {"COMPETITION": name, "MODEL": str(SOURCE), "PRESET": "t4x2" if name == "aimo-1" else ""}
+    assert not kernel_fault(push.name)
 
 
 def test_a_preset_for_a_machine_takes_it_along() -> None:
     """Unless another is named."""
-    on_t4s = Kernel("me", COMPETITIONS["aimo-3"], SOURCE, preset="t4x2")
+    on_t4s = Push("me", COMPETITIONS["aimo-3"], SOURCE, preset="t4x2")
     assert on_t4s.shape == "NvidiaTeslaT4"
     assert replace(on_t4s, shape="NvidiaH100").metadata().machine_shape == "NvidiaH100"
 
 
 def test_a_title_names_the_kernel() -> None:
     """Where no slug is given."""
-    assert Kernel("me", COMPETITIONS["aimo-1"], SOURCE, title="Best of 48").name == "me/best-of-48"
+    assert Push("me", COMPETITIONS["aimo-1"], SOURCE, title="Best of 48").name == "me/best-of-48"
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_title_names_the_kernel() -> None:
 def test_a_kernel_that_cannot_be_is_refused(change: dict[str, Any], message: str) -> None:
     """With the value and what would do."""
     with pytest.raises(ConfigError, match=message):
-        replace(Kernel("me", COMPETITIONS["aimo-1"], SOURCE), **change)
+        replace(Push("me", COMPETITIONS["aimo-1"], SOURCE), **change)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{"])
@@ -165,6 +165,6 @@ def test_the_file_in_the_checkout_is_what_is_built() -> None:
     """But for the owner, the model and the notebook's place."""
     root = Path(__file__).parents[2]
     model = ModelSource.parse("OWNER/numina-7b-gptq/transformers/default/1")
-    expected = Kernel("OWNER", COMPETITIONS["aimo-1"], model).metadata("notebooks/submission.ipynb")
+    expected = Push("OWNER", COMPETITIONS["aimo-1"], model).metadata("notebooks/submission.ipynb")
     assert json.loads((root / "kernel-metadata.json").read_text(encoding="utf-8")) == expected.content
     assert (root / expected.code_file).is_file()

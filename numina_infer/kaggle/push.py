@@ -44,7 +44,7 @@ def machine_shape(competition: Competition, preset: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Kernel:
+class Push:
     """One kernel to be built. What is left empty follows from the rest."""
 
     owner: str
