@@ -453,3 +453,42 @@ def test_fifty_problems_and_nine_hours_are_rehearsed_on_a_machine_that_is_not_he
     info = read_run(tmp_path).info
     assert (info["engine"]["engine"], info["sandbox"]["sandbox"]) == ("simulated", "simulated")
     assert info["preset"]["contest"]["bank"]["num_problems"] == 50
+
+
+def test_a_competition_brings_its_api_range_and_limits(sums: Path, tmp_path: Path) -> None:
+    """What is chosen beside it wins, and a resumed run knows of it."""
+    folder = tmp_path / "run"
+    assert (
+        main(
+            [
+                "rehearse",
+                "--problems",
+                str(sums),
+                "--engine",
+                "scripted",
+                "--competition",
+                "aimo-2",
+                "--out",
+                str(folder),
+            ]
+        )
+        == 0
+    )
+    assert (folder / "result.json").is_file()  # the inference server's, not the 2024 API's
+    rehearsal = read_rehearsal(folder)
+    assert rehearsal.choices.competition == "aimo-2"
+    assert (rehearsal.api, rehearsal.api_version) == (Api.KAGGLE_EVALUATION, "0.3.0")
+    preset = rehearsal.choices.resolve()
+    assert preset.rollout.answer_range is AnswerRange.UP_TO_999
+    assert preset.contest.bank is not None
+    assert (preset.contest.bank.time_limit_s, preset.contest.bank.predict_limit_s) == (5 * 3600.0, 1800.0)
+    shorter = Choices(competition="aimo-2", time_limit_s=600.0, answer_range=AnswerRange.UP_TO_99999).resolve()
+    assert shorter.contest.bank is not None
+    assert (shorter.contest.bank.time_limit_s, shorter.rollout.answer_range) == (600.0, AnswerRange.UP_TO_99999)
+
+
+def test_an_unknown_competition_is_refused(sums: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the names of the known ones, and nothing is run."""
+    assert main(["rehearse", "--competition", "aimo-9", "--out", str(tmp_path / "run")]) == 2
+    assert "aimo-1, aimo-2, aimo-3" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
