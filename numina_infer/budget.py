@@ -17,6 +17,8 @@ from numina_infer.config import BankConfig, ContestConfig
 
 USUAL_NUM_PROBLEMS = 50
 """Expected where nobody says: all three AIMO contests had so many."""
+_TRAVEL_S = 15.0
+"""Of the competition's limit of one reply, kept for what isn't ours; a twentieth of a short one."""
 FEWEST_LEFT = 5
 """Expected to come still, where nobody says or more came than were announced."""
 
@@ -82,7 +84,9 @@ class Bank:
             (left_s - grace_s - (num_left - 1) * (floor_s + grace_s), Bound.FLOORS),
         ]
         if bank.predict_limit_s is not None:
-            bounds.append((bank.predict_limit_s - grace_s, Bound.PREDICT_LIMIT))
+            # The competition's clock starts before ours, and the reply has to travel.
+            travel_s = min(_TRAVEL_S, bank.predict_limit_s / 20)
+            bounds.append((bank.predict_limit_s - grace_s - travel_s, Bound.PREDICT_LIMIT))
         seconds, bound = min(bounds)
         return Slice(max(0.0, seconds), grace_s, bound, left_s, num_left)
 

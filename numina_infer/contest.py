@@ -178,12 +178,13 @@ class Contest:
             cut, self._bank = self._bank.cut(now)
             case = self._cases[problem] = _Case(problem, asked_at=now, slice=cut)
             self._num_open += 1
-        opened = self._record(case, self._opened(case))
         try:
+            opened = self._record(case, self._opened(case))
             self._portal.start_task_soon(self._work, case, opened)
-        except RuntimeError as error:
+        except Exception as error:  # noqa: BLE001 (nothing may reach the thread that waits for a reply)
             # Not a verdict: whoever resumes the run will solve the problem.
-            self._settle(case, self._best_known(case, f"the contest isn't open: {error}", StopReason.INTERRUPTED))
+            _log.error("problem %s can't be begun: %r", case.problem.id, error)
+            self._settle(case, self._best_known(case, f"it can't be begun: {error}", StopReason.INTERRUPTED))
         return case
 
     def _opened(self, case: _Case) -> Opened:
@@ -231,7 +232,10 @@ class Contest:
             _log.warning("a trajectory ended with an error: %s", event.trajectory.error)
         case.ledger = fold(case.ledger, event, self._preset.policy.weights)
         for observer in self._observers:
-            observer(event)
+            try:
+                observer(event)
+            except Exception:  # noqa: BLE001 (who only looks on must cost no reply)
+                _log.exception("an observer broke at %s", type(event).__name__)
         return case.ledger
 
     def _settle(self, case: _Case, solution: Solution) -> None:
@@ -243,9 +247,11 @@ class Contest:
             self._num_open -= 1
             if not self._num_open:
                 self._clock.freeze(True)
-        if solution.stop_reason is not StopReason.INTERRUPTED:
-            self._record(case, Solved(solution, solution.solved_at))
-        case.settled.set()
+        try:
+            if solution.stop_reason is not StopReason.INTERRUPTED:
+                self._record(case, Solved(solution, solution.solved_at))
+        finally:
+            case.settled.set()
 
     def _best_known(self, case: _Case, error: str, reason: StopReason = StopReason.FAILED) -> Solution:
         now = self._clock.now()

@@ -98,7 +98,8 @@ class Kernel:
         self.place = find_place(environment)
         self.inputs = inputs or Inputs()
         self.output = output or (Path.cwd() if self.place.is_kaggle else new_folder())
-        self.started_at = _process_start() if self.place in {Place.COMMIT, Place.RERUN} else time.monotonic()
+        is_timed = self.place in {Place.COMMIT, Place.RERUN}
+        self.started_at = _process_start(self.competition.startup_limit_s) if is_timed else time.monotonic()
         self._model, self._preset, self._problems = model, preset, problems
         self.output.mkdir(parents=True, exist_ok=True)
         log = KernelLog(self.output / LOG_FILE, started_at=self.started_at)
@@ -193,8 +194,8 @@ class Kernel:
 
     @cached_property
     def has_gpus(self) -> bool:
-        """Whether there is a GPU for vLLM."""
-        return bool(find_gpus())
+        """Whether there is a GPU for vLLM; where there should be, a driver that doesn't answer is asked twice."""
+        return bool(find_gpus() or (self.place.is_kaggle and find_gpus()))
 
     @cached_property
     def _plan(self) -> Plan:
@@ -226,15 +227,14 @@ class Kernel:
             preset = self._timed(choices.resolve(), stage)
             fmt = choose_format(choices, preset, self._report)
             make = partial(self._make_engine, choices, preset)
-        except (NuminaError, OSError, ValueError) as error:
+            info = run_info(choices, preset)
+        except Exception as error:  # whatever it is, a rerun must listen
             if self.place.is_watched:
                 raise
             self._report(f"what was chosen can't be used, so every answer is a fallback: {error}")
-            choices, preset, fmt = Choices(), self._timed(get_preset("t4x2"), stage), NUMINA
+            preset, fmt, info = self._timed(get_preset("t4x2"), stage), NUMINA, {}
             make = partial(_fail, str(error))
-        info = {"command": "kernel", "place": self.place, "competition": self.competition.name} | dict(
-            run_info(choices, preset)
-        )
+        info = {"command": "kernel", "place": self.place, "competition": self.competition.name, **info}
         note = _Note(log, info)
         engine = LateEngine(make, config=self.starts, report=self._report, on_ready=note.engine)
         sandbox = LateSandbox(
@@ -304,20 +304,24 @@ class _Note:
         self._log, self._info = log, dict(info)
 
     def engine(self, engine: Engine) -> None:
-        self._add("engine", engine.describe())
+        self._add("engine", engine)
 
     def sandbox(self, sandbox: SandboxPort) -> None:
-        self._add("sandbox", sandbox.describe())
+        self._add("sandbox", sandbox)
 
-    def _add(self, name: str, described: Mapping[str, object]) -> None:
-        self._info[name] = described
-        with suppress(RunLogError):  # it was written once; for want of a second time nothing is started again
+    def _add(self, name: str, part: Engine | SandboxPort) -> None:
+        with suppress(NuminaError, OSError, ValueError):  # for want of a note nothing is started again
+            self._info[name] = part.describe()
             self._log.describe(self._info)
 
 
-def _process_start() -> float:
-    """When this process began, as `time.monotonic` counts: installing and importing have taken time already."""
+def _process_start(limit_s: float) -> float:
+    """When this process began, as `time.monotonic` counts: installing and importing have taken time already.
+
+    More than `limit_s` ago isn't believed: nobody would be listened to any more, so the clocks must disagree.
+    """
     try:
-        return time.monotonic() - process_age_s()
+        age_s = process_age_s()
     except LookupError:
-        return time.monotonic()
+        age_s = 0.0
+    return time.monotonic() - (age_s if age_s < limit_s else 0.0)

@@ -57,7 +57,7 @@ class KernelLog(io.TextIOBase):
 
     def _keep(self, text: str) -> None:
         self._room -= len(text)
-        with suppress(OSError), self._path.open("a", encoding="utf-8") as file:
+        with suppress(OSError), self._path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
 
     def flush(self) -> None:

@@ -112,14 +112,14 @@ class _Late(Generic[Part]):
             except Exception as error:  # noqa: BLE001 (whatever breaks while it starts or runs, it is started again)
                 self._tell_broken(error)
         self.is_given_up = True
-        self._report(f"the {self._name} is given up after {self._num_in_vain} starts in vain")
         self._tell()
+        self._report(f"the {self._name} is given up after {self._num_in_vain} starts in vain")
 
     def _tell_ready(self, part: Part, seconds: float) -> None:
         self.part, self._num_in_vain = part, 0
+        self._tell()
         self._report(f"the {self._name} is ready after {seconds:.0f} s")
         self._on_ready(part)
-        self._tell()
 
     def _tell_broken(self, error: Exception) -> None:
         was_ready, self.part = self.part is not None, None

@@ -211,3 +211,32 @@ def test_what_a_run_took_before_it_was_resumed_is_taken_off_its_bank(tmp_path: P
     assert opened.slice is not None
     assert (opened.slice.left_s, opened.slice.num_left) == (400.0, 3)
     assert opened.deadline == opened.at + opened.slice.seconds
+
+
+def test_an_observer_that_breaks_costs_no_reply(tmp_path: Path) -> None:
+    """Who only looks on isn't needed; asked again the answer is the same."""
+
+    def broken(event: Event) -> None:
+        raise RuntimeError(f"no screen for {type(event).__name__}")
+
+    with contest_in(tmp_path, boxing(5), observers=(broken,)) as contest:
+        assert [contest.answer(Problem("a", "?")) for _ in range(2)] == [5, 5]
+    assert [type(event) for event in read_events(tmp_path)][-1] is Solved
+
+
+def test_a_problem_that_can_not_be_begun_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A format that breaks at one statement costs that problem, in no time, and the next is solved."""
+
+    def prompt(self: object, statement: str) -> tuple[str, ...]:
+        if "odd" in statement:
+            raise LookupError("a template broke")
+        return (statement,)
+
+    monkeypatch.setattr(type(NUMINA), "prompt", prompt)
+    with contest_in(tmp_path, boxing(5)) as contest:
+        odd = [contest.solve(Problem("a", "odd")) for _ in range(2)]
+        assert [(solution.answer, solution.is_fallback) for solution in odd] == [
+            (PRESET.policy.fallback_answer, True)
+        ] * 2
+        assert "a template broke" in odd[0].error
+        assert contest.answer(Problem("b", "even")) == 5

@@ -87,6 +87,30 @@ def test_a_rerun_without_a_usable_model_is_answered_all_the_same(
     assert "what was chosen can't be used, so every answer is a fallback: no model is attached" in said
 
 
+def test_a_rerun_whose_format_breaks_is_answered_all_the_same(
+    tmp_path: Path, asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an error of any kind; somebody who watches is shown it."""
+
+    def broken(*_: object) -> None:
+        raise KeyError("template")
+
+    monkeypatch.setattr("numina_infer.kernel.choose_format", broken)
+    Dead("aimo-3", environment=RERUN, output=tmp_path / "out").run()
+    assert asker.replies == [[0, 0]] * 3
+    with pytest.raises(KeyError):
+        Dead("aimo-3", environment={}, output=tmp_path / "other").run()
+
+
+def test_a_process_that_seems_to_have_begun_long_ago_is_not_believed(
+    tmp_path: Path, asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where clocks disagree the bank would be empty from the start."""
+    monkeypatch.setattr("numina_infer.kernel.process_age_s", lambda: 400_000.0)
+    Right("aimo-3", environment=RERUN, output=tmp_path / "out").run()
+    assert asker.replies == [[100, 100], [101, 101], [102, 102]]
+
+
 def test_a_rerun_with_nowhere_to_write_is_answered(tmp_path: Path, asker: Asker) -> None:
     """Neither the text file nor the run log is needed."""
     output = tmp_path / "out"
@@ -181,3 +205,10 @@ def test_the_log_stamps_every_line_and_stays_small(tmp_path: Path) -> None:
     screen.seek(0)
     assert screen.read().count("x" * 100) == 5000
     screen.close()
+
+
+def test_the_log_takes_text_that_no_file_has(tmp_path: Path) -> None:
+    """Half of a surrogate pair, as in a path that isn't UTF-8."""
+    with (tmp_path / "screen").open("w", errors="strict") as screen:
+        KernelLog(tmp_path / "kernel.txt", started_at=0.0, screen=screen).write("\udc80 is odd\n")
+    assert (tmp_path / "kernel.txt").read_text().endswith("\\udc80 is odd\n")

@@ -7,11 +7,11 @@ a package that is missing or broken, and it is said. Elsewhere that is an error 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from numina_infer.api_versions import API_VERSIONS
+from numina_infer.api_versions import API_VERSIONS, Predict
 from numina_infer.competitions import Api, Competition
 from numina_infer.errors import GatewayError, NuminaError
 from numina_infer.gateways.aimo import AimoGateway
-from numina_infer.gateways.kaggle_evaluation import KaggleEvaluationGateway, package_run, server_run
+from numina_infer.gateways.kaggle_evaluation import KaggleEvaluationGateway, Run, package_run, server_run
 from numina_infer.gateways.package import INPUT_ROOTS, PATH_VARIABLE, load_package
 from numina_infer.ports import Gateway
 
@@ -33,7 +33,7 @@ def kaggle_gateway(
         GatewayError: the module isn't there or can't be used, and nothing can take its place.
     """
     try:
-        return _package_gateway(competition, is_rerun=is_rerun, problems=problems, roots=roots)
+        return _package_gateway(competition, report, is_rerun=is_rerun, problems=problems, roots=roots)
     except NuminaError as error:
         if not is_rerun or competition.api is Api.AIMO:
             raise
@@ -42,7 +42,12 @@ def kaggle_gateway(
 
 
 def _package_gateway(
-    competition: Competition, *, is_rerun: bool, problems: Path | None, roots: Sequence[Path]
+    competition: Competition,
+    report: Callable[[str], None],
+    *,
+    is_rerun: bool,
+    problems: Path | None,
+    roots: Sequence[Path],
 ) -> Gateway:
     module = load_package(competition, roots)
     if module is None:
@@ -56,4 +61,28 @@ def _package_gateway(
         raise GatewayError(f"{module.__file__} has no {name}, so it is no {competition.package} that is known here")
     if competition.api is Api.AIMO:
         return AimoGateway(found())
-    return KaggleEvaluationGateway(package_run(found, problems=problems, is_rerun=is_rerun))
+    run = package_run(found, problems=problems, is_rerun=is_rerun)
+    return KaggleEvaluationGateway(_with_ours_behind(run, competition, report) if is_rerun else run)
+
+
+def _with_ours_behind(run: Run, competition: Competition, report: Callable[[str], None]) -> Run:
+    """As `run`; where that breaks before it has asked for anything, our own server takes its place."""
+
+    def run_either(predict: Predict) -> None:
+        num_asked = 0
+
+        def asked(id_: object, problem: object, *extra: object) -> object:
+            nonlocal num_asked
+            num_asked += 1
+            return predict(id_, problem, *extra)
+
+        asked.__name__ = predict.__name__
+        try:
+            run(asked)
+        except Exception as error:  # whatever it is, a rerun must listen
+            if num_asked:
+                raise
+            report(f"Kaggle's server doesn't start ({error!r}); our own takes its place")
+            server_run(API_VERSIONS[competition.api_version], is_rerun=True)(predict)
+
+    return run_either

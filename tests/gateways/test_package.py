@@ -159,6 +159,33 @@ def test_in_a_rerun_our_own_server_takes_a_missing_packages_place(tmp_path: Path
     assert hasattr(gateway, "serve")
 
 
+@pytest.mark.parametrize("where", ["__init__(self, predict)", "serve(self)"])
+def test_in_a_rerun_our_own_server_takes_the_place_of_one_that_does_not_start(
+    tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it breaks when it is made or when it is to listen; one that has asked for something isn't replaced."""
+    served: list[object] = []
+    monkeypatch.setattr("numina_infer.gateways.kaggle.server_run", lambda *_, **__: served.append)
+    other = "serve(self): pass" if where.startswith("__init__") else "__init__(self, predict): pass"
+    source = f"class AIMO3InferenceServer:\n    def {where}:\n        raise RuntimeError('no port')\n    def {other}\n"
+    put_package(tmp_path / AIMO_3.slug, source)
+    said: list[str] = []
+    kaggle_gateway(AIMO_3, said.append, is_rerun=True, roots=[tmp_path]).serve(lambda _: 52)
+    assert len(served) == 1
+    assert "no port" in said[0]
+
+
+def test_a_server_that_broke_after_a_reply_is_not_replaced(tmp_path: Path) -> None:
+    """Two of them could answer one run."""
+    source = SERVER.replace(
+        '        self.calls.append(("serve"',
+        "        self.predict('a', '1+1?')\n        raise RuntimeError('late')\n        self.calls.append((\"serve\"",
+    )
+    put_package(tmp_path / AIMO_3.slug, source)
+    with pytest.raises(RuntimeError, match="late"):
+        kaggle_gateway(AIMO_3, pytest.fail, is_rerun=True, roots=[tmp_path]).serve(lambda _: 52)
+
+
 def test_a_package_without_its_server_is_named(tmp_path: Path) -> None:
     """The class is what `server_class` says."""
     put_package(tmp_path / AIMO_3.slug, "")
