@@ -8,14 +8,15 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.loopback import serving
 
 _REPLIES: dict[str, dict[str, Any]] = {
     "SaveKernel": {"ref": "/code/me/numina-infer-aimo-1", "url": "https://kaggle.test/k", "versionNumber": 1},
@@ -66,17 +67,10 @@ class Stub:
 @contextmanager
 def kaggle_stub() -> Iterator[Stub]:
     """A server on a free port of this machine."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    stub = Stub(server.server_port)
-    server.stub = stub  # type: ignore[attr-defined] # the handler finds it there
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with serving(_Handler) as server:
+        stub = Stub(server.server_port)
+        server.stub = stub  # type: ignore[attr-defined] # the handler finds it there
         yield stub
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

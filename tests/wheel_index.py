@@ -4,13 +4,14 @@ import hashlib
 import io
 import json
 import re
-import threading
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.loopback import serving
 
 
 def make_wheel(name: str, version: str, requires: Sequence[str] = (), *, tag: str = "py3-none-any") -> bytes:
@@ -72,17 +73,10 @@ class WheelIndex:
 @contextmanager
 def wheel_index() -> Iterator[WheelIndex]:
     """An empty index on a free port of this machine."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    index = WheelIndex(server.server_port)
-    server.index = index  # type: ignore[attr-defined] # the handler finds it there
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with serving(_Handler) as server:
+        index = WheelIndex(server.server_port)
+        server.index = index  # type: ignore[attr-defined] # the handler finds it there
         yield index
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from numina_infer.errors import ConfigError
+from numina_infer.kaggle.inputs import LOCK
 from numina_infer.kaggle.target import Target
 
-FILE_NAME = "requirements.lock"
+FILE_NAME = LOCK
 
 _HEADING = "# wheels of "
 _ENTRY = re.compile(

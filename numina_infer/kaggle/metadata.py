@@ -7,6 +7,7 @@ so here every field is written, and a file that is read is held to all of them.
 """
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -29,7 +30,7 @@ class Fault(NamedTuple):
     message: str
 
 
-class Metadata:
+class Metadata(ABC):
     """One file. A subclass is a frozen record whose fields are the file's keys."""
 
     __slots__ = ()
@@ -41,9 +42,9 @@ class Metadata:
         return tuple(field.name for field in fields(cls))  # type: ignore[arg-type] # subclasses are dataclasses
 
     @classmethod
+    @abstractmethod
     def faults(cls, content: Mapping[str, Any]) -> Iterator[Fault]:
         """What the client or Kaggle would refuse in a file with this content."""
-        raise NotImplementedError
 
     @property
     def content(self) -> dict[str, Any]:
