@@ -1,1 +1,1 @@
-"""The laboratory: reads run logs, replays, measures, compares and exports. The core never imports it."""
+"""What is made of run logs: replay, evaluation, search, reports, training data. The core never imports it."""
