@@ -73,13 +73,7 @@ class Grader:
     """Compares pairs, some at once; use it as a context manager, or its processes stay until it is collected."""
 
     def __init__(self, config: GradingConfig | None = None) -> None:
-        """Start nothing yet.
-
-        Raises:
-            ConfigError: math-verify isn't installed.
-        """
-        if find_spec("math_verify") is None:
-            raise ConfigError("general answers are compared by math-verify; pip install 'numina-infer[eval]'")
+        """Start nothing yet."""
         self._config = config or GradingConfig()
         self._workers: LifoQueue[_Worker] = LifoQueue()
         for _ in range(self._config.workers):
@@ -89,6 +83,7 @@ class Grader:
         """Whether `answer` is `reference`, from any thread; equal texts are without asking.
 
         Raises:
+            ConfigError: math-verify isn't installed.
             GradingError: a process doesn't start.
         """
         if _plain(reference) == _plain(answer):
@@ -162,6 +157,8 @@ class _Worker:
                 pipe.close()
 
     def _start(self) -> "subprocess.Popen[bytes]":
+        if find_spec("math_verify") is None:
+            raise ConfigError("general answers are compared by math-verify; pip install 'numina-infer[eval]'")
         limits = [str(self._config.timeout_s), str(self._config.memory_bytes)]
         command = [sys.executable, "-P", "-m", "numina_infer.lab.grading_worker", *limits]
         self._process = subprocess.Popen(  # noqa: S603 - our own module

@@ -154,7 +154,9 @@ def test_settings_that_cannot_be_used_are_named(settings: dict[str, int]) -> Non
 
 
 def test_without_math_verify_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before anything is graded."""
+    """Only when it is needed."""
     monkeypatch.setattr(grading, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"numina-infer\[eval\]"):
-        Grader()
+    with Grader() as grader:
+        assert grader.grade("x", "x").verdict is RIGHT
+        with pytest.raises(ConfigError, match=r"numina-infer\[eval\]"):
+            grader.grade("x", "y")
