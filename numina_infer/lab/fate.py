@@ -47,7 +47,7 @@ def judge(trajectory: Trajectory, reference: int | None) -> Fate:
     """The fate of `trajectory` by itself; `reference` as a vote, None where there is none."""
     if reference is None:
         return Fate.NO_REFERENCE
-    if trajectory.outcome is not Outcome.FINISHED:
+    if trajectory.outcome is not Outcome.FINISHED or not trajectory.turns:
         return Fate.UNFINISHED
     if trajectory.answer.value is None:
         return Fate.NO_ANSWER

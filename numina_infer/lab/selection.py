@@ -5,7 +5,7 @@ A log may be larger than memory, so a selection keeps a hash of each text, and t
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from numina_infer.events import Ended, Event, Opened
@@ -82,19 +82,19 @@ class _Found:
     texts: set[bytes] = field(default_factory=set)
 
     def limit(self, per_problem: int, identifier: str) -> None:
-        """Leave out what is too much, by a lot that the problem's id draws, since the first to end are the shortest."""
+        """Leave out what is too much, by lot, since the first to end are the shortest; the id draws it."""
         for fate in (Fate.RIGHT, Fate.WRONG):
             indices = [index for index, own in self.fates.items() if own is fate]
             for index in sorted(indices, key=lambda index: _hash(f"{identifier}\0{index}"))[per_problem:]:
                 self.fates[index] = Fate.BEYOND_MAX
 
 
-def select(events: Iterable[Event], references: Mapping[Problem, int], wanted: Wanted) -> Selection:
-    """Judge all trajectories among `events`; of a problem that was opened again, those of its last opening.
+def select(events: Iterable[Event], reference_of: Callable[[Problem], int | None], wanted: Wanted) -> Selection:
+    """Judge all trajectories among `events`; of a problem that was opened again, those since then.
 
     Args:
         events: a whole log.
-        references: by problem, as votes.
+        reference_of: what is right of a problem, as a vote; None where nobody knows.
         wanted: what is to be selected.
     """
     found = defaultdict[Problem, _Found](_Found)
@@ -102,7 +102,7 @@ def select(events: Iterable[Event], references: Mapping[Problem, int], wanted: W
         problem = one.opened.problem
         if found[problem].opening != one.opening:
             found[problem] = _Found(one.opening)
-        found[problem].fates[one.trajectory.index] = _fate(one, found[problem], references.get(problem), wanted)
+        found[problem].fates[one.trajectory.index] = _fate(one, found[problem], reference_of(problem), wanted)
     if wanted.per_problem is not None:
         for problem, own in found.items():
             own.limit(wanted.per_problem, problem.id)

@@ -1,0 +1,167 @@
+"""A run's trajectories as training data: sorted by whether they are right, written as a data set with its card.
+
+The log is read twice, event by event: once to choose, once to write.
+Right is what a trajectory's own answer is, not the vote's. The way from solutions that ended right to training data is
+rejection sampling (STaR, arXiv 2203.14465; ToRA, arXiv 2309.17452, keeps programs' outputs out of the loss).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numina_infer.config import require, require_whole
+from numina_infer.errors import ConfigError, NuminaError
+from numina_infer.history import read_events, read_info
+from numina_infer.lab.chat_rows import Row, chat_template
+from numina_infer.lab.dataset_card import Origin, make_card, require_license
+from numina_infer.lab.dataset_folder import require_new, write_dataset
+from numina_infer.lab.fate import Fate
+from numina_infer.lab.layouts import TEMPLATE_FILE, Layout
+from numina_infer.lab.recorded_preset import read_preset
+from numina_infer.lab.selection import Selection, Wanted, attempted, select
+from numina_infer.lab.token_rows import Tokens, read_tokens
+from numina_infer.problems import read_problems
+from numina_infer.summary import read_reference
+from numina_infer.trajectory import AnswerRange, Problem
+
+CARD = "README.md"
+
+
+class NothingToExportError(NuminaError):
+    """No trajectory of the run is of the kind that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportConfig:
+    """What to export, and how."""
+
+    layout: Layout
+    references: Path
+    """A problems file with answers."""
+    out: Path
+    """A new folder."""
+    per_problem: int | None = None
+    """At most so many of one problem, right and wrong ones each."""
+    license: str | None = None
+    """As the hub spells it."""
+    tokenizer: Path | None = None
+    """The folder of the model that was run: for exact tokens."""
+
+    def __post_init__(self) -> None:
+        if self.per_problem is not None:
+            require_whole("per_problem", self.per_problem, 1)
+        if self.license is not None:
+            require_license(self.license)
+        require(
+            self.tokenizer is None or self.layout is Layout.SFT,
+            "a tokenizer is for --format sft; TRL's KTO takes texts",
+        )
+        require_new(self.out)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written, and what became of the rest."""
+
+    folder: Path
+    selection: Selection
+
+
+def export(run: Path, config: ExportConfig) -> Exported:
+    """Write the data set.
+
+    Raises:
+        RunLogError: there is no run, it is of an unknown format, or damaged.
+        ConfigError: nothing can be made of this run with these references; nothing was written.
+        NothingToExportError: no trajectory is of the kind that was asked for; nothing was written.
+    """
+    info = read_info(run)
+    preset = read_preset(info)
+    _require_texts(info)
+    references = _read_references(config.references, preset.rollout.answer_range)
+    tokens = read_tokens(config.tokenizer, preset) if config.tokenizer else None
+    wanted = Wanted(config.layout.fates, config.per_problem, needs_tokens=tokens is not None)
+    selection = select(read_events(run), references.of, wanted)
+    _require_some(selection, config)
+    schema = config.layout.schema(has_tokens=tokens is not None)
+    rows = _rows(run, config.layout, references, selection, tokens)
+    origin = Origin.of(run, info, config.references, config.license)
+    card = make_card(origin, config.layout, selection, config.layout.training(tokens=tokens))
+    template = {TEMPLATE_FILE: chat_template(with_bos=_has_bos(tokens))} if config.layout is Layout.SFT else {}
+    write_dataset(config.out, schema, rows, {CARD: card, **template})
+    return Exported(config.out, selection)
+
+
+def _require_texts(info: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` where the log's texts aren't what a model saw and wrote, one behind the other."""
+    choices, engine = info.get("choices") or {}, info.get("engine") or {}
+    require(
+        not choices.get("paper"),
+        "the run was made the paper's way, whose restarts throw text away: its turns are no text that a model saw",
+    )
+    require(engine.get("engine") != "simulated", "the run's engine was simulated: no model wrote its texts")
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What is right, of the problems of a file."""
+
+    file: Path
+    by_id: Mapping[str, tuple[str, int]]
+    """Statement and reference, as a vote."""
+
+    def of(self, problem: Problem) -> int | None:
+        """The reference of `problem`; None where there is none, or where its id is another problem's in the file."""
+        statement, reference = self.by_id.get(problem.id, ("", None))
+        return reference if _words(statement) == _words(problem.statement) else None
+
+
+def _words(statement: str) -> list[str]:
+    return statement.split()
+
+
+def _read_references(file: Path, answer_range: AnswerRange) -> References:
+    found = {
+        row.problem.id: (row.problem.statement, vote)
+        for row in read_problems(file).rows
+        if (vote := read_reference(row.reference, answer_range)) is not None
+    }
+    require(
+        bool(found), f"{file} has no answer that is an integer in range; give a problems file with a column answer"
+    )
+    return References(file, found)
+
+
+def _require_some(selection: Selection, config: ExportConfig) -> None:
+    """Raise where there is nothing to write, with the reason."""
+    if selection.fates:
+        return
+    if set(selection.left_out) == {Fate.NO_REFERENCE}:
+        raise ConfigError(
+            f"none of the run's problems ({show_ids(selection.unknown)}) is in {config.references} with the same id, "
+            "statement and an integer in range as its answer; give the file that the run was made with"
+        )
+    counts = ", ".join(f"{count} {fate}" for fate, count in selection.left_out.most_common())
+    raise NothingToExportError(
+        f"no trajectory of the run is for --format {config.layout}: {counts or 'none has ended'}; nothing was written"
+    )
+
+
+def show_ids(identifiers: Sequence[str], most: int = 5) -> str:
+    """The first few, and how many more."""
+    more = f" and {len(identifiers) - most} more" if len(identifiers) > most else ""
+    return ", ".join(identifiers[:most]) + more
+
+
+def _rows(
+    run: Path, layout: Layout, references: References, selection: Selection, tokens: Tokens | None
+) -> Iterator[Row]:
+    for one in attempted(read_events(run)):
+        reference = references.of(one.opened.problem)
+        if one.key in selection.fates and reference is not None:
+            yield layout.row(one, reference, tokens)
+
+
+def _has_bos(tokens: Tokens | None) -> bool:
+    return tokens is not None and bool(tokens.vocabulary.bos)

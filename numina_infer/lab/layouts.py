@@ -1,0 +1,136 @@
+"""The layouts in which trajectories are exported, as TRL 1.16 reads them.
+
+SFT. `SFTTrainer` masks by message (`assistant_only_loss`), which needs a chat template that marks the assistant's
+words, or takes `input_ids` with `labels` as they are; of a `prompt` and a `completion` it masks the prompt alone. So
+`messages` with a template of ours is the layout, with token ids beside it where a tokenizer is given: then the loss is
+on the very tokens that were sampled.
+
+KTO. `KTOTrainer` has no mask within a completion, so standard text is the layout, which no template can change. Both
+right and wrong ones are in it.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+from numina_infer.lab.chat_rows import Row, kto_row, sft_row, to_messages
+from numina_infer.lab.fate import Fate
+from numina_infer.lab.selection import Attempted
+from numina_infer.lab.token_rows import Tokens
+
+TEMPLATE_FILE = "chat_template.jinja"
+
+
+class Layout(StrEnum):
+    """What an export is for."""
+
+    SFT = "sft"
+    """Supervised fine-tuning: what is right, with outputs marked."""
+    KTO = "kto"
+    """Kahneman-Tversky optimisation (arXiv 2402.01306): what is right and what is wrong, labelled."""
+
+    @property
+    def fates(self) -> frozenset[Fate]:
+        """Which trajectories it takes."""
+        return frozenset({Fate.RIGHT} if self is Layout.SFT else {Fate.RIGHT, Fate.WRONG})
+
+    def schema(self, *, has_tokens: bool) -> Any:
+        """The pyarrow schema of its rows."""
+        import pyarrow as pa
+
+        message = pa.struct([("role", pa.string()), ("content", pa.string())])
+        text: list[tuple[str, Any]] = [("messages", pa.list_(message))]
+        if self is Layout.KTO:
+            parts = ("parts", pa.list_(message))
+            text = [("prompt", pa.string()), ("completion", pa.string()), ("label", pa.bool_()), parts]
+        tokens = [("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int32()))] if has_tokens else []
+        whose = [("problem_id", pa.string()), ("index", pa.int32()), ("seed", pa.int64())]
+        return pa.schema([*text, *tokens, *whose, ("answer", pa.int64()), ("reference", pa.int64())])
+
+    def row(self, one: Attempted, reference: int, tokens: Tokens | None) -> Row:
+        """One trajectory as a row: for the trainer first, and then whose it is."""
+        trajectory = one.trajectory
+        messages = to_messages(one.opened.prompt, trajectory)
+        is_right = trajectory.answer.value == reference
+        text = sft_row(messages) if self is Layout.SFT else kto_row(messages, is_right=is_right)
+        whose: Row = {
+            "problem_id": trajectory.problem_id,
+            "index": trajectory.index,
+            "seed": trajectory.turns[0].completion.seed,
+            "answer": trajectory.answer.value,
+            "reference": reference,
+        }
+        return {**text, **(tokens.row(one.opened, trajectory) if tokens else {}), **whose}
+
+    def training(self, *, tokens: Tokens | None) -> str:
+        """How to train on it, for the card."""
+        if self is Layout.KTO:
+            return _KTO
+        if tokens is None:
+            return _SFT + _NO_BOS
+        return _TOKENS
+
+
+_MAX_LENGTH = """
+TRL cuts a text at `max_length`, 1024 tokens by default: set it to what the model was run with.
+"""
+
+_SFT = (
+    f"""
+`messages` are stretches of one text: the prompt as the user's, what the model wrote as the assistant's, each output as
+a tool's. `{TEMPLATE_FILE}` puts them together to the letter and marks the assistant's for the loss, so that prompt and
+outputs are masked:
+
+```python
+from datasets import load_dataset
+from trl import SFTConfig, SFTTrainer
+
+folder = "path/to/this/folder"
+config = SFTConfig(assistant_only_loss=True, chat_template_path=f"{{folder}}/{TEMPLATE_FILE}")
+SFTTrainer(model, config, train_dataset=load_dataset(folder, split="train")).train()
+```
+
+Without these two settings everything is learnt, outputs too, in whatever template the model has.
+"""
+    + _MAX_LENGTH
+)
+
+_NO_BOS = """
+The template puts no begin-of-sequence token in front, since a log doesn't tell whether the model's tokenizer does.
+If it does (Llama's and DeepSeek's do), export again with `--tokenizer`, or put `{{ bos_token }}` before the template.
+"""
+
+_TOKENS = (
+    """
+`input_ids` are the tokens that the model saw and sampled, `labels` the same with -100 for prompt and outputs;
+`messages` is their text. TRL takes them as they are, for a model with the same tokenizer:
+
+```python
+from datasets import load_dataset
+from trl import SFTConfig, SFTTrainer
+
+data = load_dataset("path/to/this/folder", split="train").select_columns(["input_ids", "labels"])
+SFTTrainer(model, SFTConfig(max_length=4096), train_dataset=data).train()
+```
+"""
+    + _MAX_LENGTH
+)
+
+_KTO = (
+    """
+`prompt`, `completion` and `label` are the text that the model saw, what came behind it, and whether its answer was
+right:
+
+```python
+from datasets import load_dataset
+from trl import KTOConfig, KTOTrainer
+
+KTOTrainer(model, args=KTOConfig(), train_dataset=load_dataset("path/to/this/folder", split="train")).train()
+```
+
+A completion holds programs' outputs, and TRL's KTO weighs it as a whole; `parts` says which stretches of it are the
+model's, for a trainer that masks the rest.
+Where the prompt begins with the begin-of-sequence token, as some chat templates have it, keep the tokenizer from
+putting a second one in front.
+"""
+    + _MAX_LENGTH
+)
