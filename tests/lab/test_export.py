@@ -11,14 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numina_infer.cli import main
+from numina_infer.engines.scripted import VOCABULARY
 from numina_infer.errors import ConfigError
 from numina_infer.events import Ended, Event, Solved
+from numina_infer.formats.numina import NUMINA
+from numina_infer.history import read_events
 from numina_infer.lab.chat_rows import Role, join, to_messages
 from numina_infer.lab.dataset_folder import DATA
 from numina_infer.lab.export import ExportConfig, NothingToExportError, export
 from numina_infer.lab.fate import Fate
 from numina_infer.lab.layouts import Layout
-from numina_infer.lab.selection import Selection, Wanted, select
+from numina_infer.lab.selection import Selection, Wanted, attempted, select
+from numina_infer.lab.token_rows import IGNORED, Tokens
 from numina_infer.runlog import RUN_FILE, TRAJECTORIES_FILE
 from numina_infer.trajectory import Outcome, Problem, Solution, StopReason
 from tests.lab.recorded_runs import INFO, PROBLEMS, attempt, events_of, opening, write_references, write_run
@@ -298,3 +302,52 @@ def test_a_folder_that_is_there_is_kept(run: Path, references: Path, capsys: pyt
     assert (run / "sft" / DATA).read_bytes() == before
     assert main([*command, "--out", str(run / "again")]) == 0
     assert (run / "again" / DATA).read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def sums(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two that the scripted engine's own script solves, with a program each, and one that nobody does."""
+    answers = {Problem("x", "Add 5 and 6."): 11, Problem("y", "Add 20 and 22."): 42, Problem("z", "Add 1 and 1."): 3}
+    return write_references(tmp_path_factory.mktemp("sums") / "sums.jsonl", answers)
+
+
+@pytest.fixture(scope="module")
+def scripted_run(sums: Path) -> Path:
+    """A collection of the sums, by real programs."""
+    folder = sums.parent / "run"
+    given = ["--engine", "scripted", "--num-samples", "3", "--format", "numina", "--out", str(folder)]
+    assert main(["collect", "--problems", str(sums), *given]) == 0
+    return folder
+
+
+def test_a_real_run_goes_all_the_way(
+    scripted_run: Path, sums: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Programs that ran, their outputs as they were appended, and of equal texts one."""
+    given = ["--references", str(sums), "--out", str(tmp_path / "out")]
+    assert main(["export", str(scripted_run), "--format", "sft", *given]) == 0
+    told = capsys.readouterr().out
+    assert "4 trajectories of 2 problems: 4 right, 0 wrong\nleft out: 3, a wrong answer\n" in told
+    assert "left out: 2, the same text" in told
+    for row in rows_of(tmp_path / "out"):
+        messages = row["messages"]
+        assert isinstance(messages, list)
+        assert [message["role"] for message in messages] == ["user", "assistant", "tool", "assistant"]
+        assert messages[2]["content"] == f"{row['answer']}\n```"
+
+
+def test_token_rows_are_what_the_engine_counted(scripted_run: Path) -> None:
+    """Every completion stands where its engine said that its prompt ended, and nothing before it is learnt."""
+    tokens = Tokens(VOCABULARY, eos_id=0, fmt=NUMINA)
+    num_turns = 0
+    for one in attempted(read_events(scripted_run)):
+        row = tokens.row(one.opened, one.trajectory)
+        ids, labels = row["input_ids"], row["labels"]
+        assert isinstance(ids, list)
+        assert isinstance(labels, list)
+        for turn in one.trajectory.turns:
+            start, sampled = turn.completion.num_prompt_tokens, list(turn.completion.token_ids)
+            assert ids[start:][: len(sampled)] == labels[start:][: len(sampled)] == sampled
+            assert labels[start - 1] == IGNORED
+            num_turns += 1
+    assert num_turns > len(one.trajectory.turns) > 1
