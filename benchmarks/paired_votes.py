@@ -105,6 +105,12 @@ def estimate(values: Floats, problems: Sequence[str], num_resamples: int, seed: 
     return Estimate(float(values.mean()), float(low), float(high), above)
 
 
+def pass_at(pool: Pool, size: int) -> float:
+    """The chance that one of `size` samples at least is right: what no weights can exceed (arXiv 2107.03374)."""
+    num_wrong = pool.num_samples - int(pool.is_right.sum())
+    return 1 - comb(num_wrong, size) / comb(pool.num_samples, size)
+
+
 def chance_lower(feature: Floats, pool: Pool) -> float:
     """P(a right sample's `feature` is lower than a wrong one's) within a mixed pool, ties as half."""
     right, wrong = feature[pool.is_right][:, None], feature[pool.is_wrong][None, :]

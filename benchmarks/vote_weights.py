@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.frame import finish, name_machine, pass_over, read_options, show
-from benchmarks.paired_votes import Estimate, chance_lower, cross_validate, estimate
+from benchmarks.paired_votes import Estimate, chance_lower, cross_validate, estimate, pass_at
 from benchmarks.pools import (
     NO_VOTE,
     Flags,
@@ -105,11 +105,12 @@ def _count(values: Sequence[float]) -> str:
 def report_votes(name: str, votes: Votes, rows: Sequence[Row], effort: Effort) -> None:
     """Print what was measured on one set."""
     plain = (estimate(row, votes.problems, effort.num_resamples).show(sign="") for row in votes.plain)
+    ceilings = [100 * np.mean([pass_at(pool, size) for pool in votes.pools]) for size in votes.sizes]
     problems = {pool.problem: pool.reference for pool in votes.pools}
     print(
         f"\n{name}: {len(votes.pools)} pools, {sum(pool.is_mixed for pool in votes.pools)} of them mixed; "
         f"{len(problems)} problems, {sum(map(is_suspicious, problems.values()))} with a suspicious reference; "
-        f"plain votes, %: {'; '.join(plain)}\n"
+        f"plain votes, %: {'; '.join(plain)}; one right at least, %: {', '.join(f'{most:.1f}' for most in ceilings)}\n"
     )
     columns = [column for size in votes.sizes for column in (f"gain at {size}, points", "better")]
     show(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from numina_infer.config import require, require_whole
-from numina_infer.errors import ConfigError, NuminaError
+from numina_infer.errors import ConfigError, NothingToExportError
 from numina_infer.history import read_events, read_info
 from numina_infer.lab.chat_rows import Row, chat_template
 from numina_infer.lab.dataset_card import Origin, make_card, require_license
@@ -26,10 +26,6 @@ from numina_infer.summary import read_reference
 from numina_infer.trajectory import AnswerRange, Problem
 
 CARD = "README.md"
-
-
-class NothingToExportError(NuminaError):
-    """No trajectory of the run is of the kind that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

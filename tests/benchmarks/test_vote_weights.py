@@ -17,6 +17,7 @@ from benchmarks.paired_votes import (
     cross_validate,
     draw_subsets,
     estimate,
+    pass_at,
     shares_right,
 )
 from benchmarks.pools import NO_VOTE, Pool, are_stated, make_pool, problem_of
@@ -76,6 +77,15 @@ def test_accuracy_is_that_of_all_subsets(answers: list[int | None], weights: lis
     shares = shares_right(pool_of(answers), chosen, np.array(weights, dtype=float)[chosen])
     expected = [share_by_hand(answers, weights, subset) for subset in chosen]
     assert shares == pytest.approx([float(share) for share in expected])
+
+
+@given(answers_of_few, st.integers(1, 3))
+def test_no_vote_is_right_more_often_than_a_sample(answers: list[int | None], size: int) -> None:
+    """The bound is the share of subsets that have a right one."""
+    chosen = draw_subsets(len(answers), size, 1000, np.random.default_rng(0))
+    pool = pool_of(answers)
+    assert pass_at(pool, size) == pytest.approx(pool.is_right[chosen].any(axis=1).mean())
+    assert shares_right(pool, chosen, np.ones(chosen.shape)).mean() <= pass_at(pool, size) + 1e-9
 
 
 def test_random_subsets_come_near_all_of_them() -> None:

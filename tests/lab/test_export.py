@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from numina_infer.cli import main
 from numina_infer.engines.scripted import VOCABULARY
-from numina_infer.errors import ConfigError
+from numina_infer.errors import ConfigError, NothingToExportError
 from numina_infer.events import Ended, Event, Solved
 from numina_infer.formats.numina import NUMINA
 from numina_infer.history import read_events
 from numina_infer.lab.chat_rows import Role, join, to_messages
 from numina_infer.lab.dataset_folder import DATA
-from numina_infer.lab.export import ExportConfig, NothingToExportError, export
+from numina_infer.lab.export import ExportConfig, export
 from numina_infer.lab.fate import Fate
 from numina_infer.lab.layouts import Layout
 from numina_infer.lab.selection import Selection, Wanted, attempted, select
