@@ -52,12 +52,12 @@ def add_export(commands: "Commands") -> None:
 def _export(chosen: argparse.Namespace) -> int:
     from numina_infer.config import require_choice
     from numina_infer.lab.export import ExportConfig, export
-    from numina_infer.lab.layouts import Layout
+    from numina_infer.lab.training import Training
 
     console = make_console(sys.stdout)
-    layout = require_choice("--format", chosen.format, Layout)
-    out = chosen.out or chosen.run / str(layout)
-    config = ExportConfig(layout, chosen.references, out, chosen.per_problem, chosen.license, chosen.tokenizer)
+    training = require_choice("--format", chosen.format, Training)
+    out = chosen.out or chosen.run / str(training)
+    config = ExportConfig(training, chosen.references, out, chosen.per_problem, chosen.license, chosen.tokenizer)
     with console.status("reading the run log"):
         exported = export(chosen.run, config)
     for line in _lines(exported):

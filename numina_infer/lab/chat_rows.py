@@ -67,10 +67,16 @@ def to_messages(prompt: str, trajectory: Trajectory) -> tuple[Message, ...]:
     A last completion that ended at a stop string is cut in front of it: there the model spoke for somebody else, and
     in training its turn ends instead.
     """
-    messages = [Message(Role.USER, prompt)]
+    stretches = [(Role.USER, prompt)]
     for turn in trajectory.turns[:-1]:
-        messages += [Message(Role.ASSISTANT, turn.completion.text), Message(Role.TOOL, turn.observation)]
-    return (*messages, Message(Role.ASSISTANT, last_words(trajectory.turns[-1].completion)))
+        stretches += [(Role.ASSISTANT, turn.completion.text), (Role.TOOL, turn.observation)]
+    stretches.append((Role.ASSISTANT, last_words(trajectory.turns[-1].completion)))
+    return tuple(Message(role, _whole(content)) for role, content in stretches)
+
+
+def _whole(text: str) -> str:
+    """`text` with question marks for lone surrogates, as engines tokenise it: no file of UTF-8 holds one."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def last_words(completion: Completion) -> str:

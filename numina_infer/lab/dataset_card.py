@@ -12,8 +12,8 @@ from typing import Any
 
 from numina_infer.config import require
 from numina_infer.lab.fate import Fate
-from numina_infer.lab.layouts import Layout
 from numina_infer.lab.selection import Selection
+from numina_infer.lab.training import Training
 from numina_infer.provenance import file_sha256, package_versions
 
 UNKNOWN_LICENSE = "unknown"
@@ -84,8 +84,8 @@ def _name(value: object) -> str:
     return PurePath(text).name if text.startswith(("/", "~", "./", "../")) else text
 
 
-def make_card(origin: Origin, layout: Layout, selection: Selection, training: str) -> str:
-    """The text of the card; `training` is what it says of how to train."""
+def make_card(origin: Origin, training: Training, selection: Selection, how_to: str) -> str:
+    """The text of the card; `how_to` says how to train on it."""
     rows = "\n".join(f"| {name} | {_cell(value)} |" for name, value in origin.rows)
     return f"""---
 license: {origin.license}
@@ -93,7 +93,7 @@ task_categories:
 - text-generation
 tags:
 - trl
-- {layout}
+- {training}
 - mathematics
 - tool-integrated-reasoning
 - numina-infer
@@ -104,13 +104,13 @@ configs:
     path: data/train-*.parquet
 ---
 
-# Trajectories of {_cell(json.dumps(origin.run, ensure_ascii=False))}, for {layout.upper()}
+# Trajectories of {_cell(json.dumps(origin.run, ensure_ascii=False))}, for {training.upper()}
 
 Solutions of mathematical problems that a model wrote with the help of Python, exported from a run log of numina_infer.
 {_counts(selection)}
 
 ## How to train on it
-{training.strip()}
+{how_to.strip()}
 
 ## Where it came from
 | what | |

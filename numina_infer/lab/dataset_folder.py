@@ -4,6 +4,7 @@ It appears whole or not at all: what is written goes to a folder beside it, whic
 """
 
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -26,10 +27,11 @@ def require_new(folder: Path) -> None:
 
 def write_dataset(folder: Path, schema: Any, rows: Iterable[Row], files: Mapping[str, str]) -> None:
     """Write `rows` of the pyarrow `schema`, some hundred in memory at a time, and `files`, by name their text."""
-    staging = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(staging, ignore_errors=True)
-    (staging / DATA).parent.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
     try:
+        staging.chmod(0o755)
+        (staging / DATA).parent.mkdir()
         _write_parquet(staging / DATA, schema, rows)
         for name, text in files.items():
             (staging / name).write_text(text, encoding="utf-8")

@@ -17,10 +17,10 @@ from numina_infer.lab.chat_rows import Row, chat_template
 from numina_infer.lab.dataset_card import Origin, make_card, require_license
 from numina_infer.lab.dataset_folder import require_new, write_dataset
 from numina_infer.lab.fate import Fate
-from numina_infer.lab.layouts import TEMPLATE_FILE, Layout
 from numina_infer.lab.recorded_preset import read_preset
-from numina_infer.lab.selection import Selection, Wanted, attempted, select
+from numina_infer.lab.selection import Selection, Wanted, opened_trajectories, select
 from numina_infer.lab.token_rows import Tokens, read_tokens
+from numina_infer.lab.training import TEMPLATE_FILE, Training
 from numina_infer.problems import read_problems
 from numina_infer.summary import read_reference
 from numina_infer.trajectory import AnswerRange, Problem
@@ -32,7 +32,7 @@ CARD = "README.md"
 class ExportConfig:
     """What to export, and how."""
 
-    layout: Layout
+    training: Training
     references: Path
     """A problems file with answers."""
     out: Path
@@ -50,7 +50,7 @@ class ExportConfig:
         if self.license is not None:
             require_license(self.license)
         require(
-            self.tokenizer is None or self.layout is Layout.SFT,
+            self.tokenizer is None or self.training is Training.SFT,
             "a tokenizer is for --format sft; TRL's KTO takes texts",
         )
         require_new(self.out)
@@ -77,14 +77,14 @@ def export(run: Path, config: ExportConfig) -> Exported:
     _require_texts(info)
     references = _read_references(config.references, preset.rollout.answer_range)
     tokens = read_tokens(config.tokenizer, preset) if config.tokenizer else None
-    wanted = Wanted(config.layout.fates, config.per_problem, needs_tokens=tokens is not None)
+    wanted = Wanted(config.training.fates, config.per_problem, needs_tokens=tokens is not None)
     selection = select(read_events(run), references.of, wanted)
     _require_some(selection, config)
-    schema = config.layout.schema(has_tokens=tokens is not None)
-    rows = _rows(run, config.layout, references, selection, tokens)
+    schema = config.training.schema(has_tokens=tokens is not None)
+    rows = _rows(run, config.training, references, selection, tokens)
     origin = Origin.of(run, info, config.references, config.license)
-    card = make_card(origin, config.layout, selection, config.layout.training(tokens=tokens))
-    template = {TEMPLATE_FILE: chat_template(with_bos=_has_bos(tokens))} if config.layout is Layout.SFT else {}
+    card = make_card(origin, config.training, selection, config.training.how_to(tokens=tokens))
+    template = {TEMPLATE_FILE: chat_template(with_bos=_has_bos(tokens))} if config.training is Training.SFT else {}
     write_dataset(config.out, schema, rows, {CARD: card, **template})
     return Exported(config.out, selection)
 
@@ -140,7 +140,7 @@ def _require_some(selection: Selection, config: ExportConfig) -> None:
         )
     counts = ", ".join(f"{count} {fate}" for fate, count in selection.left_out.most_common())
     raise NothingToExportError(
-        f"no trajectory of the run is for --format {config.layout}: {counts or 'none has ended'}; nothing was written"
+        f"no trajectory of the run is for --format {config.training}: {counts or 'none has ended'}; nothing was written"
     )
 
 
@@ -151,12 +151,12 @@ def show_ids(identifiers: Sequence[str], most: int = 5) -> str:
 
 
 def _rows(
-    run: Path, layout: Layout, references: References, selection: Selection, tokens: Tokens | None
+    run: Path, training: Training, references: References, selection: Selection, tokens: Tokens | None
 ) -> Iterator[Row]:
-    for one in attempted(read_events(run)):
+    for one in opened_trajectories(read_events(run)):
         reference = references.of(one.opened.problem)
         if one.key in selection.fates and reference is not None:
-            yield layout.row(one, reference, tokens)
+            yield training.row(one, reference, tokens)
 
 
 def _has_bos(tokens: Tokens | None) -> bool:

@@ -32,7 +32,7 @@ class Fate(StrEnum):
 
 
 _REASONS = {
-    Fate.RIGHT: "right, which this layout doesn't take",
+    Fate.RIGHT: "right, which this training doesn't take",
     Fate.WRONG: "a wrong answer",
     Fate.UNFINISHED: "ended by a limit, the cutoff or an error, so that the text breaks off",
     Fate.NO_ANSWER: "came to an end without an integer in range",

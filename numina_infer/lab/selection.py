@@ -18,7 +18,7 @@ Key = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Attempted:
+class OpenedTrajectory:
     """A trajectory with the opening that it belongs to."""
 
     opened: Opened
@@ -32,7 +32,7 @@ class Attempted:
         return self.opening, self.trajectory.index
 
 
-def attempted(events: Iterable[Event]) -> Iterator[Attempted]:
+def opened_trajectories(events: Iterable[Event]) -> Iterator[OpenedTrajectory]:
     """The trajectories among `events`, those of openings that were given up too."""
     open_now: dict[str, tuple[Opened, int]] = {}
     num_opened = 0
@@ -41,7 +41,7 @@ def attempted(events: Iterable[Event]) -> Iterator[Attempted]:
             open_now[event.problem_id] = (event, num_opened)
             num_opened += 1
         elif isinstance(event, Ended) and event.problem_id in open_now:
-            yield Attempted(*open_now[event.problem_id], event.trajectory)
+            yield OpenedTrajectory(*open_now[event.problem_id], event.trajectory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def select(events: Iterable[Event], reference_of: Callable[[Problem], int | None
         wanted: what is to be selected.
     """
     found = defaultdict[Problem, _Found](_Found)
-    for one in attempted(events):
+    for one in opened_trajectories(events):
         problem = one.opened.problem
         if found[problem].opening != one.opening:
             found[problem] = _Found(one.opening)
@@ -109,7 +109,7 @@ def select(events: Iterable[Event], reference_of: Callable[[Problem], int | None
     return _selection(found, wanted.fates)
 
 
-def _fate(one: Attempted, found: _Found, reference: int | None, wanted: Wanted) -> Fate:
+def _fate(one: OpenedTrajectory, found: _Found, reference: int | None, wanted: Wanted) -> Fate:
     fate = judge(one.trajectory, reference)
     if fate not in wanted.fates:
         return fate

@@ -20,9 +20,9 @@ from numina_infer.lab.chat_rows import Role, join, to_messages
 from numina_infer.lab.dataset_folder import DATA
 from numina_infer.lab.export import ExportConfig, export
 from numina_infer.lab.fate import Fate
-from numina_infer.lab.layouts import Layout
-from numina_infer.lab.selection import Selection, Wanted, attempted, select
+from numina_infer.lab.selection import Selection, Wanted, opened_trajectories, select
 from numina_infer.lab.token_rows import IGNORED, Tokens
+from numina_infer.lab.training import Training
 from numina_infer.runlog import RUN_FILE, TRAJECTORIES_FILE
 from numina_infer.trajectory import Outcome, Problem, Solution, StopReason
 from tests.lab.recorded_runs import INFO, PROBLEMS, attempt, events_of, opening, write_references, write_run
@@ -38,7 +38,7 @@ ENDINGS = [
     attempt(6, outcome=Outcome.MAX_TURNS),
     attempt(7),
 ]
-RIGHT, BOTH = Wanted(Layout.SFT.fates), Wanted(Layout.KTO.fates)
+RIGHT, BOTH = Wanted(Training.SFT.fates), Wanted(Training.KTO.fates)
 answers = st.sampled_from([None, 2, 3, 4])
 
 
@@ -68,7 +68,7 @@ def chosen(selection: Selection) -> list[tuple[int, int]]:
 
 def test_what_ended_right_is_in_it_once(run: Path, references: Path) -> None:
     """Cut off, broken, wrong, silent and doubled ones are left out, and counted by why."""
-    exported = export(run, ExportConfig(Layout.SFT, references, run / "sft"))
+    exported = export(run, ExportConfig(Training.SFT, references, run / "sft"))
     rows = rows_of(run / "sft")
     assert [(row["problem_id"], row["index"]) for row in rows] == [("a", 0), ("a", 7), ("b", 0), ("b", 1)]
     assert [(row["answer"], row["reference"], row["seed"]) for row in rows[1:3]] == [(2, 2, 107), (5, 5, 100)]
@@ -79,7 +79,7 @@ def test_what_ended_right_is_in_it_once(run: Path, references: Path) -> None:
 
 def test_messages_are_the_text_that_the_model_saw(run: Path, references: Path) -> None:
     """The prompt is the user's, outputs are a tool's, and nothing stands between."""
-    export(run, ExportConfig(Layout.SFT, references, run / "sft"))
+    export(run, ExportConfig(Training.SFT, references, run / "sft"))
     messages = rows_of(run / "sft")[0]["messages"]
     assert messages == [
         {"role": "user", "content": opening(A).prompt},
@@ -91,7 +91,7 @@ def test_messages_are_the_text_that_the_model_saw(run: Path, references: Path) -
 
 def test_right_and_wrong_completions_are_labelled(run: Path, references: Path) -> None:
     """`parts` are the completion again, so that whoever masks outputs finds them."""
-    export(run, ExportConfig(Layout.KTO, references, run / "kto"))
+    export(run, ExportConfig(Training.KTO, references, run / "kto"))
     rows = rows_of(run / "kto")
     labels = [(row["problem_id"], row["index"], row["label"]) for row in rows]
     assert labels[:3] == [("a", 0, True), ("a", 1, False), ("a", 7, True)]
@@ -169,6 +169,13 @@ def test_the_model_speaks_for_nobody_else() -> None:
     assert messages[1].content.endswith("```output\n")
 
 
+def test_half_a_character_is_no_trouble(tmp_path: Path, references: Path) -> None:
+    """An endpoint's JSON may hold a lone surrogate, and NUL; Parquet holds no surrogate."""
+    run = write_run(tmp_path / "run", events_of(A, [attempt(0, words="\ud800 \0 \U0001f600")]))
+    export(run, ExportConfig(Training.KTO, references, run / "kto"))
+    assert str(rows_of(run / "kto")[0]["completion"]).endswith("? \0 \U0001f600")
+
+
 def test_problems_without_a_reference_are_named_and_the_rest_is_done(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -203,14 +210,14 @@ def test_a_run_without_an_ending_has_nothing(tmp_path: Path, references: Path) -
     """It was killed before the first one."""
     run = write_run(tmp_path / "new", [opening(A)])
     with pytest.raises(NothingToExportError, match="none has ended"):
-        export(run, ExportConfig(Layout.SFT, references, tmp_path / "out"))
+        export(run, ExportConfig(Training.SFT, references, tmp_path / "out"))
 
 
 def test_a_run_cut_off_in_a_line_gives_what_is_whole(run: Path, references: Path) -> None:
     """The torn line is the last ending's."""
     log = run / TRAJECTORIES_FILE
     log.write_bytes(log.read_bytes()[:-40])
-    exported = export(run, ExportConfig(Layout.KTO, references, run / "kto"))
+    exported = export(run, ExportConfig(Training.KTO, references, run / "kto"))
     assert [row["index"] for row in rows_of(run / "kto")] == [0, 1, 7, 0, 1]
     assert exported.selection.left_out.total() == 5
 
@@ -238,13 +245,13 @@ def test_texts_that_no_model_wrote_are_refused(
     """Restarts of the paper's way aren't one text, and a simulated engine's are nobody's."""
     run = write_run(tmp_path / "run", events_of(A, ENDINGS), {**INFO, **changed})
     with pytest.raises(ConfigError, match=why):
-        export(run, ExportConfig(Layout.SFT, references, tmp_path / "out"))
+        export(run, ExportConfig(Training.SFT, references, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
 def test_the_card_says_where_it_came_from_and_names_no_path(run: Path, references: Path) -> None:
     """Model, preset, hashes, counts; of a path the last part alone, and nothing of the machine."""
-    config = ExportConfig(Layout.SFT, references, run / "sft", license="mit")
+    config = ExportConfig(Training.SFT, references, run / "sft", license="mit")
     export(run, config)
     card = (run / "sft" / "README.md").read_text()
     for told in (
@@ -267,7 +274,7 @@ def test_a_hostile_name_stays_in_its_cell(tmp_path: Path, references: Path) -> N
     """What a log names can't open a new line or a cell of the card."""
     hostile = {**INFO, "engine": {"engine": "vllm", "model": "x|y\n# Owned\n---"}}
     run = write_run(tmp_path / "run", events_of(A, ENDINGS), hostile)
-    export(run, ExportConfig(Layout.SFT, references, tmp_path / "out"))
+    export(run, ExportConfig(Training.SFT, references, tmp_path / "out"))
     assert "| engine: model | x\\|y # Owned --- |" in (tmp_path / "out" / "README.md").read_text()
 
 
@@ -340,7 +347,7 @@ def test_token_rows_are_what_the_engine_counted(scripted_run: Path) -> None:
     """Every completion stands where its engine said that its prompt ended, and nothing before it is learnt."""
     tokens = Tokens(VOCABULARY, eos_id=0, fmt=NUMINA)
     num_turns = 0
-    for one in attempted(read_events(scripted_run)):
+    for one in opened_trajectories(read_events(scripted_run)):
         row = tokens.row(one.opened, one.trajectory)
         ids, labels = row["input_ids"], row["labels"]
         assert isinstance(ids, list)

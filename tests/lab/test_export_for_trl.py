@@ -16,8 +16,8 @@ from numina_infer.engines.vocabulary import TokenizerVocabulary
 from numina_infer.errors import ConfigError
 from numina_infer.lab.export import ExportConfig, export
 from numina_infer.lab.fate import Fate
-from numina_infer.lab.layouts import TEMPLATE_FILE, Layout
 from numina_infer.lab.token_rows import IGNORED
+from numina_infer.lab.training import TEMPLATE_FILE, Training
 from numina_infer.tir import OUTPUT_FENCE
 from numina_infer.trajectory import Completion, Trajectory, Turn
 from tests.lab.recorded_runs import INFO, PROBLEMS, attempt, events_of, opening, write_references, write_run
@@ -69,9 +69,9 @@ def with_ids(completion: Completion, vocabulary: TokenizerVocabulary) -> Complet
     return replace(completion, token_ids=tuple(vocabulary.encode(completion.text)))
 
 
-def exported(run: Path, references: Path, layout: Layout, **more: Any) -> Path:
+def exported(run: Path, references: Path, training: Training, **more: Any) -> Path:
     """The folder of an export."""
-    return export(run, ExportConfig(layout, references, run / str(layout), **more)).folder
+    return export(run, ExportConfig(training, references, run / str(training), **more)).folder
 
 
 def load(folder: Path, cache: Path) -> "Dataset":
@@ -118,7 +118,7 @@ def test_sft_learns_what_the_model_wrote_and_no_output(
     """By messages, with the template that is exported beside them."""
     from trl.data_utils import is_conversational
 
-    folder = exported(run, references, Layout.SFT)
+    folder = exported(run, references, Training.SFT)
     data = load(folder, tmp_path / "cache")
     assert all(map(is_conversational, data))
     settings = {"assistant_only_loss": True, "chat_template_path": str(folder / TEMPLATE_FILE)}
@@ -134,7 +134,7 @@ def test_the_template_renders_the_text_and_teaches_to_stop(
     from trl.chat_template_utils import has_generation_markers, is_chat_template_stop_token_trained
     from trl.data_utils import apply_chat_template
 
-    folder = exported(run, references, Layout.SFT)
+    folder = exported(run, references, Training.SFT)
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     tokenizer.chat_template = (folder / TEMPLATE_FILE).read_text()
     assert has_generation_markers(tokenizer.chat_template)
@@ -148,7 +148,7 @@ def test_with_a_tokenizer_sft_learns_the_sampled_tokens(
     run: Path, references: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     """The same stretches of text, and no template."""
-    data = load(exported(run, references, Layout.SFT, tokenizer=tiny_model), tmp_path / "cache")
+    data = load(exported(run, references, Training.SFT, tokenizer=tiny_model), tmp_path / "cache")
     rows, tokenizer = prepared_for_sft(data, tiny_model, tmp_path / "out")
     assert [stretches(row, tokenizer) for row in rows] == [expected(one, tokenizer.eos_token) for one in RIGHT]
 
@@ -161,7 +161,7 @@ def test_tokens_are_those_of_the_log_not_of_the_text(tmp_path: Path, references:
     first = Turn(replace(ENDINGS[0].turns[0].completion, token_ids=sampled, tail="\n"), observation="2\n```")
     last = Turn(with_ids(ENDINGS[0].turns[1].completion, vocabulary))
     run = write_run(tmp_path / "run", events_of(A, [replace(ENDINGS[0], turns=(first, last))]))
-    (row,) = load(exported(run, references, Layout.SFT, tokenizer=tiny_model), tmp_path / "cache")
+    (row,) = load(exported(run, references, Training.SFT, tokenizer=tiny_model), tmp_path / "cache")
     prompt = vocabulary.encode(opening(A).prompt)
     between = vocabulary.encode("\n2\n```")
     assert row["input_ids"][: len(prompt) + len(sampled)] == [*prompt, *sampled]
@@ -176,7 +176,7 @@ def test_a_text_begins_as_the_tokenizer_has_it(run: Path, references: Path, tiny
     declared = json.loads((model / "tokenizer_config.json").read_text())
     bos = {"bos_token": "<|endoftext|>", "add_bos_token": True}
     (model / "tokenizer_config.json").write_text(json.dumps({**declared, **bos}))
-    folder = exported(run, references, Layout.SFT, tokenizer=model)
+    folder = exported(run, references, Training.SFT, tokenizer=model)
     data = load(folder, tmp_path / "cache")
     assert data[0]["input_ids"][:2] == [0, *TokenizerVocabulary.from_folder(model).encode(opening(A).prompt)][:2]
     assert data[0]["labels"][0] == IGNORED
@@ -193,7 +193,7 @@ def test_another_models_tokenizer_is_refused_and_nothing_is_left(
     info = {**INFO, "preset": {**INFO["preset"], "format": "qwen2.5-math"}}  # type: ignore[dict-item]
     other = write_run(tmp_path / "other", events_of(A, ENDINGS), info)
     with pytest.raises(ConfigError, match="in other words than the log has"):
-        exported(other, references, Layout.SFT, tokenizer=tiny_model)
+        exported(other, references, Training.SFT, tokenizer=tiny_model)
     assert sorted(entry.name for entry in other.iterdir()) == sorted(entry.name for entry in run.iterdir())
 
 
@@ -203,7 +203,7 @@ def test_a_log_without_tokens_has_no_token_rows(tmp_path: Path, references: Path
     first, *others = (tokenized(ending, vocabulary) for ending in ENDINGS)
     bare = tuple(replace(turn, completion=replace(turn.completion, token_ids=())) for turn in first.turns)
     run = write_run(tmp_path / "run", events_of(A, [replace(first, turns=bare), *others]))
-    made = export(run, ExportConfig(Layout.SFT, references, tmp_path / "out", tokenizer=tiny_model))
+    made = export(run, ExportConfig(Training.SFT, references, tmp_path / "out", tokenizer=tiny_model))
     assert (len(made.selection.fates), made.selection.left_out[Fate.NO_TOKENS]) == (3, 1)
 
 
@@ -212,7 +212,7 @@ def test_kto_weighs_whole_completions(run: Path, references: Path, tiny_model: P
     from transformers import AutoTokenizer
     from trl import KTOConfig, KTOTrainer
 
-    data = load(exported(run, references, Layout.KTO), tmp_path / "cache")
+    data = load(exported(run, references, Training.KTO), tmp_path / "cache")
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     settings = {"use_cpu": True, "report_to": "none", "per_device_train_batch_size": 2, "max_length": None}
     config = KTOConfig(output_dir=str(tmp_path / "out"), **settings)
@@ -229,7 +229,7 @@ def test_a_trainer_learns_from_it(run: Path, references: Path, tiny_model: Path,
     """One step of each kind, from the folder to a finite loss."""
     from trl import SFTConfig, SFTTrainer
 
-    folder = exported(run, references, Layout.SFT)
+    folder = exported(run, references, Training.SFT)
     config = SFTConfig(
         output_dir=str(tmp_path / "out"),
         assistant_only_loss=True,
@@ -247,7 +247,7 @@ def test_the_card_is_one_that_the_hub_reads(run: Path, references: Path) -> None
     """Its front is YAML with the licence and the files."""
     from huggingface_hub import DatasetCard
 
-    folder = exported(run, references, Layout.KTO, license="apache-2.0")
+    folder = exported(run, references, Training.KTO, license="apache-2.0")
     card = DatasetCard.load(folder / "README.md")
     assert card.data.license == "apache-2.0"
     assert card.data.to_dict()["configs"][0]["data_files"][0]["path"] == "data/train-*.parquet"

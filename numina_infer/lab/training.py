@@ -1,12 +1,12 @@
-"""The layouts in which trajectories are exported, as TRL 1.16 reads them.
+"""What trajectories are exported for, and the columns in which TRL 1.16 takes them for that.
 
 SFT. `SFTTrainer` masks by message (`assistant_only_loss`), which needs a chat template that marks the assistant's
 words, or takes `input_ids` with `labels` as they are; of a `prompt` and a `completion` it masks the prompt alone. So
-`messages` with a template of ours is the layout, with token ids beside it where a tokenizer is given: then the loss is
-on the very tokens that were sampled.
+rows are `messages`, for a template of ours, with token ids beside them where a tokenizer is given: then the loss is on
+the very tokens that were sampled.
 
-KTO. `KTOTrainer` has no mask within a completion, so standard text is the layout, which no template can change. Both
-right and wrong ones are in it.
+KTO. `KTOTrainer` has no mask within a completion, so rows are plain text, which no template can change. Both right and
+wrong ones are in it.
 """
 
 from enum import StrEnum
@@ -14,13 +14,13 @@ from typing import Any
 
 from numina_infer.lab.chat_rows import Row, kto_row, sft_row, to_messages
 from numina_infer.lab.fate import Fate
-from numina_infer.lab.selection import Attempted
+from numina_infer.lab.selection import OpenedTrajectory
 from numina_infer.lab.token_rows import Tokens
 
 TEMPLATE_FILE = "chat_template.jinja"
 
 
-class Layout(StrEnum):
+class Training(StrEnum):
     """What an export is for."""
 
     SFT = "sft"
@@ -31,7 +31,7 @@ class Layout(StrEnum):
     @property
     def fates(self) -> frozenset[Fate]:
         """Which trajectories it takes."""
-        return frozenset({Fate.RIGHT} if self is Layout.SFT else {Fate.RIGHT, Fate.WRONG})
+        return frozenset({Fate.RIGHT} if self is Training.SFT else {Fate.RIGHT, Fate.WRONG})
 
     def schema(self, *, has_tokens: bool) -> Any:
         """The pyarrow schema of its rows."""
@@ -39,19 +39,19 @@ class Layout(StrEnum):
 
         message = pa.struct([("role", pa.string()), ("content", pa.string())])
         text: list[tuple[str, Any]] = [("messages", pa.list_(message))]
-        if self is Layout.KTO:
+        if self is Training.KTO:
             parts = ("parts", pa.list_(message))
             text = [("prompt", pa.string()), ("completion", pa.string()), ("label", pa.bool_()), parts]
         tokens = [("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int32()))] if has_tokens else []
         whose = [("problem_id", pa.string()), ("index", pa.int32()), ("seed", pa.int64())]
         return pa.schema([*text, *tokens, *whose, ("answer", pa.int64()), ("reference", pa.int64())])
 
-    def row(self, one: Attempted, reference: int, tokens: Tokens | None) -> Row:
+    def row(self, one: OpenedTrajectory, reference: int, tokens: Tokens | None) -> Row:
         """One trajectory as a row: for the trainer first, and then whose it is."""
         trajectory = one.trajectory
         messages = to_messages(one.opened.prompt, trajectory)
         is_right = trajectory.answer.value == reference
-        text = sft_row(messages) if self is Layout.SFT else kto_row(messages, is_right=is_right)
+        text = sft_row(messages) if self is Training.SFT else kto_row(messages, is_right=is_right)
         whose: Row = {
             "problem_id": trajectory.problem_id,
             "index": trajectory.index,
@@ -61,9 +61,9 @@ class Layout(StrEnum):
         }
         return {**text, **(tokens.row(one.opened, trajectory) if tokens else {}), **whose}
 
-    def training(self, *, tokens: Tokens | None) -> str:
+    def how_to(self, *, tokens: Tokens | None) -> str:
         """How to train on it, for the card."""
-        if self is Layout.KTO:
+        if self is Training.KTO:
             return _KTO
         if tokens is None:
             return _SFT + _NO_BOS
