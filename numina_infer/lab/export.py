@@ -138,9 +138,9 @@ def _require_some(selection: Selection, config: ExportConfig) -> None:
             f"none of the run's problems ({show_ids(selection.unknown)}) is in {config.references} with the same id, "
             "statement and an integer in range as its answer; give the file that the run was made with"
         )
-    counts = ", ".join(f"{count} {fate}" for fate, count in selection.left_out.most_common())
+    counts = ", ".join(f"{count} {fate}" for fate, count in selection.left_out.most_common()) or "none has ended"
     raise NothingToExportError(
-        f"no trajectory of the run is for --format {config.training}: {counts or 'none has ended'}; nothing was written"
+        f"no trajectory of the run is for --format {config.training}: {counts}; nothing was written"
     )
 
 
