@@ -66,7 +66,7 @@ def _export(chosen: argparse.Namespace) -> int:
 
 
 def _lines(exported: "Exported") -> list[str]:
-    from numina_infer.lab.export import show_ids
+    from numina_infer.lab.matching import named
 
     selection = exported.selection
     num_rows, left_out = len(selection.fates), selection.left_out.most_common()
@@ -76,5 +76,5 @@ def _lines(exported: "Exported") -> list[str]:
         *(f"left out: {count}, {fate.reason}" for fate, count in left_out),
     ]
     if selection.unknown:
-        lines.append(f"without a reference: {show_ids(selection.unknown)}")
+        lines.append(f"without a reference: {named(selection.unknown)}")
     return [*lines, f"the data set and its card are in {exported.folder}"]

@@ -5,7 +5,7 @@ Right is what a trajectory's own answer is, not the vote's. The way from solutio
 rejection sampling (STaR, arXiv 2203.14465; ToRA, arXiv 2309.17452, keeps programs' outputs out of the loss).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ from numina_infer.lab.chat_rows import Row, chat_template
 from numina_infer.lab.dataset_card import Origin, make_card, require_license
 from numina_infer.lab.dataset_folder import require_new, write_dataset
 from numina_infer.lab.fate import Fate
+from numina_infer.lab.matching import named
 from numina_infer.lab.recorded_preset import read_preset
 from numina_infer.lab.selection import Selection, Wanted, opened_trajectories, select
 from numina_infer.lab.token_rows import Tokens, read_tokens
 from numina_infer.lab.training import TEMPLATE_FILE, Training
 from numina_infer.problems import read_problems
-from numina_infer.summary import read_reference
+from numina_infer.references import Accepted, read_reference
 from numina_infer.trajectory import AnswerRange, Problem
 
 CARD = "README.md"
@@ -103,30 +104,23 @@ def _require_texts(info: Mapping[str, Any]) -> None:
 class References:
     """What is right, of the problems of a file."""
 
-    file: Path
-    by_id: Mapping[str, tuple[str, int]]
-    """Statement and reference, as a vote."""
+    by_id: Mapping[str, tuple[str, Accepted]]
+    """Statement, and the votes that are right."""
 
-    def of(self, problem: Problem) -> int | None:
-        """The reference of `problem`; None where there is none, or where its id is another problem's in the file."""
-        statement, reference = self.by_id.get(problem.id, ("", None))
-        return reference if _words(statement) == _words(problem.statement) else None
-
-
-def _words(statement: str) -> list[str]:
-    return statement.split()
+    def of(self, problem: Problem) -> Accepted:
+        """The votes that are right of `problem`; none where its id isn't there, or is another problem's."""
+        statement, accepted = self.by_id.get(problem.id, ("", frozenset()))
+        return accepted if statement.split() == problem.statement.split() else frozenset()
 
 
 def _read_references(file: Path, answer_range: AnswerRange) -> References:
     found = {
-        row.problem.id: (row.problem.statement, vote)
+        row.problem.id: (row.problem.statement, accepted)
         for row in read_problems(file).rows
-        if (vote := read_reference(row.reference, answer_range)) is not None
+        if (accepted := read_reference(row.reference, answer_range))
     }
-    require(
-        bool(found), f"{file} has no answer that is an integer in range; give a problems file with a column answer"
-    )
-    return References(file, found)
+    require(bool(found), f"{file} has no answer that is an integer in range; give a problems file with answers")
+    return References(found)
 
 
 def _require_some(selection: Selection, config: ExportConfig) -> None:
@@ -135,8 +129,8 @@ def _require_some(selection: Selection, config: ExportConfig) -> None:
         return
     if set(selection.left_out) == {Fate.NO_REFERENCE}:
         raise ConfigError(
-            f"none of the run's problems ({show_ids(selection.unknown)}) is in {config.references} with the same id, "
-            "statement and an integer in range as its answer; give the file that the run was made with"
+            f"{config.references} has none of the run's {named(selection.unknown)} with the same id and statement and "
+            "an integer in range as its answer; give the file that the run was made from"
         )
     counts = ", ".join(f"{count} {fate}" for fate, count in selection.left_out.most_common()) or "none has ended"
     raise NothingToExportError(
@@ -144,19 +138,12 @@ def _require_some(selection: Selection, config: ExportConfig) -> None:
     )
 
 
-def show_ids(identifiers: Sequence[str], most: int = 5) -> str:
-    """The first few, and how many more."""
-    more = f" and {len(identifiers) - most} more" if len(identifiers) > most else ""
-    return ", ".join(identifiers[:most]) + more
-
-
 def _rows(
     run: Path, training: Training, references: References, selection: Selection, tokens: Tokens | None
 ) -> Iterator[Row]:
     for one in opened_trajectories(read_events(run)):
-        reference = references.of(one.opened.problem)
-        if one.key in selection.fates and reference is not None:
-            yield training.row(one, reference, tokens)
+        if one.key in selection.fates:
+            yield training.row(one, references.of(one.opened.problem), tokens)
 
 
 def _has_bos(tokens: Tokens | None) -> bool:

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 
+from numina_infer.references import Accepted
 from numina_infer.trajectory import Outcome, Trajectory
 
 
@@ -43,12 +44,12 @@ _REASONS = {
 }
 
 
-def judge(trajectory: Trajectory, reference: int | None) -> Fate:
-    """The fate of `trajectory` by itself; `reference` as a vote, None where there is none."""
-    if reference is None:
+def judge(trajectory: Trajectory, accepted: Accepted) -> Fate:
+    """The fate of `trajectory` by itself, with the votes that are right; none where nobody knows."""
+    if not accepted:
         return Fate.NO_REFERENCE
     if trajectory.outcome is not Outcome.FINISHED or not trajectory.turns:
         return Fate.UNFINISHED
     if trajectory.answer.value is None:
         return Fate.NO_ANSWER
-    return Fate.RIGHT if trajectory.answer.value == reference else Fate.WRONG
+    return Fate.RIGHT if trajectory.answer.value in accepted else Fate.WRONG

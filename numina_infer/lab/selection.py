@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from numina_infer.events import Ended, Event, Opened
 from numina_infer.lab.chat_rows import join, to_messages
 from numina_infer.lab.fate import Fate, judge
+from numina_infer.references import Accepted
 from numina_infer.trajectory import Problem, Trajectory
 
 Key = tuple[int, int]
@@ -89,12 +90,12 @@ class _Found:
                 self.fates[index] = Fate.BEYOND_MAX
 
 
-def select(events: Iterable[Event], reference_of: Callable[[Problem], int | None], wanted: Wanted) -> Selection:
+def select(events: Iterable[Event], accepted_of: Callable[[Problem], Accepted], wanted: Wanted) -> Selection:
     """Judge all trajectories among `events`; of a problem that was opened again, those since then.
 
     Args:
         events: a whole log.
-        reference_of: what is right of a problem, as a vote; None where nobody knows.
+        accepted_of: the votes that are right of a problem; none where nobody knows.
         wanted: what is to be selected.
     """
     found = defaultdict[Problem, _Found](_Found)
@@ -102,15 +103,15 @@ def select(events: Iterable[Event], reference_of: Callable[[Problem], int | None
         problem = one.opened.problem
         if found[problem].opening != one.opening:
             found[problem] = _Found(one.opening)
-        found[problem].fates[one.trajectory.index] = _fate(one, found[problem], reference_of(problem), wanted)
+        found[problem].fates[one.trajectory.index] = _fate(one, found[problem], accepted_of(problem), wanted)
     if wanted.per_problem is not None:
         for problem, own in found.items():
             own.limit(wanted.per_problem, problem.id)
     return _selection(found, wanted.fates)
 
 
-def _fate(one: OpenedTrajectory, found: _Found, reference: int | None, wanted: Wanted) -> Fate:
-    fate = judge(one.trajectory, reference)
+def _fate(one: OpenedTrajectory, found: _Found, accepted: Accepted, wanted: Wanted) -> Fate:
+    fate = judge(one.trajectory, accepted)
     if fate not in wanted.fates:
         return fate
     if wanted.needs_tokens and not has_tokens(one.trajectory):

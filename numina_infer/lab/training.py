@@ -16,6 +16,7 @@ from numina_infer.lab.chat_rows import Row, kto_row, sft_row, to_messages
 from numina_infer.lab.fate import Fate
 from numina_infer.lab.selection import OpenedTrajectory
 from numina_infer.lab.token_rows import Tokens
+from numina_infer.references import Accepted, show_reference
 
 TEMPLATE_FILE = "chat_template.jinja"
 
@@ -44,20 +45,20 @@ class Training(StrEnum):
             text = [("prompt", pa.string()), ("completion", pa.string()), ("label", pa.bool_()), parts]
         tokens = [("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int32()))] if has_tokens else []
         whose = [("problem_id", pa.string()), ("index", pa.int32()), ("seed", pa.int64())]
-        return pa.schema([*text, *tokens, *whose, ("answer", pa.int64()), ("reference", pa.int64())])
+        return pa.schema([*text, *tokens, *whose, ("answer", pa.int64()), ("reference", pa.string())])
 
-    def row(self, one: OpenedTrajectory, reference: int, tokens: Tokens | None) -> Row:
+    def row(self, one: OpenedTrajectory, accepted: Accepted, tokens: Tokens | None) -> Row:
         """One trajectory as a row: for the trainer first, and then whose it is."""
         trajectory = one.trajectory
         messages = to_messages(one.opened.prompt, trajectory)
-        is_right = trajectory.answer.value == reference
+        is_right = trajectory.answer.value in accepted
         text = sft_row(messages) if self is Training.SFT else kto_row(messages, is_right=is_right)
         whose: Row = {
             "problem_id": trajectory.problem_id,
             "index": trajectory.index,
             "seed": trajectory.turns[0].completion.seed,
             "answer": trajectory.answer.value,
-            "reference": reference,
+            "reference": show_reference(accepted),
         }
         return {**text, **(tokens.row(one.opened, trajectory) if tokens else {}), **whose}
 

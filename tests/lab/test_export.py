@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from numina_infer.lab.fate import Fate
 from numina_infer.lab.selection import Selection, Wanted, opened_trajectories, select
 from numina_infer.lab.token_rows import IGNORED, Tokens
 from numina_infer.lab.training import Training
+from numina_infer.references import Accepted
 from numina_infer.runlog import RUN_FILE, TRAJECTORIES_FILE
 from numina_infer.trajectory import Outcome, Problem, Solution, StopReason
 from tests.lab.recorded_runs import INFO, PROBLEMS, attempt, events_of, opening, write_references, write_run
@@ -61,6 +63,11 @@ def rows_of(folder: Path) -> list[dict[str, object]]:
     return rows
 
 
+def known(answers: dict[Problem, int]) -> Callable[[Problem], Accepted]:
+    """What is right of whom."""
+    return lambda problem: frozenset({answers[problem]} if problem in answers else ())
+
+
 def chosen(selection: Selection) -> list[tuple[int, int]]:
     """Openings and indices, in order."""
     return sorted(selection.fates)
@@ -71,7 +78,7 @@ def test_what_ended_right_is_in_it_once(run: Path, references: Path) -> None:
     exported = export(run, ExportConfig(Training.SFT, references, run / "sft"))
     rows = rows_of(run / "sft")
     assert [(row["problem_id"], row["index"]) for row in rows] == [("a", 0), ("a", 7), ("b", 0), ("b", 1)]
-    assert [(row["answer"], row["reference"], row["seed"]) for row in rows[1:3]] == [(2, 2, 107), (5, 5, 100)]
+    assert [(row["answer"], row["reference"], row["seed"]) for row in rows[1:3]] == [(2, "2", 107), (5, "5", 100)]
     assert exported.selection.left_out == Counter(
         {Fate.WRONG: 2, Fate.NO_ANSWER: 1, Fate.UNFINISHED: 3, Fate.SAME_TEXT: 1}
     )
@@ -108,7 +115,7 @@ def test_right_is_by_its_own_answer_not_by_the_vote() -> None:
     """The verdict was wrong, and the one trajectory that disagreed is what is learnt."""
     solution = Solution("a", 3, is_fallback=False, stop_reason=StopReason.EXHAUSTED, votes={3: 2000, 2: 1000})
     events = [*events_of(A, [attempt(0, 3), attempt(1, 3), attempt(2, 2)]), Solved(solution, 3.0)]
-    assert chosen(select(events, {A: 2}.get, RIGHT)) == [(0, 2)]
+    assert chosen(select(events, known({A: 2}), RIGHT)) == [(0, 2)]
 
 
 @given(st.lists(st.tuples(answers, st.sampled_from(Outcome), st.integers(0, 3)), max_size=12), st.booleans())
@@ -118,7 +125,7 @@ def test_every_trajectory_is_in_it_or_counted(endings: list[tuple[int | None, Ou
         attempt(index, value, outcome=outcome, words=str(words))
         for index, (value, outcome, words) in enumerate(endings)
     ]
-    selection = select(events_of(A, trajectories), {A: 2}.get, replace(BOTH, per_problem=2 if with_max else None))
+    selection = select(events_of(A, trajectories), known({A: 2}), replace(BOTH, per_problem=2 if with_max else None))
     assert len(selection.fates) + selection.left_out.total() == len(endings)
     texts = [join(to_messages("", trajectories[index])) for _, index in selection.fates]
     assert len(set(texts)) == len(texts)
@@ -130,8 +137,8 @@ def test_a_problem_has_at_most_so_many_whatever_their_order(order: list[int], mo
     """Of right and wrong ones each; the same ones are drawn, so the short ones that end first aren't preferred."""
     trajectories = [attempt(index, 2 + index % 2) for index in range(12)]
     wanted = replace(BOTH, per_problem=most)
-    in_order = select(events_of(A, trajectories), {A: 2}.get, wanted)
-    shuffled = select(events_of(A, [trajectories[index] for index in order]), {A: 2}.get, wanted)
+    in_order = select(events_of(A, trajectories), known({A: 2}), wanted)
+    shuffled = select(events_of(A, [trajectories[index] for index in order]), known({A: 2}), wanted)
     assert chosen(in_order) == chosen(shuffled)
     assert Counter(in_order.fates.values()) == {Fate.RIGHT: min(6, most), Fate.WRONG: min(6, most)}
     assert in_order.left_out[Fate.BEYOND_MAX] == 12 - 2 * min(6, most)
@@ -143,14 +150,14 @@ def test_the_lot_prefers_no_early_ones() -> None:
     for number in range(100):
         problem = Problem(str(number), "What is 1 + 1?")
         events = events_of(problem, [attempt(index, problem=problem) for index in range(10)])
-        indices += [index for _, index in select(events, {problem: 2}.get, replace(RIGHT, per_problem=2)).fates]
+        indices += [index for _, index in select(events, known({problem: 2}), replace(RIGHT, per_problem=2)).fates]
     assert 70 < sum(index < 5 for index in indices) < 130
 
 
 def test_a_problem_that_was_opened_again_counts_from_there() -> None:
     """As in a resumed run: what ended before was thrown away."""
     events = [*events_of(A, [attempt(0), attempt(1)]), *events_of(A, [attempt(1, words="again")])]
-    assert chosen(select(events, {A: 2}.get, RIGHT)) == [(1, 1)]
+    assert chosen(select(events, known({A: 2}), RIGHT)) == [(1, 1)]
 
 
 def test_problems_at_once_keep_their_own() -> None:
@@ -158,7 +165,7 @@ def test_problems_at_once_keep_their_own() -> None:
     first, second = attempt(0, problem=A, words="x"), attempt(0, problem=B, words="x")
     for ends in ([first, second], [second, first]):
         events: list[Event] = [opening(A), opening(B), *(Ended(trajectory, 1.0) for trajectory in ends)]
-        assert chosen(select(events, {A: 2, B: 2}.get, RIGHT)) == [(0, 0), (1, 0)]
+        assert chosen(select(events, known({A: 2, B: 2}), RIGHT)) == [(0, 0), (1, 0)]
 
 
 def test_the_model_speaks_for_nobody_else() -> None:
@@ -167,6 +174,18 @@ def test_the_model_speaks_for_nobody_else() -> None:
     assert [message.role for message in messages] == [Role.USER, Role.ASSISTANT, Role.TOOL, Role.ASSISTANT]
     assert messages[-1].content == "It is 2.\n\n"
     assert messages[1].content.endswith("```output\n")
+
+
+def test_a_competition_may_have_accepted_two_answers(tmp_path: Path) -> None:
+    """Both are right, and the row says so."""
+    run = write_run(tmp_path / "run", events_of(A, [attempt(0, 80), attempt(1, 81), attempt(2, 82)]))
+    references = write_references(tmp_path / "r.jsonl", {A: "080 or 081 (both were accepted)"})
+    export(run, ExportConfig(Training.KTO, references, run / "kto"))
+    assert [(row["label"], row["reference"]) for row in rows_of(run / "kto")] == [
+        (True, "80 or 81"),
+        (True, "80 or 81"),
+        (False, "80 or 81"),
+    ]
 
 
 def test_half_a_character_is_no_trouble(tmp_path: Path, references: Path) -> None:
@@ -184,14 +203,14 @@ def test_problems_without_a_reference_are_named_and_the_rest_is_done(
     assert main(["export", str(run), "--format", "sft", "--references", str(file)]) == 0
     out = capsys.readouterr().out
     assert "2 trajectories of 1 problems: 2 right, 0 wrong" in out
-    assert "without a reference: b\n" in out
+    assert "without a reference: 1 problem (b)\n" in out
     assert "left out: 3, no reference for the problem" in out
 
 
 @pytest.mark.parametrize(
     ("answers", "code", "said"),
     [
-        ({Problem("c", "c"): 1}, 2, "none of the run's problems (a, b)"),
+        ({Problem("c", "c"): 1}, 2, "has none of the run's 2 problems (a, b)"),
         ({A: "x", B: ""}, 2, "no answer that is an integer in range"),
         ({A: 999, B: 999}, 1, "no trajectory of the run is for --format sft: 7 wrong, 3 unfinished, 1 no_answer"),
     ],
