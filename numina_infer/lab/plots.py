@@ -132,6 +132,16 @@ def plot_comparison(comparison: Comparison) -> "Figure":
     return figure
 
 
+def plot_policies(frame: "pd.DataFrame") -> "Figure":
+    """What policies cost and bring: a `replay_table.replay_frame`, a point for each policy."""
+    figure, axes = _axes("policies on one recorded run", "tokens of the trajectories that ended", "problems right")
+    axes.scatter(frame["num_tokens"], frame["num_right"])
+    for name, row in frame.iterrows():
+        axes.annotate(str(name), (row["num_tokens"], row["num_right"]), xytext=(4, 4), textcoords="offset points")
+    axes.margins(x=0.25, y=0.25)
+    return figure
+
+
 def _axes(title: str, x: str, y: str) -> "tuple[Figure, Axes]":
     """Closed for pyplot, so that a notebook shows the figure once: as the value of its cell."""
     from matplotlib import pyplot as plt
