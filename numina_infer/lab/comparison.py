@@ -103,9 +103,9 @@ class Comparison:
     @property
     def _needed(self) -> str:
         needed = self.num_problems_needed
-        return (
-            "" if needed is None else f"; such a difference shows on about {max(needed, len(self.pairs) + 1)} problems"
-        )
+        if needed is None or needed <= len(self.pairs):
+            return ""
+        return f"; such a difference shows on about {_rounded(needed)} problems"
 
 
 _NO_GAP = 1e-9
@@ -113,7 +113,7 @@ _NO_GAP = 1e-9
 
 def _rounded(count: int) -> int:
     """Two digits of it, upwards; the rest would be made up."""
-    step: int = 10 ** max(0, len(str(count)) - 2)
+    step = int("1" + "0" * max(0, len(str(count)) - 2))
     return -(-count // step) * step
 
 
