@@ -45,7 +45,8 @@ def _report(chosen: argparse.Namespace) -> int:
 
     references = read_problems(chosen.references).references if chosen.references else None
     console = make_console(sys.stdout)
-    with Progress(console=make_console(sys.stderr), transient=True) as progress:
+    terminal = make_console(sys.stderr)
+    with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
         task = progress.add_task("reading the run", total=None)
         path = write_report(
             chosen.run,

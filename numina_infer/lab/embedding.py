@@ -6,6 +6,9 @@ survive, and U+2028 is no line's end.
 """
 
 import json
+import math
+
+from numina_infer.errors import RunLogError
 
 _ESCAPES = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&"})
 
@@ -14,6 +17,14 @@ def embed(value: object) -> str:
     """`value` as JSON in plain ASCII.
 
     Raises:
-        ValueError: it holds a number that JSON hasn't, such as NaN.
+        RunLogError: it holds a number that JSON hasn't, such as NaN, which no run writes.
     """
-    return json.dumps(value, allow_nan=False, separators=(",", ":")).translate(_ESCAPES)
+    try:
+        return json.dumps(value, allow_nan=False, separators=(",", ":")).translate(_ESCAPES)
+    except ValueError as error:
+        raise RunLogError(f"the run log holds a number that no page can show: {error}") from error
+
+
+def finite(number: float) -> float:
+    """A moment or a duration that a damaged log can't make a page unreadable with."""
+    return float(number) if math.isfinite(number) else 0.0

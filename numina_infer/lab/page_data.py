@@ -12,7 +12,7 @@ from typing import Any
 
 from numina_infer.config import Policy
 from numina_infer.events import Ended, Event, Opened, Solved, Started, Stopped
-from numina_infer.lab.embedding import embed
+from numina_infer.lab.embedding import embed, finite
 from numina_infer.lab.texts import Texts, cut
 from numina_infer.lab.timeline import Axis, Stay, lanes, measure_load
 from numina_infer.referee import Ledger
@@ -88,8 +88,8 @@ class Sheet:
             self.texts = Texts()
 
     def _stay(self, trajectory: Trajectory, axis: Axis, at: float) -> Stay:
-        seated, ended = (axis.place(moment) for moment in (trajectory.started_at, trajectory.ended_at))
-        seconds = math.fsum(execution.wall_s for execution in trajectory.executions)
+        seated, ended = (axis.place(finite(moment)) for moment in (trajectory.started_at, trajectory.ended_at))
+        seconds = math.fsum(finite(execution.wall_s) for execution in trajectory.executions)
         # A log may tell no moments of a trajectory's own; then there are those of its events.
         ended = min(max(ended, self.opened_at), at)
         started = self.started.get(trajectory.index, self.opened_at)
@@ -153,7 +153,7 @@ class Sheets:
         """Take one event in."""
         sheet = self._open.get(event.problem_id)
         is_resumed = isinstance(event, Opened) and sheet is not None and sheet.solution is None
-        at = self.axis.move(_finite(event.at), is_resumed=is_resumed)
+        at = self.axis.move(finite(event.at), is_resumed=is_resumed)
         if isinstance(event, Opened):
             self._open_anew(event, at)
         elif sheet is not None:
@@ -181,11 +181,6 @@ class Sheets:
         for sheet in self._last.values():
             sheet.close_chunk()
         return list(self._last.values())
-
-
-def _finite(number: float) -> float:
-    """A moment that a damaged log can't make a page unreadable with."""
-    return float(number) if math.isfinite(number) else 0.0
 
 
 def page_index(sheets: Iterable[Sheet], axis: Axis, references: Mapping[str, Row]) -> Row:
@@ -230,7 +225,7 @@ def _problem_row(sheet: Sheet, texts: Texts, reference: Row) -> Row:
         "prompt": cut(opened.prompt),
         "horizon": opened.num_samples,
         "opened": round(sheet.opened_at, 3),
-        "deadline": round(sheet.opened_at + _finite(opened.deadline) - _finite(opened.at), 3),
+        "deadline": round(sheet.opened_at + finite(opened.deadline) - finite(opened.at), 3),
         "end": round(sheet.end, 3),
         "slice": cut_slice,
         "started": max(len(sheet.started), len(sheet.rows)),

@@ -13,12 +13,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from numina_infer.config import Policy, StopRule
+from numina_infer.config import StopRule
 from numina_infer.errors import RunLogError
 from numina_infer.history import read_events, read_info
 from numina_infer.lab.embedding import embed
 from numina_infer.lab.formulae import ATTRIBUTES, ELEMENTS, can_typeset
-from numina_infer.lab.page_data import MAX_TEXT_BYTES, Row, Sheet, Sheets, page_index
+from numina_infer.lab.page_data import MAX_TEXT_BYTES, Budget, Row, Sheet, Sheets, page_index
 from numina_infer.lab.recorded_preset import read_preset
 from numina_infer.presets import PRESETS, Preset
 from numina_infer.problems import example_problems_path, packaged_path, read_problems
@@ -39,6 +39,7 @@ def write_report(
     references: Mapping[str, str] | None = None,
     *,
     on_progress: Progress = lambda _read, _all: None,
+    max_text_bytes: int = MAX_TEXT_BYTES,
 ) -> Path:
     """Write the page of the run in `folder`, finished or not, and return its path.
 
@@ -48,6 +49,7 @@ def write_report(
         references: answers by problem id, as a problems file has them; by default those of the file that the run was
             made from, where that is still here and the same.
         on_progress: is told how far it is.
+        max_text_bytes: of the trajectories' texts; those beyond are left out, and the page says so.
 
     Raises:
         RunLogError: there is no run, or its log is damaged.
@@ -58,7 +60,8 @@ def write_report(
     info = read_info(folder)
     known = find_references(info) if references is None else references
     preset, doubts = _preset(info)
-    sheets = _read_sheets(folder, preset.policy, on_progress)
+    sheets = Sheets(preset.policy, budget=Budget(max_text_bytes))
+    _read_into(sheets, folder, on_progress)
     problems = sheets.close()
     rows = _reference_rows(problems, known, preset.rollout.answer_range)
     notes = [*doubts, *_notes(problems)]
@@ -87,13 +90,11 @@ def _preset(info: Mapping[str, Any]) -> tuple[Preset, list[str]]:
         return PRESETS["cpu"], [f"The policy isn't known ({error}): votes are drawn as plain ones."]
 
 
-def _read_sheets(folder: Path, policy: Policy, on_progress: Progress) -> Sheets:
-    sheets = Sheets(policy)
+def _read_into(sheets: Sheets, folder: Path, on_progress: Progress) -> None:
     total = sum(_count_lines(folder / name) for name in (TRAJECTORIES_FILE, SOLUTIONS_FILE))
     for number, event in enumerate(read_events(folder), start=1):
         sheets.add(event)
         on_progress(number, total)
-    return sheets
 
 
 def _count_lines(path: Path) -> int:
@@ -123,8 +124,7 @@ def _notes(sheets: list[Sheet]) -> Iterator[str]:
         yield "Formulae stand as they were written: latex2mathml isn't here (pip install 'numina-infer[report]')."
     left_out = sum(chunk is None for sheet in sheets for chunk in sheet.chunks)
     if left_out:
-        limit = MAX_TEXT_BYTES // 1_000_000
-        yield f"Texts of some trajectories are left out, since the page would hold more than {limit} MB of them."
+        yield "Texts of some trajectories are left out, since the page would be too large for a browser."
 
 
 def _head(folder: Path, info: Mapping[str, Any], preset: Preset) -> Row:

@@ -7,6 +7,7 @@ it). Nothing here is markup: a page builds its elements from the pieces.
 from dataclasses import dataclass, field
 from typing import Any
 
+from numina_infer.lab.embedding import finite
 from numina_infer.lab.formulae import Formula, Tree, split_formulae, typeset
 from numina_infer.lab.highlight import highlight
 from numina_infer.tir import code_blocks, unify_newlines
@@ -73,7 +74,7 @@ class Texts:
             "finish": str(completion.finish_reason),
             "program": None if shows_program or turn.code is None else list(highlight(cut(turn.code))),
             "status": execution and str(execution.status),
-            "seconds": execution and execution.wall_s,
+            "seconds": execution and finite(execution.wall_s),
             "output": cut(execution.output) if execution else "",
         }
 
