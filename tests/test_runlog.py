@@ -178,8 +178,8 @@ def test_problems_that_were_in_work_at_once_read_back_each_by_itself(tmp_path: P
 
 def test_solved_problems_are_those_with_a_verdict(tmp_path: Path) -> None:
     """A problem that was open when the run was killed is open still."""
-    write_run(tmp_path / "run", [*EVENTS[:6], *EVENTS[6:10]])
-    assert solved_problems(tmp_path / "run") == {Problem("a", "1+1?"): EVENTS[5].solution}  # type: ignore[union-attr] # it is a Solved
+    write_run(tmp_path / "run", [*EVENTS[:7], *EVENTS[7:11]])
+    assert solved_problems(tmp_path / "run") == {Problem("a", "1+1?"): EVENTS[6].solution}  # type: ignore[union-attr] # it is a Solved
 
 
 def test_the_frames_hold_every_row_once(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_the_frames_hold_every_row_once(tmp_path: Path) -> None:
 
 def test_a_problem_opened_again_counts_from_its_last_opening(tmp_path: Path) -> None:
     """What a killed run began and a resumed one began anew isn't counted twice."""
-    write_run(tmp_path / "run", [*EVENTS[:4], *EVENTS[:6]])
+    write_run(tmp_path / "run", [*EVENTS[:4], *EVENTS[:7]])
     run = read_run(tmp_path / "run")
     assert (len(run.problems), len(run.trajectories), len(run.solutions)) == (1, 2, 1)
 
