@@ -119,7 +119,7 @@ def _notes(sheets: list[Sheet]) -> Iterator[str]:
     """What a reader has to know about the page."""
     unfinished = sum(sheet.solution is None for sheet in sheets)
     if unfinished:
-        yield f"{unfinished} of {len(sheets)} problems have no verdict: the run goes on, or was stopped."
+        yield f"Without a verdict yet: {unfinished} of {len(sheets)} problems. The run goes on, or was stopped."
     if not can_typeset():
         yield "Formulae stand as they were written: latex2mathml isn't here (pip install 'numina-infer[report]')."
     left_out = sum(chunk is None for sheet in sheets for chunk in sheet.chunks)
@@ -131,7 +131,7 @@ def _head(folder: Path, info: Mapping[str, Any], preset: Preset) -> Row:
     engine = info.get("engine") or {}
     choices = info.get("choices") or {}
     sessions = info.get("sessions") or []
-    title = f"{engine.get('model', 'A run')} on {Path(info.get('problems') or 'the example problems').name}"
+    title = f"{engine.get('model', 'A run')}{_on(info)}"
     began = [str(session).replace("T", " ").replace("+00:00", " UTC") for session in sessions[:1]]
     words = [info.get("command"), choices.get("preset") and f"preset {choices['preset']}", *began, folder.name]
     return {
@@ -144,6 +144,15 @@ def _head(folder: Path, info: Mapping[str, Any], preset: Preset) -> Row:
         "mathElements": sorted(ELEMENTS),
         "mathAttributes": sorted(ATTRIBUTES),
     }
+
+
+def _on(info: Mapping[str, Any]) -> str:
+    """On which problems it was, as far as `run.json` tells."""
+    if "competition" in info:
+        return f" on {info['competition']}"
+    if "problems" in info:
+        return f" on {Path(info['problems']).name if info['problems'] else 'the problems in the package'}"
+    return ""
 
 
 def _facts(info: Mapping[str, Any], preset: Preset) -> Iterator[tuple[str, Any]]:

@@ -154,7 +154,7 @@ def test_a_log_cut_at_any_byte_has_a_page(tmp_path_factory: pytest.TempPathFacto
         (folder / name).write_bytes(whole[: data.draw(st.integers(0, len(whole)))])
     page = read_page(write_report(folder))
     unfinished = [problem for problem in page.index["problems"] if problem["solution"] is None]
-    assert bool(unfinished) == any("no verdict" in note for note in page.index["notes"])
+    assert bool(unfinished) == any("Without a verdict" in note for note in page.index["notes"])
 
 
 def test_an_empty_run_has_a_page(tmp_path: Path) -> None:
