@@ -1,4 +1,4 @@
-"""The command line: what people type; `numina-infer --help` lists the commands.
+"""The command line: one module a group of commands, which declares them and says what they print.
 
 Exit codes: 0 done, 1 something broke, 2 a value that can't be used, 130 interrupted with Ctrl-C;
 `sandbox check` and `sandbox run` have more, which their help tells.
@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from numina_infer.cli import collecting, doctor, kaggle, machine, reporting, runs
+from numina_infer.cli import collecting, doctor, evaluating, kaggle, machine, problem_sets, reporting, runs
 from numina_infer.cli.parser import Parser
 from numina_infer.errors import ConfigError, NuminaError, RunLogError
 
@@ -46,6 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_rehearse(commands)
     runs.add_solve(commands)
     collecting.add_collect(commands)
+    problem_sets.add_problems(commands)
+    evaluating.add_evaluate(commands)
     reporting.add_report(commands)
     machine.add_fit(commands)
     machine.add_serve(commands)

@@ -23,8 +23,8 @@ from numina_infer.lab.recorded_preset import read_preset
 from numina_infer.presets import PRESETS, Preset
 from numina_infer.problems import example_problems_path, packaged_path, read_problems
 from numina_infer.provenance import file_sha256
+from numina_infer.references import read_reference, show_reference
 from numina_infer.runlog import SOLUTIONS_FILE, TRAJECTORIES_FILE
-from numina_infer.summary import read_reference
 from numina_infer.trajectory import AnswerRange
 
 REPORT_FILE = "report.html"
@@ -58,7 +58,7 @@ def write_report(
     folder = Path(folder)
     path = folder / REPORT_FILE if out is None else Path(out)
     info = read_info(folder)
-    known = find_references(info) if references is None else references
+    known = own_references(info) if references is None else references
     preset, doubts = _preset(info)
     sheets = Sheets(preset.policy, budget=Budget(max_text_bytes))
     _read_into(sheets, folder, on_progress)
@@ -72,7 +72,7 @@ def write_report(
     return draft.replace(path)
 
 
-def find_references(info: Mapping[str, Any]) -> Mapping[str, str]:
+def own_references(info: Mapping[str, Any]) -> Mapping[str, str]:
     """References of the problems file that a run was made from, if it is still where it was and the same."""
     digest, named = info.get("problems_sha256"), info.get("problems")
     paths = [Path(named)] if isinstance(named, str) else [example_problems_path(), packaged_path("samples.jsonl")]
@@ -108,11 +108,12 @@ def _reference_rows(
     sheets: list[Sheet], references: Mapping[str, str], answer_range: AnswerRange
 ) -> Mapping[str, Row]:
     known = {sheet.opened.problem_id: references.get(sheet.opened.problem_id) for sheet in sheets}
-    return {
-        identifier: {"reference": read_reference(text, answer_range), "referenceText": text}
-        for identifier, text in known.items()
-        if text is not None
-    }
+    return {identifier: _reference_row(text, answer_range) for identifier, text in known.items() if text is not None}
+
+
+def _reference_row(text: str, answer_range: AnswerRange) -> Row:
+    accepted = read_reference(text, answer_range)
+    return {"accepted": sorted(accepted), "reference": show_reference(accepted) or text}
 
 
 def _notes(sheets: list[Sheet]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from numina_infer.cli import main
 from numina_infer.errors import RunLogError
 from numina_infer.events import Ended, Event, Opened, Solved, Started, Stopped
 from numina_infer.lab import formulae, page_data
-from numina_infer.lab.report import find_references, write_report
+from numina_infer.lab.report import own_references, write_report
 from numina_infer.problems import example_problems_path
 from numina_infer.provenance import file_sha256
 from numina_infer.runlog import SOLUTIONS_FILE, TRAJECTORIES_FILE, RunLog
@@ -77,10 +77,10 @@ def hostile_events() -> list[Event]:
 
 def test_a_page_has_all_that_a_log_has(tmp_path: Path) -> None:
     """Verdicts, trajectories and their texts."""
-    page = page_of(tmp_path / "run", EVENTS, {"a": "2", "b": "3"})
+    page = page_of(tmp_path / "run", EVENTS, {"a": "2.0", "b": "3 or 081"})
     first, second = page.index["problems"]
-    assert (first["id"], first["reference"], first["solution"]["answer"]) == ("a", 2, 2)
-    assert second["reference"] == 3
+    assert (first["id"], first["accepted"], first["solution"]["answer"]) == ("a", [2], 2)
+    assert (second["accepted"], second["reference"]) == ([3, 81], "3 or 81")
     assert second["statement"] == ["Wie viel? \u00fc\U0001f600\u0000\n"]
     assert [row["answer"] for row in page.trajectories] == [2, None, 2, None]
     body = page.body(page.trajectories[0])
@@ -247,7 +247,7 @@ def test_references_that_are_no_integer_are_shown_and_not_scored(tmp_path: Path)
     """Those of problems that weren't run are nobody's."""
     page = page_of(tmp_path / "run", EVENTS, {"a": "\\frac12", "z": "5"})
     first, second = page.index["problems"]
-    assert (first["reference"], first["referenceText"]) == (None, "\\frac12")
+    assert (first["accepted"], first["reference"]) == ([], "\\frac12")
     assert "reference" not in second
 
 
@@ -258,9 +258,9 @@ def test_a_run_brings_the_references_of_its_own_problems_file(named: str | None,
     if named is not None:
         path.write_text(json.dumps({"id": "a", "problem": "1+1?", "answer": "2"}))
     info = {"problems": named and str(path), "problems_sha256": file_sha256(path)}
-    assert find_references(info)
-    assert not find_references({**info, "problems_sha256": "other"})
-    assert not find_references({"problems": str(tmp_path / "gone.csv"), "problems_sha256": "x"})
+    assert own_references(info)
+    assert not own_references({**info, "problems_sha256": "other"})
+    assert not own_references({"problems": str(tmp_path / "gone.csv"), "problems_sha256": "x"})
 
 
 def test_a_page_replaces_the_one_before_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -325,4 +325,4 @@ def test_the_command_makes_the_page_where_it_is_told(tmp_path: Path, capsys: pyt
         main(["report", str(tmp_path / "run"), "--out", str(out), "--references", str(tmp_path / "answers.csv")]) == 0
     )
     assert str(out) in capsys.readouterr().out
-    assert read_page(out).index["problems"][0]["reference"] == 2
+    assert read_page(out).index["problems"][0]["accepted"] == [2]
