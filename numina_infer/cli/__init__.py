@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from numina_infer.cli import collecting, doctor, evaluating, kaggle, machine, problem_sets, reporting, runs
+from numina_infer.cli import collecting, doctor, evaluating, kaggle, machine, problem_sets, replaying, reporting, runs
 from numina_infer.cli.parser import Parser
 from numina_infer.errors import ConfigError, NuminaError, RunLogError
 
@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_solve(commands)
     collecting.add_collect(commands)
     problem_sets.add_problems(commands)
+    replaying.add_replay(commands)
     evaluating.add_evaluate(commands)
     reporting.add_report(commands)
     machine.add_fit(commands)

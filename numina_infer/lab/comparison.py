@@ -113,7 +113,7 @@ _NO_GAP = 1e-9
 
 def _rounded(count: int) -> int:
     """Two digits of it, upwards; the rest would be made up."""
-    step = 10 ** max(0, len(str(count)) - 2)
+    step: int = 10 ** max(0, len(str(count)) - 2)
     return -(-count // step) * step
 
 
