@@ -22,13 +22,10 @@
 # %%
 from pathlib import Path
 
-from numina_infer import Choices
-from numina_infer.lab.comparison import compare
 from numina_infer.lab.evaluation import evaluate
 from numina_infer.lab.frames import calibration_frame, cost_frame, loss_frame, problem_frame, program_frame
 from numina_infer.lab.plots import (
     plot_calibration,
-    plot_comparison,
     plot_curves,
     plot_lengths,
     plot_losses,
@@ -39,7 +36,7 @@ from numina_infer.lab.reading import read_trajectory
 from numina_infer.lab.recording import read_recording
 from numina_infer.lab.replay import replay
 from numina_infer.lab.replay_table import replay_frame
-from numina_infer.lab.variant import Change, sweep
+from numina_infer.lab.variant import sweep
 
 RUN = Path("../tests/recorded_run")
 REFERENCES = RUN / "problems.jsonl"

@@ -7,15 +7,14 @@ as long as one problem remains; the rest is named.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from numina_infer.choices import Choices, Collection
 from numina_infer.config import require
-from numina_infer.errors import ConfigError
 from numina_infer.lab.marking import GraderName, samples_of
 from numina_infer.lab.recording import Recorded, Recording
-from numina_infer.problems import read_problems
+from numina_infer.problems import example_problems_path, packaged_path, read_problems
+from numina_infer.provenance import file_sha256
 from numina_infer.references import Accepted, read_reference
-from numina_infer.run_folder import problems_path
 from numina_infer.trajectory import AnswerRange, Problem, Solution
 
 _MOST_NAMED = 5
@@ -114,19 +113,24 @@ def find_references(recording: Recording, given: str | Path | Mapping[str, str] 
         return References(given)
     if given is not None:
         return References.read(given)
-    path = _own_file(recording)
-    is_here = path is not None and path.exists()
-    require(is_here, f"the run's own problems file, {path}, isn't here; give the references")
-    return References.read(str(path))
+    own = own_references(recording.info)
+    require(bool(own), _NO_OWN_FILE)
+    return References(own)
 
 
-def _own_file(recording: Recording) -> Path | None:
-    """The file that the run read; None where `run.json` doesn't tell."""
-    try:
-        choices = Choices(**recording.info["choices"])
-        return problems_path(Collection(recording.info["problems"], choices))
-    except (KeyError, TypeError, ConfigError):
-        return None
+_NO_OWN_FILE = (
+    "the problems file that the run was made from isn't here, has changed, or has no answers; give the references"
+)
+
+
+def own_references(info: Mapping[str, Any]) -> Mapping[str, str]:
+    """References of the problems file that a run was made from, if it is still where it was and the same."""
+    digest, named = info.get("problems_sha256"), info.get("problems")
+    paths = [Path(named)] if isinstance(named, str) else [example_problems_path(), packaged_path("samples.jsonl")]
+    for path in paths:
+        if path.is_file() and file_sha256(path) == digest:
+            return read_problems(path).references
+    return {}
 
 
 def match(recording: Recording, references: References, grader: GraderName) -> Matched:

@@ -1,16 +1,16 @@
-"""Run folders that tests of the lab read: written by the library's own log, with trajectories made by hand."""
+"""Run folders that tests write down: what each sample of a problem said, and a verdict by our own ballot."""
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from numina_infer.events import Ended, Event, Opened, Started
-from numina_infer.formats.numina import NUMINA
-from numina_infer.presets import PRESETS
+from numina_infer.answer import extract_answer
+from numina_infer.events import Ended, Event, Opened, Solved, Started
+from numina_infer.presets import get_preset
 from numina_infer.runlog import RunLog
-from numina_infer.tir import OUTPUT_FENCE
 from numina_infer.trajectory import (
+    AnswerRange,
     Completion,
     Execution,
     ExecutionStatus,
@@ -19,76 +19,86 @@ from numina_infer.trajectory import (
     NoAnswer,
     Outcome,
     Problem,
+    Solution,
+    StopReason,
     Trajectory,
     Turn,
-    plain_text,
 )
+from numina_infer.vote import Ballot
 
-PROBLEMS = (Problem("a", "What is 1 + 1?"), Problem("b", "What is 2 + 3?"))
-INFO: Mapping[str, object] = {
-    "command": "collect",
-    "problems": "/home/somebody/secret/problems.jsonl",
-    "problems_sha256": "0" * 64,
-    "choices": {"preset": "numina", "seed": 7, "model": "/home/somebody/models/my-7b"},
-    "preset": asdict(PRESETS["numina"]),
-    "engine": {"engine": "vllm", "model": "/home/somebody/models/my-7b", "weights": "f" * 64},
-    "machine": {"processor": "a secret processor"},
-    "versions": {"numina-infer": "0.1.0", "numpy": "2.0"},
-    "sessions": ["2026-11-25T12:00:00+00:00"],
-}
+Samples = Mapping[str, Sequence[str | None]]
+"""By problem id, what stood in each sample's box; None where it boxed nothing."""
 
 
-def attempt(
-    index: int,
-    value: int | None = 2,
-    *,
-    problem: Problem = PROBLEMS[0],
-    outcome: Outcome = Outcome.FINISHED,
-    words: str | None = None,
-    stop: str | None = None,
-) -> Trajectory:
-    """A trajectory of two turns, its program's output in between; a text of its own unless it is given `words`."""
-    said = f"Attempt {index} says \\boxed{{{value}}}." if words is None else words
-    answer = ExtractedAnswer(None, NoAnswer.NOT_STATED) if value is None else ExtractedAnswer(value)
-    asked = f"```python\nprint({value})\n```\n{OUTPUT_FENCE}"
-    turns = (
-        Turn(
-            Completion(asked, (1, 2, 3), FinishReason.STOP, OUTPUT_FENCE, seed=100 + index),
-            code=f"print({value})",
-            execution=Execution(ExecutionStatus.OK, str(value)),
-            observation=f"{value}\n```",
-        ),
-        Turn(Completion(said + (stop or ""), (4,), FinishReason.STOP if stop else FinishReason.EOS, stop)),
-    )
-    return Trajectory(problem.id, index, turns, outcome, answer)
+@dataclass(frozen=True)
+class RecordedRun:
+    """How `write` makes a run of samples."""
+
+    answer_range: AnswerRange = AnswerRange.MOD_1000
+    stop_reason: StopReason = StopReason.EXHAUSTED
+    num_broken_off: int = 0
+    """Trajectories of each problem that the stop ended."""
+    statement: str = "How much is"
+
+    def write(self, folder: Path, samples: Samples, *, unfinished: Sequence[str] = ()) -> Path:
+        """A run folder; `unfinished` problems have no verdict."""
+        preset = get_preset("collect")
+        preset = replace(preset, rollout=replace(preset.rollout, answer_range=self.answer_range))
+        with RunLog(folder) as log:
+            log.describe({"command": "collect", "problems": None, "preset": asdict(preset)})
+            for number, (identifier, boxes) in enumerate(samples.items()):
+                for event in self._events(
+                    Problem(identifier, f"{self.statement} {identifier}?"), boxes, 100.0 * number
+                ):
+                    if not (identifier in unfinished and isinstance(event, Solved)):
+                        log.write(event)
+        return folder
+
+    def _events(self, problem: Problem, boxes: Sequence[str | None], at: float) -> Iterator[Event]:
+        ended = [self._sample(problem.id, index, box, at) for index, box in enumerate(boxes)]
+        ended += [_broken_off(problem.id, len(boxes) + number, at) for number in range(self.num_broken_off)]
+        ballot = Ballot()
+        yield Opened(problem, "prompt", deadline=at + 90, num_samples=len(ended), at=at)
+        for sample in ended:
+            yield Started(problem.id, sample.index, at)
+        for sample in ended:
+            ballot = ballot.add(sample.answer)
+            yield Ended(sample, sample.ended_at)
+        yield Solved(self._verdict(problem.id, ballot, len(ended), at), at + 10 + len(ended))
+
+    def _sample(self, problem_id: str, index: int, box: str | None, at: float) -> Trajectory:
+        text = "I don't know." if box is None else rf"So it is $\boxed{{{box}}}$."
+        execution = Execution(ExecutionStatus.TIMEOUT if index % 4 == 3 else ExecutionStatus.OK, "1")
+        turns = (
+            Turn(Completion("program", (), FinishReason.STOP, num_tokens=10), code="1", execution=execution),
+            Turn(Completion(text, (), FinishReason.EOS, num_tokens=10 + index)),
+        )
+        answer = extract_answer(text, self.answer_range)
+        return Trajectory(problem_id, index, turns, Outcome.FINISHED, answer, None, at, at + 10 + index)
+
+    def _verdict(self, problem_id: str, ballot: Ballot, num_ended: int, at: float) -> Solution:
+        return Solution(
+            problem_id,
+            0 if ballot.winner is None else ballot.winner,
+            is_fallback=ballot.winner is None,
+            stop_reason=self.stop_reason,
+            votes=dict(ballot.votes),
+            invalid=dict(ballot.invalid),
+            num_started=num_ended,
+            num_ended=num_ended,
+            opened_at=at,
+            solved_at=at + 10 + num_ended,
+        )
 
 
-def opening(problem: Problem) -> Opened:
-    """A problem as the format `numina` asks it."""
-    return Opened(problem, plain_text(NUMINA.prompt(problem.statement)), deadline=600.0, num_samples=48, at=0.0)
+def _broken_off(problem_id: str, index: int, at: float) -> Trajectory:
+    turn = Turn(Completion("We", (), FinishReason.ABORT, num_tokens=1))
+    answer = ExtractedAnswer(None, NoAnswer.UNFINISHED)
+    return Trajectory(problem_id, index, (turn,), Outcome.CUTOFF, answer, None, at, at + 10)
 
 
-def events_of(problem: Problem, trajectories: Iterable[Trajectory]) -> list[Event]:
-    """From the opening to the last ending."""
-    events: list[Event] = [opening(problem)]
-    for trajectory in trajectories:
-        events += [Started(problem.id, trajectory.index, 1.0), Ended(trajectory, 2.0)]
-    return events
-
-
-def write_run(folder: Path, events: Iterable[Event], info: Mapping[str, object] = INFO) -> Path:
-    """A run folder with `events`."""
-    with RunLog(folder) as log:
-        log.describe(info)
-        for event in events:
-            log.write(event)
-    return folder
-
-
-def write_references(file: Path, answers: Mapping[Problem, object]) -> Path:
-    """A problems file."""
-    rows = [
-        {"id": problem.id, "problem": problem.statement, "answer": str(answer)} for problem, answer in answers.items()
-    ]
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return file
+def write_references(path: Path, answers: Mapping[str, str | None], statement: str = "How much is") -> Path:
+    """A problems file for the problems of `RecordedRun`."""
+    rows = [{"id": one, "problem": f"{statement} {one}?", "answer": answer} for one, answer in answers.items()]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path

@@ -7,7 +7,7 @@ import pytest
 from numina_infer.errors import ConfigError
 from numina_infer.lab.comparison import Comparison, compare
 from numina_infer.lab.evaluation import Evaluation, evaluate
-from tests.lab.sample_runs import RecordedRun, Samples
+from tests.lab.recorded_runs import RecordedRun, Samples
 
 NUM_PROBLEMS = 30
 ANSWERS = {f"p{number}": "1" for number in range(NUM_PROBLEMS)}

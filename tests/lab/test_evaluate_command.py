@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from numina_infer.cli import main
-from tests.lab.sample_runs import RecordedRun, Samples, write_references
+from tests.lab.recorded_runs import RecordedRun, Samples, write_references
 
 SAMPLES: Samples = {f"p{n}": ["1", "1", "2", r"\frac12"] for n in range(6)}
 

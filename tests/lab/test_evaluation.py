@@ -12,7 +12,7 @@ from numina_infer.lab.marking import GraderName
 from numina_infer.lab.recording import read_recording
 from numina_infer.runlog import RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE
 from numina_infer.trajectory import AnswerRange, NoAnswer, Outcome, StopReason
-from tests.lab.sample_runs import RecordedRun, Samples, write_references
+from tests.lab.recorded_runs import RecordedRun, Samples, write_references
 
 SAMPLES: Samples = {
     "easy": ["7", "7", "7", "8"],

@@ -27,7 +27,7 @@ from numina_infer.lab.training import Training
 from numina_infer.references import Accepted
 from numina_infer.runlog import RUN_FILE, TRAJECTORIES_FILE
 from numina_infer.trajectory import Outcome, Problem, Solution, StopReason
-from tests.lab.recorded_runs import INFO, PROBLEMS, attempt, events_of, opening, write_references, write_run
+from tests.lab.exported_runs import INFO, PROBLEMS, attempt, events_of, opening, write_references, write_run
 
 A, B = PROBLEMS
 ENDINGS = [

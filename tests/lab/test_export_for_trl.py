@@ -20,7 +20,7 @@ from numina_infer.lab.token_rows import IGNORED
 from numina_infer.lab.training import TEMPLATE_FILE, Training
 from numina_infer.tir import OUTPUT_FENCE
 from numina_infer.trajectory import Completion, Trajectory, Turn
-from tests.lab.recorded_runs import INFO, PROBLEMS, attempt, events_of, opening, write_references, write_run
+from tests.lab.exported_runs import INFO, PROBLEMS, attempt, events_of, opening, write_references, write_run
 
 if TYPE_CHECKING:
     from datasets import Dataset

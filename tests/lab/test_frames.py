@@ -18,7 +18,7 @@ from numina_infer.lab.evaluation import Evaluation, evaluate
 from numina_infer.lab.records import comparison_record, evaluation_record
 from numina_infer.lab.tables import comparison_table, tables
 from numina_infer.trajectory import ExecutionStatus
-from tests.lab.sample_runs import RecordedRun, Samples
+from tests.lab.recorded_runs import RecordedRun, Samples
 
 SAMPLES: Samples = {"a": ["1"] * 7 + ["2"], "b": ["1", "2", None, None] * 2, "c": ["3"] * 8, "d": [None] * 8}
 ANSWERS = {"a": "1", "b": "1", "c": "4", "d": "5"}

@@ -10,7 +10,7 @@ from numina_infer.lab.marking import mark_general, mark_integers, samples_of
 from numina_infer.lab.metrics import MOST_SAMPLES, Tally
 from numina_infer.lab.recording import read_recording
 from numina_infer.trajectory import StopReason, Trajectory
-from tests.lab.sample_runs import RecordedRun
+from tests.lab.recorded_runs import RecordedRun
 
 
 @pytest.fixture(scope="module")
