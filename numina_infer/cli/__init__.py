@@ -1,4 +1,4 @@
-"""The command line: `solve`, `rehearse`, `collect`, `fit`, `serve`, `probe`, `sandbox`, `doctor` and `kaggle`.
+"""The command line: one module a group of commands, which declares them and says what they print.
 
 Exit codes: 0 done, 1 something broke, 2 a value that can't be used, 130 interrupted with Ctrl-C;
 `sandbox check` and `sandbox run` have more, which their help tells.
@@ -11,7 +11,18 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from numina_infer.cli import collecting, doctor, kaggle, machine, runs
+from numina_infer.cli import (
+    collecting,
+    doctor,
+    evaluating,
+    exporting,
+    kaggle,
+    machine,
+    problem_sets,
+    replaying,
+    reporting,
+    runs,
+)
 from numina_infer.cli.parser import Parser
 from numina_infer.errors import ConfigError, NuminaError, RunLogError
 
@@ -46,6 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_rehearse(commands)
     runs.add_solve(commands)
     collecting.add_collect(commands)
+    problem_sets.add_problems(commands)
+    replaying.add_replay(commands)
+    evaluating.add_evaluate(commands)
+    reporting.add_report(commands)
+    exporting.add_export(commands)
     machine.add_fit(commands)
     machine.add_serve(commands)
     machine.add_probe(commands)
