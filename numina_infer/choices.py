@@ -65,6 +65,8 @@ class Choices:
     """A file of recorded samples for the simulated engine; None takes the fifty problems in the package."""
     probe: str | None = None
     """What `numina-infer probe` measured, for the simulated engine; None takes two T4s by arithmetic."""
+    cache: str | None = None
+    """A folder in which completions are kept and found again; None generates everything anew."""
     preset: str = "cpu"
     format: str | None = None
     paper: bool = False
@@ -100,7 +102,7 @@ class Choices:
             answer_range = require_choice("answer_range", self.answer_range, AnswerRange)
             object.__setattr__(self, "answer_range", answer_range)
         # A run is resumed from wherever, so what it needs is named from the root.
-        for name in ("script", "samples", "probe"):
+        for name in ("script", "samples", "probe", "cache"):
             if (file := getattr(self, name)) is not None:
                 object.__setattr__(self, name, str(Path(file).absolute()))
         if self.vllm_python:
@@ -117,6 +119,11 @@ class Choices:
                 file is None or self.engine is EngineName.SIMULATED,
                 f"{name} is {file!r} for engine {self.engine}; only the simulated engine takes one",
             )
+
+        require(
+            self.cache is None or self.engine is not EngineName.SIMULATED,
+            f"cache is {self.cache!r} for engine {self.engine}, whose texts take no time to generate; leave it out",
+        )
 
     def _require_vllm_for_its_own(self) -> None:
         """Refuse what would be left unused without a word."""

@@ -1,4 +1,4 @@
-"""The command line: `solve`, `rehearse`, `collect`, `fit`, `serve`, `probe`, `sandbox`, `doctor` and `kaggle`.
+"""The command line: a command for each thing that a user does, such as `solve`, `rehearse` and `collect`.
 
 Exit codes: 0 done, 1 something broke, 2 a value that can't be used, 130 interrupted with Ctrl-C;
 `sandbox check` and `sandbox run` have more, which their help tells.
@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from numina_infer.cli import collecting, doctor, kaggle, machine, runs
+from numina_infer.cli import caching, collecting, doctor, kaggle, machine, runs
 from numina_infer.cli.parser import Parser
 from numina_infer.errors import ConfigError, NuminaError, RunLogError
 
@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_rehearse(commands)
     runs.add_solve(commands)
     collecting.add_collect(commands)
+    caching.add_cache(commands)
     machine.add_fit(commands)
     machine.add_serve(commands)
     machine.add_probe(commands)

@@ -135,6 +135,11 @@ def add_choices(parser: argparse.ArgumentParser, *, preset: str = "cpu", has_clo
         metavar="FILE",
         help="for simulated: the machine, as numina-infer probe measured it (default: two T4s by arithmetic)",
     )
+    with_model.add_argument(
+        "--cache",
+        metavar="DIR",
+        help="keep completions in DIR and take those that are there, so that nothing is generated twice",
+    )
     how = parser.add_argument_group("how to solve")
     how.add_argument(
         "--preset", help=f"one of {', '.join(PRESETS)}; the rest changes single values of it (default: {preset})"
