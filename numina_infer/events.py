@@ -7,7 +7,7 @@ An event is written to the run log before anything is decided on it, and replay 
 from dataclasses import dataclass
 
 from numina_infer.budget import Slice
-from numina_infer.trajectory import Problem, Solution, Trajectory
+from numina_infer.trajectory import Problem, Solution, StopReason, Trajectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,15 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Stopped:
+    """The referee has stopped the problem; endings behind this are what attempts in flight handed over."""
+
+    problem_id: str
+    reason: StopReason
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Solved:
     """The verdict has been submitted."""
 
@@ -64,4 +73,4 @@ class Solved:
         return self.solution.problem_id
 
 
-Event = Opened | Started | Ended | Solved
+Event = Opened | Started | Ended | Stopped | Solved

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from numina_infer.budget import Bound, Slice
 from numina_infer.errors import RunLogError
-from numina_infer.events import Ended, Event, Opened, Solved, Started
-from numina_infer.runlog import FORMAT_VERSION, RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE, read_rows
+from numina_infer.events import Ended, Event, Opened, Solved, Started, Stopped
+from numina_infer.runlog import READABLE_VERSIONS, RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE, read_rows
 from numina_infer.trajectory import (
     AnswerSource,
     Completion,
@@ -180,9 +180,10 @@ def read_info(folder: Path) -> Mapping[str, Any]:
         raise RunLogError(f"{folder} holds no run: there is no {RUN_FILE} in it") from error
     except (OSError, ValueError) as error:
         raise RunLogError(f"can't read {folder / RUN_FILE}: {error}") from error
-    if not isinstance(info, dict) or info.get("format_version") != FORMAT_VERSION:
+    if not isinstance(info, dict) or info.get("format_version") not in READABLE_VERSIONS:
         found = info.get("format_version") if isinstance(info, dict) else None
-        raise RunLogError(f"{folder} has run log format {found}; this version reads {FORMAT_VERSION}")
+        known = " and ".join(map(str, sorted(READABLE_VERSIONS)))
+        raise RunLogError(f"{folder} has run log format {found}; this version reads {known}")
     return info
 
 
@@ -206,6 +207,8 @@ def _event(row: Row) -> Event:
             return Started(row["problem_id"], row["index"], row["at"])
         case "ended":
             return Ended(_trajectory(row["trajectory"]), row["at"])
+        case "stopped":
+            return Stopped(row["problem_id"], StopReason(row["reason"]), row["at"])
         case "solved":
             return Solved(_solution(row["solution"]), row["at"])
         case unknown:

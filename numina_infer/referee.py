@@ -11,7 +11,7 @@ import statistics
 from dataclasses import dataclass, field, replace
 
 from numina_infer.config import Policy, StopRule, VoteWeights
-from numina_infer.events import Ended, Event, Opened, Solved, Started
+from numina_infer.events import Ended, Event, Opened, Solved, Started, Stopped
 from numina_infer.trajectory import ExtractedAnswer, NoAnswer, Outcome, Solution, StopReason, Trajectory
 from numina_infer.vote import MILLI, Ballot, weigh
 
@@ -36,6 +36,8 @@ class Ledger:
     """What the last programs printed, where that was an integer: no votes, but better than a constant."""
     durations: tuple[float, ...] = ()
     """Seconds from slot to end of the last trajectories that came to an end of their own."""
+    at: float = 0.0
+    """Loop time of the last event."""
 
     @property
     def typical_s(self) -> float:
@@ -47,11 +49,11 @@ class Ledger:
         """Trajectories that have started and not ended."""
         return self.num_started - self.num_ended
 
-    def started(self) -> "Ledger":
+    def started(self, at: float) -> "Ledger":
         """The ledger after one more trajectory has started."""
-        return replace(self, num_started=self.num_started + 1)
+        return replace(self, num_started=self.num_started + 1, at=at)
 
-    def ended(self, trajectory: Trajectory, weights: VoteWeights = _PLAIN) -> "Ledger":
+    def ended(self, trajectory: Trajectory, at: float, weights: VoteWeights = _PLAIN) -> "Ledger":
         """The ledger after `trajectory` has ended; its vote counts what `weights` say."""
         printed = trajectory.printed
         weight = weigh(trajectory, weights)
@@ -62,6 +64,7 @@ class Ledger:
             ballot=self.ballot.add(answer, weight),
             printed=self.printed if printed is None else self.printed.cast(printed),
             durations=self._with_duration(trajectory),
+            at=at,
         )
 
     def _with_duration(self, trajectory: Trajectory) -> tuple[float, ...]:
@@ -77,15 +80,15 @@ def fold(ledger: Ledger | None, event: Event, weights: VoteWeights = _PLAIN) -> 
         ValueError: the problem was never opened.
     """
     if isinstance(event, Opened):
-        return Ledger(opened_at=event.at, deadline=event.deadline)
+        return Ledger(opened_at=event.at, deadline=event.deadline, at=event.at)
     if ledger is None:
         raise ValueError(f"problem {event.problem_id!r} has an event before it was opened")
     match event:
         case Started():
-            return ledger.started()
+            return ledger.started(event.at)
         case Ended():
-            return ledger.ended(event.trajectory, weights)
-        case Solved():
+            return ledger.ended(event.trajectory, event.at, weights)
+        case Stopped() | Solved():
             return ledger
 
 

@@ -10,7 +10,7 @@ included; there a turn's prompt has become shorter again. Samples end in the ord
 that the order of the votes in the log is the one by which ties go.
 """
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,7 +18,7 @@ from typing import Any
 
 import anyio
 
-from numina_infer.config import Mode
+from numina_infer.config import Mode, Policy
 from numina_infer.errors import EngineError, SandboxError
 from numina_infer.events import Ended, Started
 from numina_infer.formats.numina import NUMINA
@@ -70,8 +70,18 @@ class PaperSolver:
         """The verdict on `problem`, at `cutoff` or before; every trajectory it started has ended and is recorded."""
         run = _Run(self, problem, cutoff, opened)
         await run.play()
-        solution = conclude(problem.id, self.preset.policy, run.ledger, run.reason, anyio.current_time())
-        return replace(solution, answer=majority(run.votes))
+        now = anyio.current_time()
+        return papers_verdict(problem.id, self.preset.policy, run.ledger, run.ended, cutoff.reason, now)
+
+
+def papers_verdict(
+    problem_id: str, policy: Policy, ledger: Ledger, ended: Sequence[Trajectory], cut_by: StopReason, now: float
+) -> Solution:
+    """What the kernel makes of its samples, in the order in which it counts them; `cut_by` where some were cut off."""
+    votes = [trajectory.answer.value for trajectory in ended if trajectory.answer.value is not None]
+    was_cut = any(trajectory.outcome is Outcome.CUTOFF for trajectory in ended)
+    reason = cut_by if was_cut or not ended else StopReason.EXHAUSTED
+    return replace(conclude(problem_id, policy, ledger, reason, now), answer=majority(votes))
 
 
 @dataclass(slots=True)
@@ -154,17 +164,6 @@ class _Run:
     attempts: list[_Attempt] = field(default_factory=list)
     """Those that have not ended, by index."""
     ended: list[Trajectory] = field(default_factory=list)
-
-    @property
-    def votes(self) -> list[int]:
-        """In the order in which the kernel counts them."""
-        return [trajectory.answer.value for trajectory in self.ended if trajectory.answer.value is not None]
-
-    @property
-    def reason(self) -> StopReason:
-        """Why it is over."""
-        was_cut = any(trajectory.outcome is Outcome.CUTOFF for trajectory in self.ended)
-        return self.cutoff.reason if was_cut or not self.ended else StopReason.EXHAUSTED
 
     async def play(self) -> None:
         """Do all rounds; what is still out `HAND_OVER_S` after the cutoff is left behind."""

@@ -21,7 +21,9 @@ from typing import IO, Any, Self
 from numina_infer.errors import RunLogError
 from numina_infer.events import Event, Solved
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE_VERSIONS = frozenset({1, FORMAT_VERSION})
+"""1 has no `stopped` events."""
 RUN_FILE = "run.json"
 TRAJECTORIES_FILE = "trajectories.jsonl"
 SOLUTIONS_FILE = "solutions.jsonl"

@@ -13,7 +13,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from numina_infer.errors import EngineError, SandboxError
-from numina_infer.events import Ended, Event, Started
+from numina_infer.events import Ended, Event, Started, Stopped
 from numina_infer.ports import Cutoff, Decoder, Engine, Format, Sandbox, Session
 from numina_infer.presets import Preset
 from numina_infer.referee import Ledger, Start, Stop, Wait, conclude, decide
@@ -98,7 +98,9 @@ class _Run:
         try:
             async with anyio.create_task_group() as trajectories:
                 reason = await self._referee_loop(trajectories)
-                self.cutoff.move(anyio.current_time(), reason)
+                now = anyio.current_time()
+                self.ledger = self.solver.record(Stopped(self.problem.id, reason, now))
+                self.cutoff.move(now, reason)
                 await self._hand_over()
                 trajectories.cancel_scope.cancel()
         finally:
@@ -112,17 +114,24 @@ class _Run:
                 await self._next_ending()
 
     async def _referee_loop(self, trajectories: TaskGroup) -> StopReason:
+        """Ask at the time of the last event, or of the deadline where that was waited for.
+
+        So what is decided depends on nothing but what is recorded, and a replay decides the same.
+        """
+        now = self.ledger.at
         while True:
-            match decide(self.solver.preset.policy, self.ledger, anyio.current_time()):
+            match decide(self.solver.preset.policy, self.ledger, now):
                 case Start(count):
                     self._start(count, trajectories)
+                    now = self.ledger.at
                 case Stop(reason):
                     return reason
-                case Wait() if self.cutoff.has_passed:
-                    return self.cutoff.reason
-                case Wait():
-                    with self.cutoff.scope():
+                case Wait(until):
+                    with self.cutoff.scope() as waiting:
                         await self._next_ending()
+                    if waiting.cancelled_caught and self.cutoff.at < until:
+                        return self.cutoff.reason
+                    now = until if waiting.cancelled_caught else self.ledger.at
 
     def _start(self, count: int, trajectories: TaskGroup) -> None:
         for index in range(self.ledger.num_started, self.ledger.num_started + count):

@@ -386,7 +386,7 @@ def test_the_time_left_is_that_of_the_problems_left() -> None:
     now = 100.0
     assert "[2/6]" in headway(board)
     assert "? left" in headway(board)
-    for event in EVENTS[:6]:
+    for event in EVENTS[:7]:
         board.update(event)
     now = 110.0
     assert headway(board) == ("[3/6] 0 problems in work, 0 trajectories decoding, 2 ended, 0 tok/s, 0:30 left")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numina_infer.errors import RunLogError
-from numina_infer.events import Ended, Event, Opened, Solved, Started
+from numina_infer.events import Ended, Event, Opened, Solved, Started, Stopped
 from numina_infer.history import read_events, read_info, read_outlines, read_run, solved_problems
 from numina_infer.runlog import SOLUTIONS_FILE, TRAJECTORIES_FILE, RunLog
 from numina_infer.trajectory import (
@@ -59,6 +59,7 @@ def events_of(problem: Problem, at: float = 0.0) -> list[Event]:
         Started(problem.id, 1, at),
         Ended(Trajectory(problem.id, 0, TURNS, Outcome.FINISHED, ANSWER, printed=2, ended_at=at + 1), at + 1),
         Ended(Trajectory(problem.id, 1, TURNS[1:], Outcome.FINISHED, LOST, error="none"), at + 2),
+        Stopped(problem.id, StopReason.EXHAUSTED, at + 2.5),
         Solved(solution, at + 3),
     ]
 
@@ -88,7 +89,7 @@ def test_a_log_cut_at_any_byte_reads_as_a_prefix(
     """Whatever a kill left of each file, whole lines are read and nothing else."""
     folder = tmp_path_factory.mktemp("run") / "cut"
     write_run(folder, EVENTS)
-    for name, kinds in ((TRAJECTORIES_FILE, (Opened, Started, Ended)), (SOLUTIONS_FILE, (Solved,))):
+    for name, kinds in ((TRAJECTORIES_FILE, (Opened, Started, Ended, Stopped)), (SOLUTIONS_FILE, (Solved,))):
         whole = [event for event in EVENTS if isinstance(event, kinds)]
         content = (folder / name).read_bytes()
         kept = data.draw(st.integers(0, len(content)), label=name)
@@ -177,8 +178,8 @@ def test_problems_that_were_in_work_at_once_read_back_each_by_itself(tmp_path: P
 
 def test_solved_problems_are_those_with_a_verdict(tmp_path: Path) -> None:
     """A problem that was open when the run was killed is open still."""
-    write_run(tmp_path / "run", [*EVENTS[:6], *EVENTS[6:10]])
-    assert solved_problems(tmp_path / "run") == {Problem("a", "1+1?"): EVENTS[5].solution}  # type: ignore[union-attr] # it is a Solved
+    write_run(tmp_path / "run", [*EVENTS[:7], *EVENTS[7:11]])
+    assert solved_problems(tmp_path / "run") == {Problem("a", "1+1?"): EVENTS[6].solution}  # type: ignore[union-attr] # it is a Solved
 
 
 def test_the_frames_hold_every_row_once(tmp_path: Path) -> None:
@@ -194,7 +195,7 @@ def test_the_frames_hold_every_row_once(tmp_path: Path) -> None:
 
 def test_a_problem_opened_again_counts_from_its_last_opening(tmp_path: Path) -> None:
     """What a killed run began and a resumed one began anew isn't counted twice."""
-    write_run(tmp_path / "run", [*EVENTS[:4], *EVENTS[:6]])
+    write_run(tmp_path / "run", [*EVENTS[:4], *EVENTS[:7]])
     run = read_run(tmp_path / "run")
     assert (len(run.problems), len(run.trajectories), len(run.solutions)) == (1, 2, 1)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from numina_infer.config import Policy, RolloutConfig, SamplingParams, StopRule
 from numina_infer.engines.scripted import ScriptedEngine
-from numina_infer.events import Ended, Event, Opened, Started
+from numina_infer.events import Ended, Event, Opened, Started, Stopped
 from numina_infer.formats.numina import NUMINA
 from numina_infer.ports import Cutoff
 from numina_infer.presets import Preset
@@ -174,7 +174,7 @@ async def test_a_deadline_in_the_past_starts_nothing() -> None:
     recorder = Recorder()
     solution = await solve(ScriptedEngine([[boxed(2)]]), preset(3), recorder, time_left=-1.0)
     assert (solution.is_fallback, solution.num_started) == (True, 0)
-    assert [type(event) for event in recorder.events] == [Opened]
+    assert [type(event) for event in recorder.events] == [Opened, Stopped]
 
 
 @pytest.mark.anyio
@@ -213,7 +213,9 @@ async def test_replaying_the_record_decides_as_the_live_run_did() -> None:
     for event in recorder.events:
         ledger = fold(ledger, event)
         replayed.append(isinstance(decide(chosen.policy, ledger, event.at), Stop))
-    assert recorder.was_over.index(True) == replayed.index(True) + 1
+    stopped_at = [isinstance(event, Stopped) for event in recorder.events].index(True)
+    assert stopped_at == replayed.index(True) + 1
+    assert recorder.was_over.index(True) == stopped_at + 1
     assert solution.stop_reason is StopReason.DECIDED
     assert ledger is not None
     assert dict(ledger.ballot.votes) == dict(solution.votes)

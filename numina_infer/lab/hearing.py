@@ -1,0 +1,70 @@
+"""The referee hears recorded events, one after another, until it says stop.
+
+It is asked when the solver asked it: after an opening, after the starts that it had ordered, after every ending, and
+at the deadline; each time for the time of the last event, or for the deadline. So it decides as it did live.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from numina_infer.config import Policy
+from numina_infer.events import Ended, Opened, Started, Stopped
+from numina_infer.referee import Stop, decide, fold
+from numina_infer.trajectory import StopReason
+
+Attempted = Started | Ended | Stopped
+"""What happens to a problem between its opening and its verdict."""
+
+
+class Hearing:
+    """One problem's events under `policy`, with `deadline` (loop time) in the place of its own."""
+
+    def __init__(self, opened: Opened, policy: Policy, deadline: float | None = None) -> None:
+        self.policy = policy
+        self.ledger = fold(None, opened if deadline is None else replace(opened, deadline=deadline))
+        self.num_tokens = 0
+        """Sampled by the trajectories that have ended."""
+        self._started: set[int] = set()
+        self._has_own_deadline = self.ledger.deadline == opened.deadline
+
+    def until_stop(self, events: Sequence[Attempted]) -> tuple[int, StopReason | None]:
+        """How many of `events` the referee heard before it stopped, and why; None where it would have gone on.
+
+        The run's own stop isn't passed: nothing behind it says what would have come instead.
+        """
+        # Where the log doesn't tell when the deadline was noticed, an event behind it does.
+        is_told = self._has_own_deadline and any(isinstance(event, Stopped) for event in events)
+        for number, event in enumerate(events):
+            is_own_stop = isinstance(event, Stopped)
+            reason = (
+                None if isinstance(event, Started) else self._reason(event.at, may_be_late=is_own_stop or not is_told)
+            )
+            if reason is not None or is_own_stop:
+                return number, reason
+            self._take(event)
+        return len(events), self._reason(self.ledger.at, may_be_late=False)
+
+    def take(self, events: Iterable[Attempted]) -> None:
+        """Count `events` without asking: what attempts handed over behind a stop."""
+        for event in events:
+            self._take(event)
+
+    def _reason(self, coming_at: float, *, may_be_late: bool) -> StopReason | None:
+        """Why the problem stops before an event at `coming_at`, if it does."""
+        ledger = self.ledger
+        decision = decide(self.policy, ledger, ledger.at)
+        if not isinstance(decision, Stop) and may_be_late and coming_at >= ledger.deadline:
+            decision = decide(self.policy, ledger, ledger.deadline)
+        return decision.reason if isinstance(decision, Stop) else None
+
+    def _take(self, event: Attempted) -> None:
+        """Fold one event, unless it is of a trajectory that the policy has no place for."""
+        match event:
+            case Started() if event.index < self.policy.num_samples:
+                self._started.add(event.index)
+                self.ledger = fold(self.ledger, event)
+            case Ended() if event.trajectory.index in self._started:
+                self.num_tokens += event.trajectory.num_tokens
+                self.ledger = fold(self.ledger, event, self.policy.weights)
+            case _:
+                pass
