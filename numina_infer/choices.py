@@ -79,6 +79,9 @@ class Choices:
     max_turns: int | None = None
     max_tokens: int | None = None
     temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
     code_timeout_s: float | None = None
     problem_time_s: float | None = None
     time_limit_s: float | None = None
@@ -162,7 +165,8 @@ class Choices:
         preset = replace(self._of_model(get_preset(self.preset)), **_given(format=self.format))
         require_format(preset.format)
         rollout = preset.rollout
-        sampling = replace(rollout.sampling, **_given(max_tokens=self.max_tokens, temperature=self.temperature))
+        names = ("max_tokens", "temperature", "top_p", "top_k", "min_p")
+        sampling = replace(rollout.sampling, **_given(**{name: getattr(self, name) for name in names}))
         chosen = _given(max_turns=self.max_turns, code_timeout_s=self.code_timeout_s, answer_range=self._answer_range)
         resolved = replace(
             preset,

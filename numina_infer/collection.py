@@ -35,9 +35,12 @@ _MAX_IN_VAIN = 8
 """Problems in a row of nothing but errors, before a collection takes its engine for gone."""
 
 
-def collect(collection: Collection, folder: Path, console: Console, *, resume: bool = False) -> Harvest:
+def collect(
+    collection: Collection, folder: Path, console: Console, *, resume: bool = False, parts: Parts | None = None
+) -> Harvest:
     """Solve the problems into `folder`, with the run log and live progress.
 
+    `parts` are for a collection among others, whose engine is open already; they need no bank.
     On Ctrl-C what is in work stays open for a resumed collection, and `KeyboardInterrupt` goes on to the caller.
     A resumed collection takes problems again in which the engine or the sandbox broke.
 
@@ -47,7 +50,7 @@ def collect(collection: Collection, folder: Path, console: Console, *, resume: b
         EngineError: the engine doesn't start, or has gone for good.
     """
     problem_set = read_problems(problems_path(collection))
-    parts = _make_parts(collection, console)
+    parts = parts or _make_parts(collection, console)
     more = {"concurrent_problems": collection.concurrent_problems}
     info = resumed_info(collection, folder) if resume else begun_info(_COMMAND, collection, parts.preset, more)
     with RunLog(folder, resume=resume) as log:
@@ -107,7 +110,8 @@ class _Work:
             observers=[vigil := _Vigil(log.folder)],
         )
         with ThreadPoolExecutor(self.at_once) as threads, opening as contest:
-            self._tell_of_empty_seats(contest, parts.preset.policy.at_once, console)
+            if parts.portal is None:
+                self._tell_of_empty_seats(contest, parts.preset.policy.at_once, console)
             started = parts.clock.now()
             pile = _Pile(self.left)
             solvers = [threads.submit(_solve_from, pile, contest, vigil) for _ in range(self.at_once)]

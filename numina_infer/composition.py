@@ -5,8 +5,8 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
-from dataclasses import asdict
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from rich.console import Console
 from numina_infer.choices import Choices, EngineName
 from numina_infer.clock import virtual_clock
 from numina_infer.config import require
-from numina_infer.contest import Contest, Observer, Parts
+from numina_infer.contest import Contest, Observer, Parts, open_portal
 from numina_infer.engine_config import SimulatedConfig, TransformersConfig
 from numina_infer.formats.catalogue import make_format
 from numina_infer.formats.chat import CHAT
@@ -181,6 +181,19 @@ def _template_folder(choices: Choices, report: Callable[[str], None]) -> Path | 
     return find_folder(choices.model_name, report)
 
 
+@contextmanager
+def opened(parts: Parts) -> Iterator[Parts]:
+    """`parts` with engine and sandbox running, for one contest after another, so that a model is loaded once.
+
+    Raises:
+        NuminaError: engine or sandbox don't start.
+    """
+    with open_portal(parts.clock) as portal, ExitStack() as stack:
+        engine = stack.enter_context(portal.wrap_async_context_manager(parts.engine))
+        sandbox = stack.enter_context(portal.wrap_async_context_manager(parts.sandbox))
+        yield replace(parts, engine=nullcontext(engine), sandbox=nullcontext(sandbox), portal=portal)
+
+
 def run_info(choices: Choices, preset: Preset) -> Info:
     """What is known of a run before anything is opened."""
     return {
@@ -226,7 +239,8 @@ def open_contest(
             try:
                 yield contest
             finally:
-                _tell_of_cache(contest.engine.stats, console)
+                if parts.portal is None:  # whoever shares an engine among contests tells of all of them
+                    _tell_of_cache(contest.engine.stats, console)
 
 
 def _tell_of_cache(stats: EngineStats, console: Console) -> None:

@@ -10,8 +10,8 @@ Here stands a broad `except`: whatever breaks in a problem costs that problem's 
 
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
@@ -73,8 +73,20 @@ class Parts:
     """Not opened yet."""
     make_solver: MakeSolver = Solver
     clock: Clock = field(default_factory=Clock)
+    portal: BlockingPortal | None = None
+    """A loop that runs already and outlives the contest, with an engine and a sandbox on it; None starts one."""
     began_at: float | None = None
     """The clock's time at which the contest began, such as a kernel's own start; None for its opening."""
+
+
+@contextmanager
+def open_portal(clock: Clock) -> Iterator[BlockingPortal]:
+    """A loop on a thread of its own, that runs by `clock`."""
+    with ExitStack() as opening:
+        with deferred_interrupt():  # anyio waits for ever for a loop whose start was interrupted
+            options = dict(clock.backend_options)
+            portal: BlockingPortal = opening.enter_context(start_blocking_portal(backend_options=options))
+        yield portal
 
 
 class Contest:
@@ -120,10 +132,7 @@ class Contest:
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
-            with deferred_interrupt():  # anyio waits for ever for a loop whose start was interrupted
-                self._portal: BlockingPortal = opening.enter_context(
-                    start_blocking_portal(backend_options=dict(self._clock.backend_options))
-                )
+            self._portal = self._parts.portal or opening.enter_context(open_portal(self._clock))
             self.engine, self.sandbox = opening.enter_context(
                 self._portal.wrap_async_context_manager(self._open_parts())
             )

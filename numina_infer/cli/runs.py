@@ -171,6 +171,9 @@ def add_choices(parser: argparse.ArgumentParser, *, preset: str = "cpu", has_clo
     how.add_argument("--max-turns", metavar="M", type=int, help="completions a trajectory")
     how.add_argument("--max-tokens", metavar="N", type=int, help="tokens a turn")
     how.add_argument("--temperature", metavar="T", type=float, help="0 is greedy")
+    how.add_argument("--top-p", metavar="P", type=float, help="draw from the likeliest tokens with this probability")
+    how.add_argument("--top-k", metavar="K", type=int, help="draw from so many likeliest tokens; 0 takes all")
+    how.add_argument("--min-p", metavar="P", type=float, help="leave out tokens below this share of the likeliest")
     how.add_argument("--code-timeout", metavar="SECONDS", type=float, dest="code_timeout_s", help="for one program")
     how.add_argument(
         "--problem-time", metavar="SECONDS", type=float, dest="problem_time_s", help="for one problem, at most"
