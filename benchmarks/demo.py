@@ -15,17 +15,18 @@ from rich.console import Console
 from benchmarks.frame import finish, name_machine, read_options, show
 from numina_infer.choices import Choices, Rehearsal
 from numina_infer.problems import example_problems_path
+from numina_infer.references import Accepted
 from numina_infer.rehearsal import rehearse
 from numina_infer.summary import ProblemSummary, Summary
 from numina_infer.trajectory import ExecutionStatus, Trajectory
 
 
-def is_confirmed(trajectory: Trajectory, reference: int | None) -> bool:
+def is_confirmed(trajectory: Trajectory, accepted: Accepted) -> bool:
     """Whether the first turn's program printed the reference and the trajectory's box agrees."""
     first = trajectory.turns[0].execution if trajectory.turns else None
     if first is None or first.status is not ExecutionStatus.OK:
         return False
-    return first.output.strip() == str(reference) and trajectory.answer.value == reference
+    return trajectory.answer.value in accepted and first.output.strip() == str(trajectory.answer.value)
 
 
 def figures(summary: Summary, seconds: float) -> dict[str, float]:

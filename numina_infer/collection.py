@@ -21,10 +21,11 @@ from numina_infer.composition import Info, make_parts, open_contest
 from numina_infer.contest import Contest, Parts
 from numina_infer.errors import EngineError, RunLogError
 from numina_infer.events import Ended, Event, Opened, Solved
-from numina_infer.harvest import Harvest, Session, read_harvest, read_references
+from numina_infer.harvest import Harvest, Session, read_harvest
 from numina_infer.headway import show_headway
 from numina_infer.history import read_outlines
 from numina_infer.problems import read_problems
+from numina_infer.references import read_references
 from numina_infer.run_folder import begun_info, problems_path, read_command_info, resumed_info
 from numina_infer.runlog import RunLog
 from numina_infer.trajectory import Problem, Solution

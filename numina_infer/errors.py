@@ -8,6 +8,7 @@
     ├── SandboxError           the sandbox itself failed; never shown to the model
     ├── GatewayError           the competition's side broke its own protocol, or we broke it
     ├── WheelError             a wheel can't be found, fetched or built, or isn't what its hash says
+    ├── GradingError           math-verify can't be started
     └── RunLogError            a run folder can't be written, read or resumed
 
 A program that fails is no error here: it is an `Execution` with a status.
@@ -44,6 +45,10 @@ class GatewayError(NuminaError):
 
 class WheelError(NuminaError):
     """A wheel for Kaggle can't be found, fetched or built, or isn't what its hash says."""
+
+
+class GradingError(NuminaError):
+    """The processes in which math-verify compares answers don't start."""
 
 
 class RunLogError(NuminaError):

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from numina_infer.history import Outline, read_outlines
 from numina_infer.progress import show_time
-from numina_infer.summary import read_reference
-from numina_infer.trajectory import AnswerRange
+from numina_infer.references import Accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +34,8 @@ class Harvest:
     """All problems with a verdict, of this session and those before."""
 
     outlines: tuple[Outline, ...]
-    references: Mapping[str, int]
-    """By problem id, as votes."""
+    references: Mapping[str, Accepted]
+    """By problem id, as the votes that hit them."""
     session: Session
     is_simulated: bool = False
 
@@ -93,20 +92,15 @@ class Harvest:
         )
 
     def _is_correct(self, outline: Outline) -> bool:
-        solution, reference = outline.solution, self.references[outline.problem.id]
-        return solution is not None and not solution.is_fallback and solution.answer == reference
+        solution, accepted = outline.solution, self.references[outline.problem.id]
+        return solution is not None and not solution.is_fallback and solution.answer in accepted
 
     def _share_right(self, outline: Outline) -> float:
-        return outline.answers[self.references[outline.problem.id]] / max(1, outline.num_ended)
+        num_right = sum(outline.answers[vote] for vote in self.references[outline.problem.id])
+        return num_right / max(1, outline.num_ended)
 
 
-def read_harvest(folder: Path, references: Mapping[str, int], session: Session, *, is_simulated: bool) -> Harvest:
+def read_harvest(folder: Path, references: Mapping[str, Accepted], session: Session, *, is_simulated: bool) -> Harvest:
     """What the run in `folder` has, scored by `references`."""
     solved = tuple(outline for outline in read_outlines(folder) if outline.solution is not None)
     return Harvest(solved, references, session, is_simulated)
-
-
-def read_references(references: Mapping[str, str], answer_range: AnswerRange) -> Mapping[str, int]:
-    """Those of a problems file that are votes, by problem id."""
-    votes = {identifier: read_reference(text, answer_range) for identifier, text in references.items()}
-    return {identifier: vote for identifier, vote in votes.items() if vote is not None}

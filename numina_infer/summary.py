@@ -9,13 +9,13 @@ from pathlib import Path
 
 from rich.table import Table
 
-from numina_infer.answer import read_integer
 from numina_infer.budget import Slice
 from numina_infer.config import BankConfig
 from numina_infer.history import read_attempts
 from numina_infer.presets import Preset
 from numina_infer.progress import show_time, show_votes
-from numina_infer.trajectory import AnswerRange, ExecutionStatus, NoAnswer, Solution, StopReason, Trajectory
+from numina_infer.references import Accepted, read_reference, show_reference
+from numina_infer.trajectory import ExecutionStatus, Solution, StopReason, Trajectory
 from numina_infer.vote import Ballot
 
 
@@ -25,17 +25,17 @@ class ProblemSummary:
 
     solution: Solution
     trajectories: tuple[Trajectory, ...]
-    reference: int | None
-    """What the problems file says, as a vote; None where it says nothing that is an integer in range."""
+    reference: Accepted
+    """The votes that the problems file accepts; none where it says nothing that is an integer in range."""
     slice: Slice | None = None
     """What it was given of the time."""
 
     @property
     def is_correct(self) -> bool | None:
         """Whether a vote, not a fallback, hit the reference; None without a reference."""
-        if self.reference is None:
+        if not self.reference:
             return None
-        return not self.solution.is_fallback and self.solution.answer == self.reference
+        return not self.solution.is_fallback and self.solution.answer in self.reference
 
     @property
     def num_tokens(self) -> int:
@@ -76,7 +76,7 @@ class Summary:
     @property
     def num_scored(self) -> int:
         """Problems with a reference to score by."""
-        return sum(problem.reference is not None for problem in self.problems)
+        return sum(bool(problem.reference) for problem in self.problems)
 
     @property
     def num_fallbacks(self) -> int:
@@ -165,7 +165,7 @@ def _cells(problem: ProblemSummary) -> tuple[str, ...]:
     return (
         solution.problem_id,
         f"{solution.answer}{' (fallback)' if solution.is_fallback else ''}{mark}",
-        "" if problem.reference is None else str(problem.reference),
+        show_reference(problem.reference),
         show_votes(Ballot(solution.votes)),
         str(solution.stop_reason),
         f"{solution.num_ended}/{solution.num_started}",
@@ -173,13 +173,6 @@ def _cells(problem: ProblemSummary) -> tuple[str, ...]:
         str(problem.num_tokens),
         f"{problem.seconds:.1f}",
     )
-
-
-def read_reference(text: str | None, answer_range: AnswerRange) -> int | None:
-    """A reference as the vote it would be, such as 142 for `142.0`; None where it isn't one."""
-    integer = NoAnswer.NOT_STATED if text is None else read_integer(text)
-    vote = integer if isinstance(integer, NoAnswer) else answer_range.place(integer)
-    return None if isinstance(vote, NoAnswer) else vote
 
 
 def summarize(folder: Path, references: Mapping[str, str], preset: Preset, *, is_simulated: bool = False) -> Summary:

@@ -22,7 +22,7 @@ from numina_infer.errors import ConfigError, RunLogError
 from numina_infer.nasty import Nasty
 from numina_infer.problems import read_problems
 from numina_infer.rehearsal import read_rehearsal, rehearse
-from numina_infer.summary import Summary, read_reference
+from numina_infer.summary import Summary
 from numina_infer.trajectory import AnswerRange
 from tests.waiting import wait_until
 
@@ -102,15 +102,6 @@ def test_large_answers_are_submitted_where_the_competition_takes_them(tmp_path: 
     chosen = Choices(engine=EngineName.SCRIPTED, num_samples=1, answer_range=AnswerRange.UP_TO_99999)
     summary, _ = run(problems, tmp_path / "run", api, chosen)
     assert (summary.num_correct, summary.problems[0].solution.answer) == (1, 99999)
-
-
-def test_references_are_read_as_votes() -> None:
-    """`142.0` is 142, 1002 is 2 in AIMO-1, and what isn't an integer scores nothing."""
-    assert read_reference("142.0", AnswerRange.MOD_1000) == 142
-    assert read_reference("1002", AnswerRange.MOD_1000) == 2
-    assert read_reference("1002", AnswerRange.UP_TO_999) is None
-    assert read_reference("080 or 081 (both were accepted)", AnswerRange.UP_TO_999) is None
-    assert read_reference(None, AnswerRange.UP_TO_999) is None
 
 
 def test_a_finished_run_resumes_to_itself(sums: Path, tmp_path: Path) -> None:
