@@ -182,8 +182,10 @@ def _template_folder(choices: Choices, report: Callable[[str], None]) -> Path | 
 
 
 @contextmanager
-def opened(parts: Parts) -> Iterator[Parts]:
+def opened(parts: Parts) -> Iterator[tuple[Parts, Engine]]:
     """`parts` with engine and sandbox running, for one contest after another, so that a model is loaded once.
+
+    The engine that runs comes with them.
 
     Raises:
         NuminaError: engine or sandbox don't start.
@@ -191,7 +193,7 @@ def opened(parts: Parts) -> Iterator[Parts]:
     with open_portal(parts.clock) as portal, ExitStack() as stack:
         engine = stack.enter_context(portal.wrap_async_context_manager(parts.engine))
         sandbox = stack.enter_context(portal.wrap_async_context_manager(parts.sandbox))
-        yield replace(parts, engine=nullcontext(engine), sandbox=nullcontext(sandbox), portal=portal)
+        yield replace(parts, engine=nullcontext(engine), sandbox=nullcontext(sandbox), portal=portal), engine
 
 
 def run_info(choices: Choices, preset: Preset) -> Info:

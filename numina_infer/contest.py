@@ -11,6 +11,7 @@ Here stands a broad `except`: whatever breaks in a problem costs that problem's 
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -124,6 +125,8 @@ class Contest:
         self._tickets = count(sum(solution.num_started for solution in solved.values()))
         self._lock = threading.Lock()
         self._cases = {problem: _closed_case(problem, solution) for problem, solution in solved.items()}
+        self._working: set[Future[None]] = set()
+        """Problems on which the loop works."""
         self._num_open = 0
         """Problems that wait for their verdict."""
         self._closing = ExitStack()
@@ -136,6 +139,7 @@ class Contest:
             self.engine, self.sandbox = opening.enter_context(
                 self._portal.wrap_async_context_manager(self._open_parts())
             )
+            opening.callback(self._await_work)
             opening.callback(self.interrupt)
             self._closing = opening.pop_all()
         return self
@@ -149,6 +153,11 @@ class Contest:
     def __exit__(self, *_: object) -> None:
         self._clock.freeze(False)
         self._closing.close()
+
+    def _await_work(self) -> None:
+        """Problems that were interrupted hand over what they have; a loop of our own waits for them when it closes."""
+        if self._parts.portal is not None:
+            wait(tuple(self._working))
 
     def answer(self, problem: Problem) -> int:
         """An integer in range, within the problem's time; asked again, the same one. Never raises for what breaks."""
@@ -189,7 +198,9 @@ class Contest:
             self._num_open += 1
         try:
             opened = self._record(case, self._opened(case))
-            self._portal.start_task_soon(self._work, case, opened)
+            work = self._portal.start_task_soon(self._work, case, opened)
+            self._working.add(work)
+            work.add_done_callback(self._working.discard)
         except Exception as error:  # noqa: BLE001 (nothing may reach the thread that waits for a reply)
             # Not a verdict: whoever resumes the run will solve the problem.
             _log.error("problem %s can't be begun: %r", case.problem.id, error)

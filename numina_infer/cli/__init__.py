@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from numina_infer.cli import caching, collecting, doctor, kaggle, machine, runs
+from numina_infer.cli import caching, collecting, doctor, kaggle, machine, runs, tuning
 from numina_infer.cli.parser import Parser
 from numina_infer.errors import ConfigError, NuminaError, RunLogError
 
@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_rehearse(commands)
     runs.add_solve(commands)
     collecting.add_collect(commands)
+    tuning.add_tune(commands)
     caching.add_cache(commands)
     machine.add_fit(commands)
     machine.add_serve(commands)
