@@ -18,14 +18,20 @@ _REMARK = re.compile(r"\s*\([^()]*\)\s*$")
 _OR = re.compile(r"\s+or\s+")
 
 
+def read_integers(text: str) -> frozenset[int]:
+    """The integers that `text` accepts, whatever their size and sign; none where it is no integer."""
+    integers = [read_integer(text)]
+    if isinstance(integers[0], NoAnswer):
+        integers = [read_integer(part) for part in _OR.split(_REMARK.sub("", text))]
+    read = frozenset(integer for integer in integers if isinstance(integer, int))
+    return read if len(read) == len(set(integers)) else frozenset()
+
+
 def read_reference(text: str | None, answer_range: AnswerRange) -> Accepted:
     """The votes that `text` accepts in `answer_range`; none where a part of it can't be voted for."""
-    if text is None:
-        return frozenset()
-    votes = [_vote(text, answer_range)]
-    if votes[0] is None:
-        votes = [_vote(part, answer_range) for part in _OR.split(_REMARK.sub("", text))]
-    return frozenset() if None in votes else frozenset(vote for vote in votes if vote is not None)
+    votes = {answer_range.place(integer) for integer in read_integers(text or "")}
+    accepted = frozenset(vote for vote in votes if isinstance(vote, int))
+    return accepted if len(accepted) == len(votes) else frozenset()
 
 
 def read_references(references: Mapping[str, str], answer_range: AnswerRange) -> Mapping[str, Accepted]:
@@ -37,9 +43,3 @@ def read_references(references: Mapping[str, str], answer_range: AnswerRange) ->
 def show_reference(accepted: Accepted) -> str:
     """`80 or 81`; nothing where no vote is accepted."""
     return " or ".join(map(str, sorted(accepted)))
-
-
-def _vote(text: str, answer_range: AnswerRange) -> int | None:
-    integer = read_integer(text)
-    vote = integer if isinstance(integer, NoAnswer) else answer_range.place(integer)
-    return None if isinstance(vote, NoAnswer) else vote

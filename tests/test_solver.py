@@ -142,7 +142,6 @@ def test_each_started_trajectory_ends_exactly_once_whatever_the_tick_of_the_cuto
     anyio.run(scenario)
 
 
-@pytest.mark.anyio
 @settings(max_examples=60)
 @given(ticks=st.integers(0, 80), num_samples=st.integers(1, 4))
 def test_a_problem_that_was_interrupted_is_never_exhausted(ticks: int, num_samples: int) -> None:
@@ -165,6 +164,7 @@ def test_a_problem_that_was_interrupted_is_never_exhausted(ticks: int, num_sampl
         assert solution.stop_reason is StopReason.INTERRUPTED
 
 
+@pytest.mark.anyio
 async def test_a_decided_problem_stops_the_rest() -> None:
     """Three of five agree; the two that talk on are ended and still recorded."""
     engine = ScriptedEngine([[boxed(2)], [boxed(2)], [boxed(2)], ["so " * 100_000], ["so " * 100_000]])

@@ -40,7 +40,7 @@ def test_a_search_on_the_embedded_model_is_stopped_and_gone_on_with_and_generate
     problems = write_sums(tmp_path / "sums.jsonl", NUM_PROBLEMS)
     space = SearchSpace({"temperature": "0.4,0.8", "max_turns": "1,2"})
     choices = Choices(preset="cpu", max_tokens=32)
-    tuning = Tuning(str(problems), choices, space, num_samples=(1, NUM_SAMPLES), rungs=(2, NUM_PROBLEMS))
+    tuning = Tuning(str(problems), choices, space, num_samples=(1, NUM_SAMPLES), heats=(2, NUM_PROBLEMS))
     first = watch(monkeypatch, stop_at=9)
     with pytest.raises(KeyboardInterrupt):
         tune(tuning, tmp_path / "tuning", Console(quiet=True))

@@ -1,4 +1,4 @@
-"""The command line: a command for each thing that a user does, such as `solve`, `rehearse` and `collect`.
+"""The command line: one module a group of commands, which declares them and says what they print.
 
 Exit codes: 0 done, 1 something broke, 2 a value that can't be used, 130 interrupted with Ctrl-C;
 `sandbox check` and `sandbox run` have more, which their help tells.
@@ -11,7 +11,20 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from numina_infer.cli import caching, collecting, doctor, kaggle, machine, runs, tuning
+from numina_infer.cli import (
+    caching,
+    collecting,
+    doctor,
+    evaluating,
+    exporting,
+    kaggle,
+    machine,
+    problem_sets,
+    replaying,
+    reporting,
+    runs,
+    tuning,
+)
 from numina_infer.cli.parser import Parser
 from numina_infer.errors import ConfigError, NuminaError, RunLogError
 
@@ -48,6 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     collecting.add_collect(commands)
     tuning.add_tune(commands)
     caching.add_cache(commands)
+    problem_sets.add_problems(commands)
+    replaying.add_replay(commands)
+    evaluating.add_evaluate(commands)
+    reporting.add_report(commands)
+    exporting.add_export(commands)
     machine.add_fit(commands)
     machine.add_serve(commands)
     machine.add_probe(commands)

@@ -212,11 +212,16 @@ def make_choices(chosen: argparse.Namespace) -> Choices:
     """What was chosen of the options of `add_choices`."""
     given = {name: value for name, value in vars(chosen).items() if name in _CHOICES}
     if "vote_weights" in given:
-        given["vote_weights"] = dict(map(_vote_weight, given["vote_weights"]))
+        given["vote_weights"] = dict(map(read_vote_weight, given["vote_weights"]))
     return Choices(**given)
 
 
-def _vote_weight(text: str) -> tuple[str, float]:
+def read_vote_weight(text: str) -> tuple[str, float]:
+    """The name and the number of one `--vote-weight`.
+
+    Raises:
+        ConfigError: it is no such thing.
+    """
     name, _, share = text.partition("=")
     try:
         return name, int(share) if name == "length_tokens" else float(share)

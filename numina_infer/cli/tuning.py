@@ -56,7 +56,7 @@ def add_tune(commands: "Commands") -> None:
     run = parser.add_argument_group("the search")
     run.add_argument("--problems", metavar="FILE", help="with answers (default: ten examples in the package)")
     run.add_argument("--trials", metavar="N", type=int, dest="num_trials", help="settings at most (default: 12)")
-    run.add_argument("--rungs", metavar="N,N,…", help="problems after which a setting is looked at (default: 8,24,72)")
+    run.add_argument("--heats", metavar="N,N,…", help="problems after which a setting is looked at (default: 8,24,72)")
     run.add_argument(
         "--drop-below", metavar="P", type=float, help="the chance of being better that keeps a setting (default: 0.1)"
     )
@@ -111,7 +111,7 @@ def _tuning(given: dict[str, Any]) -> "Tuning":
     own: dict[str, Any] = {
         name: given[name] for name in ("num_trials", "drop_below", "concurrent_problems") if name in given
     }
-    own |= {name: _whole(name, given[name]) for name in ("num_samples", "rungs") if name in given}
+    own |= {name: _whole(name, given[name]) for name in ("num_samples", "heats") if name in given}
     return Tuning(given.get("problems"), choices, SearchSpace(searched), **own)
 
 

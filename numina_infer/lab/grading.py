@@ -73,14 +73,9 @@ class Grader:
     """Compares pairs, some at once; use it as a context manager, or its processes stay until it is collected."""
 
     def __init__(self, config: GradingConfig | None = None) -> None:
-        """Start nothing yet.
-
-        Raises:
-            ConfigError: math-verify isn't installed.
-        """
-        if find_spec("math_verify") is None:
-            raise ConfigError("general answers are compared by math-verify; pip install 'numina-infer[eval]'")
+        """Start nothing yet."""
         self._config = config or GradingConfig()
+        self._is_stopped = False
         self._workers: LifoQueue[_Worker] = LifoQueue()
         for _ in range(self._config.workers):
             self._workers.put(_Worker(self._config))
@@ -89,10 +84,13 @@ class Grader:
         """Whether `answer` is `reference`, from any thread; equal texts are without asking.
 
         Raises:
+            ConfigError: math-verify isn't installed.
             GradingError: a process doesn't start.
         """
         if _plain(reference) == _plain(answer):
             return Grade(Verdict.RIGHT)
+        if self._is_stopped:
+            return Grade(Verdict.UNDECIDED, "stopped")
         worker = self._workers.get()
         try:
             return worker.compare(reference, answer)
@@ -106,6 +104,9 @@ class Grader:
             try:
                 for done in as_completed(running):
                     yield done.result()
+            except BaseException:
+                self._is_stopped = True  # what runs asks for hundreds of grades more, and nobody will read them
+                raise
             finally:
                 for one in running:
                     one.cancel()
@@ -162,6 +163,8 @@ class _Worker:
                 pipe.close()
 
     def _start(self) -> "subprocess.Popen[bytes]":
+        if find_spec("math_verify") is None:
+            raise ConfigError("general answers are compared by math-verify; pip install 'numina-infer[eval]'")
         limits = [str(self._config.timeout_s), str(self._config.memory_bytes)]
         command = [sys.executable, "-P", "-m", "numina_infer.lab.grading_worker", *limits]
         self._process = subprocess.Popen(  # noqa: S603 - our own module

@@ -40,8 +40,8 @@ class Estimate:
     high: float
 
     def __str__(self) -> str:
-        """In percent: `62.5 % (53.1 to 71.2)`."""
-        return f"{100 * self.value:.1f} % ({100 * self.low:.1f} to {100 * self.high:.1f})"
+        """In percent: `62.5% (53.1 to 71.2)`."""
+        return f"{self.value:.1%} ({100 * self.low:.1f} to {100 * self.high:.1f})"
 
 
 def wilson(score: float, count: int) -> Estimate:

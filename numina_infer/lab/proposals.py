@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from numina_infer.errors import ConfigError
 from numina_infer.lab.search_space import SearchSpace, Setting, Value
-from numina_infer.lab.trial import Fate, Trial
+from numina_infer.lab.trial import Standing, Trial
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -70,11 +70,11 @@ class Proposals:
         """The settings that earlier sessions finished, without what their runs tell."""
         from optuna.trial import TrialState
 
-        fates = {TrialState.COMPLETE: Fate.WHOLE, TrialState.PRUNED: Fate.DROPPED}
+        standings = {TrialState.COMPLETE: Standing.WHOLE, TrialState.PRUNED: Standing.DROPPED}
         found: dict[Setting, Trial] = {}
-        for one in self._study.get_trials(deepcopy=False, states=tuple(fates)):
+        for one in self._study.get_trials(deepcopy=False, states=tuple(standings)):
             setting, told = self._space.setting(one.params), one.user_attrs
-            trial = Trial(setting, fate=fates[one.state], chance_better=told.get(_CHANCE))
+            trial = Trial(setting, standing=standings[one.state], chance_better=told.get(_CHANCE))
             trial.seconds, trial.num_hits = told.get(_SECONDS, 0.0), told.get(_HITS, 0)
             found.setdefault(setting, trial)
         return list(found.values())
@@ -114,7 +114,7 @@ class Proposals:
         assert self._asked is not None  # noqa: S101 (asked before)
         asked, self._asked = self._asked, None
         asked.set_user_attr(_CHANCE, trial.chance_better)
-        if trial.fate is Fate.DROPPED:
+        if trial.standing is Standing.DROPPED:
             asked.report(trial.score(n), trial.num_problems)
             self._study.tell(asked, state=TrialState.PRUNED)
         else:

@@ -12,13 +12,17 @@ Under another policy a problem gets the verdict that it would have had, as far a
 Logs of the preset `collect` never stop short, unless a policy wants more samples than there are.
 """
 
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from numina_infer.config import Policy
+from numina_infer.budget import Bank
+from numina_infer.config import BankConfig, Policy, require
 from numina_infer.events import Ended, Stopped
 from numina_infer.lab.hearing import Hearing
 from numina_infer.lab.ranges import in_range
 from numina_infer.lab.recording import Recorded, Recording
+from numina_infer.lab.variant import Change, Variant, make_variant
 from numina_infer.referee import Ledger, conclude
 from numina_infer.rounds import papers_verdict
 from numina_infer.trajectory import AnswerRange, Solution, StopReason
@@ -56,11 +60,95 @@ class Replayed:
         return was == self.solution or (was is not None and replace(was, incidents=()) == self.solution)
 
 
-def replay(recording: Recording) -> tuple[Replayed, ...]:
-    """Every problem of a run under its own policy, in the order of their openings."""
-    if recording.is_papers:
-        return tuple(_replay_papers(recorded, recording.preset.policy) for recorded in recording.problems)
-    return tuple(replay_problem(recorded, recording.preset.policy) for recorded in recording.problems)
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A run replayed, problem by problem, in the order of their openings."""
+
+    recording: Recording
+    variant: Variant
+    problems: tuple[Replayed, ...]
+
+    @property
+    def num_as_recorded(self) -> int:
+        """Problems with the verdict, the votes and the stop that the run had."""
+        return sum(replayed.is_as_recorded for replayed in self.problems)
+
+    @property
+    def num_unrecorded(self) -> int:
+        """Problems whose log stops short of what was wanted."""
+        return sum(not replayed.is_recorded for replayed in self.problems)
+
+    @property
+    def num_changed(self) -> int:
+        """Problems with another answer than the run gave, where both are known."""
+        known = [(one.recorded.solution, one.solution) for one in self.problems]
+        return sum(was.answer != now.answer for was, now in known if was is not None and now is not None)
+
+
+def replay(recording: Recording, change: Change | None = None) -> Replay:
+    """Every problem of a run, under its own policy or with `change` in it.
+
+    Raises:
+        ConfigError: the change can't be made, or a time bank is asked for a run whose problems weren't one after
+            another in one session.
+    """
+    variant = make_variant(recording, change or Change())
+    return replay_variant(recording, variant, readings(recording, variant.answer_range))
+
+
+def replay_all(recording: Recording, changes: Iterable[Change]) -> Iterator[Replay]:
+    """A replay for each of `changes`; answers are read once for each range."""
+    read: dict[AnswerRange, tuple[Recorded, ...]] = {}
+    for change in changes:
+        variant = make_variant(recording, change)
+        if variant.answer_range not in read:
+            read[variant.answer_range] = readings(recording, variant.answer_range)
+        yield replay_variant(recording, variant, read[variant.answer_range])
+
+
+def readings(recording: Recording, answer_range: AnswerRange) -> tuple[Recorded, ...]:
+    """The problems of a run with their answers as they are in `answer_range`."""
+    was = recording.preset.rollout.answer_range
+    return tuple(in_answer_range(recorded, was, answer_range) for recorded in recording.problems)
+
+
+def replay_variant(recording: Recording, variant: Variant, problems: Sequence[Recorded]) -> Replay:
+    """`problems`, which are those of the recording read for the variant's range, under `variant`."""
+    if variant.bank is not None and problems:
+        return Replay(recording, variant, _with_bank(recording, variant, variant.bank, problems))
+    one = _replay_papers if recording.is_papers else replay_problem
+    return Replay(recording, variant, tuple(one(recorded, variant.policy) for recorded in problems))
+
+
+def _with_bank(
+    recording: Recording, variant: Variant, bank: BankConfig, problems: Sequence[Recorded]
+) -> tuple[Replayed, ...]:
+    """A problem that is done sooner or later than it was moves those behind it, and their slices with it."""
+    till = Bank(replace(recording.preset.contest, bank=bank), _began_at(recording))
+    done: list[Replayed] = []
+    moved_s = 0.0
+    last = -math.inf
+    for recorded in problems:
+        opened_at = recorded.opened.at
+        require(opened_at >= last, _NOT_ONE_AFTER_ANOTHER)
+        cut, till = till.cut(opened_at + moved_s)
+        done.append(replay_problem(recorded, variant.policy, deadline=opened_at + cut.seconds))
+        last = opened_at if recorded.solution is None else recorded.solution.solved_at
+        moved_s += opened_at + done[-1].seconds - last
+    return tuple(done)
+
+
+_NOT_ONE_AFTER_ANOTHER = (
+    "a time limit for a run whose problems weren't asked one after another in one session; leave it out"
+)
+
+
+def _began_at(recording: Recording) -> float:
+    """Loop time at which the contest began, as its first slice tells; without a bank, with the first problem."""
+    opened, bank = recording.problems[0].opened, recording.preset.contest.bank
+    if bank is None or opened.slice is None or opened.slice.left_s is None:
+        return opened.at
+    return opened.at - (bank.time_limit_s - bank.reserve_s - opened.slice.left_s)
 
 
 def replay_problem(recorded: Recorded, policy: Policy, *, deadline: float | None = None) -> Replayed:

@@ -7,7 +7,7 @@
     space = SearchSpace({"temperature": "0.2:1.0:0.1", "max_turns": "2,4"})
     print(tune(Tuning("aime.jsonl", Choices(preset="collect", model="./my-7b"), space)).verdict)
 
-It is successive halving (Jamieson and Talwalkar, arXiv 1502.07943) over problems: after each rung a setting is
+It is successive halving (Jamieson and Talwalkar, arXiv 1502.07943) over problems: after each heat a setting is
 compared, in pairs on the same problems, with the best so far, and dropped when it is unlikely to be better.
 Every setting of a batch of problems is a collection with a run folder, so that all of it can be replayed. The engine
 is started once, with the generation cache around it: what two settings have in common is generated once.
@@ -31,7 +31,7 @@ from numina_infer.lab.batch import Batch, cut
 from numina_infer.lab.intervals import paired_difference
 from numina_infer.lab.proposals import Proposals
 from numina_infer.lab.search_space import NAMES, Value
-from numina_infer.lab.trial import Fate, Trial
+from numina_infer.lab.trial import Standing, Trial
 from numina_infer.lab.tuning import Tuning, begin, read_tuning
 from numina_infer.lab.tuning_report import TuningReport, best_of
 from numina_infer.ports import CacheStats, Engine
@@ -175,10 +175,10 @@ class _Search:
             self._take_in(trial, batch)
             trial.chance_better = self._chance_better(trial)
             if trial.chance_better is not None and trial.chance_better < self.tuning.drop_below:
-                trial.fate = Fate.DROPPED
+                trial.standing = Standing.DROPPED
                 break
         else:
-            trial.fate = Fate.WHOLE
+            trial.standing = Standing.WHOLE
         self.proposals.tell(trial, self.n)
         self._say_end(trial)
 
@@ -233,7 +233,7 @@ class _Search:
         place = f"[{len(self.proposals.done)}/{self.proposals.num_trials}]"
         self._say(
             f"{place} {trial.setting}: maj@{self.n} {trial.estimate(self.n)} on {trial.num_problems} problems, "
-            f"{trial.fate}; {self.pace.line}"
+            f"{trial.standing}; {self.pace.line}"
         )
 
     def _say(self, line: str) -> None:

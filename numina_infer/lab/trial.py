@@ -1,21 +1,20 @@
 """One setting being tried: what its samples came to, problem by problem, and how far it was taken."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from numina_infer.errors import RunLogError
 from numina_infer.lab.intervals import Estimate, vote_estimate
+from numina_infer.lab.marking import mark_integers, samples_of
 from numina_infer.lab.metrics import Tally, majority_curve
 from numina_infer.lab.recording import Recorded, read_recording
 from numina_infer.lab.search_space import Setting
 from numina_infer.references import Accepted
-from numina_infer.trajectory import Trajectory
 
 
-class Fate(StrEnum):
+class Standing(StrEnum):
     """What became of a setting."""
 
     OPEN = "open"
@@ -39,7 +38,7 @@ class Trial:
     """Spent on it."""
     num_hits: int = 0
     """Turns that came from the cache, so that the seconds are fewer than it would take."""
-    fate: Fate = Fate.OPEN
+    standing: Standing = Standing.OPEN
     chance_better: float | None = None
     """Of being better than the best setting of then, when it was last compared."""
 
@@ -87,14 +86,5 @@ class Trial:
 
 def tally(recorded: Recorded, accepted: Accepted) -> Tally:
     """The samples of one problem, counted; one that has none counts as one blank sample."""
-    counts = Counter(_votes(recorded.trajectories))
-    blank = counts.pop(None, 0)
-    return Tally(
-        right=tuple(count for vote, count in counts.items() if vote in accepted),
-        wrong=tuple(count for vote, count in counts.items() if vote not in accepted),
-        num_blank=blank if counts or blank else 1,
-    )
-
-
-def _votes(trajectories: Iterable[Trajectory]) -> Iterable[int | None]:
-    return (trajectory.answer.value for trajectory in trajectories)
+    samples = samples_of(recorded)
+    return mark_integers(samples, accepted).tally if samples else Tally(num_blank=1)

@@ -39,7 +39,7 @@ class Tuning(Task):
     """The N to compare settings at; the largest is sampled, the others are worked out. None takes the preset's."""
     num_trials: int = 12
     """Settings that are tried at most."""
-    rungs: tuple[int, ...] = (8, 24, 72)
+    heats: tuple[int, ...] = (8, 24, 72)
     """Problems after which a setting is looked at."""
     drop_below: float = 0.1
     """A setting goes no further once it is better than the best with a smaller chance."""
@@ -52,10 +52,10 @@ class Tuning(Task):
         for number in self.num_samples:
             require_whole("num_samples", number, 1)
             require(number <= MOST_SAMPLES, f"num_samples is {number}; {MOST_SAMPLES} are the most")
-        for rung in self.rungs:
-            require_whole("rungs", rung, 1)
-        is_rising = all(one < other for one, other in pairwise(self.rungs))
-        require(bool(self.rungs) and is_rising, f"rungs are {self.rungs}; give rising numbers, such as 8, 24, 72")
+        for heat in self.heats:
+            require_whole("heats", heat, 1)
+        is_rising = all(one < other for one, other in pairwise(self.heats))
+        require(bool(self.heats) and is_rising, f"heats are {self.heats}; give rising numbers, such as 8, 24, 72")
         require(0 <= self.drop_below < 1, f"drop_below is {self.drop_below}; it must be at least 0 and below 1")
         self._require_comparable()
         self.space.require_usable(self.choices)
@@ -107,8 +107,8 @@ class Tuning(Task):
         return scored.shuffled(self.choices.seed)
 
     def steps(self, num_problems: int) -> tuple[int, ...]:
-        """The rungs, as far as there are problems."""
-        return tuple(sorted({min(rung, num_problems) for rung in self.rungs}))
+        """The heats, as far as there are problems."""
+        return tuple(sorted({min(heat, num_problems) for heat in self.heats}))
 
     def preset(self, choices: Choices) -> Preset:
         """What `choices` come to where every sample runs to its end."""
@@ -175,5 +175,5 @@ def _content(folder: Path) -> Mapping[str, Any]:
 def _tuning(content: Mapping[str, Any]) -> Tuning:
     names = ("problems", "num_trials", "drop_below", "concurrent_problems")
     given: dict[str, Any] = {name: content[name] for name in names}
-    given |= {name: tuple(content[name]) for name in ("num_samples", "rungs")}
+    given |= {name: tuple(content[name]) for name in ("num_samples", "heats")}
     return Tuning(choices=Choices(**content["choices"]), space=SearchSpace(content["space"]), **given)

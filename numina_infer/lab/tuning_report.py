@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.table import Table
 
 from numina_infer.lab.intervals import Difference, paired_difference
-from numina_infer.lab.trial import Fate, Trial
+from numina_infer.lab.trial import Standing, Trial
 from numina_infer.ports import CacheStats
 
 _DIGITS = 9
@@ -40,7 +40,7 @@ class TuningReport:
     @property
     def ranked(self) -> tuple[Trial, ...]:
         """The best first: by their vote, then by their cost; those that were dropped behind all others."""
-        return tuple(sorted(self.trials, key=lambda trial: (trial.fate is Fate.DROPPED, *rank(trial, self.n))))
+        return tuple(sorted(self.trials, key=lambda trial: (trial.standing is Standing.DROPPED, *rank(trial, self.n))))
 
     @property
     def best(self) -> Trial:
@@ -50,7 +50,7 @@ class TuningReport:
     @property
     def runners_up(self) -> tuple[Trial, ...]:
         """The others that got all problems."""
-        return tuple(trial for trial in self.ranked[1:] if trial.fate is Fate.WHOLE)
+        return tuple(trial for trial in self.ranked[1:] if trial.standing is Standing.WHOLE)
 
     def against_best(self, trial: Trial) -> Difference:
         """`trial` minus the best, on the problems that both have."""
@@ -101,7 +101,7 @@ class TuningReport:
         return table
 
     def _cells(self, trial: Trial) -> Iterable[str]:
-        dropped = " (dropped)" if trial.fate is Fate.DROPPED else ""
+        dropped = " (dropped)" if trial.standing is Standing.DROPPED else ""
         chance = "" if trial is self.best else f"{self.against_best(trial).chance_first_better:.2f}"
         cached = "*" if trial.num_hits else ""
         return (
@@ -139,7 +139,7 @@ class TuningReport:
     def _row(self, trial: Trial) -> Mapping[str, object]:
         return {
             "setting": dict(trial.setting.values),
-            "fate": trial.fate,
+            "standing": trial.standing,
             "num_problems": trial.num_problems,
             "majority": {n: asdict(trial.estimate(n)) for n in self.ns},
             "against_best": None if trial is self.best else asdict(self.against_best(trial)),
@@ -156,4 +156,6 @@ def rank(trial: Trial, n: int) -> tuple[float, float]:
 
 def best_of(trials: Iterable[Trial], n: int) -> Trial | None:
     """The best of those that had all problems; None where there is none."""
-    return min((trial for trial in trials if trial.fate is Fate.WHOLE), key=lambda trial: rank(trial, n), default=None)
+    return min(
+        (trial for trial in trials if trial.standing is Standing.WHOLE), key=lambda trial: rank(trial, n), default=None
+    )

@@ -20,7 +20,7 @@ from numina_infer.errors import ConfigError, EngineError, RunLogError
 from numina_infer.history import read_info
 from numina_infer.lab.search import tune
 from numina_infer.lab.search_space import SearchSpace, Setting
-from numina_infer.lab.trial import Fate
+from numina_infer.lab.trial import Standing
 from numina_infer.lab.tuning import Tuning, read_tuning
 from numina_infer.lab.tuning_report import TuningReport
 from tests.test_collection import write_sums
@@ -34,13 +34,13 @@ DEEP = {"max_turns": "1,2", "temperature": "0.2,0.6"}
 def search(problems: Path, space: dict[str, str] | None = None, **chosen: object) -> Tuning:
     """A scripted search: 2 to 4 samples of a problem, looked at after 4, 8 and 16."""
     choices = Choices(engine=EngineName.SCRIPTED, preset="collect", seed=int(str(chosen.pop("seed", 0))))
-    given = {"num_samples": (2, 4), "rungs": (4, 8, 16), "num_trials": 12, **chosen}
+    given = {"num_samples": (2, 4), "heats": (4, 8, 16), "num_trials": 12, **chosen}
     return Tuning(str(problems), choices, SearchSpace(space or DEEP), **given)  # type: ignore[arg-type] # what a test chooses
 
 
-def by_setting(report: TuningReport) -> dict[str, tuple[int, Fate]]:
+def by_setting(report: TuningReport) -> dict[str, tuple[int, Standing]]:
     """How far each setting was taken, in the order in which they were tried."""
-    return {str(trial.setting): (trial.num_problems, trial.fate) for trial in report.trials}
+    return {str(trial.setting): (trial.num_problems, trial.standing) for trial in report.trials}
 
 
 @pytest.fixture
@@ -62,10 +62,10 @@ def test_a_bad_setting_is_dropped_after_few_problems_and_good_ones_get_all(sums:
     """In pairs on the same problems; the first has nothing to be compared with, one without an answer is out."""
     report = tune(search(sums), tmp_path / "tuning")
     assert by_setting(report) == {
-        "temperature 0.2, max_turns 1": (12, Fate.WHOLE),
-        "temperature 0.2, max_turns 2": (12, Fate.WHOLE),
-        "temperature 0.6, max_turns 1": (4, Fate.DROPPED),
-        "temperature 0.6, max_turns 2": (12, Fate.WHOLE),
+        "temperature 0.2, max_turns 1": (12, Standing.WHOLE),
+        "temperature 0.2, max_turns 2": (12, Standing.WHOLE),
+        "temperature 0.6, max_turns 1": (4, Standing.DROPPED),
+        "temperature 0.6, max_turns 2": (12, Standing.WHOLE),
     }
     assert [trial.score(4) for trial in report.ranked] == [1, 1, 0, 0]
     assert report.best.setting == Setting((("temperature", 0.2), ("max_turns", 2)))
@@ -98,7 +98,7 @@ def test_the_engine_is_opened_once_and_asked_nothing_twice(
         Choices(engine=EngineName.SCRIPTED, preset="collect", cache=str(cache)),
         tuning.space,
         num_samples=(4,),
-        rungs=(4, 8, 16),
+        heats=(4, 8, 16),
     )
     report = tune(tuning, tmp_path / "tuning")
     assert witness.num_openings == 1
@@ -192,7 +192,7 @@ def test_no_more_settings_are_tried_than_were_asked_for(sums: Path, tmp_path: Pa
     for seed in (1, 2):
         space = {"temperature": "0.2:1.0:0.05", "top_p": "0.8:1.0:0.05"}
         folder = tmp_path / f"{seed}"
-        report = tune(search(sums, space, num_trials=5, rungs=(2,), seed=seed), folder)
+        report = tune(search(sums, space, num_trials=5, heats=(2,), seed=seed), folder)
         tried.append({str(trial.setting) for trial in report.trials})
     assert [len(settings) for settings in tried] == [5, 5]
     assert tried[0] != tried[1]
@@ -204,7 +204,7 @@ def test_progress_tells_place_result_and_time_left(sums: Path, tmp_path: Path) -
     tune(search(sums, {"max_turns": "1,2"}), tmp_path / "tuning", Console(file=log, width=300))
     shown = log.getvalue()
     assert "[2/2] max_turns 2\n" in shown
-    assert "[1/2] max_turns 1: maj@4 0.0 % (0.0 to" in shown
+    assert "[1/2] max_turns 1: maj@4 0.0% (0.0 to" in shown
     assert "on 12 problems, whole; " in shown
     assert "left" in shown.splitlines()[-1]
 
@@ -236,7 +236,7 @@ BAD_INPUT: list[tuple[str, Callable[[Path], list[object]], str]] = [
     ("no number", lambda _: ["--temperature", "hot"], "temperature is 'hot'"),
     ("no list", lambda _: ["--max-turns", "2", "--num-samples", "few"], "num_samples is 'few'"),
     ("no trial", lambda _: ["--max-turns", "2", "--trials", "0"], "num_trials is 0"),
-    ("falling rungs", lambda _: ["--max-turns", "2", "--rungs", "8,4"], "rungs are (8, 4)"),
+    ("falling heats", lambda _: ["--max-turns", "2", "--heats", "8,4"], "heats are (8, 4)"),
     ("a chance above 1", lambda _: ["--max-turns", "2", "--drop-below", "1.5"], "drop_below is 1.5"),
     ("the paper's way", lambda _: ["--max-turns", "2", "--paper"], "paper with a search"),
     ("a contest clock", lambda _: ["--max-turns", "2", "--time-limit", "60"], "time_limit_s is 60"),

@@ -8,15 +8,17 @@ from rich.console import Console
 
 from numina_infer.lab.metrics import Tally
 from numina_infer.lab.search_space import Setting
-from numina_infer.lab.trial import Fate, Trial
+from numina_infer.lab.trial import Standing, Trial
 from numina_infer.lab.tuning_report import TuningReport, best_of
 from numina_infer.ports import CacheStats
 
 
-def tried(temperature: float, rights: list[int], *, tokens: int = 4000, fate: Fate = Fate.WHOLE) -> Trial:
+def tried(temperature: float, rights: list[int], *, tokens: int = 4000, standing: Standing = Standing.WHOLE) -> Trial:
     """A setting with four samples a problem, so many of them right and the rest wrong alike."""
     tallies = [Tally((right,) if right else (), (4 - right,) if right < 4 else ()) for right in rights]
-    return Trial(Setting((("temperature", temperature),)), tallies, tokens * len(rights), 2.0 * len(rights), fate=fate)
+    return Trial(
+        Setting((("temperature", temperature),)), tallies, tokens * len(rights), 2.0 * len(rights), standing=standing
+    )
 
 
 def report(*trials: Trial) -> TuningReport:
@@ -49,7 +51,7 @@ def test_a_clear_lead_is_called_one() -> None:
 
 def test_where_all_others_were_dropped_the_last_one_is_the_best() -> None:
     """There is nothing to compare it with on all problems."""
-    said = report(tried(0.2, [4] * 9), tried(0.8, [0] * 4, fate=Fate.DROPPED)).verdict
+    said = report(tried(0.2, [4] * 9), tried(0.8, [0] * 4, standing=Standing.DROPPED)).verdict
     assert said == (
         "temperature 0.2 is the best of 2 settings; the others were dropped before they had all 9 problems."
     )
@@ -59,7 +61,7 @@ def test_where_all_others_were_dropped_the_last_one_is_the_best() -> None:
 def test_the_best_come_first_then_the_cheaper_and_the_dropped_last() -> None:
     """A setting that was dropped on a few easy problems isn't the best."""
     dear, cheap = tried(0.4, [4, 4, 0], tokens=900), tried(0.6, [0, 4, 4], tokens=800)
-    dropped, worse = tried(0.2, [4, 4], fate=Fate.DROPPED), tried(0.8, [4, 0, 0])
+    dropped, worse = tried(0.2, [4, 4], standing=Standing.DROPPED), tried(0.8, [4, 0, 0])
     assert report(dropped, worse, dear, cheap).ranked == (cheap, dear, worse, dropped)
     assert best_of([dropped, worse, dear, cheap], 4) is cheap
     assert best_of([dropped], 4) is None
@@ -75,20 +77,20 @@ def test_votes_of_fewer_samples_are_worked_out_from_the_same() -> None:
 
 def test_the_table_and_the_file_have_every_setting(tmp_path: Path) -> None:
     """With intervals, tokens and seconds; seconds that the cache saved are marked."""
-    one, other = tried(0.2, [4] * 10), tried(0.8, [0] * 4, fate=Fate.DROPPED)
+    one, other = tried(0.2, [4] * 10), tried(0.8, [0] * 4, standing=Standing.DROPPED)
     other.num_hits = 5
     told, log = report(one, other), io.StringIO()
     Console(file=log, width=160).print(told.table())
     rows = [line for line in log.getvalue().splitlines() if "temperature" in line]
     assert "10" in rows[0]
-    assert "100.0 % (" in rows[0]
+    assert "100.0% (" in rows[0]
     assert "4 (dropped)" in rows[1]
     assert "2.0*" in rows[1]
     assert told.note
     told.write(tmp_path / "result.json")
     content = json.loads((tmp_path / "result.json").read_text())
     assert content["verdict"] == told.verdict
-    assert [row["fate"] for row in content["settings"]] == ["whole", "dropped"]
+    assert [row["standing"] for row in content["settings"]] == ["whole", "dropped"]
     assert content["settings"][0]["majority"]["4"]["value"] == 1.0
     assert content["settings"][1]["against_best"]["chance_first_better"] == 0.0
     assert content["cache"] == {"num_hits": 3, "num_misses": 4, "num_saved_tokens": 50}

@@ -1,0 +1,130 @@
+"""The command that holds runs against references: `evaluate`."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numina_infer.cli.parser import make_console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from numina_infer.cli.parser import Commands
+    from numina_infer.lab.comparison import Comparison
+    from numina_infer.lab.evaluation import Evaluation, Tell
+
+_EXAMPLES = """\
+examples:
+  numina-infer evaluate runs/20261123-093000                                against the file that the run was made from
+  numina-infer evaluate runs/20261123-093000 --references aime.jsonl --k 1 --k 8 --k 48
+  numina-infer evaluate runs/hot --against runs/cold --references aime.jsonl   which of two settings is better
+  numina-infer evaluate runs/math --references math500.jsonl --grader general  fractions, sets, terms
+  numina-infer evaluate runs/20261123-093000 --json | jq .run.verdicts
+
+References are CSV, JSONL or Parquet with id, problem and answer; numina-infer problems makes them of validation sets.
+maj@k is what a vote of k samples would have been worth, pass@k the chance that one of k is right: means over all
+subsets of the recorded samples. A log that stopped early has few samples of easy problems; collect takes them all.
+Intervals are 95 % and hold for other problems of the kind. Two runs are compared problem by problem.
+The grader auto takes our own reader where every reference can be voted for, else math-verify (extra eval).
+docs/tuning.md says how to read the figures."""
+
+_SAY_EVERY_S = 10.0
+
+
+def add_evaluate(commands: "Commands") -> None:
+    """Declare `evaluate`."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="how often a run is right, what fewer samples would have been worth, where votes are lost",
+        description="Hold a run against references: accuracy, maj@k and pass@k with intervals, votes lost, costs.",
+        epilog=_EXAMPLES,
+    )
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run folder, finished or not")
+    parser.add_argument(
+        "--against", metavar="RUN", type=Path, help="a second run, to be compared on the same problems"
+    )
+    parser.add_argument(
+        "--references", metavar="FILE", type=Path, help="a problems file with answers (default: the run's own)"
+    )
+    parser.add_argument(
+        "--k", metavar="K", type=int, action="append", help="samples of a vote; may be repeated (default: a curve)"
+    )
+    parser.add_argument(
+        "--grader",
+        metavar="auto|integer|general",
+        default="auto",
+        help="integers by our own reader, or mathematics by math-verify (default: auto)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on stdout")
+    parser.set_defaults(command=_evaluate)
+
+
+def _evaluate(chosen: argparse.Namespace) -> int:
+    from numina_infer.lab.comparison import compare
+    from numina_infer.lab.evaluation import evaluate
+
+    console = make_console(sys.stderr if chosen.json else sys.stdout)
+    runs = [chosen.run] if chosen.against is None else [chosen.run, chosen.against]
+    with _telling(make_console(sys.stderr)) as tell:
+        done = [evaluate(run, chosen.references, grader=chosen.grader, tell=tell) for run in runs]
+    compared = [compare(done[0], done[1], k) for k in chosen.k or [None]] if len(done) == 2 else []
+    if chosen.json:
+        print(json.dumps(_as_dict(done, compared, chosen.k), allow_nan=False))
+        return 0
+    for evaluation in done:
+        _show(evaluation, chosen.k, console)
+    for comparison in compared:
+        _show_comparison(comparison, console)
+    return 0
+
+
+def _show(evaluation: "Evaluation", ks: list[int] | None, console: "Console") -> None:
+    from numina_infer.lab.tables import tables
+
+    for table in tables(evaluation, ks):
+        console.print(table)
+    for line in evaluation.remarks:
+        console.print(line, soft_wrap=True)
+
+
+def _show_comparison(comparison: "Comparison", console: "Console") -> None:
+    from numina_infer.lab.tables import comparison_table
+
+    console.print(comparison_table(comparison))
+    for line in comparison.remarks:
+        console.print(line, soft_wrap=True)
+    console.print(comparison.sentence, soft_wrap=True)
+
+
+def _as_dict(done: "list[Evaluation]", compared: "list[Comparison]", ks: list[int] | None) -> dict[str, Any]:
+    from numina_infer.lab.records import comparison_record, evaluation_record
+
+    names = ("run", "against")
+    return {
+        **{name: evaluation_record(one, ks) for name, one in zip(names, done, strict=False)},
+        **({"comparisons": [comparison_record(one) for one in compared]} if compared else {}),
+    }
+
+
+@contextmanager
+def _telling(console: "Console") -> "Iterator[Tell]":
+    """How far the marking has come: a bar on a terminal, a line now and then in a log file."""
+    from rich.progress import Progress
+
+    last = time.monotonic()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("marking", total=None)
+
+        def tell(num_done: int, num_all: int) -> None:
+            nonlocal last
+            bar.update(task, completed=num_done, total=num_all)
+            if not console.is_terminal and time.monotonic() - last >= _SAY_EVERY_S:
+                last = time.monotonic()
+                console.print(f"[{num_done}/{num_all}] problems marked")
+
+        yield tell

@@ -1,0 +1,154 @@
+"""Which problems of a run can be held against which references, by what grader, and what is left out.
+
+What can be done is done: a run that was cut off, references that miss problems and references to others are no errors,
+as long as one problem remains; the rest is named.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numina_infer.config import require
+from numina_infer.lab.marking import GraderName, samples_of
+from numina_infer.lab.recording import Recorded, Recording
+from numina_infer.problems import example_problems_path, packaged_path, read_problems
+from numina_infer.provenance import file_sha256
+from numina_infer.references import Accepted, read_reference
+from numina_infer.trajectory import AnswerRange, Solution
+
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Ids of what couldn't be evaluated, and why."""
+
+    unfinished: tuple[str, ...] = ()
+    """Problems of the run without a verdict, or without any sample."""
+    without_reference: tuple[str, ...] = ()
+    """Problems of the run for which the file has no answer."""
+    not_votable: tuple[str, ...] = ()
+    """Problems whose reference no vote in the run's range can hit; left out by the grader `integer` alone."""
+    not_in_run: tuple[str, ...] = ()
+    """References to problems that aren't in the run."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """For people, one a reason."""
+        reasons = {
+            "have no verdict yet": self.unfinished,
+            "have no reference": self.without_reference,
+            "have a reference that no vote in the run's range can be": self.not_votable,
+            "have a reference and aren't in the run": self.not_in_run,
+        }
+        return tuple(f"left out: {named(ids)} {reason}" for reason, ids in reasons.items() if ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Referenced:
+    """One finished problem with its reference."""
+
+    recorded: Recorded
+    solution: Solution
+    reference: str
+    """As the file has it."""
+    accepted: Accepted
+    """The votes in the run's range that hit it; none where none can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """What is evaluated, and how."""
+
+    grader: GraderName
+    """`integer` or `general`."""
+    problems: tuple[Referenced, ...]
+    left_out: LeftOut
+
+
+def find_references(recording: Recording, given: str | Path | Mapping[str, str] | None) -> Mapping[str, str]:
+    """Answers by problem id: those given, those of a problems file, or those of the file that the run itself read.
+
+    Raises:
+        ConfigError: the file isn't there or can't be read.
+    """
+    if isinstance(given, Mapping):
+        return given
+    if given is not None:
+        return read_problems(given).references
+    own = own_references(recording.info)
+    require(bool(own), _NO_OWN_FILE)
+    return own
+
+
+_NO_OWN_FILE = (
+    "the problems file that the run was made from isn't here, has changed, or has no answers; give the references"
+)
+
+
+def own_references(info: Mapping[str, Any]) -> Mapping[str, str]:
+    """References of the problems file that a run was made from, if it is still where it was and the same."""
+    digest, named = info.get("problems_sha256"), info.get("problems")
+    paths = [Path(named)] if isinstance(named, str) else [example_problems_path(), packaged_path("samples.jsonl")]
+    for path in paths:
+        if path.is_file() and file_sha256(path) == digest:
+            return read_problems(path).references
+    return {}
+
+
+def match(recording: Recording, references: Mapping[str, str], grader: GraderName) -> Matched:
+    """What of the run can be held against `references`.
+
+    Raises:
+        ConfigError: nothing can.
+    """
+    asked = list(dict.fromkeys(one.problem.id for one in recording.problems))
+    answer_range = recording.preset.rollout.answer_range
+    finished = [
+        Referenced(one, one.solution, text, read_reference(text, answer_range))
+        for one in recording.problems
+        if (text := references.get(one.problem.id)) is not None and one.solution is not None and samples_of(one)
+    ]
+    chosen = _choose(grader, finished)
+    is_general = chosen is GraderName.GENERAL
+    evaluated = tuple(one for one in finished if one.accepted or is_general)
+    known = {one.recorded.problem.id for one in finished}
+    left_out = LeftOut(
+        unfinished=tuple(each for each in asked if each in references and each not in known),
+        without_reference=tuple(each for each in asked if each not in references),
+        not_votable=tuple(one.recorded.problem.id for one in finished if not (one.accepted or is_general)),
+        not_in_run=tuple(each for each in references if each not in set(asked)),
+    )
+    require(bool(evaluated), _why_nothing(recording, references, left_out, answer_range))
+    return Matched(chosen, evaluated, left_out)
+
+
+def _choose(wanted: GraderName, finished: Iterable[Referenced]) -> GraderName:
+    if wanted is not GraderName.AUTO:
+        return wanted
+    return GraderName.INTEGER if all(one.accepted for one in finished) else GraderName.GENERAL
+
+
+def _why_nothing(
+    recording: Recording, references: Mapping[str, str], left_out: LeftOut, answer_range: AnswerRange
+) -> str:
+    where = f"the run in {recording.folder}"
+    if not recording.problems:
+        return f"{where} holds no problem yet"
+    if not references:
+        return "the references hold no answer; give a problems file with a column answer"
+    if left_out.not_votable:
+        return f"no reference can be voted for in the range {answer_range}; --grader general compares them as they are"
+    if left_out.unfinished:
+        return f"{where} has no verdict yet on a problem with a reference; go on with it first"
+    return (
+        f"no reference is of a problem of {where}: it has {named(left_out.without_reference)}, "
+        f"the references are of {named(left_out.not_in_run)}; give the file that the run was made from"
+    )
+
+
+def named(ids: tuple[str, ...]) -> str:
+    """`3 problems (a, b, c)`, the first few of many."""
+    names = ", ".join(ids[:_MOST_NAMED]) + (", …" if len(ids) > _MOST_NAMED else "")
+    return f"{len(ids)} problem{'s' if len(ids) > 1 else ''} ({names})"
