@@ -88,7 +88,8 @@ plot_losses(run)
 
 # %%
 recording = read_recording(RUN)
-replay(recording).num_as_recorded
+replayed = replay(recording)
+f"{replayed.num_as_recorded} of {len(replayed.problems)} as recorded"
 
 # %%
 policies = replay_frame(recording, [*sweep(num_samples=[4, 8, 12], epsilon=[0.0, 0.01, 0.05])], REFERENCES)
