@@ -1,18 +1,22 @@
 """One engine for several contests: opened once, and left well by a contest that ends in the middle."""
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
+from anyio.lowlevel import checkpoint
 from rich.console import Console
 
 from numina_infer.choices import Choices, EngineName
 from numina_infer.composition import make_parts, open_contest, opened, run_info
+from numina_infer.config import SamplingParams
 from numina_infer.contest import Contest, Parts
 from numina_infer.engines.scripted import ScriptedEngine, sum_of_numbers
 from numina_infer.events import Ended, Started
 from numina_infer.history import read_events, solved_problems
+from numina_infer.ports import Cutoff, Decoder
 from numina_infer.runlog import RunLog
-from numina_infer.trajectory import Problem
+from numina_infer.trajectory import Completion, Part, Problem
 from tests.waiting import wait_until
 from tests.witness import Witness
 
@@ -25,10 +29,23 @@ def talk(context_text: str, seed: int) -> str:
     return "and on " * 100_000 if "without an end" in context_text else sum_of_numbers(context_text, seed)
 
 
+class Slow(Witness):
+    """An engine that takes many turns of the loop to hand over what it has."""
+
+    async def write(
+        self, decoder: Decoder, context: Sequence[Part], params: SamplingParams, *, seed: int, cutoff: Cutoff
+    ) -> Completion:
+        """One turn, and the time that it takes."""
+        completion = await super().write(decoder, context, params, seed=seed, cutoff=cutoff)
+        for _ in range(5000):
+            await checkpoint()
+        return completion
+
+
 def make() -> tuple[Parts, Witness]:
     """Parts with an engine that counts its openings."""
     choices = Choices(engine=EngineName.SCRIPTED, num_samples=3, max_tokens=1_000_000)
-    witness = Witness(ScriptedEngine(talk))
+    witness = Slow(ScriptedEngine(talk))
     parts = make_parts(choices, lambda _: None)
     return Parts(parts.preset, parts.fmt, witness, parts.sandbox), witness
 
