@@ -60,6 +60,8 @@ def tune(
     else:
         tuning.scored_problems()
         begin(tuning, folder)
+    if tuning.remark:
+        console.print(tuning.remark, soft_wrap=True)
     with _alone(folder):
         return _Search.of(tuning, folder, console).run()
 

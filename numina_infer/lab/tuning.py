@@ -18,12 +18,14 @@ from numina_infer.errors import ConfigError, RunLogError
 from numina_infer.lab.metrics import MOST_SAMPLES
 from numina_infer.lab.search_space import SearchSpace
 from numina_infer.presets import Preset
-from numina_infer.problems import ProblemSet, example_problems_path, read_problems
+from numina_infer.problems import ProblemRow, ProblemSet, example_problems_path, read_problems
 from numina_infer.provenance import file_sha256
 from numina_infer.references import read_references
+from numina_infer.trajectory import AnswerRange
 
 _FORMAT_VERSION = 1
 _FILE = "tuning.json"
+_MOST_NAMED = 5
 _PROBLEM_TIME_S = 24 * 3600.0
 """Of one problem where no other was chosen: a sample that its deadline broke off would tell of the clock."""
 
@@ -96,15 +98,32 @@ class Tuning(Task):
         Raises:
             ConfigError: there are none.
         """
-        problem_set = read_problems(self.problems_path)
-        answer_range = self.choices.resolve().rollout.answer_range
-        votes = read_references(problem_set.references, answer_range)
-        scored = ProblemSet(tuple(row for row in problem_set.rows if row.problem.id in votes))
+        scored, _ = self._by_reference()
         require(
-            bool(scored.rows),
-            f"{self.problems_path} has no problem with an answer that is a vote in the range {answer_range}",
+            bool(scored),
+            f"{self.problems_path} has no problem with an answer that is a vote in the range {self._answer_range}",
         )
-        return scored.shuffled(self.choices.seed)
+        return ProblemSet(scored).shuffled(self.choices.seed)
+
+    @property
+    def remark(self) -> str:
+        """Which problems are left out, and why; nothing where none is."""
+        _, unscored = self._by_reference()
+        names = [row.problem.id for row in unscored]
+        listed = ", ".join(names[:_MOST_NAMED]) + (" …" if len(names) > _MOST_NAMED else "")
+        reason = f"no answer that is a vote in the range {self._answer_range}"
+        return f"{len(names)} problems are left out, which have {reason}: {listed}" if names else ""
+
+    @property
+    def _answer_range(self) -> AnswerRange:
+        return self.choices.resolve().rollout.answer_range
+
+    def _by_reference(self) -> tuple[tuple[ProblemRow, ...], tuple[ProblemRow, ...]]:
+        """Problems that votes can hit, and the others."""
+        problem_set = read_problems(self.problems_path)
+        votes = read_references(problem_set.references, self._answer_range)
+        scored = tuple(row for row in problem_set.rows if row.problem.id in votes)
+        return scored, tuple(row for row in problem_set.rows if row.problem.id not in votes)
 
     def steps(self, num_problems: int) -> tuple[int, ...]:
         """The heats, as far as there are problems."""

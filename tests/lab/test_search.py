@@ -271,6 +271,15 @@ def test_problems_without_answers_are_no_ground_to_search_on(tmp_path: Path) -> 
     assert not (tmp_path / "tuning").exists()
 
 
+def test_problems_without_answers_are_left_out_and_named(sums: Path, tmp_path: Path) -> None:
+    """The others are searched on."""
+    assert "1 problems are left out" in search(sums).remark
+    assert search(sums).remark.endswith(": bare")
+    shown = io.StringIO()
+    tune(search(sums, {"max_turns": "1,2"}, heats=(2,)), tmp_path / "tuning", Console(file=shown, width=200))
+    assert "bare" in shown.getvalue()
+
+
 def test_a_search_goes_on_only_with_its_own_problems(sums: Path, tmp_path: Path) -> None:
     """And a folder holds one search."""
     tune(search(sums, {"max_turns": "1,2"}), tmp_path / "tuning")
