@@ -103,7 +103,7 @@ class CacheFolder:
     def _files(self, name: re.Pattern[str]) -> Iterator[Path]:
         for folder in sorted(self.path.iterdir()) if self.path.is_dir() else ():
             if _FOLDER.fullmatch(folder.name) and folder.is_dir():
-                yield from (file for file in sorted(folder.iterdir()) if name.fullmatch(file.name))
+                yield from (file for file in sorted(folder.iterdir()) if name.fullmatch(file.name) and file.is_file())
 
     def _tell(self, kind: str, what: str) -> None:
         if kind not in self._told:

@@ -24,6 +24,9 @@ _WHOLE = ("top_k", "max_tokens", "max_turns")
 NAMES = (*_SHARES, *_WHOLE, "format")
 """What may be searched: fields of `Choices`."""
 _STEP = 0.01
+_MOST_STEPS = 10_000
+_LARGEST = 10**9
+"""Of whole numbers: more tokens than any text has."""
 _DIGITS = 6
 """Sums of steps are rounded to them, since 0.9000000000000001 is no temperature that anybody chose."""
 
@@ -177,6 +180,7 @@ def _range(name: str, text: str) -> Range:
     require(low < high, f"{name} is {text!r}; give the lower end first")
     require(step > 0, f"{name} is {text!r}; the step must be above 0")
     num_steps = (high - low) / step
+    require(num_steps < _MOST_STEPS, f"{name} is {text!r}, which has too many values; give a larger STEP")
     require(
         abs(num_steps - round(num_steps)) < 1e-6, f"{name} is {text!r}; the step must lead from one end to the other"
     )
@@ -191,5 +195,5 @@ def _value(name: str, part: str, text: str) -> Value:
     except ValueError as error:
         kind = "whole numbers" if name in _WHOLE else "numbers"
         raise ConfigError(f"{name} is {text!r}; give {kind}, as a list 1,2 or a range LOW:HIGH") from error
-    require(math.isfinite(value), f"{name} is {text!r}; give finite numbers")
+    require(abs(value) <= _LARGEST, f"{name} is {text!r}; give finite numbers of {_LARGEST:,} at most")
     return value

@@ -85,6 +85,5 @@ class Trial:
 
 
 def tally(recorded: Recorded, accepted: Accepted) -> Tally:
-    """The samples of one problem, counted; one that has none counts as one blank sample."""
-    samples = samples_of(recorded)
-    return mark_integers(samples, accepted).tally if samples else Tally(num_blank=1)
+    """The samples of one problem, counted."""
+    return mark_integers(samples_of(recorded), accepted).tally

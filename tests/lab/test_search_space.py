@@ -56,6 +56,8 @@ def test_of_other_values_those_that_lie_in_the_space_are_kept() -> None:
         ("temperature", "hot", "give numbers"),
         ("temperature", "", "give numbers"),
         ("temperature", "nan", "finite"),
+        ("temperature", "0:1e7", "larger STEP"),
+        ("top_k", f"1{'0' * 400},5", "at most"),
         ("temperature", "0.5,0.5", "twice"),
         ("temperature", "1.0:0.2", "lower end first"),
         ("temperature", "0.2:1.0:0.3", "the step must lead"),
