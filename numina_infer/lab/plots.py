@@ -133,12 +133,14 @@ def plot_comparison(comparison: Comparison) -> "Figure":
 
 
 def plot_policies(frame: "pd.DataFrame") -> "Figure":
-    """What policies cost and bring: a `replay_table.replay_frame`, a point for each policy."""
-    figure, axes = _axes("policies on one recorded run", "tokens of the trajectories that ended", "problems right")
-    axes.scatter(frame["num_tokens"], frame["num_right"])
-    for name, row in frame.iterrows():
-        axes.annotate(str(name), (row["num_tokens"], row["num_right"]), xytext=(4, 4), textcoords="offset points")
-    axes.margins(x=0.25, y=0.25)
+    """What policies cost and bring: a `replay_table.replay_frame`, a bar for each policy."""
+    frame = frame.iloc[::-1]
+    figure, axes = _axes("policies on one recorded run", "tokens of the trajectories that ended", "policy")
+    bars = axes.barh(frame.index.astype(str), frame["num_tokens"])
+    right = zip(frame["num_right"], frame["num_scored"], frame["num_unrecorded"], strict=True)
+    labels = [f"{hits} of {scored} right" + f", {short} not recorded" * (short > 0) for hits, scored, short in right]
+    axes.bar_label(bars, labels, padding=4)
+    axes.margins(x=0.35)
     return figure
 
 

@@ -77,7 +77,7 @@ def replay_frame(
     """
     import pandas as pd
 
-    found = find_references(recording, references)
+    found = find_references(recording, references).of(recording)
     replays = zip(changes, replay_all(recording, changes), strict=True)
     rows = [asdict(ReplayRow.of(change, replay, found)) for change, replay in replays]
     return pd.DataFrame(rows).set_index("name")

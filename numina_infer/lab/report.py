@@ -18,11 +18,10 @@ from numina_infer.errors import RunLogError
 from numina_infer.history import read_events, read_info
 from numina_infer.lab.embedding import embed
 from numina_infer.lab.formulae import ATTRIBUTES, ELEMENTS, can_typeset
+from numina_infer.lab.matching import own_references
 from numina_infer.lab.page_data import MAX_TEXT_BYTES, Budget, Row, Sheet, Sheets, page_index
 from numina_infer.lab.recorded_preset import read_preset
 from numina_infer.presets import PRESETS, Preset
-from numina_infer.problems import example_problems_path, packaged_path, read_problems
-from numina_infer.provenance import file_sha256
 from numina_infer.references import read_reference, show_reference
 from numina_infer.runlog import SOLUTIONS_FILE, TRAJECTORIES_FILE
 from numina_infer.trajectory import AnswerRange
@@ -70,16 +69,6 @@ def write_report(
     with draft.open("w", encoding="utf-8") as page:
         page.writelines(_page(index, problems))
     return draft.replace(path)
-
-
-def own_references(info: Mapping[str, Any]) -> Mapping[str, str]:
-    """References of the problems file that a run was made from, if it is still where it was and the same."""
-    digest, named = info.get("problems_sha256"), info.get("problems")
-    paths = [Path(named)] if isinstance(named, str) else [example_problems_path(), packaged_path("samples.jsonl")]
-    for path in paths:
-        if path.is_file() and file_sha256(path) == digest:
-            return read_problems(path).references
-    return {}
 
 
 def _preset(info: Mapping[str, Any]) -> tuple[Preset, list[str]]:

@@ -81,6 +81,13 @@ def test_runs_of_different_problems_are_compared_on_the_common_ones(tmp_path: Pa
     assert compared.remarks == (f"not compared: 2 problems (p6, p7), only in {tmp_path / 'a'}",)
 
 
+def test_two_ways_of_grading_are_not_compared(tmp_path: Path) -> None:
+    """The same answers would be counted in two ways."""
+    first = run(tmp_path / "a", 2)
+    with pytest.raises(ConfigError, match=r"graded by integer.*by general"):
+        compare(first, evaluate(tmp_path / "a", ANSWERS, grader="general"))
+
+
 def test_the_same_id_with_another_statement_is_another_problem(tmp_path: Path) -> None:
     """Two runs without a common problem can't be compared."""
     with pytest.raises(ConfigError, match="no problem in common"):

@@ -65,6 +65,17 @@ def test_general_answers_are_graded(run: Path, tmp_path: Path, capsys: pytest.Ca
     assert {row["num_right"] for row in told["problems"]} == {1}
 
 
+def test_two_runs_are_graded_in_one_way(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where one of them has a problem whose reference no vote can be, both are graded generally."""
+    other = RecordedRun().write(tmp_path / "other", {**SAMPLES, "q": ["-1"]})
+    references = write_references(tmp_path / "answers.jsonl", {**dict.fromkeys(SAMPLES, "1"), "q": "-1"})
+    command = ["evaluate", str(run), "--against", str(other), "--references", str(references), "--json"]
+    assert main(command) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["run"]["grader"], told["against"]["grader"]) == ("general", "general")
+    assert told["comparisons"][0]["difference"]["value"] == 0
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [

@@ -114,6 +114,23 @@ def test_where_nothing_can_be_evaluated_the_reason_is_given(
         evaluate(run, answers)
 
 
+def test_an_id_before_another_statement_is_another_problem(run: Path, tmp_path: Path) -> None:
+    """Hub sets all begin with 0; spaces alone make no difference."""
+    rows = [
+        {"id": "easy", "problem": "How  much is easy?\n", "answer": "7"},
+        {"id": "tied", "problem": "How much is another?", "answer": "5"},
+    ]
+    references = tmp_path / "other.jsonl"
+    references.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = evaluate(run, references)
+    assert [one.problem.id for one in done.problems] == ["easy"]
+    assert done.left_out.otherwise_stated == ("tied",)
+    assert done.left_out.without_reference == ("hard", "lost")
+    references.write_text(json.dumps(rows[1]))
+    with pytest.raises(ConfigError, match="ids in common and no statement"):
+        evaluate(run, references)
+
+
 def test_no_votable_reference_points_to_the_other_grader(run: Path) -> None:
     """Rather than to an accuracy of nothing."""
     with pytest.raises(ConfigError, match="--grader general"):

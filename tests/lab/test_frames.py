@@ -77,6 +77,14 @@ def test_a_run_without_losses_and_programs_has_empty_frames_with_columns(tmp_pat
     assert plots.plot_losses(one).axes[0].texts[0].get_text() == "no vote was lost"
 
 
+def test_a_run_without_any_vote_is_shown_too(tmp_path: Path) -> None:
+    """Nothing is right, and nothing breaks."""
+    one = evaluate(RecordedRun().write(tmp_path / "run", {"a": [None] * 9}), {"a": "1"})
+    assert json.loads(json.dumps(evaluation_record(one), allow_nan=False))["calibration"] == []
+    assert plots.plot_calibration(one).axes
+    assert [table.title for table in tables(one)][2] == "votes lost: 9 of 9"
+
+
 def test_the_comparison_frame_is_sorted_by_gain(comparison: Comparison) -> None:
     """And its mean is the difference."""
     frame = frames.comparison_frame(comparison)

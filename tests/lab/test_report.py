@@ -14,7 +14,8 @@ from numina_infer.cli import main
 from numina_infer.errors import RunLogError
 from numina_infer.events import Ended, Event, Opened, Solved, Started, Stopped
 from numina_infer.lab import formulae, page_data
-from numina_infer.lab.report import own_references, write_report
+from numina_infer.lab.matching import own_references
+from numina_infer.lab.report import write_report
 from numina_infer.problems import example_problems_path
 from numina_infer.provenance import file_sha256
 from numina_infer.runlog import SOLUTIONS_FILE, TRAJECTORIES_FILE, RunLog
