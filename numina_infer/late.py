@@ -14,7 +14,7 @@ from typing import Generic, Self, TypeVar
 import anyio
 
 from numina_infer.config import Mode, SamplingParams, require_positive, require_whole
-from numina_infer.errors import EngineError, NuminaError, SandboxError
+from numina_infer.errors import EngineError, EngineGoneError, NuminaError, SandboxError
 from numina_infer.ports import Cutoff, Decoder, Engine, EngineStats, Sandbox, Session
 from numina_infer.trajectory import Completion, Execution
 from numina_infer.trajectory import Part as ContextPart
@@ -61,6 +61,7 @@ class _Late(Generic[Part]):
         self._name, self._make, self._config, self._report = name, make, config, report
         self._error, self._on_ready = error, on_ready
         self._news: anyio.Event | None = None
+        self._is_condemned = anyio.Event()
         self._num_in_vain = 0
         self._why = ""
         self.part: Part | None = None
@@ -96,6 +97,12 @@ class _Late(Generic[Part]):
                 await self._wait()
         return self.part is not part
 
+    def condemn(self, part: Part, error: NuminaError) -> None:
+        """Have `part` left and another made, since it is beyond its own help; whoever says so first is heard."""
+        if self.part is part:
+            self._tell_broken(error)
+            self._is_condemned.set()
+
     async def _wait(self) -> None:
         self._news = self._news or anyio.Event()
         await self._news.wait()
@@ -107,8 +114,9 @@ class _Late(Generic[Part]):
             begun = anyio.current_time()
             try:
                 async with await self._make() as part:
+                    self._is_condemned = anyio.Event()
                     self._tell_ready(part, anyio.current_time() - begun)
-                    await anyio.Event().wait()  # for ever; a sleep without an end would let virtual time run on
+                    await self._is_condemned.wait()  # a sleep without an end would let virtual time run on
             except Exception as error:  # noqa: BLE001 (whatever breaks while it starts or runs, it is started again)
                 self._tell_broken(error)
         self.is_given_up = True
@@ -225,10 +233,16 @@ class _LateDecoder:
         self._decoder: Decoder | None = None
 
     async def move(self) -> None:
-        """Take a slot in the engine that there is."""
-        await self._place.aclose()
-        self._engine = await self._late.get()
-        self._decoder = await self._place.enter_async_context(self._engine.slot(self._ticket))
+        """Take a slot in the engine that there is, or in the next where that one is gone."""
+        while True:
+            await self._place.aclose()
+            self._engine = await self._late.get()
+            try:
+                self._decoder = await self._place.enter_async_context(self._engine.slot(self._ticket))
+            except EngineGoneError as error:
+                self._late.condemn(self._engine, error)
+            else:
+                return
 
     async def generate(
         self, context: Sequence[ContextPart], params: SamplingParams, *, seed: int, cutoff: Cutoff
@@ -240,6 +254,8 @@ class _LateDecoder:
                 break
             try:
                 return await decoder.generate(context, params, seed=seed, cutoff=cutoff)
+            except EngineGoneError as error:
+                self._late.condemn(engine, error)
             except EngineError:
                 if not await self._late.is_gone(engine):
                     raise

@@ -13,9 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from numina_infer.errors import ProblemsFileError
 from numina_infer.trajectory import Problem
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _COLUMNS = ("id", "problem", "question", "answer")
 
@@ -143,12 +147,27 @@ def _read_parquet(path: Path) -> Iterator[_Row]:
     from pyarrow import parquet
 
     try:
-        columns = [name for name in _COLUMNS if name in parquet.read_schema(path).names]
+        schema = parquet.read_schema(path)
+        columns = [name for name in _COLUMNS if name in schema.names]
+        for name in columns:
+            _require_plain(path, name, [field.type for field in schema if field.name == name])
         records = parquet.read_table(path, columns=columns).to_pylist()
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise ProblemsFileError(f"{path} can't be read as Parquet: {error}; write it anew") from error
     for number, cells in enumerate(records, start=1):
         yield f"{path}, row {number}", cells
+
+
+def _require_plain(path: Path, name: str, kinds: "list[pa.DataType]") -> None:
+    """Raise `ProblemsFileError` unless there is one such column, of text or numbers: not every moment is Python's."""
+    from pyarrow import types
+
+    if len(kinds) > 1:
+        raise ProblemsFileError(f"{path} names a column twice: {name}; rename one of them")
+    kind = kinds[0].value_type if types.is_dictionary(kinds[0]) else kinds[0]
+    plain = (types.is_string, types.is_large_string, types.is_integer, types.is_floating, types.is_null)
+    if not any(is_plain(kind) for is_plain in plain):
+        raise ProblemsFileError(f"{path}: {name} is a column of {kind}; write it as text")
 
 
 def _problem_row(place: str, cells: Mapping[str, object]) -> ProblemRow:

@@ -171,7 +171,7 @@ def profile_of(folder: ModelFolder) -> Profile:
             format=GENERIC_FORMAT,
             weights=folder.weights,
             max_model_len=min(own, _GENERIC_MODEL_LEN),
-            sampling=replace(SamplingParams(), **folder.sampling),  # type: ignore[arg-type]
+            sampling=replace(SamplingParams(), **folder.sampling),  # type: ignore[arg-type] # SamplingParams looks at them
         )
     return replace(
         base,
@@ -180,7 +180,7 @@ def profile_of(folder: ModelFolder) -> Profile:
         other_ids=(),
         weights=folder.weights,
         max_model_len=min(own, base.max_model_len),
-        sampling=replace(base.sampling, **folder.sampling),  # type: ignore[arg-type]
+        sampling=replace(base.sampling, **folder.sampling),  # type: ignore[arg-type] # SamplingParams looks at them
         licence="",
         base=base.model,
     )

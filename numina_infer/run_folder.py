@@ -53,7 +53,7 @@ def resumed_info(task: Task, folder: Path) -> Info:
     if changed:
         files = " and ".join(name.removesuffix("_sha256") for name in changed)
         raise ConfigError(f"the {files} file has changed since the run in {folder}; start anew with it")
-    return {**info, "sessions": [*info["sessions"], _now()]}
+    return {**info, "sessions": [*(info.get("sessions") or ()), _now()]}
 
 
 def read_command_info(folder: Path, command: str) -> Mapping[str, Any]:

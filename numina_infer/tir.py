@@ -110,7 +110,7 @@ def _ends_in_string(code: str) -> bool:
             pass
     except tokenize.TokenError as error:
         return "string" in str(error.args[0])
-    except SyntaxError:
+    except (SyntaxError, ValueError):  # from Python 3.12 on it has no bytes for half a surrogate pair
         return False
     return False
 

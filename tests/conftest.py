@@ -6,10 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# A property is a property on a slow machine too; speed is measured in benchmarks/.
+# A property is a property on a slow machine too; speed is measured in benchmarks/. `make fuzz` takes the second one.
 settings.register_profile("no deadline", deadline=None)
+settings.register_profile(
+    "fuzz",
+    deadline=None,
+    max_examples=int(os.environ.get("EXAMPLES", "5000")),
+    suppress_health_check=list(HealthCheck),
+)
 settings.load_profile("no deadline")
 
 if TYPE_CHECKING:

@@ -128,6 +128,34 @@ def test_an_engine_that_dies_at_the_third_problem_is_started_again() -> None:
     assert before[2][1].incidents[0].startswith("the engine broke: ")
 
 
+def test_an_engine_that_is_beyond_its_own_help_is_made_anew() -> None:
+    """It doesn't break by itself, it says so to whoever asks it for something; no problem is lost."""
+    with sitting(Faults(start_s=60.0, wears_out_on="What is 3 ")) as contest:
+        seen = contest.solve_all()
+    assert_in_time(seen)
+    assert [solution.answer for _, solution, _ in seen] == [answer_to(problem) for problem in PROBLEMS]
+    assert seen[2][1].incidents == ("the engine broke: no server is left",)
+    assert seen[2][1].solved_at - seen[2][1].opened_at == pytest.approx(60.0 + LateConfig().pause_s)
+
+
+def test_an_engine_that_wears_out_whenever_it_is_made_costs_the_problem_it_does_so_on() -> None:
+    """Its trajectories end with an error each after some losses; the others are right."""
+    with sitting(Faults(start_s=60.0, wears_out_on="What is 3 ", num_wears=math.inf)) as contest:
+        seen = contest.solve_all()
+    assert_in_time(seen)
+    assert [problem.id for problem, solution, _ in seen if solution.answer != answer_to(problem)] == ["p3"]
+
+
+def test_an_engine_beyond_help_that_nobody_makes_anew_costs_votes_and_no_time() -> None:
+    """Every trajectory ends with the error at once, and so does every later problem."""
+    engine = FaultyEngine(ScriptedEngine(right), Faults(wears_out_on="What is 3 "))
+    parts = Parts(PRESET, NUMINA, engine, ScriptedSandbox({}), clock=virtual_clock())
+    with TemporaryDirectory() as folder, RunLog(Path(folder)) as log, Contest(parts, log) as contest:
+        seen = [contest.solve(problem) for problem in PROBLEMS]
+    assert [solution.is_fallback for solution in seen] == [False, False, True, True, True, True]
+    assert all(solution.solved_at - solution.opened_at < 1.0 for solution in seen)
+
+
 def test_an_engine_that_hangs_costs_the_problem_it_hangs_on() -> None:
     """The loop replies by itself; the slots that hang are lost, the others go on."""
     with sitting(Faults(hangs_on="What is 3 ")) as contest:

@@ -127,6 +127,25 @@ def test_parquet_integers_are_read_as_text(tmp_path: Path) -> None:
     assert read_problems(path).references == {"7": "52"}
 
 
+@pytest.mark.parametrize("kind", [pa.timestamp("ms"), pa.timestamp("ns"), pa.date64()], ids=str)
+def test_parquet_moments_are_no_text(tmp_path: Path, kind: pa.DataType) -> None:
+    """Some are beyond Python's calendar, so none is read."""
+    path = tmp_path / "problems.parquet"
+    moments = pa.array([-(2**62)], pa.int64()).cast(kind, safe=False)
+    parquet.write_table(pa.table({"id": moments, "problem": ["?"]}), path)
+    with pytest.raises(ProblemsFileError, match="id is a column of"):
+        read_problems(path)
+
+
+def test_parquet_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    """As in CSV."""
+    path = tmp_path / "problems.parquet"
+    texts = pa.array(["a"])
+    parquet.write_table(pa.Table.from_arrays([texts, texts, texts], names=["id", "problem", "id"]), path)
+    with pytest.raises(ProblemsFileError, match="names a column twice: id"):
+        read_problems(path)
+
+
 @any_format
 def test_question_stands_for_problem(tmp_path: Path, suffix: str) -> None:
     """AIMO-2 calls the statement `question`; `problem` wins where a file has both."""

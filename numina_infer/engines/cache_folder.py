@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from numina_infer.errors import ConfigError
-from numina_infer.trajectory import Completion, FinishReason
+from numina_infer.rows import read_record
+from numina_infer.trajectory import Completion
 
 _FORMAT_VERSION = 1
 _ENTRY = re.compile(r"[0-9a-f]{62}\.json")
@@ -129,8 +130,7 @@ def _read(content: bytes, key: str) -> Completion:
     fields: dict[str, Any] = entry["completion"]
     if entry["sha256"] != _digest(fields):
         raise ValueError("it is damaged")
-    token_ids, reason = tuple(map(int, fields["token_ids"])), FinishReason(fields["finish_reason"])
-    return Completion(**{**fields, "token_ids": token_ids, "finish_reason": reason})
+    return read_record(Completion, fields)
 
 
 def _digest(fields: Mapping[str, object]) -> str:

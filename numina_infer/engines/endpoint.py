@@ -121,8 +121,8 @@ class Endpoint:
             takes_priority=takes_tokens and await self._answers(name, Dialect.TOKENS, takes_priority=True),
             max_model_len=_whole(entry.get("max_model_len")),
             kv_tokens=kv_tokens(await self.metrics()),
-            version=str((await self._optional_json("/version")).get("version", "")),
-            root=str(entry.get("root") or ""),
+            version=_text((await self._optional_json("/version")).get("version")),
+            root=_text(entry.get("root")),
         )
         return self.abilities
 
@@ -274,7 +274,7 @@ def _transport_errors() -> tuple[type[Exception], ...]:
 def _object(response: "httpx2.Response") -> Mapping[str, Any]:
     try:
         content = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -302,7 +302,7 @@ def _pause_s(response: "httpx2.Response") -> float:
 
 def _entry(models: Mapping[str, Any], wanted: str, place: str) -> Mapping[str, Any]:
     """The entry of the model list for `wanted`, or its first."""
-    entries = [entry for entry in _objects(models, "data") if "id" in entry]
+    entries = [entry for entry in _objects(models, "data") if _text(entry.get("id"))]
     if not entries:
         raise EngineError(f"{place} lists no model; it must be an OpenAI-compatible server")
     named = [entry for entry in entries if wanted in {"", entry["id"]}]
@@ -319,18 +319,27 @@ def kv_tokens(metrics: str) -> int | None:
         if line.startswith("vllm:cache_config_info{"):
             labels = _labels(line)
             with suppress(KeyError, ValueError):
-                total += int(labels["num_gpu_blocks"]) * int(labels["block_size"])
+                total += max(0, int(labels["num_gpu_blocks"])) * max(0, int(labels["block_size"]))
     return total or None
 
 
 def counter(metrics: str, name: str) -> float:
-    """The sum of the counter or gauge `name` over its labels."""
-    lines = [line for line in metrics.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
-    return sum(float(line.rpartition(" ")[2]) for line in lines)
+    """The sum of the counter or gauge `name` over its labels; lines whose value is no number count nothing."""
+    total = 0.0
+    for line in metrics.splitlines():
+        if line.startswith((f"{name}{{", f"{name} ")):
+            with suppress(ValueError):
+                total += float(line.rpartition(" ")[2])
+    return total
 
 
 def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and value > 0 else None
+    return value if type(value) is int and value > 0 else None
+
+
+def _text(value: object) -> str:
+    """`value` where it is a text, which no later request or log stumbles over."""
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else ""
 
 
 def _labels(line: str) -> Mapping[str, str]:

@@ -13,7 +13,7 @@ from typing import Self
 import anyio
 
 from numina_infer.config import SamplingParams
-from numina_infer.errors import EngineError
+from numina_infer.errors import EngineError, EngineGoneError
 from numina_infer.ports import Cutoff, Decoder, Engine, EngineStats
 from numina_infer.trajectory import Completion, Part, plain_text
 
@@ -29,6 +29,10 @@ class Faults:
     dies_on: str = ""
     """At the first turn on a problem with this text the engine breaks, and whatever it was writing is lost."""
     num_deaths: float = 1
+    """How often that happens."""
+    wears_out_on: str = ""
+    """At the first turn on a problem with this text nothing of the engine is left, and it can't help itself."""
+    num_wears: float = 1
     """How often that happens."""
     hangs_on: str = ""
     """No turn on a problem with this text comes to an end, or takes notice of its cutoff."""
@@ -47,6 +51,7 @@ class FaultyEngine:
         self._engine, self._faults = engine, faults
         self._num_running = 0
         self._death = anyio.Event()
+        self._is_worn_out = False
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -70,7 +75,12 @@ class FaultyEngine:
 
     @asynccontextmanager
     async def slot(self, ticket: int) -> AsyncIterator[Decoder]:
-        """A place in the engine inside."""
+        """A place in the engine inside.
+
+        Raises:
+            EngineGoneError: nothing of it is left.
+        """
+        self._require_rest()
         async with self._engine.slot(ticket) as decoder:
             yield _FaultyDecoder(self, decoder)
 
@@ -105,6 +115,10 @@ class FaultyEngine:
         finally:
             self._num_running -= 1
 
+    def _require_rest(self) -> None:
+        if self._is_worn_out:
+            raise EngineGoneError("no server is left")
+
     async def _strike(self, text: str) -> None:
         faults = self._faults
         await anyio.lowlevel.checkpoint()  # the others of a batch come in
@@ -114,6 +128,10 @@ class FaultyEngine:
             faults.num_deaths -= 1
             self._death.set()
             raise EngineError("the connection to the server was lost")
+        if faults.wears_out_on and faults.wears_out_on in text and faults.num_wears > 0:
+            faults.num_wears -= 1
+            self._is_worn_out = True
+        self._require_rest()
         if faults.hangs_on and faults.hangs_on in text:
             with anyio.CancelScope(shield=True):
                 await anyio.sleep(24 * 3600)

@@ -125,11 +125,9 @@ class OpenAIEngine:
         """What is waited for, however long it takes; patience ends only where no endpoint is left."""
         async with AsyncExitStack() as stack:
             while True:
-                with anyio.move_on_after(self._config.patience_s):
+                with self._pool.patience():
                     given = await stack.enter_async_context(wait())
                     break
-                if not self._pool.has_open_room:
-                    raise EngineError(f"no endpoint came back within {self._config.patience_s:g} s")
             yield given
 
     def ask(self, context: Sequence[Part], params: SamplingParams, seed: int) -> "_Ask":

@@ -4,12 +4,17 @@ An endpoint is given up when a turn on it is lost and a trial token too, when it
 no token for `stall_s` while it has turns in flight. Then all of its turns are lost, to be played again, and its owner
 puts it right: a server that is ours is restarted. A lost turn on an endpoint that is well concerns that turn alone.
 
+A server that its owner has given up may still come back by somebody else's hand, so it is looked at for ever; but
+where all are given up, whoever waits for a place is told at once.
+
 One task an endpoint does all of this in its order, so nothing is taken again while it is being put right.
 """
 
 import logging
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from enum import StrEnum
 from typing import Protocol, Self
 
 import anyio
@@ -21,13 +26,23 @@ from numina_infer.engines.admission import Admission, Room
 from numina_infer.engines.endpoint import Abilities, Endpoint, EndpointBusyError, EndpointLostError
 from numina_infer.engines.smollm2 import Report
 from numina_infer.engines.wire import Dialect
-from numina_infer.errors import EngineError
+from numina_infer.errors import EngineError, EngineGoneError
 
 _log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
 UNKNOWN_WINDOW = 1_000_000
 """Tokens of context where no endpoint says how many it has: they end a text that is too long themselves."""
+
+
+class Repair(StrEnum):
+    """What came of putting a server right."""
+
+    DONE = "done"
+    FAILED = "failed"
+    """It is tried again as long as the server's process is gone."""
+    GIVEN_UP = "given up"
+    """It failed too often, and isn't tried any more."""
 
 
 class Owner(Protocol):
@@ -37,8 +52,8 @@ class Owner(Protocol):
         """Why the server's process has ended; empty while it runs, or where nobody can tell. Asked all the time."""
         ...
 
-    async def repair(self, endpoint: Endpoint) -> bool:
-        """Put the server right, whose endpoint was given up; whether that was done."""
+    async def repair(self, endpoint: Endpoint) -> Repair:
+        """Put the server right, whose endpoint was given up, or hasn't taken a token since the last repair."""
         ...
 
 
@@ -49,9 +64,9 @@ class Nobody:
         """Nobody can tell."""
         return ""
 
-    async def repair(self, _endpoint: Endpoint) -> bool:
-        """Nothing can be done."""
-        return False
+    async def repair(self, _endpoint: Endpoint) -> Repair:
+        """Nothing can be done but wait."""
+        return Repair.FAILED
 
 
 class EndpointPool:
@@ -79,6 +94,11 @@ class EndpointPool:
         """Given up, and the owner wasn't told yet."""
         self._shunned_until: dict[Endpoint, float] = {}
         """Loop times until which those aren't taken again that stalled; they would draw new trajectories on them."""
+        self._expected_by: dict[Endpoint, float] = {}
+        """Loop times by which those must have given a trial token that were put right."""
+        self._dead: set[Endpoint] = set()
+        """Given up by their owner."""
+        self._waiting: set[anyio.CancelScope] = set()
         self._model = config.model
 
     async def __aenter__(self) -> Self:
@@ -119,6 +139,34 @@ class EndpointPool:
     def has_open_room(self) -> bool:
         """Whether any endpoint is there."""
         return any(room.is_open for room in self.seats.rooms)
+
+    @contextmanager
+    def patience(self) -> Iterator[None]:
+        """Wait in here for a place; it ends after `patience_s`, and at once where no endpoint can come back.
+
+        Raises:
+            EngineGoneError: every server has been given up by its owner.
+            EngineError: no endpoint is left, and none came back in time.
+        """
+        self._require_hope()
+        with anyio.move_on_after(self._config.patience_s) as scope:
+            self._waiting.add(scope)
+            try:
+                yield
+            finally:
+                self._waiting.discard(scope)
+        if scope.cancelled_caught:
+            self._require_hope()
+            if not self.has_open_room:
+                raise EngineError(f"no endpoint came back within {self._config.patience_s:g} s")
+
+    @property
+    def _is_hopeless(self) -> bool:
+        return len(self._dead) == len(self.endpoints)
+
+    def _require_hope(self) -> None:
+        if self._is_hopeless:
+            raise EngineGoneError(f"no server is left: {self.incidents[-1]}")
 
     async def doubt(self, endpoint: Endpoint, why: str) -> None:
         """Take note of a turn that `endpoint` lost, and give it up if it doesn't do better when asked."""
@@ -198,12 +246,29 @@ class EndpointPool:
             await self._look_for_stall(room)
         if room.is_open:
             return
-        if gone or endpoint in self._broken:
-            self._broken.discard(endpoint)
-            if await self._owner.repair(endpoint):
-                self._shunned_until.pop(endpoint, None)
+        if gone or endpoint in self._broken or self._expected_by.get(endpoint, math.inf) <= anyio.current_time():
+            await self._repair(endpoint)
         if self._shunned_until.get(endpoint, 0.0) <= anyio.current_time() and await endpoint.is_healthy():
             await self._regain(room)
+
+    async def _repair(self, endpoint: Endpoint) -> None:
+        self._broken.discard(endpoint)
+        self._expected_by.pop(endpoint, None)
+        match await self._owner.repair(endpoint):
+            case Repair.DONE:
+                self._shunned_until.pop(endpoint, None)
+                # Its first token may take as long as it is given at the first greeting, and must not take for ever.
+                self._expected_by[endpoint] = anyio.current_time() + self._config.greet_s
+            case Repair.GIVEN_UP if endpoint not in self._dead:
+                why = self._owner.why_gone(endpoint) or "it gives no token"
+                self._note(endpoint, f"is left dead, after as many restarts as it may have: {why}")
+                self._dead.add(endpoint)
+                self._tell_the_hopeless()
+
+    def _tell_the_hopeless(self) -> None:
+        if self._is_hopeless:
+            for scope in self._waiting:
+                scope.cancel()
 
     async def _look_for_stall(self, room: Room[Endpoint]) -> None:
         if self._is_stalled(room.place):
@@ -220,6 +285,8 @@ class EndpointPool:
     async def _regain(self, room: Room[Endpoint]) -> None:
         abilities = await room.place.greet(self._model, with_tokens=self._with_tokens)
         self._note(room.place, "is back")
+        self._dead.discard(room.place)
+        self._expected_by.pop(room.place, None)
         self.seats.open(room, abilities.kv_tokens)
 
     def _note(self, endpoint: Endpoint, what: str) -> None:

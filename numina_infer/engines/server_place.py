@@ -24,6 +24,10 @@ _GONE_S = 10.0
 _SOCKET, _LOG, _NOTE, _LOCK = "socket", "log", "server.json", "lock"
 
 
+class PlaceTakenError(EngineError):
+    """Another process is starting the same server right now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """Which process keeps the server."""
@@ -110,14 +114,14 @@ class ServerPlace:
         """Hold the place against other processes that would start the same server.
 
         Raises:
-            EngineError: another process is starting it right now.
+            PlaceTakenError: another process is starting it right now.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.folder / _LOCK).open("w") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise EngineError(
+                raise PlaceTakenError(
                     f"another process is starting this server ({self.folder}); wait until it is up, then start again"
                 ) from error
             yield

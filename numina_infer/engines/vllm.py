@@ -18,7 +18,9 @@ from numina_infer.engines.endpoint import Endpoint
 from numina_infer.engines.launch import Launch
 from numina_infer.engines.models import weights_hash
 from numina_infer.engines.openai_api import OpenAIDecoder, OpenAIEngine
+from numina_infer.engines.pool import Repair
 from numina_infer.engines.server_log import cause, read_log
+from numina_infer.engines.server_place import PlaceTakenError
 from numina_infer.engines.smollm2 import Report
 from numina_infer.engines.vllm_server import VllmServer
 from numina_infer.engines.vocabulary import TokenizerVocabulary
@@ -137,7 +139,11 @@ class VllmEngine:
 
     @asynccontextmanager
     async def slot(self, ticket: int) -> AsyncIterator[OpenAIDecoder]:
-        """A place for one trajectory, on the server with most room."""
+        """A place for one trajectory, on the server with most room.
+
+        Raises:
+            EngineGoneError: every server is left dead, after restarts in vain.
+        """
         async with self._running.slot(ticket) as decoder:
             yield decoder
 
@@ -177,21 +183,22 @@ class VllmEngine:
         server = self._server(endpoint)
         return "" if server.is_alive else cause(read_log(server.place.log)) or "its log names no cause"
 
-    async def repair(self, endpoint: Endpoint) -> bool:
+    async def repair(self, endpoint: Endpoint) -> Repair:
         """Restart the server behind `endpoint`, but not over and over without a token in between."""
         server = self._server(endpoint)
         restarts = self._restarts[server]
         if not restarts.may_restart(endpoint.num_signs):
-            return False
+            return Repair.GIVEN_UP
         self._report(f"{server.name} is restarted")
         try:
             await server.restart()
+        except PlaceTakenError:
+            restarts.num_in_vain -= 1  # it is somebody else's try, not one of ours
+            return Repair.FAILED
         except (EngineError, OSError) as error:
             _log.warning("%s couldn't be restarted: %s", server.name, error)
-            if restarts.num_in_vain == _MAX_RESTARTS:
-                _log.error("%s is left dead after %d restarts in a row", server.name, _MAX_RESTARTS)
-            return False
-        return True
+            return Repair.GIVEN_UP if restarts.num_in_vain == _MAX_RESTARTS else Repair.FAILED
+        return Repair.DONE
 
     def _server(self, endpoint: Endpoint) -> VllmServer:
         return self.servers[self._running.pool.endpoints.index(endpoint)]

@@ -182,10 +182,10 @@ class VllmServer:
         """
         with self.place.alone() if self._keep else nullcontext():
             await self.stop(forget=False)
-            self.start()
             try:
+                self.start()
                 await self.wait_until_healthy()
-            except EngineError:
+            except (EngineError, OSError):
                 await self.stop(forget=False)
                 raise
 

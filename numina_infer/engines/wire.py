@@ -18,6 +18,8 @@ from numina_infer.config import SamplingParams
 from numina_infer.engines.address import without_key
 from numina_infer.errors import EngineError
 
+_MOST_SHAPES = 5
+"""Around what a server says; known ones have two."""
 _DATA = b"data:"
 _DONE = b"[DONE]"
 
@@ -151,7 +153,7 @@ def _read(event: Mapping[str, Any]) -> Chunk:
     logprobs = (choice.get("logprobs") or {}).get("token_logprobs") or ()
     return Chunk(
         token_ids=tuple(map(_token_id, choice.get("token_ids") or ())),
-        text=str(choice.get("text") or ""),
+        text=_encodable(str(choice.get("text") or "")),
         logprobs=tuple(float(value) for value in logprobs if value is not None and math.isfinite(value)),
         finish_reason=choice.get("finish_reason"),
         stop_reason=choice.get("stop_reason"),
@@ -159,6 +161,11 @@ def _read(event: Mapping[str, Any]) -> Chunk:
         num_prompt_tokens=_count(usage.get("prompt_tokens")),
         num_cached_tokens=_count(details.get("cached_tokens")),
     )
+
+
+def _encodable(text: str) -> str:
+    """`text` with a question mark for half a surrogate pair, which JSON can spell and no later request can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _token_id(value: object) -> int:
@@ -173,8 +180,10 @@ def _count(value: object) -> int | None:
 
 def error_message(reply: object) -> str:
     """What a server says went wrong, out of the shapes in which servers say it."""
-    if isinstance(reply, Mapping):
-        for key in ("error", "message", "detail"):
-            if key in reply:
-                return error_message(reply[key])
-    return str(reply)[:500]
+    for _ in range(_MOST_SHAPES):
+        key = next((key for key in ("error", "message", "detail") if isinstance(reply, Mapping) and key in reply), "")
+        reply = reply[key] if key and isinstance(reply, Mapping) else reply
+    try:
+        return str(reply)[:500]
+    except RecursionError:
+        return "it said what is nested too deep to be shown"

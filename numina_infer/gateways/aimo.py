@@ -48,7 +48,7 @@ class AimoGateway:
 
 
 def _problem(test: "pd.DataFrame") -> Problem:
-    if len(test) != 1 or not {"id", "problem"} <= set(test.columns):
+    if len(test) != 1 or any(list(test.columns).count(name) != 1 for name in ("id", "problem")):
         raise GatewayError(
             f"the competition sent {len(test)} rows of {list(test.columns)} where one of id and problem was due; "
             "check which API it speaks: kaggle_evaluation is the other"

@@ -10,6 +10,8 @@ import math
 
 from numina_infer.errors import RunLogError
 
+_MAX_S = 1e12
+"""Longer than anything lasts that is run."""
 _ESCAPES = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&"})
 
 
@@ -26,5 +28,5 @@ def embed(value: object) -> str:
 
 
 def finite(number: float) -> float:
-    """A moment or a duration that a damaged log can't make a page unreadable with."""
-    return float(number) if math.isfinite(number) else 0.0
+    """A moment or a duration that a damaged log can't make a page unreadable with; sums of many are finite too."""
+    return float(number) if math.isfinite(number) and abs(number) <= _MAX_S else 0.0

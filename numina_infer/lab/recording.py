@@ -56,7 +56,7 @@ class Recording:
     @property
     def is_papers(self) -> bool:
         """Whether the run was made the paper's way."""
-        return bool(self.info.get("choices", {}).get("paper"))
+        return bool((self.info.get("choices") or {}).get("paper"))
 
 
 def read_recording(path: str | Path) -> Recording:

@@ -264,7 +264,8 @@ def _encode_array(array: "np.ndarray[Any, Any] | np.generic") -> bytes:
 def _decode_array(data: bytes) -> "np.ndarray[Any, Any]":
     import numpy as np
 
-    array: np.ndarray[Any, Any] = np.load(io.BytesIO(data), allow_pickle=False)
+    # `np.load` would take an archive of arrays too, and give back an open file.
+    array: np.ndarray[Any, Any] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
     return array
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -17,11 +18,13 @@ from numina_infer.engine_config import ClientConfig
 from numina_infer.engines import openai_api, pool
 from numina_infer.engines.address import KEY_VARIABLE, Address
 from numina_infer.engines.admission import MARGIN
+from numina_infer.engines.endpoint import Endpoint
 from numina_infer.engines.openai_api import OpenAIEngine
+from numina_infer.engines.pool import Repair
 from numina_infer.engines.scripted import VOCABULARY, ScriptedEngine
 from numina_infer.engines.stand_in import Mood, StandIn
 from numina_infer.engines.vocabulary import Vocabulary
-from numina_infer.errors import ConfigError, EngineError
+from numina_infer.errors import ConfigError, EngineError, EngineGoneError
 from numina_infer.ports import Cutoff, Engine
 from numina_infer.trajectory import Completion, FinishReason, StopReason
 from tests.waiting import until
@@ -293,6 +296,55 @@ async def test_an_endpoint_that_comes_back_with_another_model_is_not_used(
             await run_all(engine, range(2))
     assert "doesn't serve 'stand-in'; it has another" in caplog.text
     assert another.requests == []
+
+
+class Mender:
+    """An owner that puts a server right at the `num_needed`-th repair, and gives up after the `num_most`-th."""
+
+    def __init__(self, server: StandIn, *, num_needed: int, num_most: int = 100) -> None:
+        self._server, self._num_needed, self._num_most = server, num_needed, num_most
+        self.num_repairs = 0
+
+    def why_gone(self, _endpoint: Endpoint) -> str:
+        """It never is."""
+        return ""
+
+    async def repair(self, _endpoint: Endpoint) -> Repair:
+        """Try."""
+        self.num_repairs += 1
+        self._server.mood = Mood(is_broken=self.num_repairs < self._num_needed)
+        return Repair.GIVEN_UP if self.num_repairs == self._num_most else Repair.DONE
+
+
+@asynccontextmanager
+async def mended(tmp_path: Path, **plan: int) -> AsyncIterator[tuple[OpenAIEngine, StandIn, Mender]]:
+    """An engine on one stand-in that has an owner, who has as long for a repair as for a greeting: hardly any time."""
+    async with StandIn(tmp_path / "a", chatter) as server:
+        owner = Mender(server, **plan)
+        config = ClientConfig(greet_s=5.0, patience_s=20.0)
+        async with OpenAIEngine([Address.parse(server.address)], VOCABULARY, config, owner=owner) as engine:
+            engine.pool._config = replace(config, greet_s=0.05)
+            yield engine, server, owner
+
+
+async def test_a_server_that_is_healthy_after_its_repair_and_gives_no_token_is_repaired_again(tmp_path: Path) -> None:
+    """Its health says little: the turn that waits is written after the second repair."""
+    async with mended(tmp_path, num_needed=2) as (engine, server, owner):
+        server.mood = Mood(is_broken=True)
+        assert (await write(engine, seed=3)).text == chatter(PROMPT, 3)
+        assert owner.num_repairs == 2
+
+
+async def test_a_server_that_its_owner_has_given_up_is_taken_again_when_it_comes_back(tmp_path: Path) -> None:
+    """By whose hand ever; until then whoever asks is told that there is nothing to wait for."""
+    async with mended(tmp_path, num_needed=100, num_most=2) as (engine, server, owner):
+        server.mood = Mood(is_broken=True)
+        with pytest.raises(EngineGoneError, match="is left dead"):
+            await write(engine)
+        server.mood = Mood()
+        await until(lambda: engine.stats.incidents[-1].endswith("is back"))
+        assert (await write(engine, seed=3)).text == chatter(PROMPT, 3)
+        assert owner.num_repairs == 2
 
 
 async def test_patience_ends_when_no_endpoint_comes_back(tmp_path: Path) -> None:

@@ -15,12 +15,16 @@ import pytest
 from numina_infer.config import SamplingParams
 from numina_infer.engine_config import ClientConfig, ServerConfig
 from numina_infer.engines import openai_api, pool, server_place, vllm_server
+from numina_infer.engines.endpoint import Endpoint
 from numina_infer.engines.launch import Launch
+from numina_infer.engines.pool import Repair
 from numina_infer.engines.scripted import VOCABULARY
+from numina_infer.engines.server_place import Note, ServerPlace
 from numina_infer.engines.vllm import ServerGroup, VllmEngine
 from numina_infer.engines.vllm_server import VllmServer, end_server
 from numina_infer.engines.vocabulary import TokenizerVocabulary
-from numina_infer.errors import EngineError
+from numina_infer.errors import EngineError, EngineGoneError
+from numina_infer.late import LateConfig, LateEngine
 from numina_infer.ports import Cutoff, Engine
 from tests.fake_vllm import Fate, fake_python, say, starts
 from tests.waiting import until
@@ -313,17 +317,107 @@ async def test_a_server_that_hangs_is_restarted_once(machine: Machine) -> None:
     assert incidents[-1].endswith("is back")
 
 
-async def test_a_server_that_dies_again_and_again_is_left_dead(
-    machine: Machine, caplog: pytest.LogCaptureFixture
-) -> None:
-    """After three restarts; who waits for it is told after a while, and entering and leaving still work."""
-    async with engine_on(machine, machine.launch(Fate.SERVES, Fate.FAILS), patience_s=0.2) as engine:
-        machine.kill()
-        await until(lambda: "is left dead after 3 restarts" in caplog.text)
-        with pytest.raises(EngineError, match="no endpoint came back"):
-            await write(engine, 1)
+async def test_a_server_that_dies_again_and_again_is_left_dead_and_who_waits_for_it_is_told(machine: Machine) -> None:
+    """After three restarts, at once, however patient they are: turns in flight, waiting ones and later ones."""
+    told: list[str] = []
+
+    async def go(engine: VllmEngine, ticket: int) -> None:
+        with pytest.raises(EngineGoneError) as raised:
+            await write(engine, ticket)
+        told.append(str(raised.value))
+
+    async with engine_on(machine, machine.launch(Fate.HANGS, Fate.FAILS), max_num_seqs=2) as engine:
+        async with anyio.create_task_group() as group:
+            for ticket in range(4):
+                group.start_soon(go, engine, ticket)
+            await until(lambda: engine.stats.num_tokens)
+            machine.kill()
+        await go(engine, 5)
+        incidents = engine.stats.incidents
     assert len(machine.starts()) == 4
-    assert "ValueError: the model is too good" in caplog.text
+    assert incidents[-1].endswith(
+        "is left dead, after as many restarts as it may have: ValueError: the model is too good"
+    )
+    assert told == [f"no server is left: {incidents[-1]}"] * 5
+
+
+async def test_of_two_servers_one_may_be_left_dead(machine: Machine) -> None:
+    """All turns are written by the other; when that is lost too, there is no engine left."""
+    written: dict[int, str] = {}
+    again: dict[int, str] = {}
+    launches = machine.launch(Fate.SERVES, Fate.FAILS), machine.launch(Fate.HANGS, Fate.FAILS, name="b")
+    async with engine_on(machine, *launches) as engine:
+        async with anyio.create_task_group() as group:
+            group.start_soon(write_all, engine, 6, written)
+            await until(lambda: engine._running.pool.endpoints[1].num_signs)
+            machine.kill("b")
+        await until(lambda: "is left dead" in engine.stats.incidents[-1])
+        await write_all(engine, 6, again)
+        assert len(machine.starts()) == 1
+        machine.kill()
+        with pytest.raises(EngineGoneError):
+            async with engine.slot(7):
+                await write(engine, 8)
+    assert written == again == expected(6)
+    assert (len(machine.starts()), len(machine.starts("b"))) == (4, 4)
+
+
+async def test_an_engine_whose_servers_are_left_dead_is_made_anew_by_the_late_one_around_it(machine: Machine) -> None:
+    """Its turns are written by the servers of the next; what happened is told once."""
+    launch = machine.launch(Fate.HANGS, Fate.FAILS, Fate.FAILS, Fate.FAILS, Fate.SERVES)
+
+    async def make() -> VllmEngine:
+        return engine_on(machine, launch)
+
+    written: dict[int, str] = {}
+    async with LateEngine(make, config=LateConfig(pause_s=0.01)) as engine, anyio.create_task_group() as group:
+        group.start_soon(write_all, engine, 3, written)
+        await until(lambda: engine.stats.num_tokens)
+        machine.kill()
+        await until(lambda: len(written) == 3)
+        incidents = engine.stats.incidents
+    assert written == expected(3)
+    assert len(machine.starts()) == 5
+    assert [incident for incident in incidents if "the engine broke: no server is left" in incident] == [incidents[-1]]
+
+
+async def test_a_kept_server_that_another_process_is_starting_is_waited_for(machine: Machine) -> None:
+    """However often it is looked at: those were no restarts in vain."""
+    launch = machine.launch()
+    async with engine_on(machine, launch, keep=True) as engine:
+        asked = 0
+
+        async def repair(endpoint: Endpoint) -> Repair:
+            nonlocal asked
+            asked += 1
+            return await VllmEngine.repair(engine, endpoint)
+
+        engine._running.pool._owner.repair = repair  # type: ignore[method-assign]
+        with server_place.kept(launch.key).alone():
+            machine.kill()
+            await until(lambda: asked > 5)
+        assert await write(engine, 1) == say("", 1)
+        (server,) = engine.servers
+        assert len(machine.starts()) == 2
+    await server.stop()
+
+
+async def test_a_restart_that_the_disk_refuses_leaves_nothing_running(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process is there by then, with all of the GPU's memory."""
+    launch = machine.launch()
+    async with ServerGroup([launch], keep=False, report=print) as group:
+        (server,) = group.servers
+
+        def refuse(self: ServerPlace, note: Note) -> None:
+            raise OSError("no space left on device")
+
+        monkeypatch.setattr(ServerPlace, "write_note", refuse)
+        with pytest.raises(OSError, match="no space"):
+            await server.restart()
+        assert not server.is_alive
+        await until(lambda: not machine.pids)
 
 
 async def test_servers_that_stay_are_revived_too(machine: Machine) -> None:

@@ -79,6 +79,11 @@ def test_no_text_and_no_cut_between_bytes_changes_what_is_read(texts: list[str],
     assert [chunk.text for chunk in read(*pieces)] == texts
 
 
+def test_half_a_character_is_a_question_mark() -> None:
+    """The text goes out again with the next turn, in UTF-8."""
+    assert read(b'data: {"choices": [{"text": "a\\ud835b"}]}\n') == [Chunk(text="a?b")]
+
+
 def test_carriage_returns_end_lines_too() -> None:
     """Some servers send them."""
     assert read(b'data: {"choices": [{"text": "a"}]}\r\n\r\ndata: [DONE]\r\n\r\n') == [Chunk(text="a")]
@@ -179,3 +184,13 @@ def test_what_a_server_says_is_found_in_every_shape(reply: object, said: str) ->
     """vLLM's, OpenAI's, FastAPI's, and plain text; not without end."""
     assert error_message(reply) == said
     assert len(error_message("x" * 9999)) == 500
+
+
+def test_what_a_server_says_may_be_nested_without_end() -> None:
+    """Deeper than Python follows."""
+    said: object = "no"
+    nested: list[object] = []
+    for _ in range(100_000):
+        said, nested = {"error": said}, [nested]
+    assert error_message(said).startswith("it said what is nested")
+    assert error_message(nested).startswith("it said what is nested")
