@@ -25,6 +25,7 @@ from numina_infer.presets import Preset
 from numina_infer.runlog import RunLog
 from numina_infer.sandbox.scripted import ScriptedSandbox
 from numina_infer.trajectory import Execution, ExecutionStatus, Problem, Solution, StopReason
+from tests.waiting import wait_until
 
 PRESET = Preset(
     "numina",
@@ -324,8 +325,7 @@ def test_virtual_time_waits_for_a_problem_that_is_just_coming_in(
     opened = contest_in(tmp_path, engine, observers=(hold,), clock=clock)
     with opened as contest, ThreadPoolExecutor() as threads:
         first = threads.submit(contest.answer, Problem("a", "first"))
-        while not contest._cases:
-            pass
+        wait_until(lambda: contest._cases)
         assert contest.answer(Problem("b", "second")) == 5
         assert first.result(20) == 5
     assert times == [0.0]
