@@ -31,7 +31,7 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(PIP) --constraint constraints.txt --editable '.[transformers,kaggle,report,kernel,notebook,eval,dev]'
+	$(PIP) --constraint constraints.txt --editable '.[transformers,kaggle,report,kernel,notebook,eval,tune,dev]'
 	@touch $@
 
 demo: $(VENV)/.demo ## ten problems, a real model, real programs, a mock competition: a few minutes

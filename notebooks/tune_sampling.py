@@ -21,11 +21,15 @@
 
 # %%
 from pathlib import Path
+from tempfile import mkdtemp
 
+from numina_infer import Choices
+from numina_infer.lab.comparison import compare
 from numina_infer.lab.evaluation import evaluate
 from numina_infer.lab.frames import calibration_frame, cost_frame, loss_frame, problem_frame, program_frame
 from numina_infer.lab.plots import (
     plot_calibration,
+    plot_comparison,
     plot_curves,
     plot_lengths,
     plot_losses,
@@ -36,6 +40,9 @@ from numina_infer.lab.reading import read_trajectory
 from numina_infer.lab.recording import read_recording
 from numina_infer.lab.replay import replay
 from numina_infer.lab.replay_table import replay_frame
+from numina_infer.lab.search import tune
+from numina_infer.lab.search_space import SearchSpace
+from numina_infer.lab.tuning import Tuning
 from numina_infer.lab.variant import sweep
 
 RUN = Path("../tests/recorded_run")
@@ -115,3 +122,34 @@ program_frame(run)
 
 # %% [markdown]
 # ## A small search
+# Settings are tried on a few problems first, and only those that may be the best get more.
+# Completions are kept, so whatever was generated once isn't generated again: run the cell twice and see.
+# Here it is the embedded model, two settings, four samples of three problems; `numina-infer tune --help` has the rest.
+
+# %%
+tuning = Tuning(
+    str(REFERENCES.absolute()),
+    Choices(preset="cpu", cache=str(Path("~/.cache/numina-infer/tune-sampling").expanduser())),
+    SearchSpace({"temperature": "0.3,0.9"}),
+    num_samples=(2, 4),
+    num_trials=2,
+    heats=(3,),
+)
+SEARCH = Path(mkdtemp(prefix="numina-infer-")) / "search"
+found = tune(tuning, SEARCH)
+found.table()
+
+# %%
+print(found.verdict)
+
+# %% [markdown]
+# ## Two runs beside each other
+# Every setting of a search is a run folder, as is anything that `collect` made: they are compared in pairs,
+# on the problems that both have.
+
+# %%
+comparison = compare(*[evaluate(folder) for folder in sorted(SEARCH.glob("settings/*/*"))])
+print(comparison.sentence)
+
+# %%
+plot_comparison(comparison)

@@ -65,6 +65,8 @@ class Choices:
     """A file of recorded samples for the simulated engine; None takes the fifty problems in the package."""
     probe: str | None = None
     """What `numina-infer probe` measured, for the simulated engine; None takes two T4s by arithmetic."""
+    cache: str | None = None
+    """A folder in which completions are kept and found again; None generates everything anew."""
     preset: str = "cpu"
     format: str | None = None
     paper: bool = False
@@ -77,6 +79,9 @@ class Choices:
     max_turns: int | None = None
     max_tokens: int | None = None
     temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
     code_timeout_s: float | None = None
     problem_time_s: float | None = None
     time_limit_s: float | None = None
@@ -100,7 +105,7 @@ class Choices:
             answer_range = require_choice("answer_range", self.answer_range, AnswerRange)
             object.__setattr__(self, "answer_range", answer_range)
         # A run is resumed from wherever, so what it needs is named from the root.
-        for name in ("script", "samples", "probe"):
+        for name in ("script", "samples", "probe", "cache"):
             if (file := getattr(self, name)) is not None:
                 object.__setattr__(self, name, str(Path(file).absolute()))
         if self.vllm_python:
@@ -117,6 +122,11 @@ class Choices:
                 file is None or self.engine is EngineName.SIMULATED,
                 f"{name} is {file!r} for engine {self.engine}; only the simulated engine takes one",
             )
+
+        require(
+            self.cache is None or self.engine is not EngineName.SIMULATED,
+            f"cache is {self.cache!r} for engine {self.engine}, whose texts take no time to generate; leave it out",
+        )
 
     def _require_vllm_for_its_own(self) -> None:
         """Refuse what would be left unused without a word."""
@@ -155,7 +165,8 @@ class Choices:
         preset = replace(self._of_model(get_preset(self.preset)), **_given(format=self.format))
         require_format(preset.format)
         rollout = preset.rollout
-        sampling = replace(rollout.sampling, **_given(max_tokens=self.max_tokens, temperature=self.temperature))
+        names = ("max_tokens", "temperature", "top_p", "top_k", "min_p")
+        sampling = replace(rollout.sampling, **_given(**{name: getattr(self, name) for name in names}))
         chosen = _given(max_turns=self.max_turns, code_timeout_s=self.code_timeout_s, answer_range=self._answer_range)
         resolved = replace(
             preset,

@@ -9,9 +9,10 @@ ones leave; seeds don't depend on any of it.
 import math
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -24,6 +25,7 @@ from numina_infer.events import Ended, Event, Opened, Solved
 from numina_infer.harvest import Harvest, Session, read_harvest
 from numina_infer.headway import show_headway
 from numina_infer.history import read_outlines
+from numina_infer.interrupt import deferred_interrupt
 from numina_infer.problems import read_problems
 from numina_infer.references import read_references
 from numina_infer.run_folder import begun_info, problems_path, read_command_info, resumed_info
@@ -36,9 +38,12 @@ _MAX_IN_VAIN = 8
 """Problems in a row of nothing but errors, before a collection takes its engine for gone."""
 
 
-def collect(collection: Collection, folder: Path, console: Console, *, resume: bool = False) -> Harvest:
+def collect(
+    collection: Collection, folder: Path, console: Console, *, resume: bool = False, parts: Parts | None = None
+) -> Harvest:
     """Solve the problems into `folder`, with the run log and live progress.
 
+    `parts` are for a collection among others, whose engine is open already; they need no bank.
     On Ctrl-C what is in work stays open for a resumed collection, and `KeyboardInterrupt` goes on to the caller.
     A resumed collection takes problems again in which the engine or the sandbox broke.
 
@@ -48,7 +53,7 @@ def collect(collection: Collection, folder: Path, console: Console, *, resume: b
         EngineError: the engine doesn't start, or has gone for good.
     """
     problem_set = read_problems(problems_path(collection))
-    parts = _make_parts(collection, console)
+    parts = parts or _make_parts(collection, console)
     more = {"concurrent_problems": collection.concurrent_problems}
     info = resumed_info(collection, folder) if resume else begun_info(_COMMAND, collection, parts.preset, more)
     with RunLog(folder, resume=resume) as log:
@@ -108,11 +113,11 @@ class _Work:
             observers=[vigil := _Vigil(log.folder)],
         )
         with ThreadPoolExecutor(self.at_once) as threads, opening as contest:
-            self._tell_of_empty_seats(contest, parts.preset.policy.at_once, console)
+            if parts.portal is None:
+                self._tell_of_empty_seats(contest, parts.preset.policy.at_once, console)
             started = parts.clock.now()
             pile = _Pile(self.left)
-            solvers = [threads.submit(_solve_from, pile, contest, vigil) for _ in range(self.at_once)]
-            _await_all(solvers, pile, contest)
+            _await_all(self.at_once, partial(threads.submit, _solve_from, pile, contest, vigil), pile, contest)
             return Session(len(self.left), parts.clock.now() - started)
 
     def _tell_of_empty_seats(self, contest: Contest, width: int, console: Console) -> None:
@@ -198,9 +203,12 @@ def _solve_from(pile: _Pile, contest: Contest, vigil: _Vigil) -> None:
         vigil.require_life()
 
 
-def _await_all(solvers: Sequence[Future[None]], pile: _Pile, contest: Contest) -> None:
-    """Return when all are done; when one fails or the user interrupts, end what is in work first."""
+def _await_all(count: int, submit: Callable[[], Future[None]], pile: _Pile, contest: Contest) -> None:
+    """Return when `count` solvers are done; when one fails or the user interrupts, end what is in work first."""
+    solvers: list[Future[None]] = []
     try:
+        with deferred_interrupt():  # or one might be at work that nobody waits for
+            solvers += [submit() for _ in range(count)]
         wait(solvers, return_when=FIRST_EXCEPTION)
     finally:
         pile.clear()

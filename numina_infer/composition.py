@@ -5,8 +5,8 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
-from dataclasses import asdict
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,11 @@ from rich.console import Console
 from numina_infer.choices import Choices, EngineName
 from numina_infer.clock import virtual_clock
 from numina_infer.config import require
-from numina_infer.contest import Contest, Observer, Parts
+from numina_infer.contest import Contest, Observer, Parts, open_portal
 from numina_infer.engine_config import SimulatedConfig, TransformersConfig
 from numina_infer.formats.catalogue import make_format
 from numina_infer.formats.chat import CHAT
-from numina_infer.ports import Engine, Format
+from numina_infer.ports import Engine, EngineStats, Format
 from numina_infer.presets import Preset
 from numina_infer.progress import MakeDisplay, Scoreboard, show_progress
 from numina_infer.provenance import machine, package_versions
@@ -58,7 +58,21 @@ def make_parts(
     make_solver: MakeSolver = PaperSolver if choices.paper else Solver
     if choices.engine is EngineName.SIMULATED:
         return _simulated_parts(choices, preset, fmt, make_solver, report)
-    return Parts(preset, fmt, make_engine(choices, preset, report, at_once), Sandbox(preset.sandbox), make_solver)
+    engine = _with_cache(choices, make_engine(choices, preset, report, at_once), report)
+    return Parts(preset, fmt, engine, Sandbox(preset.sandbox), make_solver)
+
+
+def _with_cache(
+    choices: Choices, engine: AbstractAsyncContextManager[Engine], report: Callable[[str], None]
+) -> AbstractAsyncContextManager[Engine]:
+    """The engine, with the cache that was chosen around it."""
+    if choices.cache is None:
+        return engine
+    from numina_infer.engines.cached import CachedEngine
+
+    if choices.endpoint:
+        report("the cache knows endpoints by the name of their model: give each set of weights a folder of its own")
+    return CachedEngine(engine, Path(choices.cache).expanduser(), report=report)
 
 
 def _simulated_parts(
@@ -167,6 +181,21 @@ def _template_folder(choices: Choices, report: Callable[[str], None]) -> Path | 
     return find_folder(choices.model_name, report)
 
 
+@contextmanager
+def opened(parts: Parts) -> Iterator[tuple[Parts, Engine]]:
+    """`parts` with engine and sandbox running, for one contest after another, so that a model is loaded once.
+
+    The engine that runs comes with them.
+
+    Raises:
+        NuminaError: engine or sandbox don't start.
+    """
+    with open_portal(parts.clock) as portal, ExitStack() as stack:
+        engine = stack.enter_context(portal.wrap_async_context_manager(parts.engine))
+        sandbox = stack.enter_context(portal.wrap_async_context_manager(parts.sandbox))
+        yield replace(parts, engine=nullcontext(engine), sandbox=nullcontext(sandbox), portal=portal), engine
+
+
 def run_info(choices: Choices, preset: Preset) -> Info:
     """What is known of a run before anything is opened."""
     return {
@@ -209,7 +238,16 @@ def open_contest(
         with contest:
             board.stats = lambda: contest.engine.stats
             log.describe({**info, "engine": contest.engine.describe(), "sandbox": contest.sandbox.describe()})
-            yield contest
+            try:
+                yield contest
+            finally:
+                if parts.portal is None:  # whoever shares an engine among contests tells of all of them
+                    _tell_of_cache(contest.engine.stats, console)
+
+
+def _tell_of_cache(stats: EngineStats, console: Console) -> None:
+    if stats.cache is not None:
+        console.print(stats.cache.line, soft_wrap=True)
 
 
 def solve(

@@ -10,9 +10,9 @@ Here stands a broad `except`: whatever breaks in a problem costs that problem's 
 
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, count
@@ -78,8 +78,20 @@ class Parts:
     """Not opened yet."""
     make_solver: MakeSolver = Solver
     clock: Clock = field(default_factory=Clock)
+    portal: BlockingPortal | None = None
+    """A loop that runs already and outlives the contest, with an engine and a sandbox on it; None starts one."""
     began_at: float | None = None
     """The clock's time at which the contest began, such as a kernel's own start; None for its opening."""
+
+
+@contextmanager
+def open_portal(clock: Clock) -> Iterator[BlockingPortal]:
+    """A loop on a thread of its own, that runs by `clock`."""
+    with ExitStack() as opening:
+        with deferred_interrupt():  # anyio waits for ever for a loop whose start was interrupted
+            options = dict(clock.backend_options)
+            portal: BlockingPortal = opening.enter_context(start_blocking_portal(backend_options=options))
+        yield portal
 
 
 class Contest:
@@ -117,6 +129,8 @@ class Contest:
         self._tickets = count(sum(solution.num_started for solution in solved.values()))
         self._lock = threading.Lock()
         self._cases = {problem: _closed_case(problem, solution) for problem, solution in solved.items()}
+        self._working: set[Future[None]] = set()
+        """Problems on which the loop works."""
         self._open_ids: set[str] = set()
         """Problems that wait for their verdict, by the ids that they have in the log."""
         self._num_beginning = 0
@@ -128,13 +142,11 @@ class Contest:
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
-            with deferred_interrupt():  # anyio waits for ever for a loop whose start was interrupted
-                self._portal: BlockingPortal = opening.enter_context(
-                    start_blocking_portal(backend_options=dict(self._clock.backend_options))
-                )
+            self._portal = self._parts.portal or opening.enter_context(open_portal(self._clock))
             self.engine, self.sandbox = opening.enter_context(
                 self._portal.wrap_async_context_manager(self._open_parts())
             )
+            opening.callback(self._await_work)
             opening.callback(self.interrupt)
             self._closing = opening.pop_all()
         return self
@@ -165,6 +177,11 @@ class Contest:
             closed.set_exception(error)
         else:
             closed.set_result(None)
+
+    def _await_work(self) -> None:
+        """Problems that were interrupted hand over what they have; a loop of our own waits for them when it closes."""
+        if self._parts.portal is not None:
+            wait(tuple(self._working))
 
     def answer(self, problem: Problem) -> int:
         """An integer in range, within the problem's time; asked again, the same one. Never raises for what breaks."""
@@ -207,7 +224,9 @@ class Contest:
             self._pace()
         try:
             opened = self._record(case, self._opened(case))
-            self._portal.start_task_soon(self._work, case, opened)
+            work = self._portal.start_task_soon(self._work, case, opened)
+            self._working.add(work)
+            work.add_done_callback(self._working.discard)
         except Exception as error:  # noqa: BLE001 (nothing may reach the thread that waits for a reply)
             # Not a verdict: whoever resumes the run will solve the problem.
             _log.error("problem %s can't be begun: %r", case.problem.id, error)

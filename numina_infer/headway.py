@@ -19,9 +19,10 @@ from numina_infer.progress import HEARTBEAT_S, PlainProgress, Scoreboard
 def headway(board: Scoreboard) -> str:
     """Problems, trajectories, speed and time left, in one line."""
     stats = board.stats()
+    cached = f"{stats.cache.num_hits} turns from the cache, " if stats.cache is not None else ""
     return (
         f"{board.title}[{board.num_solved}/{board.num_problems}] {len(board.ledgers)} problems in work, "
-        f"{stats.num_running} trajectories decoding, {board.num_ended} ended, {board.tokens_per_s:.0f} tok/s, "
+        f"{stats.num_running} trajectories decoding, {board.num_ended} ended, {cached}{board.tokens_per_s:.0f} tok/s, "
         f"{board.time_left} left"
     )
 

@@ -94,6 +94,26 @@ class Format(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class CacheStats:
+    """Counters of a generation cache since it was opened."""
+
+    num_hits: int = 0
+    """Turns that were there."""
+    num_misses: int = 0
+    """Turns that were generated to their end, and kept."""
+    num_saved_tokens: int = 0
+    """Tokens of the turns that were there."""
+
+    @property
+    def line(self) -> str:
+        """What it was good for, in one sentence."""
+        return (
+            f"cache: {self.num_hits} turns were there, {self.num_misses} were generated; "
+            f"{self.num_saved_tokens} tokens saved"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class EngineStats:
     """Counters of an engine since it started, for progress displays."""
 
@@ -103,6 +123,8 @@ class EngineStats:
     """Trajectories that are being decoded right now."""
     incidents: tuple[str, ...] = ()
     """What went wrong with it and was put right, in order."""
+    cache: CacheStats | None = None
+    """None where there is no cache."""
 
 
 class Decoder(Protocol):

@@ -111,9 +111,13 @@ class RunLog:
         _log.error("%s; the contest goes on", trouble)
 
     def close(self) -> None:
-        """Close the files; a closed log takes no more events."""
-        for file in (self._trajectories, self._solutions):
-            file.close()
+        """Close the files; a closed log takes no more events.
+
+        Not in the middle of a write, which might find its file's number given to another file.
+        """
+        with self._lock:
+            for file in (self._trajectories, self._solutions):
+                file.close()
 
     def __enter__(self) -> Self:
         return self

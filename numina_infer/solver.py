@@ -125,7 +125,9 @@ class _Run:
                     self._start(count, trajectories)
                     now = self.ledger.at
                 case Stop(reason):
-                    return reason
+                    # All may have handed over at once: they are exhausted then, and not by what was asked for.
+                    is_interrupted = self.cutoff.reason is StopReason.INTERRUPTED
+                    return StopReason.INTERRUPTED if is_interrupted else reason
                 case Wait(until):
                     with self.cutoff.scope() as waiting:
                         await self._next_ending()

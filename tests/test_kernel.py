@@ -130,6 +130,7 @@ def test_a_rerun_on_a_full_disk_is_answered(tmp_path: Path, asker: Asker, monkey
 
     monkeypatch.setattr("tempfile.mkdtemp", full)
     monkeypatch.setattr("tempfile.gettempdir", full)
+    monkeypatch.setattr(Kernel, "starts", LateConfig(max_starts=2, pause_s=0.01))
     kernel = Right("aimo-3", environment=RERUN, output=tmp_path / "out")
     kernel.run()
     assert asker.replies == [[100, 100], [101, 101], [102, 102]]

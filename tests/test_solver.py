@@ -142,6 +142,28 @@ def test_each_started_trajectory_ends_exactly_once_whatever_the_tick_of_the_cuto
     anyio.run(scenario)
 
 
+@settings(max_examples=60)
+@given(ticks=st.integers(0, 80), num_samples=st.integers(1, 4))
+def test_a_problem_that_was_interrupted_is_never_exhausted(ticks: int, num_samples: int) -> None:
+    """All of its trajectories may hand over at once; a resumed run must still take it again."""
+
+    async def go() -> tuple[Solution, Recorder]:
+        engine, recorder = ScriptedEngine([[PROGRAM, boxed(2)]]), Recorder()
+        solution = await solve(
+            engine,
+            preset(num_samples, StopRule.NEVER),
+            recorder,
+            meanwhile=lambda cutoff: cutoff.move(anyio.current_time(), StopReason.INTERRUPTED),
+            ticks=ticks,
+        )
+        return solution, recorder
+
+    solution, recorder = anyio.run(go)
+    outcomes = {event.trajectory.outcome for event in recorder.events if isinstance(event, Ended)}
+    if Outcome.CUTOFF in outcomes:
+        assert solution.stop_reason is StopReason.INTERRUPTED
+
+
 @pytest.mark.anyio
 async def test_a_decided_problem_stops_the_rest() -> None:
     """Three of five agree; the two that talk on are ended and still recorded."""

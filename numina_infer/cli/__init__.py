@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from numina_infer.cli import (
+    caching,
     collecting,
     doctor,
     drilling,
@@ -23,6 +24,7 @@ from numina_infer.cli import (
     replaying,
     reporting,
     runs,
+    tuning,
 )
 from numina_infer.cli.parser import Parser
 from numina_infer.errors import ConfigError, NuminaError, RunLogError
@@ -58,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_rehearse(commands)
     runs.add_solve(commands)
     collecting.add_collect(commands)
+    tuning.add_tune(commands)
+    caching.add_cache(commands)
     problem_sets.add_problems(commands)
     replaying.add_replay(commands)
     evaluating.add_evaluate(commands)

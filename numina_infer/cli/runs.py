@@ -99,7 +99,18 @@ def add_choices(parser: argparse.ArgumentParser, *, preset: str = "cpu", has_clo
 
     Without a contest clock `--time-limit` isn't told of, and whoever gives it is told why not.
     """
-    with_model = parser.add_argument_group("the model")
+    _add_model(parser.add_argument_group("the model"))
+    how = parser.add_argument_group("how to solve")
+    how.add_argument(
+        "--preset", help=f"one of {', '.join(PRESETS)}; the rest changes single values of it (default: {preset})"
+    )
+    _add_writing(how)
+    _add_deciding(how, has_clock=has_clock)
+    add_allow_limits_only(how)
+    how.add_argument("--seed", metavar="N", type=int, help="all other seeds derive from it (default: 0)")
+
+
+def _add_model(with_model: argparse._ActionsContainer) -> None:
     with_model.add_argument(
         "--engine",
         metavar="|".join(EngineName),
@@ -135,16 +146,29 @@ def add_choices(parser: argparse.ArgumentParser, *, preset: str = "cpu", has_clo
         metavar="FILE",
         help="for simulated: the machine, as numina-infer probe measured it (default: two T4s by arithmetic)",
     )
-    how = parser.add_argument_group("how to solve")
-    how.add_argument(
-        "--preset", help=f"one of {', '.join(PRESETS)}; the rest changes single values of it (default: {preset})"
+    with_model.add_argument(
+        "--cache",
+        metavar="DIR",
+        help="keep completions in DIR and take those that are there, so that nothing is generated twice",
     )
+
+
+def _add_writing(how: argparse._ActionsContainer) -> None:
     how.add_argument(
         "--format",
         metavar="NAME",
         help=f"what the model was trained on: one of {', '.join(FORMATS)}; chat is for any model with a chat template "
         "(default: the preset's)",
     )
+    how.add_argument("--max-turns", metavar="M", type=int, help="completions a trajectory")
+    how.add_argument("--max-tokens", metavar="N", type=int, help="tokens a turn")
+    how.add_argument("--temperature", metavar="T", type=float, help="0 is greedy")
+    how.add_argument("--top-p", metavar="P", type=float, help="draw from the likeliest tokens with this probability")
+    how.add_argument("--top-k", metavar="K", type=int, help="draw from so many likeliest tokens; 0 takes all")
+    how.add_argument("--min-p", metavar="P", type=float, help="leave out tokens below this share of the likeliest")
+
+
+def _add_deciding(how: argparse._ActionsContainer, *, has_clock: bool) -> None:
     how.add_argument(
         "--paper",
         action="store_true",
@@ -163,9 +187,6 @@ def add_choices(parser: argparse.ArgumentParser, *, preset: str = "cpu", has_clo
         help="what a vote counts, of a plain one; may be repeated: unconfirmed, no_code, suspicious, partial "
         "(0 doesn't count them), length_tokens, logprob; docs/voting.md says when (default: all votes alike)",
     )
-    how.add_argument("--max-turns", metavar="M", type=int, help="completions a trajectory")
-    how.add_argument("--max-tokens", metavar="N", type=int, help="tokens a turn")
-    how.add_argument("--temperature", metavar="T", type=float, help="0 is greedy")
     how.add_argument("--code-timeout", metavar="SECONDS", type=float, dest="code_timeout_s", help="for one program")
     how.add_argument(
         "--problem-time", metavar="SECONDS", type=float, dest="problem_time_s", help="for one problem, at most"
@@ -182,8 +203,6 @@ def add_choices(parser: argparse.ArgumentParser, *, preset: str = "cpu", has_clo
     how.add_argument(
         "--answer-range", metavar="|".join(AnswerRange), help="AIMO-1's, -2's or -3's (default: mod-1000)"
     )
-    add_allow_limits_only(how)
-    how.add_argument("--seed", metavar="N", type=int, help="all other seeds derive from it (default: 0)")
 
 
 _CHOICES = tuple(field.name for field in fields(Choices))

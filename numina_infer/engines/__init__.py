@@ -23,6 +23,7 @@
     server_place, server_log        where it lives on disk; what its log says
     stand_in, http_server           a fake of vLLM's server, for tests
 
+    cached, cache_key, cache_folder an engine around an engine that generates nothing twice
     faulty        an engine around an engine that breaks on purpose, for drills
     scripts       ready scripts for the scripted engine, and reading them from a file
 

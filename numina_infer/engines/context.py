@@ -16,7 +16,10 @@ Bytes that can't become a character once others have followed them are shown as 
 Detokenisation decodes a short window and takes what is new, as text-generation-inference and vLLM do.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
+from itertools import groupby
+from operator import add
 
 from numina_infer.config import SamplingParams
 from numina_infer.engines.vocabulary import Vocabulary
@@ -25,8 +28,32 @@ from numina_infer.trajectory import Completion, FinishReason, Part, SpecialToken
 Decode = Callable[[Sequence[int]], str]
 """Token ids → text, U+FFFD where bytes are no UTF-8."""
 
+Run = str | SpecialToken | tuple[int, ...]
+"""A stretch of a context that is tokenised as one."""
+
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _PROMPT_OVERLAP = 4
+
+
+def runs(context: Sequence[Part]) -> Iterator[Run]:
+    """What `context` is to a tokenizer: text to encode, special tokens, and ids that stay as they were sampled.
+
+    Neighbours of one kind are one run, so contexts of equal runs have equal token ids under any vocabulary.
+    A completion without ids still parts the text before it from the text behind it, or ids would be made again.
+    """
+    for kind, pieces in groupby((piece for piece in _pieces(context) if piece != ""), key=type):
+        if kind is SpecialToken:
+            yield from pieces
+        else:
+            yield reduce(add, pieces)
+
+
+def _pieces(context: Sequence[Part]) -> Iterator[Run]:
+    for part in context:
+        if isinstance(part, Completion):
+            yield from (part.token_ids, part.tail)
+        else:
+            yield part
 
 
 def render(context: Sequence[Part], vocabulary: Vocabulary) -> list[int]:
@@ -36,25 +63,23 @@ def render(context: Sequence[Part], vocabulary: Vocabulary) -> list[int]:
     With a completion and text added to the context, the ids only grow: they begin with these ids followed by the
     completion's `token_ids`.
     """
-    begins_whole = bool(context) and isinstance(context[0], SpecialToken)
-    ids, pending = [] if begins_whole else list(vocabulary.bos), ""
-    for part in context:
-        if isinstance(part, str):
-            pending += part
-            continue
-        ids += _encoded(pending, vocabulary)
-        if isinstance(part, SpecialToken):
-            ids.append(vocabulary.special(part.text))
-            pending = ""
-        else:
-            ids += part.token_ids
-            pending = part.tail
-    return ids + _encoded(pending, vocabulary)
+    ids: list[int] = []
+    begins_whole = False
+    for number, run in enumerate(runs(context)):
+        match run:
+            case SpecialToken():
+                begins_whole |= number == 0
+                ids.append(vocabulary.special(run.text))
+            case str():
+                ids += _encoded(run, vocabulary)
+            case _:
+                ids += run
+    return ids if begins_whole else [*vocabulary.bos, *ids]
 
 
 def _encoded(text: str, vocabulary: Vocabulary) -> list[int]:
     """`text` as ids; a lone surrogate, which UTF-8 doesn't know, becomes a question mark."""
-    return list(vocabulary.encode(text.encode("utf-8", "replace").decode())) if text else []
+    return list(vocabulary.encode(text.encode("utf-8", "replace").decode()))
 
 
 def find_stop(text: str, stop: Sequence[str], start: int = 0) -> tuple[str, int] | None:

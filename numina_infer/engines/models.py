@@ -50,6 +50,7 @@ class LoadedModel:
         return {
             "model": self.name,
             "weights": self.weights,
+            "tokenizer": self.vocabulary.fingerprint,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
             "dtype": str(self.model.dtype).removeprefix("torch."),

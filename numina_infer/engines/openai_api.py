@@ -98,6 +98,8 @@ class OpenAIEngine:
             "engine": "openai_api",
             "endpoints": ", ".join(str(endpoint.address) for endpoint in self._pool.endpoints),
             "model": known[0].model if known else "",
+            "root": known[0].root if known else "",
+            "tokenizer": self._vocabulary.fingerprint if self._vocabulary else "",
             "dialect": ", ".join(sorted({abilities.dialect for abilities in known})),
             "versions": ", ".join(sorted({abilities.version or "unknown" for abilities in known})),
             "num_endpoints": len(self._pool.endpoints),

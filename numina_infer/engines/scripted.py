@@ -56,6 +56,11 @@ class ByteVocabulary:
     bos: tuple[int, ...] = ()
     end_ids: frozenset[int] = frozenset({0})
 
+    @property
+    def fingerprint(self) -> str:
+        """There is one beside the default: with something in front of a text."""
+        return f"bytes {self.bos}" if self.bos else "bytes"
+
     def encode(self, text: str) -> list[int]:
         """`text` as token ids."""
         return encode(text)
@@ -120,6 +125,7 @@ class ScriptedEngine:
         return {
             "engine": "scripted",
             "model": self._script.name,
+            "tokenizer": VOCABULARY.fingerprint,
             "max_num_seqs": self._max_num_seqs,
             "max_model_len": self._max_model_len,
         }

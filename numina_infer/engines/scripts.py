@@ -116,6 +116,7 @@ class FileScript:
     """Lines by problem: the one that stands last in the context is the one that is solved, the longest of several."""
 
     name: str
+    """The file's name and a hash of what is in it."""
     lines: dict[str, Lines]
     """By a text that occurs in the problem's statement."""
 
@@ -137,14 +138,15 @@ def load_script(path: Path) -> FileScript:
         ConfigError: the file can't be read, or a row isn't of this shape; the text says which and why.
     """
     try:
-        rows = path.read_text(encoding="utf-8").split("\n")
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the script {path} can't be read: {error}") from error
+    rows = text.split("\n")
     read = [_row(row, f"{path}, line {number}") for number, row in enumerate(rows, 1) if row.strip()]
     require(bool(read), f"the script {path} has no rows")
     lines = dict(read)
     require(len(lines) == len(read), f"the script {path} has two rows for one problem; put them into one")
-    return FileScript(path.name, lines)
+    return FileScript(f"{path.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}", lines)
 
 
 def _row(text: str, place: str) -> tuple[str, Lines]:

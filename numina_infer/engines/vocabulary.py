@@ -4,6 +4,7 @@ Read from a model's folder with the `tokenizers` library alone, so that an engin
 neither torch nor transformers.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,11 @@ _TOO_LARGE = 1 << 32
 
 class Vocabulary(Protocol):
     """What an engine needs to know of a model's tokens."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells it from any other that makes other ids of a text, or ends texts at other ids."""
+        ...
 
     @property
     def bos(self) -> tuple[int, ...]:
@@ -93,6 +99,12 @@ class TokenizerVocabulary:
         except Exception as error:  # the library raises nothing narrower
             raise EngineError(f"{file} can't be read: {error}") from error
         return cls.over(tokenizer, declared_eos(tokenizer, folder), declared_bos(tokenizer, folder))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the tokenizer and what texts begin and end with."""
+        ends = f"{self.bos} {sorted(self.end_ids)}"
+        return hashlib.sha256(f"{self.tokenizer.to_str()} {ends}".encode()).hexdigest()
 
     def encode(self, text: str) -> list[int]:
         """Plain text as ids."""

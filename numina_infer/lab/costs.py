@@ -50,7 +50,7 @@ def costs_of(evaluation: Evaluation) -> Costs:
     """What the evaluated problems took."""
     problems = evaluation.problems
     return Costs(
-        samples=Spread.of([one.tally.num_samples for one in problems]),
+        samples=Spread.of([len(one.samples) for one in problems]),
         tokens=Spread.of([one.num_tokens for one in problems]),
         seconds=Spread.of([one.seconds for one in problems]),
         programs=Spread.of([len(one.executions) for one in problems]),

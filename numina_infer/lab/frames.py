@@ -50,7 +50,7 @@ def curve_frame(evaluation: Evaluation, ks: Sequence[int] | None = None) -> "pd.
 
 def loss_frame(evaluation: Evaluation) -> "pd.DataFrame":
     """One row a kind of lost vote, the most frequent first: `reason, outcome, count`, `share` of all samples."""
-    num_samples = sum(tally.num_samples for tally in evaluation.tallies)
+    num_samples = sum(len(one.samples) for one in evaluation.problems)
     losses = sum_losses(loss for one in evaluation.problems for loss in one.losses)
     rows = [{**_plain(asdict(loss)), "share": loss.count / num_samples} for loss in losses]
     return _frame(rows, columns=["reason", "outcome", "count", "share"])

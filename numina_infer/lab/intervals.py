@@ -28,6 +28,8 @@ _SEED = 0
 _RESAMPLES = 2000
 _WITHIN = 500
 """Resamples within a problem, of which each resample of problems takes one."""
+_MOST_DRAWN = 2**13
+"""Counts of answers that are drawn for one resample of one problem; beyond them intervals grow a little wider."""
 _TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
 
@@ -99,7 +101,7 @@ def _two_levels(values: Sequence[float], tallies: Sequence[Tally], k: int, draw_
 
 
 def _vote_means(tally: Tally, k: int, draws: "np.random.Generator") -> "Array":
-    """The mean of as many votes of `k` as n samples are enough for.
+    """The mean of as many votes of `k` as n samples are enough for, `_MOST_DRAWN` at most.
 
     Averaging over all subsets of k, as the estimate does, is a little surer than that.
     """
@@ -108,7 +110,8 @@ def _vote_means(tally: Tally, k: int, draws: "np.random.Generator") -> "Array":
     if not tally.right:
         return np.zeros(_WITHIN)
     shares = np.array([*tally.right, *tally.wrong, tally.num_blank]) / tally.num_samples
-    votes = draws.multinomial(k, shares, size=(_WITHIN, tally.num_samples // k))[..., :-1]
+    num_votes = max(1, min(tally.num_samples // k, _MOST_DRAWN // len(shares)))
+    votes = draws.multinomial(k, shares, size=(_WITHIN, num_votes))[..., :-1]
     most = votes.max(axis=-1, keepdims=True)
     leads = (votes == most) & (most > 0)
     scores = leads[..., : len(tally.right)].sum(axis=-1) / np.maximum(1, leads.sum(axis=-1))

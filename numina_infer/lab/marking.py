@@ -46,12 +46,12 @@ class Marks:
 
     @property
     def tally(self) -> Tally:
-        """As the metrics count them."""
+        """As the metrics count them; a problem without a sample counts as one that had no vote."""
         counts = self.counts
         return Tally(
             right=tuple(count for answer, count in counts.items() if answer in self.right),
             wrong=tuple(count for answer, count in counts.items() if answer not in self.right),
-            num_blank=self.answers.count(None),
+            num_blank=self.answers.count(None) if self.answers else 1,
         )
 
 

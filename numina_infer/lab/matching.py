@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from numina_infer.config import require
-from numina_infer.lab.marking import GraderName, samples_of
+from numina_infer.lab.marking import GraderName
 from numina_infer.lab.recording import Recorded, Recording
 from numina_infer.problems import example_problems_path, packaged_path, read_problems
 from numina_infer.provenance import file_sha256
@@ -25,7 +25,7 @@ class LeftOut:
     """Ids of what couldn't be evaluated, and why."""
 
     unfinished: tuple[str, ...] = ()
-    """Problems of the run without a verdict, or without any sample."""
+    """Problems of the run without a verdict."""
     without_reference: tuple[str, ...] = ()
     """Problems of the run for which the file has no answer."""
     not_votable: tuple[str, ...] = ()
@@ -143,7 +143,7 @@ def match(recording: Recording, references: References, grader: GraderName) -> M
     finished = [
         Referenced(one, one.solution, text, read_reference(text, answer_range))
         for one in recording.problems
-        if (text := references.answer_to(one.problem)) is not None and one.solution is not None and samples_of(one)
+        if (text := references.answer_to(one.problem)) is not None and one.solution is not None
     ]
     chosen = _choose(grader, finished)
     evaluated = tuple(one for one in finished if one.accepted or chosen is GraderName.GENERAL)

@@ -88,13 +88,20 @@ class _Open:
             self.events.append(_without_texts(event))
 
     def recorded(self, policy: Policy) -> Recorded:
-        """As it is replayed, with the stop of `policy`, the run's own, where an older log doesn't tell it."""
+        """As it is replayed, with the stop of `policy`, the run's own, where an older log doesn't tell it.
+
+        A log that has fewer endings than its verdict counted was cut off, and has no stop.
+        """
         is_told = any(isinstance(event, Stopped) for event in self.events)
         if self._was_forced:
             self._forget_unknown()
-        elif self.solution is not None and not is_told:
+        elif self.solution is not None and not is_told and self._num_ended >= self.solution.num_ended:
             self._find_stop(policy)
         return Recorded(self.opened, tuple(self.events), self.solution)
+
+    @property
+    def _num_ended(self) -> int:
+        return sum(isinstance(event, Ended) for event in self.events)
 
     @property
     def _was_forced(self) -> bool:

@@ -49,7 +49,7 @@ def curve_table(evaluation: Evaluation, ks: Sequence[int]) -> Table:
 
 def loss_table(evaluation: Evaluation) -> Table:
     """Samples without a vote, and why."""
-    num_samples = sum(tally.num_samples for tally in evaluation.tallies)
+    num_samples = sum(len(one.samples) for one in evaluation.problems)
     lost = sum_losses(loss for one in evaluation.problems for loss in one.losses)
     title = f"votes lost: {sum(loss.count for loss in lost)} of {num_samples}"
     table = _table(title, "reason", "how it ended", "samples", "share")

@@ -14,6 +14,7 @@ from anyio.lowlevel import checkpoint
 from numina_infer.config import SamplingParams
 from numina_infer.engine_config import ClientConfig, SimulatedConfig, TransformersConfig
 from numina_infer.engines.address import Address
+from numina_infer.engines.cached import CachedEngine
 from numina_infer.engines.costs import Costs
 from numina_infer.engines.faulty import Faults, FaultyEngine
 from numina_infer.engines.openai_api import OpenAIEngine
@@ -67,9 +68,18 @@ async def open_late(**limits: Any) -> AsyncIterator[Engine]:
         yield engine
 
 
+@asynccontextmanager
+async def open_cached(**limits: Any) -> AsyncIterator[Engine]:
+    """The scripted one, with a cache around it."""
+    with TemporaryDirectory() as folder:
+        async with CachedEngine(ScriptedEngine(chatter, **limits), Path(folder)) as engine:
+            yield engine
+
+
 @pytest.fixture(
     params=[
         "scripted",
+        "cached",
         "late",
         "simulated",
         "transformers",
@@ -79,14 +89,13 @@ async def open_late(**limits: Any) -> AsyncIterator[Engine]:
 )
 def open_engine(request: pytest.FixtureRequest) -> Open:
     """Makes an engine of the kind under test, to be entered."""
+    opened = {"cached": open_cached, "late": open_late, "openai_api": open_stand_in}
+    if request.param in opened:
+        return opened[request.param]
     if request.param == "scripted":
         return lambda **limits: ScriptedEngine(chatter, **limits)
-    if request.param == "late":
-        return open_late
     if request.param == "simulated":
         return lambda **limits: SimulatedEngine(Reader(Improvised(chatter)), COSTS, SimulatedConfig(**limits))
-    if request.param == "openai_api":
-        return open_stand_in
     if request.param == "vllm":
         server: RunningServer = request.getfixturevalue("tiny_server")
         return server.engine
@@ -204,7 +213,8 @@ async def test_a_cutoff_on_the_way_hands_over_what_there_is(open_engine: Open) -
         before, cutoff, written = engine.stats.num_tokens, never(), list[Completion]()
 
         async def go() -> None:
-            written.append(await write(engine, cutoff=cutoff, seed=uncut.seed, max_tokens=400))
+            # Another limit makes it another request, or a cache would have the whole of it.
+            written.append(await write(engine, cutoff=cutoff, seed=uncut.seed, max_tokens=401))
 
         async with anyio.create_task_group() as group:
             group.start_soon(go)
@@ -231,16 +241,17 @@ async def test_a_full_context_ends_the_turn(open_engine: Open) -> None:
 
 
 async def test_no_more_trajectories_run_than_there_are_slots(open_engine: Open) -> None:
-    """And all slots are used."""
+    """And all slots are used; a trajectory has its slot from its first turn at the latest, until it leaves."""
     holding, most = 0, 0
     async with open_engine(max_num_seqs=2) as engine:
 
         async def hold(ticket: int) -> None:
             nonlocal holding, most
             async with engine.slot(ticket) as decoder:
+                await decoder.generate([PROMPT], SamplingParams(max_tokens=4), seed=ticket, cutoff=never())
                 holding += 1
                 most = max(most, holding)
-                await decoder.generate([PROMPT], SamplingParams(max_tokens=4), seed=ticket, cutoff=never())
+                await decoder.generate([PROMPT], SamplingParams(max_tokens=4), seed=50 + ticket, cutoff=never())
                 holding -= 1
 
         async with anyio.create_task_group() as group:
@@ -252,13 +263,16 @@ async def test_no_more_trajectories_run_than_there_are_slots(open_engine: Open) 
 async def test_the_lowest_ticket_gets_the_next_slot(open_engine: Open) -> None:
     """Whatever order they came in."""
     served: list[int] = []
+    params = SamplingParams(max_tokens=1)
     async with open_engine(max_num_seqs=1) as engine:
 
         async def queue(ticket: int) -> None:
-            async with engine.slot(ticket):
+            async with engine.slot(ticket) as decoder:
+                await decoder.generate([PROMPT], params, seed=ticket, cutoff=never())
                 served.append(ticket)
 
-        async with anyio.create_task_group() as group, engine.slot(0):
+        async with anyio.create_task_group() as group, engine.slot(0) as first:
+            await first.generate([PROMPT], params, seed=0, cutoff=never())
             for ticket in (5, 2, 9, 1):
                 group.start_soon(queue, ticket)
             await anyio.wait_all_tasks_blocked()

@@ -9,6 +9,7 @@ from numina_infer.errors import ConfigError, RunLogError
 from numina_infer.lab.evaluation import Evaluation, evaluate
 from numina_infer.lab.losses import Loss, sum_losses
 from numina_infer.lab.marking import GraderName
+from numina_infer.lab.metrics import Tally
 from numina_infer.lab.recording import read_recording
 from numina_infer.runlog import RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE
 from numina_infer.trajectory import AnswerRange, NoAnswer, Outcome, StopReason
@@ -87,11 +88,12 @@ def test_a_reference_with_two_accepted_answers_is_hit_by_either(tmp_path: Path) 
 
 
 def test_what_cannot_be_evaluated_is_named(tmp_path: Path) -> None:
-    """Problems without a verdict, without a reference, and references to others."""
+    """Problems without a verdict, without a reference, and references to others; a verdict without a sample counts."""
     run = RecordedRun().write(tmp_path / "run", {**SAMPLES, "late": ["1"], "none": []}, unfinished=["late"])
     done = evaluate(run, {"easy": "7", "late": "1", "none": "1", "other": "3"})
-    assert [one.problem.id for one in done.problems] == ["easy"]
-    assert done.left_out.unfinished == ("late", "none")
+    assert [(one.problem.id, one.is_right) for one in done.problems] == [("easy", True), ("none", False)]
+    assert done.problems[1].tally == Tally(num_blank=1)
+    assert done.left_out.unfinished == ("late",)
     assert done.left_out.without_reference == ("tied", "hard", "lost")
     assert done.left_out.not_in_run == ("other",)
     assert [remark.partition(" ")[0] for remark in done.remarks] == ["left"] * 3

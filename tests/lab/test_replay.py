@@ -331,6 +331,16 @@ def test_a_run_killed_in_the_middle_of_a_line_replays_as_far_as_it_went(tmp_path
     assert all(one.is_as_recorded for one in solved)
 
 
+def test_a_log_that_lost_endings_of_a_verdict_has_no_stop_to_replay(tmp_path: Path) -> None:
+    """Nobody knows what they were, so nothing is made up for them."""
+    collected(tmp_path / "run", ["5", "8", "8", "5", "5"])
+    path = tmp_path / "run" / "trajectories.jsonl"
+    path.write_text("".join(f"{line}\n" for line in path.read_text().splitlines()[:-2]))
+    (one,) = replay(read_recording(tmp_path / "run")).problems
+    assert one.recorded.solution is not None
+    assert (one.solution, one.ledger.num_ended) == (None, 4)
+
+
 def test_an_unknown_format_is_named(tmp_path: Path) -> None:
     """So is a run that doesn't say what it was made with."""
     folder = described(tmp_path / "run", Preset("numina", RolloutConfig(), Policy()))

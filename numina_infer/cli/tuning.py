@@ -1,0 +1,122 @@
+"""The command that searches for a setting: `tune`."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numina_infer.choices import COLLECT, EngineName
+from numina_infer.cli.parser import make_console
+from numina_infer.cli.runs import add_choices, make_choices, refuse_beside_resume
+from numina_infer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from numina_infer.cli.parser import Commands
+    from numina_infer.lab.tuning import Tuning
+
+_EXAMPLES = """\
+examples:
+  numina-infer tune --problems aime.jsonl --model ./my-7b --engine vllm \\
+      --temperature 0.2:1.0:0.1 --max-turns 2,4 --num-samples 4,8,16
+  numina-infer tune --preset cpu --temperature 0.3,0.6,0.9     the embedded model, ten examples
+  numina-infer tune --resume runs/20261123-093000              go on with a search that was stopped
+
+What is searched is given as a list, 0.4,0.8, or as a range, LOW:HIGH or LOW:HIGH:STEP; one value is taken for all.
+--num-samples costs nothing to search: the largest is sampled, votes of fewer are worked out from the same samples.
+
+A setting gets 8 problems, then 24, then 72, and is dropped when it is better than the best so far with a chance below
+0.1, on the same problems. Completions are kept, so that no request is generated twice, in this search or the next.
+Every sample runs to its end, whatever the preset's stop rule.
+
+It ends with a table, the best first, and with a sentence that says whether the best two can be told apart.
+The folder gets result.json, and under settings/ a run folder for each setting and batch of problems.
+Ctrl-C or a kill keeps all that was done. Needs: pip install 'numina-infer[tune]'. docs/tuning.md has the rest."""
+
+_SEARCHED = {
+    "temperature": "0 is greedy",
+    "top_p": "draw from the likeliest tokens with this probability",
+    "top_k": "draw from so many likeliest tokens; 0 takes all",
+    "min_p": "leave out tokens below this share of the likeliest",
+    "max_tokens": "tokens a turn",
+    "max_turns": "completions a trajectory: its depth",
+    "format": "how the model is prompted; a list of names",
+}
+
+
+def add_tune(commands: "Commands") -> None:
+    """Declare `tune`."""
+    parser = commands.add_parser(
+        "tune",
+        help="search sampling parameters, format and depth with as few problems as will do",
+        description="Search for a setting on problems with answers: each on a few first, the good ones on more.",
+        epilog=_EXAMPLES,
+        argument_default=argparse.SUPPRESS,
+        conflict_handler="resolve",  # what is searched takes the place of what is chosen
+    )
+    run = parser.add_argument_group("the search")
+    run.add_argument("--problems", metavar="FILE", help="with answers (default: ten examples in the package)")
+    run.add_argument("--trials", metavar="N", type=int, dest="num_trials", help="settings at most (default: 12)")
+    run.add_argument("--heats", metavar="N,N,…", help="problems after which a setting is looked at (default: 8,24,72)")
+    run.add_argument(
+        "--drop-below", metavar="P", type=float, help="the chance of being better that keeps a setting (default: 0.1)"
+    )
+    run.add_argument("--concurrent-problems", metavar="K", type=int, help="problems in work at once (default: 4)")
+    run.add_argument("--out", metavar="DIR", type=Path, help="its folder, a new one (default: runs/ and the time)")
+    run.add_argument(
+        "--resume", metavar="DIR", type=Path, help="go on with the search in DIR; all else is as it was chosen there"
+    )
+    add_choices(parser, preset=COLLECT, has_clock=False)
+    searched = parser.add_argument_group("what is searched, as a list or a range")
+    for name, meaning in _SEARCHED.items():
+        searched.add_argument(f"--{name.replace('_', '-')}", metavar="VALUES", help=meaning)
+    searched.add_argument("--num-samples", metavar="N,N,…", help="samples a problem (default: the preset's)")
+    parser.set_defaults(command=_tune)
+
+
+def _tune(chosen: argparse.Namespace) -> int:
+    from numina_infer.lab.search import tune
+    from numina_infer.run_folder import new_folder
+
+    console = make_console(sys.stdout)
+    given = vars(chosen)
+    if "resume" in given:
+        refuse_beside_resume(given)
+        folder, tuning = chosen.resume, None
+    else:
+        folder, tuning = given.get("out") or new_folder(), _tuning(given)
+    try:
+        report = tune(tuning, folder, console, resume=tuning is None)
+    except KeyboardInterrupt:
+        console.print(f"stopped; what was done is in {folder}, and this goes on with it:", soft_wrap=True)
+        console.print(f"  numina-infer tune --resume {folder}", soft_wrap=True)
+        raise
+    console.print(report.table())
+    for line in filter(None, (report.note, report.cache.line, report.verdict)):
+        console.print(line, soft_wrap=True)
+    console.print(f"result.json and the run folders are in {folder}", soft_wrap=True)
+    return 0
+
+
+def _tuning(given: dict[str, Any]) -> "Tuning":
+    from numina_infer.lab.search_space import SearchSpace
+    from numina_infer.lab.tuning import Tuning
+
+    searched = {name: given[name] for name in _SEARCHED if name in given}
+    if not searched:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in _SEARCHED)
+        raise ConfigError(f"nothing is to be searched; give one of {names}, such as --temperature 0.2:1.0:0.1")
+    rest = {name: value for name, value in given.items() if name not in {*_SEARCHED, "num_samples"}}
+    implied = {"engine": EngineName.VLLM} if "endpoint" in given else {}
+    choices = make_choices(argparse.Namespace(**{"preset": COLLECT, **implied, **rest}))
+    own: dict[str, Any] = {
+        name: given[name] for name in ("num_trials", "drop_below", "concurrent_problems") if name in given
+    }
+    own |= {name: _whole(name, given[name]) for name in ("num_samples", "heats") if name in given}
+    return Tuning(given.get("problems"), choices, SearchSpace(searched), **own)
+
+
+def _whole(name: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"{name} is {text!r}; give whole numbers, such as 8,24") from error
