@@ -256,6 +256,8 @@ def _rehearse(chosen: argparse.Namespace) -> int:
     console.print(f"submission.csv, submission.parquet and the run log are in {folder}", soft_wrap=True)
     for line in summary.told:
         console.print(f"meanwhile: {line}", soft_wrap=True)
+    if summary.has_failed:
+        print(f"error: no vote stands behind any answer, first: {summary.errors[0]}", file=sys.stderr)
     return 1 if summary.has_failed else 0
 
 
