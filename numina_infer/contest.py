@@ -12,14 +12,15 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import count
+from itertools import chain, count
 from typing import Self
 
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.lowlevel import checkpoint
 
 from numina_infer.budget import Bank, Bound, Slice
 from numina_infer.clock import Clock
@@ -33,6 +34,9 @@ from numina_infer.solver import MakeSolver, Solver
 from numina_infer.trajectory import Problem, Solution, StopReason, plain_text
 
 _log = logging.getLogger(__name__)
+
+_CLOSE_S = 120.0
+"""Real seconds that engine and sandbox have to close; what hangs then must not keep a kernel from its end."""
 
 Observer = Callable[[Event], None]
 """Told of every event after it is recorded; must be quick and must not raise."""
@@ -127,8 +131,11 @@ class Contest:
         self._cases = {problem: _closed_case(problem, solution) for problem, solution in solved.items()}
         self._working: set[Future[None]] = set()
         """Problems on which the loop works."""
-        self._num_open = 0
-        """Problems that wait for their verdict."""
+        self._open_ids: set[str] = set()
+        """Problems that wait for their verdict, by the ids that they have in the log."""
+        self._num_beginning = 0
+        """Those of them that the loop hasn't heard of yet."""
+        self._is_closing = False
         self._closing = ExitStack()
         self._num_told = 0
         self._told_errors = {""}
@@ -151,8 +158,25 @@ class Contest:
             yield engine, sandbox
 
     def __exit__(self, *_: object) -> None:
-        self._clock.freeze(False)
-        self._closing.close()
+        with self._lock:
+            self._is_closing = True
+            self._pace()
+        closed = Future[None]()
+        threading.Thread(target=self._close, args=(closed,), name="contest-closing", daemon=True).start()
+        try:
+            closed.result(_CLOSE_S)
+        except TimeoutError:
+            if closed.done():
+                raise
+            _log.error("engine and sandbox don't close within %.0f s; they are left as they are", _CLOSE_S)
+
+    def _close(self, closed: Future[None]) -> None:
+        try:
+            self._closing.close()
+        except BaseException as error:  # noqa: BLE001 (whoever leaves the contest has it)
+            closed.set_exception(error)
+        else:
+            closed.set_result(None)
 
     def _await_work(self) -> None:
         """Problems that were interrupted hand over what they have; a loop of our own waits for them when it closes."""
@@ -166,7 +190,7 @@ class Contest:
     def solve(self, problem: Problem) -> Solution:
         """As `answer`, with the evidence."""
         case = self._case(problem)
-        case.settled.wait(max(0.0, case.reply_by - self._clock.now()))
+        case.settled.wait(self._clock.real_s(max(0.0, case.reply_by - self._clock.now())))
         self._reply_late(case)
         return _given(case)
 
@@ -194,8 +218,10 @@ class Contest:
                 return case
             now = self._clock.now()
             cut, self._bank = self._bank.cut(now)
-            case = self._cases[problem] = _Case(problem, asked_at=now, slice=cut)
-            self._num_open += 1
+            case = self._cases[problem] = _Case(self._told_apart(problem), asked_at=now, slice=cut)
+            self._open_ids.add(case.problem.id)
+            self._num_beginning += 1
+            self._pace()
         try:
             opened = self._record(case, self._opened(case))
             work = self._portal.start_task_soon(self._work, case, opened)
@@ -204,8 +230,26 @@ class Contest:
         except Exception as error:  # noqa: BLE001 (nothing may reach the thread that waits for a reply)
             # Not a verdict: whoever resumes the run will solve the problem.
             _log.error("problem %s can't be begun: %r", case.problem.id, error)
+            self._begun()
+            with suppress(RuntimeError):  # a loop that is closed needs no waking
+                self._portal.start_task_soon(checkpoint)
             self._settle(case, self._best_known(case, f"it can't be begun: {error}", StopReason.INTERRUPTED))
         return case
+
+    def _told_apart(self, problem: Problem) -> Problem:
+        """`problem`, under another id where its own is that of one in work: events are told apart by their ids."""
+        names = chain((problem.id,), (f"{problem.id} ({number})" for number in count(2)))
+        return replace(problem, id=next(name for name in names if name not in self._open_ids))
+
+    def _begun(self) -> None:
+        with self._lock:
+            self._num_beginning -= 1
+            self._pace()
+
+    def _pace(self) -> None:
+        """Virtual time stands still where nobody waits for a verdict, and while one who does isn't heard yet."""
+        is_idle = not self._open_ids or self._num_beginning > 0
+        self._clock.freeze(is_idle and not self._is_closing)
 
     def _opened(self, case: _Case) -> Opened:
         return Opened(
@@ -218,7 +262,7 @@ class Contest:
         )
 
     async def _work(self, case: _Case, opened: Ledger) -> None:
-        self._clock.freeze(False)  # on the loop, or it could jump before the work is there
+        self._begun()  # on the loop, or it could jump before the work is there
         case.cutoff = Cutoff(opened.deadline)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch, case)
@@ -264,9 +308,8 @@ class Contest:
             if case.solution is not None:
                 return
             case.solution = solution
-            self._num_open -= 1
-            if not self._num_open:
-                self._clock.freeze(True)
+            self._open_ids.discard(case.problem.id)
+            self._pace()
         try:
             if solution.stop_reason is not StopReason.INTERRUPTED:
                 self._record(case, Solved(solution, solution.solved_at))

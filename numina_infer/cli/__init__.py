@@ -15,6 +15,7 @@ from numina_infer.cli import (
     caching,
     collecting,
     doctor,
+    drilling,
     evaluating,
     exporting,
     kaggle,
@@ -71,5 +72,6 @@ def _parser() -> argparse.ArgumentParser:
     machine.add_probe(commands)
     machine.add_sandbox(commands)
     doctor.add_doctor(commands)
+    drilling.add_drill(commands)
     kaggle.add_kaggle(commands)
     return parser

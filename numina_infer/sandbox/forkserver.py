@@ -72,11 +72,11 @@ class ForkServer:
         with ExitStack() as undo:
             self._control, theirs = Channel.pair()
             undo.callback(self._control.close)
-            self._log = undo.enter_context(tempfile.TemporaryFile())
-            folder = tempfile.TemporaryDirectory(prefix="numina-infer-", ignore_cleanup_errors=True)
-            self._folder = Path(undo.enter_context(folder)) / "work"
-            self._folder.mkdir()
             with closing(theirs):
+                self._log = undo.enter_context(tempfile.TemporaryFile())
+                folder = tempfile.TemporaryDirectory(prefix="numina-infer-", ignore_cleanup_errors=True)
+                self._folder = Path(undo.enter_context(folder)) / "work"
+                self._folder.mkdir()
                 self._zygote = self._launch(theirs)
             self._undo = undo.pop_all()
         self._control.set_nonblocking()

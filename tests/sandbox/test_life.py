@@ -273,3 +273,17 @@ async def test_a_missing_interpreter_is_a_sandbox_error(tmp_path: Path, monkeypa
         async with Sandbox():
             pass
     assert open_descriptors() == before
+
+
+async def test_a_start_on_a_full_disk_leaves_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried again and again in a contest, which must not run out of them by that."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    before = open_descriptors()
+    with pytest.raises(SandboxError, match="No space left on device") as raised:
+        async with Sandbox():
+            pass
+    assert open_descriptors() == before, raised  # the error is alive still, and with it all that it was raised from
