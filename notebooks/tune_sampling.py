@@ -7,45 +7,111 @@
 # ---
 
 # %% [markdown]
-# # Try sampling parameters
+# # From a run to a decision
 #
-# Solve a problem under two settings, look at the trajectories, and see where votes are lost.
-# The embedded model is small: it shows the machinery, not the mathematics.
+# Reads a recorded run, shows where its votes come from and where they are lost, decides it again under other policies,
+# and searches sampling parameters.
+# The run that comes with it is of a small model on warm-up problems: it shows the machinery, not the mathematics.
+# `docs/tuning.md` tells what each figure means; a change of two problems in fifty is noise.
+
+# %% [markdown]
+# ## A run
+# Any run folder will do: of `numina-infer collect`, `rehearse`, or of a kernel on Kaggle.
+# The preset `collect` is the one to record with: every sample comes to its end, so that all policies can be replayed.
 
 # %%
 from pathlib import Path
-from tempfile import mkdtemp
 
-import pandas as pd
+from numina_infer.lab.evaluation import evaluate
+from numina_infer.lab.frames import calibration_frame, cost_frame, loss_frame, problem_frame, program_frame
+from numina_infer.lab.plots import (
+    plot_calibration,
+    plot_curves,
+    plot_lengths,
+    plot_losses,
+    plot_policies,
+    plot_times,
+)
+from numina_infer.lab.reading import read_trajectory
+from numina_infer.lab.recording import read_recording
+from numina_infer.lab.replay import replay
+from numina_infer.lab.replay_table import replay_frame
+from numina_infer.lab.variant import sweep
 
-from numina_infer import Choices, read_run, solve
-
-PROBLEM = "What is 815 minus 368?"
-SETTINGS = {"greedy": Choices(num_samples=1, temperature=0.0), "sampled": Choices(num_samples=4, temperature=0.6)}
-FOLDER = Path(mkdtemp(prefix="numina-infer-"))
-
-# %% [markdown]
-# ## Solve
-# Each setting leaves a run folder; `read_run` reads any other just as well, such as one of `numina-infer rehearse`.
+RUN = Path("../tests/recorded_run")
+REFERENCES = RUN / "problems.jsonl"
 
 # %%
-solutions = {name: solve(PROBLEM, choices, folder=FOLDER / name) for name, choices in SETTINGS.items()}
-{name: (solution.answer, dict(solution.votes)) for name, solution in solutions.items()}
+run = evaluate(RUN, REFERENCES)
+problem_frame(run)
 
 # %% [markdown]
 # ## Read
-# One row a trajectory: how it ended, what it answered, or why it has no vote.
+# What the model wrote, the programs in it and what they printed. The fourth problem's first attempt:
 
 # %%
-runs = {name: read_run(FOLDER / name) for name in SETTINGS}
-runs["sampled"].trajectories[["index", "outcome", "answer", "no_answer", "raw_answer", "num_turns", "num_tokens"]]
-
-# %%
-print("\n".join(runs["sampled"].turns["completion"].head(2)))
+read_trajectory(RUN, "warm-up-04", 0)
 
 # %% [markdown]
-# ## Compare
-# Programs by how they ended, a column a setting.
+# ## How often is it right?
+# Of the verdicts, with a 95 % interval (Wilson's).
 
 # %%
-pd.DataFrame({name: run.turns["status"].value_counts() for name, run in runs.items()}).fillna(0).astype(int)
+run.verdicts
+
+# %% [markdown]
+# maj@k is what a vote of k samples is worth, pass@k whether one of k is right.
+# Both are exact means over all subsets of the recorded samples; shaded: two-level bootstrap, 95 %.
+# The gap between them is what better voting could win.
+
+# %%
+plot_curves(run)
+
+# %%
+plot_calibration(run)
+
+# %%
+calibration_frame(run)
+
+# %% [markdown]
+# ## Where are votes lost?
+
+# %%
+loss_frame(run)
+
+# %%
+plot_losses(run)
+
+# %% [markdown]
+# ## What would another policy have given, and cost?
+# The same recorded endings before the same referee. First as it was: every verdict must come out the same.
+
+# %%
+recording = read_recording(RUN)
+replayed = replay(recording)
+f"{replayed.num_as_recorded} of {len(replayed.problems)} as recorded"
+
+# %%
+policies = replay_frame(recording, [*sweep(num_samples=[4, 8, 12], epsilon=[0.0, 0.01, 0.05])], REFERENCES)
+policies
+
+# %%
+plot_policies(policies)
+
+# %% [markdown]
+# ## Lengths, times, cost of a problem
+
+# %%
+cost_frame(run)
+
+# %%
+plot_lengths(run)
+
+# %%
+plot_times(run)
+
+# %%
+program_frame(run)
+
+# %% [markdown]
+# ## A small search

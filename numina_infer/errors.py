@@ -8,6 +8,7 @@
     ├── SandboxError           the sandbox itself failed; never shown to the model
     ├── GatewayError           the competition's side broke its own protocol, or we broke it
     ├── WheelError             a wheel can't be found, fetched or built, or isn't what its hash says
+    ├── NothingToExportError   no trajectory of a run is of the kind that was to be exported
     ├── GradingError           math-verify can't be started
     └── RunLogError            a run folder can't be written, read or resumed
 
@@ -45,6 +46,10 @@ class GatewayError(NuminaError):
 
 class WheelError(NuminaError):
     """A wheel for Kaggle can't be found, fetched or built, or isn't what its hash says."""
+
+
+class NothingToExportError(NuminaError):
+    """No trajectory of a run is of the kind that was to be exported."""
 
 
 class GradingError(NuminaError):

@@ -154,6 +154,7 @@ class Kernel:
         if self.place is Place.RERUN:
             return None
         summary = self._summary(log.folder, stage, parts.preset)
+        self._write_page(log.folder, stage.references)
         _require_votes(summary)
         return summary
 
@@ -176,6 +177,15 @@ class Kernel:
         for line in (summary.line, summary.time_line, *map("meanwhile: {}".format, summary.incidents)):
             self._report(line)
         return summary
+
+    def _write_page(self, folder: Path, references: Mapping[str, str]) -> None:
+        """`report.html` beside the submission."""
+        from numina_infer.lab.report import REPORT_FILE, write_report
+
+        try:
+            self._report(f"the run to look at: {write_report(folder, self.output / REPORT_FILE, references)}")
+        except Exception as error:  # noqa: BLE001 (hours of a run that went well aren't lost for a page of it)
+            self._report(f"no report of the run: {error!r}")
 
     def _report(self, line: str) -> None:
         self.console.print(line, soft_wrap=True)

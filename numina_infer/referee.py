@@ -49,9 +49,9 @@ class Ledger:
         """Trajectories that have started and not ended."""
         return self.num_started - self.num_ended
 
-    def started(self, at: float) -> "Ledger":
-        """The ledger after one more trajectory has started."""
-        return replace(self, num_started=self.num_started + 1, at=at)
+    def started(self, at: float, count: int = 1) -> "Ledger":
+        """The ledger after `count` more trajectories have started, the last one `at` loop time."""
+        return replace(self, num_started=self.num_started + count, at=at)
 
     def ended(self, trajectory: Trajectory, at: float, weights: VoteWeights = _PLAIN) -> "Ledger":
         """The ledger after `trajectory` has ended; its vote counts what `weights` say."""

@@ -28,6 +28,8 @@ class CodeBlock:
     """One fenced Python block of a completion."""
 
     code: str
+    start: int
+    """Index in the text at the opening fence."""
     end: int
     """Index in the text (newlines as `\\n`) just behind the closing fence, or the text's length without one."""
     is_closed: bool
@@ -58,21 +60,22 @@ def code_blocks(text: str) -> Iterator[CodeBlock]:
     text = unify_newlines(text)
     position = 0
     while opening := _OPENING.search(text, position):
-        block = _read_block(text, opening.end())
+        block = _read_block(text, opening)
         yield block
         position = block.end
 
 
-def _read_block(text: str, start: int) -> CodeBlock:
+def _read_block(text: str, opening: re.Match[str]) -> CodeBlock:
+    start = opening.end()
     closings = _closings(text, start)
     first = next(closings, None)
     if first is None:
-        return _unclosed_block(text, start)
+        return _unclosed_block(text, opening)
     for closing in (first, *closings):
         code = text[start : closing.start()]
         if not _ends_in_string(code):
-            return CodeBlock(_without_fence(code), closing.end(), is_closed=True)
-    return CodeBlock(_without_fence(text[start : first.start()]), first.end(), is_closed=True)
+            return CodeBlock(_without_fence(code), opening.start(), closing.end(), is_closed=True)
+    return CodeBlock(_without_fence(text[start : first.start()]), opening.start(), first.end(), is_closed=True)
 
 
 def _closings(text: str, start: int) -> Iterator[re.Match[str]]:
@@ -80,11 +83,11 @@ def _closings(text: str, start: int) -> Iterator[re.Match[str]]:
         yield closing
 
 
-def _unclosed_block(text: str, start: int) -> CodeBlock:
+def _unclosed_block(text: str, opening: re.Match[str]) -> CodeBlock:
     """A block that no line closes; a fence at the end of its last line does."""
-    code = text[start:].rstrip()
+    code = text[opening.end() :].rstrip()
     bare = _without_fence(code)
-    return CodeBlock(bare, len(text), is_closed=bare != code)
+    return CodeBlock(bare, opening.start(), len(text), is_closed=bare != code)
 
 
 def _without_fence(code: str) -> str:

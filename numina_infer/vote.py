@@ -6,8 +6,8 @@ so the winner depends on nothing but the votes.
 The exact rule is lossless in any order of arrival: it stops only when no way to cast what is still out
 gives another winner.
 The predictive rule stops when another winner is unlikely: `chance_of_change` below a bound. It is the posterior
-predictive law of the Dirichlet-multinomial model (Pólya's urn); adaptive consistency (arXiv 2305.11860) has the Beta
-posterior that this becomes when no end is in sight.
+predictive law of the Dirichlet-multinomial model (Pólya's urn; `chance.py` computes it); adaptive consistency
+(arXiv 2305.11860) has the Beta posterior that this becomes when no end is in sight.
 What a vote counts is `weigh`'s to say: a plain one by default, never more.
 """
 
@@ -16,10 +16,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import lru_cache
-from math import comb
 from types import MappingProxyType
 
+from numina_infer.chance import Race, chances, is_below
 from numina_infer.config import VoteWeights
 from numina_infer.trajectory import ExtractedAnswer, NoAnswer, Outcome, Trajectory
 
@@ -63,7 +62,8 @@ class Ballot:
     @property
     def winner(self) -> int | None:
         """The answer with the most votes, the larger of equals; None without a vote."""
-        return max(self.votes, key=lambda answer: (self.votes[answer], answer), default=None)
+        most = max(self.votes.values(), default=0)
+        return max((answer for answer, votes in self.votes.items() if votes == most), default=None)
 
     @property
     def margin(self) -> int:
@@ -96,58 +96,28 @@ class Ballot:
         kind) in proportions that are unknown (uniform prior), of which the endings so far tell.
         Exact, so that a replay on another machine decides the same; fractions of votes count against the winner.
         """
-        return min(Fraction(1), sum(self._chances(outstanding), Fraction()))
+        winner = self.winner
+        if winner is None:
+            return Fraction(1)
+        return min(Fraction(1), sum(chances(self._races(winner, outstanding)), Fraction()))
 
     def changes_with_less(self, epsilon: float, outstanding: int) -> bool:
-        """Whether `chance_of_change` is below `epsilon`; as a rule one rival is enough to say no."""
-        chance = Fraction()
-        for one in self._chances(outstanding):
-            chance += one
-            if chance >= epsilon:
-                return False
-        return True
+        """Whether `chance_of_change` is below `epsilon`; the exact chances are computed where bounds don't tell."""
+        winner = self.winner
+        return epsilon > 1 if winner is None else is_below(self._races(winner, outstanding), epsilon)
 
-    def _chances(self, outstanding: int) -> Iterator[Fraction]:
-        """The chance of each rival, the likeliest first as a rule."""
-        leader = self.winner
-        if leader is None:
-            yield Fraction(1)
-            return
-        rivals = Counter((votes, answer > leader) for answer, votes in self.votes.items() if answer != leader)
-        rivals[0, True] += 1
-        for (votes, ties), count in sorted(rivals.items(), reverse=True):
-            yield count * self._chance_of(votes, outstanding, ties=ties)
-
-    def _chance_of(self, rival: int, outstanding: int, *, ties: bool) -> Fraction:
-        """That a rival with `rival` milli-votes overtakes, or draws level where it wins ties."""
-        leading = max(self.votes.values())
-        neither = (sum(self.votes.values()) - leading - rival) // MILLI + sum(self.invalid.values())
-        return _chance_to_overtake(
-            leading // MILLI, -(-rival // MILLI), neither, to_come=-(-outstanding // MILLI), lead=0 if ties else 1
+    def _races(self, winner: int, outstanding: int) -> Iterator[tuple[Race, int]]:
+        """The rivals against `winner`, alike ones together, one that nobody has named among them; most votes first."""
+        leading, invalid = self.votes[winner], sum(self.invalid.values())
+        others, to_come = sum(self.votes.values()) - leading, -(-outstanding // MILLI)
+        rivals = Counter(
+            (-(-votes // MILLI), (others - votes) // MILLI, answer > winner)
+            for answer, votes in self.votes.items()
+            if answer != winner
         )
-
-
-@lru_cache(maxsize=2**16)
-def _chance_to_overtake(leading: int, following: int, neither: int, *, to_come: int, lead: int) -> Fraction:
-    """P(following + y >= leading + x + lead), x and y votes of `to_come` by a Dirichlet-multinomial law.
-
-    Of `to_come` votes m go to one of the two; of the ways to do that, `_ways` give the rival the lead.
-    """
-    ways = sum(
-        _ways(leading, following, to_either, lead) * comb(to_come - to_either + neither, neither)
-        for to_either in range(to_come + 1)
-    )
-    return Fraction(ways, comb(leading + following + neither + 2 + to_come, to_come))
-
-
-@lru_cache(maxsize=2**18)
-def _ways(leading: int, following: int, to_either: int, lead: int) -> int:
-    """Weighted ways in which `to_either` votes for one of the two put the rival `lead` votes ahead."""
-    first = max(0, -(-(leading + to_either + lead - following) // 2))
-    return sum(
-        comb(following + gained, gained) * comb(leading + to_either - gained, to_either - gained)
-        for gained in range(first, to_either + 1)
-    )
+        rivals[0, others // MILLI, True] += 1
+        for (following, neither, ties), count in sorted(rivals.items(), reverse=True):
+            yield Race(leading // MILLI, following, neither + invalid, to_come, lead=0 if ties else 1), count
 
 
 def weigh(trajectory: Trajectory, weights: VoteWeights) -> int:

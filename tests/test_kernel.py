@@ -173,6 +173,24 @@ def test_a_rehearsal_ends_in_a_submission(competition: Competition, tmp_path: Pa
     assert frame["answer"].tolist() == [100, 101, 102]
 
 
+def test_a_rehearsal_leaves_a_page_to_look_at(tmp_path: Path, asker: Asker) -> None:
+    """Beside the submission, in place of downloading a run log."""
+    Right("aimo-3", environment={}, output=tmp_path / "out").run()
+    assert "application/json" in (tmp_path / "out" / "report.html").read_text()
+    assert "report.html" in (tmp_path / "out" / "kernel.txt").read_text()
+
+
+def test_a_page_that_fails_fails_no_rehearsal(tmp_path: Path, asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever breaks in it, the run went well, and it is said."""
+
+    def broken(*_: object) -> None:
+        raise KeyError("template")
+
+    monkeypatch.setattr("numina_infer.lab.report.write_report", broken)
+    assert Right("aimo-3", environment={}, output=tmp_path / "out").run() is not None
+    assert "no report of the run: KeyError('template')" in (tmp_path / "out" / "kernel.txt").read_text()
+
+
 def test_a_competition_of_ones_own_is_taken(tmp_path: Path, asker: Asker) -> None:
     """Its range is the vote's."""
     own = Competition(

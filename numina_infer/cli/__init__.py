@@ -11,7 +11,18 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from numina_infer.cli import collecting, doctor, evaluating, kaggle, machine, problem_sets, replaying, runs
+from numina_infer.cli import (
+    collecting,
+    doctor,
+    evaluating,
+    exporting,
+    kaggle,
+    machine,
+    problem_sets,
+    replaying,
+    reporting,
+    runs,
+)
 from numina_infer.cli.parser import Parser
 from numina_infer.errors import ConfigError, NuminaError, RunLogError
 
@@ -49,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     problem_sets.add_problems(commands)
     replaying.add_replay(commands)
     evaluating.add_evaluate(commands)
+    reporting.add_report(commands)
+    exporting.add_export(commands)
     machine.add_fit(commands)
     machine.add_serve(commands)
     machine.add_probe(commands)

@@ -66,12 +66,10 @@ def add_evaluate(commands: "Commands") -> None:
 
 def _evaluate(chosen: argparse.Namespace) -> int:
     from numina_infer.lab.comparison import compare
-    from numina_infer.lab.evaluation import evaluate
 
     console = make_console(sys.stderr if chosen.json else sys.stdout)
-    runs = [chosen.run] if chosen.against is None else [chosen.run, chosen.against]
     with _telling(make_console(sys.stderr)) as tell:
-        done = [evaluate(run, chosen.references, grader=chosen.grader, tell=tell) for run in runs]
+        done = _evaluations(chosen, tell)
     compared = [compare(done[0], done[1], k) for k in chosen.k or [None]] if len(done) == 2 else []
     if chosen.json:
         print(json.dumps(_as_dict(done, compared, chosen.k), allow_nan=False))
@@ -81,6 +79,18 @@ def _evaluate(chosen: argparse.Namespace) -> int:
     for comparison in compared:
         _show_comparison(comparison, console)
     return 0
+
+
+def _evaluations(chosen: argparse.Namespace, tell: "Tell") -> "list[Evaluation]":
+    """One or two, graded in the same way."""
+    from numina_infer.lab.evaluation import evaluate
+    from numina_infer.lab.marking import GraderName
+
+    runs = [chosen.run] if chosen.against is None else [chosen.run, chosen.against]
+    done = [evaluate(run, chosen.references, grader=chosen.grader, tell=tell) for run in runs]
+    if len({one.grader for one in done}) == 1:
+        return done
+    return [evaluate(run, chosen.references, grader=GraderName.GENERAL, tell=tell) for run in runs]
 
 
 def _show(evaluation: "Evaluation", ks: list[int] | None, console: "Console") -> None:

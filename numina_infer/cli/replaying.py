@@ -154,7 +154,7 @@ def _references(recording: "Recording", file: Path | None) -> Mapping[str, str]:
     from numina_infer.lab.matching import find_references
 
     try:
-        return find_references(recording, file)
+        return find_references(recording, file).of(recording)
     except ConfigError:
         if file is not None:
             raise

@@ -103,9 +103,9 @@ class Comparison:
     @property
     def _needed(self) -> str:
         needed = self.num_problems_needed
-        return (
-            "" if needed is None else f"; such a difference shows on about {max(needed, len(self.pairs) + 1)} problems"
-        )
+        if needed is None or needed <= len(self.pairs):
+            return ""
+        return f"; such a difference shows on about {_rounded(needed)} problems"
 
 
 _NO_GAP = 1e-9
@@ -123,8 +123,12 @@ def compare(first: Evaluation, second: Evaluation, k: int | None = None) -> Comp
     `k` is, without a choice, as many samples as both runs have of some problem.
 
     Raises:
-        ConfigError: they have no problem in common, or neither has so many samples.
+        ConfigError: they have no problem in common, were graded in two ways, or neither has so many samples.
     """
+    require(
+        first.grader is second.grader,
+        f"{first.name} was graded by {first.grader}, {second.name} by {second.grader}; grade both in one way",
+    )
     others = {one.problem: one for one in second.problems}
     both = [(one, others[one.problem]) for one in first.problems if one.problem in others]
     require(

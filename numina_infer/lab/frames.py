@@ -84,7 +84,8 @@ def calibration_frame(evaluation: Evaluation) -> "pd.DataFrame":
         }
         for one in calibrate(evaluation.tallies)
     ]
-    return _frame(rows)
+    columns = ["low", "high", "num_problems", "mean_share", "right", "right_low", "right_high"]
+    return _frame(rows, columns=columns)
 
 
 def lead_frame(evaluation: Evaluation, num_samples: int = 8) -> "pd.DataFrame":

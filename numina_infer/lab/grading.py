@@ -75,6 +75,7 @@ class Grader:
     def __init__(self, config: GradingConfig | None = None) -> None:
         """Start nothing yet."""
         self._config = config or GradingConfig()
+        self._is_stopped = False
         self._workers: LifoQueue[_Worker] = LifoQueue()
         for _ in range(self._config.workers):
             self._workers.put(_Worker(self._config))
@@ -88,6 +89,8 @@ class Grader:
         """
         if _plain(reference) == _plain(answer):
             return Grade(Verdict.RIGHT)
+        if self._is_stopped:
+            return Grade(Verdict.UNDECIDED, "stopped")
         worker = self._workers.get()
         try:
             return worker.compare(reference, answer)
@@ -101,6 +104,9 @@ class Grader:
             try:
                 for done in as_completed(running):
                     yield done.result()
+            except BaseException:
+                self._is_stopped = True  # what runs asks for hundreds of grades more, and nobody will read them
+                raise
             finally:
                 for one in running:
                     one.cancel()

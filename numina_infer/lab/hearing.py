@@ -4,7 +4,7 @@ It is asked when the solver asked it: after an opening, after the starts that it
 at the deadline; each time for the time of the last event, or for the deadline. So it decides as it did live.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from numina_infer.config import Policy
@@ -34,20 +34,23 @@ class Hearing:
         """
         # Where the log doesn't tell when the deadline was noticed, an event behind it does.
         is_told = self._has_own_deadline and any(isinstance(event, Stopped) for event in events)
-        for number, event in enumerate(events):
+        number = self._take_starts(events, 0)
+        while number < len(events):
+            event = events[number]
             is_own_stop = isinstance(event, Stopped)
-            reason = (
-                None if isinstance(event, Started) else self._reason(event.at, may_be_late=is_own_stop or not is_told)
-            )
+            reason = self._reason(event.at, may_be_late=is_own_stop or not is_told)
             if reason is not None or is_own_stop:
                 return number, reason
-            self._take(event)
-        return len(events), self._reason(self.ledger.at, may_be_late=False)
+            self._take_ending(event)
+            number = self._take_starts(events, number + 1)
+        return number, self._reason(self.ledger.at, may_be_late=False)
 
-    def take(self, events: Iterable[Attempted]) -> None:
+    def take(self, events: Sequence[Attempted]) -> None:
         """Count `events` without asking: what attempts handed over behind a stop."""
-        for event in events:
-            self._take(event)
+        number = self._take_starts(events, 0)
+        while number < len(events):
+            self._take_ending(events[number])
+            number = self._take_starts(events, number + 1)
 
     def _reason(self, coming_at: float, *, may_be_late: bool) -> StopReason | None:
         """Why the problem stops before an event at `coming_at`, if it does."""
@@ -57,14 +60,20 @@ class Hearing:
             decision = decide(self.policy, ledger, ledger.deadline)
         return decision.reason if isinstance(decision, Stop) else None
 
-    def _take(self, event: Attempted) -> None:
-        """Fold one event, unless it is of a trajectory that the policy has no place for."""
-        match event:
-            case Started() if event.index < self.policy.num_samples:
+    def _take_starts(self, events: Sequence[Attempted], number: int) -> int:
+        """Fold the starts from `events[number]` on in one, but for those beyond the horizon; where they end."""
+        last_at, num_before = self.ledger.at, len(self._started)
+        while number < len(events) and isinstance(event := events[number], Started):
+            number += 1
+            if event.index < self.policy.num_samples:
                 self._started.add(event.index)
-                self.ledger = fold(self.ledger, event)
-            case Ended() if event.trajectory.index in self._started:
-                self.num_tokens += event.trajectory.num_tokens
-                self.ledger = fold(self.ledger, event, self.policy.weights)
-            case _:
-                pass
+                last_at = event.at
+        if len(self._started) > num_before:
+            self.ledger = self.ledger.started(last_at, len(self._started) - num_before)
+        return number
+
+    def _take_ending(self, event: Attempted) -> None:
+        """Fold one ending, unless it is of a trajectory that the policy has no place for."""
+        if isinstance(event, Ended) and event.trajectory.index in self._started:
+            self.num_tokens += event.trajectory.num_tokens
+            self.ledger = fold(self.ledger, event, self.policy.weights)

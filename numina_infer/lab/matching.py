@@ -5,18 +5,17 @@ as long as one problem remains; the rest is named.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from numina_infer.choices import Choices, Collection
 from numina_infer.config import require
-from numina_infer.errors import ConfigError
 from numina_infer.lab.marking import GraderName, samples_of
 from numina_infer.lab.recording import Recorded, Recording
-from numina_infer.problems import read_problems
+from numina_infer.problems import example_problems_path, packaged_path, read_problems
+from numina_infer.provenance import file_sha256
 from numina_infer.references import Accepted, read_reference
-from numina_infer.run_folder import problems_path
-from numina_infer.trajectory import AnswerRange, Solution
+from numina_infer.trajectory import AnswerRange, Problem, Solution
 
 _MOST_NAMED = 5
 
@@ -31,6 +30,8 @@ class LeftOut:
     """Problems of the run for which the file has no answer."""
     not_votable: tuple[str, ...] = ()
     """Problems whose reference no vote in the run's range can hit; left out by the grader `integer` alone."""
+    otherwise_stated: tuple[str, ...] = ()
+    """Ids of the run that stand in the file before another statement: another problem."""
     not_in_run: tuple[str, ...] = ()
     """References to problems that aren't in the run."""
 
@@ -41,9 +42,43 @@ class LeftOut:
             "have no verdict yet": self.unfinished,
             "have no reference": self.without_reference,
             "have a reference that no vote in the run's range can be": self.not_votable,
+            "have the id of a reference and another statement": self.otherwise_stated,
             "have a reference and aren't in the run": self.not_in_run,
         }
         return tuple(f"left out: {named(ids)} {reason}" for reason, ids in reasons.items() if ids)
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Answers by problem id."""
+
+    answers: Mapping[str, str]
+    statements: Mapping[str, str] = field(default_factory=dict)
+    """Of the same problems, where they are known: ids alone, such as 0, 1, 2, are those of many sets."""
+
+    @classmethod
+    def read(cls, path: str | Path) -> "References":
+        """Those of a problems file.
+
+        Raises:
+            ConfigError: it isn't there, or can't be read.
+        """
+        problems = read_problems(path)
+        return cls(problems.references, {one.id: one.statement for one in problems.problems})
+
+    def states(self, problem: Problem) -> bool:
+        """Whether nothing says that its id is another problem's here."""
+        stated = self.statements.get(problem.id, problem.statement)
+        return stated.split() == problem.statement.split()
+
+    def answer_to(self, problem: Problem) -> str | None:
+        """The reference of `problem`."""
+        return self.answers.get(problem.id) if self.states(problem) else None
+
+    def of(self, recording: Recording) -> Mapping[str, str]:
+        """Those of the problems of a run."""
+        answers = {one.problem.id: self.answer_to(one.problem) for one in recording.problems}
+        return {identifier: answer for identifier, answer in answers.items() if answer is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,57 +103,70 @@ class Matched:
     left_out: LeftOut
 
 
-def find_references(recording: Recording, given: str | Path | Mapping[str, str] | None) -> Mapping[str, str]:
+def find_references(recording: Recording, given: str | Path | Mapping[str, str] | None) -> References:
     """Answers by problem id: those given, those of a problems file, or those of the file that the run itself read.
 
     Raises:
         ConfigError: the file isn't there or can't be read.
     """
     if isinstance(given, Mapping):
-        return given
+        return References(given)
     if given is not None:
-        return read_problems(given).references
-    path = _own_file(recording)
-    require(
-        path is not None and path.exists(), f"the run's own problems file, {path}, isn't here; give the references"
-    )
-    return read_problems(str(path)).references
+        return References.read(given)
+    own = own_references(recording.info)
+    require(bool(own), _NO_OWN_FILE)
+    return References(own)
 
 
-def _own_file(recording: Recording) -> Path | None:
-    """The file that the run read; None where `run.json` doesn't tell."""
-    try:
-        choices = Choices(**recording.info["choices"])
-        return problems_path(Collection(recording.info["problems"], choices))
-    except (KeyError, TypeError, ConfigError):
-        return None
+_NO_OWN_FILE = (
+    "the problems file that the run was made from isn't here, has changed, or has no answers; give the references"
+)
 
 
-def match(recording: Recording, references: Mapping[str, str], grader: GraderName) -> Matched:
+def own_references(info: Mapping[str, Any]) -> Mapping[str, str]:
+    """References of the problems file that a run was made from, if it is still where it was and the same."""
+    digest, named = info.get("problems_sha256"), info.get("problems")
+    paths = [Path(named)] if isinstance(named, str) else [example_problems_path(), packaged_path("samples.jsonl")]
+    for path in paths:
+        if path.is_file() and file_sha256(path) == digest:
+            return read_problems(path).references
+    return {}
+
+
+def match(recording: Recording, references: References, grader: GraderName) -> Matched:
     """What of the run can be held against `references`.
 
     Raises:
         ConfigError: nothing can.
     """
-    asked = list(dict.fromkeys(one.problem.id for one in recording.problems))
     answer_range = recording.preset.rollout.answer_range
     finished = [
         Referenced(one, one.solution, text, read_reference(text, answer_range))
         for one in recording.problems
-        if (text := references.get(one.problem.id)) is not None and one.solution is not None and samples_of(one)
+        if (text := references.answer_to(one.problem)) is not None and one.solution is not None and samples_of(one)
     ]
     chosen = _choose(grader, finished)
-    is_general = chosen is GraderName.GENERAL
-    evaluated = tuple(one for one in finished if one.accepted or is_general)
-    known = {one.recorded.problem.id for one in finished}
-    left_out = LeftOut(
-        unfinished=tuple(each for each in asked if each in references and each not in known),
-        without_reference=tuple(each for each in asked if each not in references),
-        not_votable=tuple(one.recorded.problem.id for one in finished if not (one.accepted or is_general)),
-        not_in_run=tuple(each for each in references if each not in set(asked)),
-    )
+    evaluated = tuple(one for one in finished if one.accepted or chosen is GraderName.GENERAL)
+    left_out = _left_out(recording, references, finished, evaluated)
     require(bool(evaluated), _why_nothing(recording, references, left_out, answer_range))
     return Matched(chosen, evaluated, left_out)
+
+
+def _left_out(
+    recording: Recording, references: References, finished: Iterable[Referenced], evaluated: Iterable[Referenced]
+) -> LeftOut:
+    asked = {one.problem: one.problem.id for one in recording.problems}
+    done = {one.recorded.problem for one in finished}
+    used = {one.recorded.problem for one in evaluated}
+    answered = [problem for problem in asked if references.answer_to(problem) is not None]
+    ids = set(asked.values())
+    return LeftOut(
+        unfinished=tuple(problem.id for problem in answered if problem not in done),
+        without_reference=tuple(identifier for identifier in asked.values() if identifier not in references.answers),
+        not_votable=tuple(problem.id for problem in answered if problem in done and problem not in used),
+        otherwise_stated=tuple(problem.id for problem in asked if not references.states(problem)),
+        not_in_run=tuple(identifier for identifier in references.answers if identifier not in ids),
+    )
 
 
 def _choose(wanted: GraderName, finished: Iterable[Referenced]) -> GraderName:
@@ -127,18 +175,21 @@ def _choose(wanted: GraderName, finished: Iterable[Referenced]) -> GraderName:
     return GraderName.INTEGER if all(one.accepted for one in finished) else GraderName.GENERAL
 
 
-def _why_nothing(
-    recording: Recording, references: Mapping[str, str], left_out: LeftOut, answer_range: AnswerRange
-) -> str:
+def _why_nothing(recording: Recording, references: References, left_out: LeftOut, answer_range: AnswerRange) -> str:
     where = f"the run in {recording.folder}"
     if not recording.problems:
         return f"{where} holds no problem yet"
-    if not references:
+    if not references.answers:
         return "the references hold no answer; give a problems file with a column answer"
     if left_out.not_votable:
         return f"no reference can be voted for in the range {answer_range}; --grader general compares them as they are"
     if left_out.unfinished:
         return f"{where} has no verdict yet on a problem with a reference; go on with it first"
+    if left_out.otherwise_stated:
+        return (
+            f"{where} and the references have ids in common and no statement, {named(left_out.otherwise_stated)}; "
+            "give the file that the run was made from"
+        )
     return (
         f"no reference is of a problem of {where}: it has {named(left_out.without_reference)}, "
         f"the references are of {named(left_out.not_in_run)}; give the file that the run was made from"

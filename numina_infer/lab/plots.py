@@ -10,6 +10,7 @@ from numina_infer.lab.frames import (
     curve_frame,
     lead_frame,
     loss_frame,
+    problem_frame,
     sample_frame,
 )
 
@@ -18,18 +19,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_SHADE = 0.18
-_RIGHT, _WRONG = "tab:green", "tab:red"
+_SHADE = 0.12
+_RIGHT, _WRONG = "tab:blue", "tab:orange"
 
 
 def plot_curves(*evaluations: Evaluation) -> "Figure":
     """maj@k and pass@k against k, with 95 % intervals; several runs in one figure."""
     figure, axes = _axes("maj@k (solid) and pass@k (dashed)", "samples of a problem, k", "problems right, %")
+    is_alone = len(evaluations) == 1
     for number, evaluation in enumerate(evaluations):
         frame = curve_frame(evaluation)
-        for metric, style in (("maj@k", "-"), ("pass@k", "--")):
-            label = f"{evaluation.name}: {metric}" if len(evaluations) > 1 else metric
-            _shaded_line(axes, frame[frame["metric"] == metric], label, style, f"C{number}")
+        for place, (metric, style) in enumerate((("maj@k", "-"), ("pass@k", "--"))):
+            label = metric if is_alone else f"{evaluation.name}: {metric}"
+            color = f"C{place if is_alone else number}"
+            _shaded_line(axes, frame[frame["metric"] == metric], label, style, color)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(lambda k, _: f"{k:g}")
     axes.set_ylim(0, 100)
@@ -66,23 +69,16 @@ def plot_times(evaluation: Evaluation) -> "Figure":
 
 
 def _plot_by_mark(evaluation: Evaluation, column: str, title: str, label: str) -> "Figure":
-    import numpy as np
-
     frame = sample_frame(evaluation)
     figure, axes = _axes(title, label, "samples")
-    bins = np.histogram_bin_edges(frame[column], bins=30)
-    for is_right, name, color in ((True, "right", _RIGHT), (False, "wrong or without a vote", _WRONG)):
-        axes.hist(
-            frame.loc[frame["is_right"] == is_right, column], bins=list(bins), alpha=0.5, label=name, color=color
-        )
+    parts = [frame.loc[frame["is_right"] == is_right, column] for is_right in (True, False)]
+    axes.hist(parts, bins=30, stacked=True, label=["right", "wrong or without a vote"], color=[_RIGHT, _WRONG])
     axes.legend()
     return figure
 
 
 def plot_costs(evaluation: Evaluation) -> "Figure":
     """What each problem took, in tokens, the dearest first; right and wrong verdicts in two colours."""
-    from numina_infer.lab.frames import problem_frame
-
     frame = problem_frame(evaluation).sort_values("num_tokens", ascending=False, ignore_index=True)
     figure, axes = _axes("cost of problems", "problems, the dearest first", "tokens of all samples")
     for is_right, name, color in ((True, "right", _RIGHT), (False, "wrong", _WRONG)):
@@ -115,7 +111,7 @@ def plot_calibration(evaluation: Evaluation) -> "Figure":
 def plot_leads(evaluation: Evaluation, num_samples: int = 8) -> "Figure":
     """How often the winner of a few samples is right, by how many of them voted for it."""
     frame = lead_frame(evaluation, num_samples)
-    figure, axes = _axes(f"the winner of {num_samples} samples", "votes for the winner", "%")
+    figure, axes = _axes(f"the winner of {num_samples} samples", "votes for the winner", "of votes, %")
     axes.bar(frame["votes"], 100 * frame["share_of_votes"], alpha=0.4, color="gray", label="how often")
     axes.plot(frame["votes"], 100 * frame["share_right"], "o-", label="right then")
     axes.set_ylim(0, 100)
@@ -133,6 +129,18 @@ def plot_comparison(comparison: Comparison) -> "Figure":
     axes.axhspan(100 * gap.low, 100 * gap.high, alpha=_SHADE, color="C0", label="mean, 95 %")
     axes.axhline(100 * gap.value, color="C0")
     axes.legend()
+    return figure
+
+
+def plot_policies(frame: "pd.DataFrame") -> "Figure":
+    """What policies cost and bring: a `replay_table.replay_frame`, a bar for each policy."""
+    frame = frame.iloc[::-1]
+    figure, axes = _axes("policies on one recorded run", "tokens of the trajectories that ended", "policy")
+    bars = axes.barh(frame.index.astype(str), frame["num_tokens"])
+    right = zip(frame["num_right"], frame["num_scored"], frame["num_unrecorded"], strict=True)
+    labels = [f"{hits} of {scored} right" + f", {short} not recorded" * (short > 0) for hits, scored, short in right]
+    axes.bar_label(bars, labels, padding=4)
+    axes.margins(x=0.35)
     return figure
 
 

@@ -1,15 +1,22 @@
 """Replays for people: one run problem by problem, or a sweep with a row for each way to decide."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from numina_infer.lab.replay import Replay, Replayed
+from numina_infer.lab.matching import find_references
+from numina_infer.lab.recording import Recording
+from numina_infer.lab.replay import Replay, Replayed, replay_all
 from numina_infer.lab.variant import Change
 from numina_infer.progress import show_time, show_votes
 from numina_infer.references import Accepted, read_references
 from numina_infer.trajectory import Solution
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,24 @@ def is_right(solution: Solution | None, accepted: Mapping[str, Accepted]) -> boo
     if solution is None or solution.is_fallback:
         return False
     return solution.answer in accepted.get(solution.problem_id, frozenset())
+
+
+def replay_frame(
+    recording: Recording, changes: Sequence[Change], references: str | Path | Mapping[str, str] | None = None
+) -> "pd.DataFrame":
+    """One row a change, with the columns of `ReplayRow`, `name` as the index.
+
+    `references` are a problems file, answers by problem id, or None for the file that the run itself read.
+
+    Raises:
+        ConfigError: a change can't be made, or the references can't be read.
+    """
+    import pandas as pd
+
+    found = find_references(recording, references).of(recording)
+    replays = zip(changes, replay_all(recording, changes), strict=True)
+    rows = [asdict(ReplayRow.of(change, replay, found)) for change, replay in replays]
+    return pd.DataFrame(rows).set_index("name")
 
 
 def sweep_table(rows: Iterable[ReplayRow]) -> Table:

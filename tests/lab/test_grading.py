@@ -146,6 +146,23 @@ def test_tasks_come_back_as_they_end(grader: Grader) -> None:
     assert dict(grader.each(tasks)) == {5: WRONG, 6: WRONG, 7: RIGHT, 8: WRONG}
 
 
+def test_whoever_stops_waiting_ends_the_tasks() -> None:
+    """Ctrl-C isn't kept by a problem with a thousand answers: from then on nothing is compared."""
+    with Grader(GradingConfig(num_workers=1)) as grader:
+        grades: list[Grade] = []
+
+        def compare() -> None:
+            grades.extend(grader.grade("1/2", f"{number}/3") for number in range(10))
+
+        def interrupt() -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            list(grader.each([interrupt, compare, compare]))
+        assert grader.grade("1/2", "0.5") == Grade(UNDECIDED, "stopped")
+        assert len(grades) <= 10
+
+
 @pytest.mark.parametrize("settings", [{"num_workers": -1}, {"timeout_s": 0}, {"memory_bytes": 0}])
 def test_settings_that_cannot_be_used_are_named(settings: dict[str, int]) -> None:
     """Before anything is started."""

@@ -32,7 +32,8 @@ def test_a_sweep_has_a_row_for_each_combination(run: Path, tmp_path: Path, capsy
     """Scored by a problems file in which five of the ten have the run's answer."""
     solutions = read_run(run).solutions[["problem_id", "answer"]].rename(columns={"problem_id": "id"})
     solutions["answer"] += [0, 1] * 5
-    solutions.assign(problem="?").to_csv(tmp_path / "references.csv", index=False)
+    statements = read_run(run).problems.set_index("problem_id")["statement"]
+    solutions.assign(problem=solutions["id"].map(statements)).to_csv(tmp_path / "references.csv", index=False)
     given = ["--epsilon", "0,0.05", "--num-samples", "4, 8", "--answer-range", "mod-1000,0-999"]
     assert main(["replay", str(run), *given, "--json", "--references", str(tmp_path / "references.csv")]) == 0
     rows = json.loads(capsys.readouterr().out)
