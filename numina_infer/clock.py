@@ -5,7 +5,8 @@ waits. It is asyncio's own loop with another clock (the idea of trio's MockClock
 same time, and a simulation is to be repeatable).
 While nobody waits for a reply it is frozen, since what goes on between two problems happens in other threads.
 It is for engines and sandboxes that live in this process and wait on the loop alone; what works outside of it, in
-threads, processes or servers, would be overtaken.
+threads, processes or servers, would be overtaken. Where such things take part and hours are to pass in minutes, a
+scaled clock counts real seconds several times.
 """
 
 import asyncio
@@ -15,6 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
+
+from numina_infer.config import require_positive
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +31,41 @@ class Clock:
     freeze: Callable[[bool], None] = lambda _is_frozen: None
     """Let virtual time stand still, or go on; any other goes on."""
     is_virtual: bool = False
+    speed: float = 1.0
+    """Seconds of the loop's time in a real one; threads wait for virtual time, which has no such ratio, as if at 1."""
+
+    def real_s(self, seconds: float) -> float:
+        """How long a thread waits for `seconds` of the loop's time."""
+        return seconds / self.speed
 
 
 def virtual_clock() -> Clock:
     """A clock that starts at 0, for one loop."""
     selector = _JumpingSelector()
-    options = {"loop_factory": lambda: _VirtualLoop(selector)}
+    options = {"loop_factory": lambda: _TimedLoop(selector, lambda: selector.now)}
     return Clock(options, lambda: selector.now, selector.freeze, is_virtual=True)
+
+
+def scaled_clock(speed: float) -> Clock:
+    """A clock that starts at 0 and counts every real second `speed` times, for one loop."""
+    require_positive("speed", speed)
+    began_at = time.monotonic()
+
+    def now() -> float:
+        return (time.monotonic() - began_at) * speed
+
+    return Clock({"loop_factory": lambda: _TimedLoop(_HastySelector(speed), now)}, now, speed=speed)
+
+
+class _HastySelector(selectors.DefaultSelector):
+    """Waits a fraction of what it is told to."""
+
+    def __init__(self, speed: float) -> None:
+        super().__init__()
+        self._speed = speed
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        return super().select(timeout if timeout is None else timeout / self._speed)
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -56,12 +87,12 @@ class _JumpingSelector(selectors.DefaultSelector):
         return ready
 
 
-class _VirtualLoop(asyncio.SelectorEventLoop):
-    """asyncio's loop on the selector's clock."""
+class _TimedLoop(asyncio.SelectorEventLoop):
+    """asyncio's loop by another clock than the machine's."""
 
-    def __init__(self, selector: _JumpingSelector) -> None:
+    def __init__(self, selector: selectors.BaseSelector, now: Callable[[], float]) -> None:
         super().__init__(selector)
-        self._clock = selector
+        self._now = now
 
     def time(self) -> float:
-        return self._clock.now
+        return self._now()

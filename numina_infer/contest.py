@@ -148,7 +148,7 @@ class Contest:
     def solve(self, problem: Problem) -> Solution:
         """As `answer`, with the evidence."""
         case = self._case(problem)
-        case.settled.wait(max(0.0, case.reply_by - self._clock.now()))
+        case.settled.wait(self._clock.real_s(max(0.0, case.reply_by - self._clock.now())))
         self._reply_late(case)
         return _given(case)
 

@@ -153,7 +153,7 @@ class Kernel:
                 stage.serve(opened.answer)
         if self.place is Place.RERUN:
             return None
-        summary = self._summary(log.folder, stage, parts.preset)
+        summary = self._summary(log, stage, parts.preset)
         self._write_page(log.folder, stage.references)
         _require_votes(summary)
         return summary
@@ -171,10 +171,10 @@ class Kernel:
         plan = ProbePlan(choices.model_name, server, choices.vllm_python or "", is_short=True)
         probe(plan, self.output / "probe.json", self.console)
 
-    def _summary(self, folder: Path, stage: Stage, preset: Preset) -> Summary:
-        summary = summarize(folder, stage.references, preset)
+    def _summary(self, log: RunLog, stage: Stage, preset: Preset) -> Summary:
+        summary = summarize(log.folder, stage.references, preset, log_trouble=log.trouble)
         self.console.print(summary.table())
-        for line in (summary.line, summary.time_line, *map("meanwhile: {}".format, summary.incidents)):
+        for line in (summary.line, summary.time_line, *map("meanwhile: {}".format, summary.told)):
             self._report(line)
         return summary
 

@@ -60,7 +60,8 @@ def rehearse(rehearsal: Rehearsal, folder: Path, console: Console, *, resume: bo
         num_problems = len(problem_set.rows)
         with open_contest(parts, log, info, num_problems=num_problems, solved=solved, console=console) as contest:
             _serve(gateway, contest, competition)
-    return summarize(folder, problem_set.references, preset, is_simulated=parts.clock.is_virtual)
+    simulated = parts.clock.is_virtual
+    return summarize(folder, problem_set.references, preset, is_simulated=simulated, log_trouble=log.trouble)
 
 
 def read_rehearsal(folder: Path) -> Rehearsal:

@@ -45,6 +45,8 @@ class RunLog:
         self.folder = folder
         self._next_seq = 0
         self._is_broken = False
+        self.trouble = ""
+        """What became of the log, where it isn't whole: for the summary, which is read from it."""
         self._is_vital = is_vital
         self._lock = threading.Lock()
         with ExitStack() as files:
@@ -80,7 +82,10 @@ class RunLog:
             _log.error("can't write %s, the contest goes on: %s", path, error)
 
     def write(self, event: Event) -> None:
-        """Append one event, from any thread. A disk that refuses is said once and never stops the contest."""
+        """Append one event, from any thread.
+
+        A disk that refuses, or a log that somebody removes, is said once and never stops the contest.
+        """
         with self._lock:
             row = {"seq": self._next_seq, "event": type(event).__name__.lower(), **_as_row(event)}
             self._next_seq += 1
@@ -93,10 +98,17 @@ class RunLog:
         try:
             self._is_broken = file.write(line) != len(line)
             problem = "the disk took half a line" if self._is_broken else ""
+            is_removed = not problem and os.fstat(file.fileno()).st_nlink == 0
         except (OSError, ValueError) as error:
-            self._is_broken, problem = True, str(error)
+            self._is_broken, problem, is_removed = True, str(error), False
         if problem:
-            _log.error("the run log in %s ends here, the contest goes on: %s", self.folder, problem)
+            self._tell(f"the run log in {self.folder} ends early: {problem}")
+        elif is_removed and not self.trouble:
+            self._tell(f"the run log in {self.folder} was removed while the run went on")
+
+    def _tell(self, trouble: str) -> None:
+        self.trouble = trouble
+        _log.error("%s; the contest goes on", trouble)
 
     def close(self) -> None:
         """Close the files; a closed log takes no more events."""

@@ -3,6 +3,7 @@
 Everything is read from the run's events, so a summary of a killed run tells what that run did.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from numina_infer.progress import show_time, show_votes
 from numina_infer.references import Accepted, read_reference, show_reference
 from numina_infer.trajectory import ExecutionStatus, Solution, StopReason, Trajectory
 from numina_infer.vote import Ballot
+
+_MOST_TOLD = 20
+"""Different things that went wrong, before the rest is a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,8 @@ class Summary:
     bank: BankConfig | None = None
     """What the contest's time was shared out by; None where it had no limit."""
     is_simulated: bool = False
+    log_trouble: str = ""
+    """Why the log, which all of this is read from, isn't whole; empty where it is."""
 
     @property
     def num_correct(self) -> int:
@@ -93,6 +99,14 @@ class Summary:
         """What the engine or the sandbox said where it ended a trajectory, and what broke whole problems."""
         ended = [trajectory.error for problem in self.problems for trajectory in problem.trajectories]
         return tuple(filter(None, [*ended, *(problem.solution.error for problem in self.problems)]))
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What went wrong, each thing in one line with how often it did."""
+        times = Counter(filter(None, (self.log_trouble, *self.incidents, *self.errors)))
+        lines = [what if many == 1 else f"{what} ({many} times)" for what, many in times.items()]
+        rest = len(lines) - _MOST_TOLD
+        return tuple(lines) if rest <= 0 else (*lines[:_MOST_TOLD], f"and {rest} other things")
 
     @property
     def has_failed(self) -> bool:
@@ -175,8 +189,18 @@ def _cells(problem: ProblemSummary) -> tuple[str, ...]:
     )
 
 
-def summarize(folder: Path, references: Mapping[str, str], preset: Preset, *, is_simulated: bool = False) -> Summary:
-    """The summary of the run that `preset` made in `folder`, scored by `references` (problem id to reference text)."""
+def summarize(
+    folder: Path,
+    references: Mapping[str, str],
+    preset: Preset,
+    *,
+    is_simulated: bool = False,
+    log_trouble: str = "",
+) -> Summary:
+    """The summary of the run that `preset` made in `folder`, scored by `references` (problem id to reference text).
+
+    `log_trouble` is the writer's (`RunLog.trouble`): a log that isn't whole doesn't know it.
+    """
     answer_range = preset.rollout.answer_range
     return Summary(
         tuple(
@@ -191,4 +215,5 @@ def summarize(folder: Path, references: Mapping[str, str], preset: Preset, *, is
         ),
         bank=preset.contest.bank,
         is_simulated=is_simulated,
+        log_trouble=log_trouble,
     )

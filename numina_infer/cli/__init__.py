@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from numina_infer.cli import (
     collecting,
     doctor,
+    drilling,
     evaluating,
     exporting,
     kaggle,
@@ -67,5 +68,6 @@ def _parser() -> argparse.ArgumentParser:
     machine.add_probe(commands)
     machine.add_sandbox(commands)
     doctor.add_doctor(commands)
+    drilling.add_drill(commands)
     kaggle.add_kaggle(commands)
     return parser

@@ -235,10 +235,8 @@ def _rehearse(chosen: argparse.Namespace) -> int:
     console.print(summary.line, soft_wrap=True)
     console.print(summary.time_line, soft_wrap=True)
     console.print(f"submission.csv, submission.parquet and the run log are in {folder}", soft_wrap=True)
-    for incident in summary.incidents:
-        console.print(f"meanwhile: {incident}", soft_wrap=True)
-    if summary.errors:
-        print(f"warning: {len(summary.errors)} times something broke, first: {summary.errors[0]}", file=sys.stderr)
+    for line in summary.told:
+        console.print(f"meanwhile: {line}", soft_wrap=True)
     return 1 if summary.has_failed else 0
 
 

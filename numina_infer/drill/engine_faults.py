@@ -1,0 +1,158 @@
+"""What goes wrong with servers: they come late or never, die, hang, slow down, run out of memory, talk nonsense."""
+
+import math
+import random
+from collections.abc import Sequence
+from functools import partial
+
+from numina_infer.config import SamplingParams
+from numina_infer.drill.fault import Expected, Fault, everything, since_hour, struck, without_engine
+from numina_infer.drill.model import asked_number, retold
+from numina_infer.drill.scene import Scene
+from numina_infer.drill.seen import Reply, Seen
+from numina_infer.drill.wrapped import WrappedEngine
+from numina_infer.engines.faulty import Faults
+from numina_infer.ports import Cutoff, Decoder, Engine
+from numina_infer.trajectory import Completion, Part, plain_text
+
+_LATE_S = 20 * 60.0
+_SLOW_HOUR = 3.0
+
+
+class _TalkingEngine(WrappedEngine):
+    """An engine whose turns on some problems come to something else."""
+
+    def __init__(self, engine: Engine, numbers: frozenset[int]) -> None:
+        super().__init__(engine)
+        self._numbers = numbers
+
+    async def generate(
+        self, decoder: Decoder, context: Sequence[Part], params: SamplingParams, *, seed: int, cutoff: Cutoff
+    ) -> Completion:
+        """What the engine inside says, unless the problem is one of those."""
+        said = await decoder.generate(context, params, seed=seed, cutoff=cutoff)
+        return self._instead(said, seed) if asked_number(plain_text(context)) in self._numbers else said
+
+    def _instead(self, said: Completion, seed: int) -> Completion:
+        raise NotImplementedError
+
+
+class GarblingEngine(_TalkingEngine):
+    """Named fake: tokens that no vocabulary has, and bytes that are no text."""
+
+    def _instead(self, said: Completion, seed: int) -> Completion:
+        chance = random.Random(seed)  # noqa: S311 (nonsense, no secret)
+        ids = tuple(chance.choice([-1, 2**63, chance.getrandbits(70)]) for _ in range(40))
+        return retold(said, chance.randbytes(200).decode(errors="replace"), ids)
+
+
+class SilentEngine(_TalkingEngine):
+    """Named fake: every turn ends before its first token."""
+
+    def _instead(self, said: Completion, seed: int) -> Completion:  # noqa: ARG002 (silence has no luck)
+        return retold(said, "", ())
+
+
+def _servers(faults: Faults, scene: Scene, _numbers: frozenset[int]) -> None:
+    # Faults wear off as they happen, so that every scene has its own.
+    scene.engine_faults.append(Faults(**{name: getattr(faults, name) for name in Faults.__slots__}))
+
+
+def _die(num_deaths: int, scene: Scene, numbers: frozenset[int]) -> None:
+    scene.engine_faults += [Faults(dies_on=f"What is {number} ", num_deaths=num_deaths) for number in numbers]
+
+
+def _hang(scene: Scene, numbers: frozenset[int]) -> None:
+    scene.engine_faults += [Faults(hangs_on=f"What is {number} ") for number in numbers]
+
+
+def _garble(scene: Scene, numbers: frozenset[int]) -> None:
+    scene.around_engine.append(lambda engine: GarblingEngine(engine, numbers))
+
+
+def _fall_silent(scene: Scene, numbers: frozenset[int]) -> None:
+    rest = frozenset(range(min(numbers), scene.course.num_problems + 1))
+    scene.around_engine.append(lambda engine: SilentEngine(engine, rest))
+
+
+def _hang_for_good(scene: Scene, numbers: frozenset[int]) -> None:
+    _hang(scene, frozenset(range(min(numbers), scene.course.num_problems + 1)))
+
+
+def _slow_down(scene: Scene, _numbers: frozenset[int]) -> None:
+    scene.slower.append(lambda seconds: 10.0 if seconds >= _SLOW_HOUR * 3600 else 1.0)
+
+
+def from_there_on(numbers: frozenset[int], reply: Reply, _seen: Seen) -> bool:
+    """The problem at which it strikes, and all behind it."""
+    return reply.number >= min(numbers)
+
+
+ENGINE_FAULTS = (
+    Fault(
+        "servers-never-start",
+        "Every start of the servers ends in an error.",
+        partial(_servers, Faults(num_failed_starts=math.inf)),
+        Expected(everything, 50, ("the engine didn't start", "50 without a vote")),
+    ),
+    Fault(
+        "servers-start-late",
+        "The servers are there twenty minutes after the contest has begun.",
+        partial(_servers, Faults(start_s=_LATE_S)),
+        Expected(without_engine, 1, ("1 without a vote",)),
+    ),
+    Fault(
+        "servers-die",
+        "The servers die at a problem, with all that they were writing.",
+        partial(_die, 1),
+        Expected(without_engine, 0, ("the engine broke",)),
+        at=(0.3,),
+    ),
+    Fault(
+        "servers-die-twice",
+        "They die at a problem, and once more when they are back at it.",
+        partial(_die, 2),
+        Expected(without_engine, 0, ("the engine broke: the server died (2 times)",)),
+        at=(0.5,),
+    ),
+    Fault(
+        "servers-hang",
+        "Turns on two problems, the last among them, neither end nor take notice of anything.",
+        _hang,
+        Expected(struck, 2, ("no verdict in time (2 times)",)),
+        at=(0.2, 1.0),
+    ),
+    Fault(
+        "servers-hang-for-good",
+        "From the middle on no turn comes to an end, and the places in the engine run out too.",
+        _hang_for_good,
+        Expected(from_there_on, 26, ("no verdict in time", "26 without a vote")),
+        at=(0.5,),
+    ),
+    Fault(
+        "garbage-tokens",
+        "On three problems the engine gives token ids that no vocabulary has and bytes that are no text.",
+        _garble,
+        Expected(struck, 3, ("3 without a vote",)),
+        at=(0.1, 0.4, 0.8),
+    ),
+    Fault(
+        "empty-completions",
+        "From there on every completion is empty.",
+        _fall_silent,
+        Expected(from_there_on, 16, ("16 without a vote",)),
+        at=(0.7,),
+    ),
+    Fault(
+        "out-of-memory",
+        "A batch of three runs out of memory, so that one turn of three ends in an error.",
+        partial(_servers, Faults(max_batch=2)),
+        Expected(everything, 0, ("CUDA out of memory",)),
+    ),
+    Fault(
+        "slows-down",
+        "From the third hour on everything takes ten times as long.",
+        _slow_down,
+        Expected(since_hour(_SLOW_HOUR), 0),
+    ),
+)

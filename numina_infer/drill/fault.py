@@ -1,0 +1,148 @@
+"""A fault: what happens, and what may come of it. A drill: a contest in which it happens.
+
+The records are data and a function each, so that the catalogue reads as a list of what can go wrong.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from numina_infer.drill.course import Course
+from numina_infer.drill.seen import Reply, Seen
+
+if TYPE_CHECKING:
+    from numina_infer.drill.scene import Scene
+
+Touches = Callable[[frozenset[int], Reply, Seen], bool]
+"""Whether a problem may lose its right verdict: told where the fault strikes, the reply to it, and all replies."""
+
+
+def nothing(_struck: frozenset[int], _reply: Reply, _seen: Seen) -> bool:
+    """No problem is touched."""
+    return False
+
+
+def everything(_struck: frozenset[int], _reply: Reply, _seen: Seen) -> bool:
+    """Every problem is."""
+    return True
+
+
+def struck(numbers: frozenset[int], reply: Reply, _seen: Seen) -> bool:
+    """Those are that it strikes at."""
+    return reply.number in numbers
+
+
+def without_engine(numbers: frozenset[int], reply: Reply, seen: Seen) -> bool:
+    """Those are, and those that waited for an engine meanwhile."""
+    return reply.number in numbers or any(
+        gone <= reply.replied_at and reply.asked_at <= back for gone, back in seen.away
+    )
+
+
+def since_hour(hour: float) -> Touches:
+    """Those are that had no verdict before that hour of the contest."""
+    return lambda _struck, reply, seen: reply.replied_at - seen.began_at >= hour * 3600
+
+
+class LogState(StrEnum):
+    """What is expected of the run log."""
+
+    WHOLE = "whole"
+    """Every verdict is in it."""
+    PART = "part"
+    """It ends somewhere, and reads well up to there."""
+    GONE = "gone"
+    """There is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What may come of a fault. That every call gets a whole number in range and in time is expected of all."""
+
+    touches: Touches = nothing
+    """Which problems may lose their right verdict, in company with other faults too."""
+    max_fallbacks: int = 0
+    """How many of those do, when the fault comes alone."""
+    says: tuple[str, ...] = ()
+    """Texts that stand in one line each of the summary."""
+    log: LogState = LogState.WHOLE
+    ends: str = ""
+    """How the process ends, such as `exit code 130`; empty where it lives on."""
+
+    @property
+    def line(self) -> str:
+        """In one line."""
+        if self.ends:
+            return f"ends with {self.ends}, what was done is on disk, resumed to the end"
+        log = {LogState.WHOLE: "", LogState.PART: ", log up to it", LogState.GONE: ", no log"}[self.log]
+        said = f", says «{'», «'.join(self.says)}»" if self.says else ""
+        return f"all in time, at most {self.max_fallbacks} fallbacks{log}{said}"
+
+
+class Place(StrEnum):
+    """Where a fault is played."""
+
+    VIRTUAL = "virtual"
+    """In-process fakes, under virtual time; several faults can come together."""
+    REAL = "real"
+    """The real sandbox or real sockets, in real time."""
+    PROCESSES = "processes"
+    """Processes of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that goes wrong."""
+
+    name: str
+    """What it is asked for by."""
+    story: str
+    """One sentence: what happens."""
+    inject: "Callable[[Scene, frozenset[int]], None]"
+    """Sets the scene, told at which problems it strikes."""
+    expected: Expected = field(default_factory=Expected)
+    at: tuple[float, ...] = ()
+    """Where it strikes, in shares of the contest."""
+    place: Place = Place.VIRTUAL
+
+    def touches(self, reply: Reply, seen: Seen) -> bool:
+        """Whether the problem of `reply` may have lost its right verdict by this."""
+        return self.expected.touches(seen.course.at(self.at), reply, seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """A contest in which something goes wrong, to be played and judged."""
+
+    name: str
+    story: str
+    expected: Expected
+    touches: Callable[[Reply, Seen], bool]
+    play: Callable[[], Seen]
+    """Plays it; the folder, the processes and the threads that it used are gone afterwards."""
+
+
+def together(faults: Sequence[Fault], course: Course, play: Callable[[Sequence[Fault], Course], Seen]) -> Drill:
+    """The drill of one fault, or of several at once.
+
+    Several may meet at one problem, or draw out each other's effects, so no sum of their bounds holds: then every
+    touched problem may be a fallback and no other may. What they would have said may not have come to pass.
+    """
+    one = len(faults) == 1
+    states = [fault.expected.log for fault in faults]
+    expected = (
+        faults[0].expected
+        if one
+        else Expected(
+            max_fallbacks=course.num_problems,
+            log=next((state for state in (LogState.GONE, LogState.PART) if state in states), LogState.WHOLE),
+        )
+    )
+    return Drill(
+        name=" + ".join(fault.name for fault in faults),
+        story=" ".join(fault.story for fault in faults),
+        expected=expected,
+        touches=lambda reply, seen: any(fault.touches(reply, seen) for fault in faults),
+        play=lambda: play(faults, course),
+    )

@@ -1,0 +1,112 @@
+"""What the competition's side does that it shouldn't: it asks twice, late, at once, and for odd things."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from numina_infer.drill.fault import Expected, Fault, struck
+from numina_infer.drill.scene import Call, Round, Scene
+from numina_infer.trajectory import Problem
+
+_THREE = (0.2, 0.5, 0.8)
+_LATE_S = 600.0
+_CROWD = 4
+_LONG = 100_000
+_LOPSIDED = "Let $\\frac{a}{b$ and $\\sqrt[3}{x_{n^{k}$ with }}} \\left( \\begin{align} & {{{ hold. "
+
+
+def _worded(words: Callable[[str], str], scene: Scene, numbers: frozenset[int]) -> None:
+    """Have these problems worded otherwise."""
+    scene.calls_changed(
+        numbers, lambda call: replace(call, problem=Problem(call.problem.id, words(call.problem.statement)))
+    )
+
+
+def _again(scene: Scene, numbers: frozenset[int]) -> None:
+    def reorder(rounds: Sequence[Round]) -> Sequence[Round]:
+        return [
+            calls for each in rounds for calls in ([each, each] if any(c.number in numbers for c in each) else [each])
+        ]
+
+    scene.reorder.append(reorder)
+
+
+def _dropped(scene: Scene, numbers: frozenset[int]) -> None:
+    """The second call comes while the first is worked on: who asked first hangs up, and nobody tells us."""
+
+    def reorder(rounds: Sequence[Round]) -> Sequence[Round]:
+        return [calls + tuple(call for call in calls if call.number in numbers) for calls in rounds]
+
+    scene.reorder.append(reorder)
+
+
+def _late(scene: Scene, numbers: frozenset[int]) -> None:
+    scene.calls_changed(numbers, lambda call: replace(call, pause_s=call.pause_s + _LATE_S))
+
+
+def _with_more(scene: Scene, numbers: frozenset[int]) -> None:
+    scene.calls_changed(numbers, lambda call: replace(call, extra=("4", "of no worth")))
+
+
+def _same_id(scene: Scene, numbers: frozenset[int]) -> None:
+    """Another problem under an id that was there before."""
+    first = scene.course.problems[0].id
+
+    def renamed(call: Call) -> Call:
+        return replace(call, problem=Problem(first, call.problem.statement))
+
+    scene.calls_changed(numbers, renamed)
+
+
+def _in_crowds(scene: Scene, _numbers: frozenset[int]) -> None:
+    def reorder(rounds: Sequence[Round]) -> Sequence[Round]:
+        calls = [call for each in rounds for call in each]
+        return [tuple(calls[at : at + _CROWD]) for at in range(0, len(calls), _CROWD)]
+
+    scene.reorder.append(reorder)
+
+
+def _announced(share: float, scene: Scene, _numbers: frozenset[int]) -> None:
+    scene.num_announced = max(1, round(share * scene.course.num_problems))
+
+
+GATEWAY_FAULTS = (
+    Fault("asks-twice", "Three problems are asked once more when they have their reply.", _again, at=_THREE),
+    Fault("asks-late", "Three times the gateway takes ten minutes before it asks.", _late, at=_THREE),
+    Fault(
+        "drops-connection",
+        "Three calls lose their connection, and the same problem is asked again while it is worked on.",
+        _dropped,
+        at=_THREE,
+    ),
+    Fault(
+        "empty-statement",
+        "A problem has no text.",
+        partial(_worded, lambda _: ""),
+        Expected(struck, 1, ("1 without a vote",)),
+        at=(0.3,),
+    ),
+    Fault(
+        "long-statement",
+        "A statement has 100 kB.",
+        partial(_worded, lambda text: "Consider this. " * (_LONG // 15) + text),
+        at=(0.3,),
+    ),
+    Fault(
+        "nul-bytes",
+        "A statement has NUL bytes and other control characters in it.",
+        partial(_worded, lambda text: f"\x00\x00{text}\x00\x1b\x07\u202e"),
+        at=(0.4,),
+    ),
+    Fault(
+        "unbalanced-latex",
+        "In a statement every brace is unbalanced.",
+        partial(_worded, lambda text: f"{_LOPSIDED}{text} {{{{ \\boxed{{"),
+        at=(0.5,),
+    ),
+    Fault("duplicate-id", "Two other problems come under the first one's id.", _same_id, at=(0.5, 0.9)),
+    Fault("extra-columns", "Three calls hand over more than id and statement.", _with_more, at=_THREE),
+    Fault("fewer-problems", "Sixty problems were announced for fifty that come.", partial(_announced, 1.2)),
+    Fault("more-problems", "Forty problems were announced for fifty that come.", partial(_announced, 0.8)),
+    Fault("several-threads", "Four problems are asked at once, from a thread each.", _in_crowds),
+)

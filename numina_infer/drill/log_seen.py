@@ -1,0 +1,40 @@
+"""The run folder of a drill, read as anybody would: its events, its replay, its summary."""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from numina_infer.drill.course import right_answer
+from numina_infer.drill.seen import LogSeen
+from numina_infer.errors import NuminaError
+from numina_infer.events import Opened
+from numina_infer.history import read_events
+from numina_infer.lab.recording import read_recording
+from numina_infer.lab.replay import replay
+from numina_infer.presets import Preset
+from numina_infer.summary import summarize
+from numina_infer.trajectory import Problem
+
+
+def read_log(folder: Path, numbers: Mapping[Problem, int]) -> LogSeen:
+    """What the log in `folder` holds of the problems that are numbered so."""
+    try:
+        openings = Counter(event.problem for event in read_events(folder) if isinstance(event, Opened))
+        replayed = replay(read_recording(folder))
+    except NuminaError as error:
+        return LogSeen(trouble=str(error))
+    solved = [one for one in replayed.problems if one.recorded.solution is not None]
+    return LogSeen(
+        verdicts={
+            numbers[one.recorded.problem]: one.recorded.solution for one in solved if one.recorded.solution is not None
+        },
+        num_openings={numbers[problem]: times for problem, times in openings.items()},
+        num_replayed=sum(one.is_as_recorded for one in solved),
+    )
+
+
+def read_summary(folder: Path, preset: Preset, log_trouble: str) -> tuple[str, ...]:
+    """The lines that a user reads at the end of the run in `folder`."""
+    references = {f"p{number}": str(right_answer(number)) for number in range(1, 900)}
+    summary = summarize(folder, references, preset, log_trouble=log_trouble)
+    return (summary.line, summary.time_line, *summary.told)

@@ -1,0 +1,259 @@
+"""Plays one drill: a whole contest in this process, with a gateway that calls `predict` and notes what it gets.
+
+Everything between the gateway and the fakes is what a submission runs: `make_predict`, the contest, the bank, the
+solver, the run log, and the engine and sandbox that are started again when they break.
+"""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import anyio
+from anyio.from_thread import BlockingPortal
+
+from numina_infer.api_versions import API_VERSIONS, Predict
+from numina_infer.clock import Clock, scaled_clock, virtual_clock
+from numina_infer.config import BankConfig, ContestConfig
+from numina_infer.contest import Contest, Parts
+from numina_infer.drill.course import Course, right_answer
+from numina_infer.drill.fault import Fault
+from numina_infer.drill.leftovers import Held, left_behind
+from numina_infer.drill.log_seen import read_log, read_summary
+from numina_infer.drill.model import Pace, PacedEngine, Words
+from numina_infer.drill.scene import Call, Moment, Round, Scene
+from numina_infer.drill.seen import Reply, Seen
+from numina_infer.engines.faulty import FaultyEngine
+from numina_infer.engines.scripted import ScriptedEngine
+from numina_infer.events import Event, Opened
+from numina_infer.formats.numina import NUMINA
+from numina_infer.gateways.kaggle_evaluation import make_predict
+from numina_infer.late import LateEngine
+from numina_infer.mock.reply import read_reply
+from numina_infer.ports import Engine, Sandbox
+from numina_infer.presets import Preset
+from numina_infer.runlog import RunLog
+from numina_infer.sandbox.simulated import SimulatedSandbox
+from numina_infer.trajectory import Problem
+
+_VERSION = API_VERSIONS["0.9.0"]
+_REAL_SLACK_S = 0.7
+"""What threads of a busy machine may be late by, in real seconds."""
+_NUM_SLOTS = 3
+
+
+def play(faults: Sequence[Fault], course: Course) -> Seen:
+    """The contest of `course` with `faults` in it."""
+    began = time.monotonic()
+    scene = Scene(course)
+    for fault in faults:
+        fault.inject(scene, course.at(fault.at))
+    _warm_up()
+    before = Held()
+    with TemporaryDirectory(prefix="numina-drill-") as folder, _quiet(), ExitStack() as around:
+        for enter in scene.around:
+            around.enter_context(enter())
+        seen = _Sitting(scene, Path(folder) / "run").play()
+    return _with_end(seen, before, time.monotonic() - began)
+
+
+def _in_order(replies: Sequence[Reply]) -> Iterator[Reply]:
+    """Replies, the first to each problem known as such."""
+    known = set[int]()
+    for reply in replies:
+        yield replace(reply, is_first=reply.number not in known)
+        known.add(reply.number)
+
+
+def _with_end(seen: Seen, before: Held, wall_s: float) -> Seen:
+    return replace(seen, left=left_behind(before), wall_s=wall_s)
+
+
+def _warm_up() -> None:
+    """Have loaded what a first reply loads, since modules keep what they open."""
+    _read(make_predict(lambda _: 0), Problem("warm", "up"), ())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What the library warns of isn't the drill's own word."""
+    logger = logging.getLogger("numina_infer")
+    handler = logging.NullHandler()
+    was = logger.propagate
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.propagate = was
+        logger.removeHandler(handler)
+
+
+def _read(predict: Predict, problem: Problem, extra: tuple[str, ...]) -> object:
+    """What the relay makes of `predict`'s reply."""
+    return read_reply(predict(problem.id, problem.statement, *extra), problem.id, _VERSION)
+
+
+@dataclass(slots=True)
+class _Sitting:
+    """One contest being played."""
+
+    scene: Scene
+    folder: Path
+    clock: Clock = field(init=False)
+    replies: list[Reply] = field(default_factory=list)
+    opened: dict[Problem, Opened] = field(default_factory=dict)
+    away: list[tuple[float, float]] = field(default_factory=list)
+    gone_at: float = 0.0
+    is_there: bool = False
+    portal: BlockingPortal | None = None
+
+    def __post_init__(self) -> None:
+        self.clock = scaled_clock(self.scene.speed) if self.scene.speed else virtual_clock()
+
+    def play(self) -> Seen:
+        course, preset = self.scene.course, self._preset()
+        began_at = self.gone_at = self.clock.now()
+        parts = Parts(preset, NUMINA, self._engine(began_at), self._sandbox(), clock=self.clock, began_at=began_at)
+        with RunLog(self.folder) as log:
+            log.describe({"preset": asdict(preset)})
+            with Contest(parts, log, observers=(self._note,)) as contest:
+                rounds = self.scene.rounds()
+                for calls in (*rounds, *self._all_again(rounds)):
+                    self._ask(contest, calls)
+            trouble = log.trouble
+        if not self.is_there:
+            self.away.append((self.gone_at, float("inf")))
+        bank = preset.contest.bank or BankConfig()
+        return Seen(
+            course=course,
+            replies=tuple(_in_order(self.replies)),
+            num_due=2 * sum(map(len, rounds)),
+            began_at=began_at,
+            hard_end=began_at + bank.time_limit_s - bank.reserve_s,
+            largest=preset.rollout.answer_range.largest,
+            away=tuple(self.away),
+            summary=read_summary(self.folder, preset, trouble),
+            log=read_log(self.folder, {call.problem: call.number for calls in rounds for call in calls}),
+            slack_s=_REAL_SLACK_S * self.scene.speed if self.scene.speed else 1e-6,
+        )
+
+    @staticmethod
+    def _all_again(rounds: Sequence[Round]) -> Sequence[Round]:
+        """Every call once more when all is over, one after another."""
+        return [(Call(call.number, call.problem, call.extra),) for calls in rounds for call in calls]
+
+    def _preset(self) -> Preset:
+        scene = self.scene
+        bank = BankConfig.of_limit(scene.course.time_limit_s)
+        contest = ContestConfig(
+            problem_time_s=scene.problem_time_s,
+            bank=BankConfig(bank.time_limit_s, scene.num_announced, bank.reserve_s),
+            reply_grace_s=scene.grace_s,
+            seed=scene.course.seed,
+        )
+        return Preset("numina", scene.rollout, scene.policy, contest)
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, Opened):
+            self.opened.setdefault(event.problem, event)
+
+    @asynccontextmanager
+    async def _engine(self, began_at: float) -> AsyncIterator[Engine]:
+        words = Words(tuple(self.scene.says))
+        pace = Pace(self.scene.pace_s, tuple(self.scene.slower), began_at)
+
+        async def make() -> AbstractAsyncContextManager[Engine]:
+            return self._one_engine(words, pace)
+
+        async with LateEngine(make) as engine, BlockingPortal() as self.portal:
+            yield engine
+
+    @asynccontextmanager
+    async def _one_engine(self, words: Words, pace: Pace) -> AsyncIterator[Engine]:
+        """What is started, and started again; when it isn't there is noted."""
+        scene = self.scene
+        async with AsyncExitStack() as stack:
+            opened = (scene.open_engine or ScriptedEngine)(words)
+            engine: Engine = PacedEngine(await stack.enter_async_context(opened), pace)
+            for wrap in scene.around_engine:
+                engine = wrap(engine)
+            for faults in scene.engine_faults:
+                engine = await stack.enter_async_context(FaultyEngine(engine, faults))
+            self.away.append((self.gone_at, anyio.current_time()))
+            self.is_there = True
+            try:
+                yield engine
+            finally:
+                self.is_there, self.gone_at = False, anyio.current_time()
+
+    @asynccontextmanager
+    async def _sandbox(self) -> AsyncIterator[Sandbox]:
+        opened = self.scene.open_sandbox() if self.scene.open_sandbox else SimulatedSandbox(_NUM_SLOTS)
+        async with opened as inside:
+            sandbox: Sandbox = inside
+            for wrap in self.scene.around_sandbox:
+                sandbox = wrap(sandbox)
+            yield sandbox
+
+    def _ask(self, contest: Contest, calls: Round) -> None:
+        """Make one round of calls."""
+        for call in calls:
+            self._prepare(call)
+        is_crowd = len({call.problem for call in calls}) > 1
+        if len(calls) == 1:
+            self.replies.append(self._reply(contest, calls[0], is_crowd=False))
+            return
+        with ThreadPoolExecutor(len(calls)) as threads:
+            waiting = [threads.submit(self._reply, contest, call, is_crowd=is_crowd) for call in calls]
+            self.replies += [reply.result() for reply in waiting]
+
+    def _prepare(self, call: Call) -> None:
+        for act in self.scene.before.pop(call.number, ()):
+            act(Moment(self.folder, self.clock))
+        if call.pause_s:
+            self._pass_time(call.pause_s)
+
+    def _pass_time(self, seconds: float) -> None:
+        """Let the loop's time go by while nobody asks."""
+
+        async def dawdle() -> None:
+            await anyio.sleep(seconds)
+            self.clock.freeze(True)
+
+        if self.portal is not None:
+            self.clock.freeze(False)
+            self.portal.call(dawdle)
+
+    def _reply(self, contest: Contest, call: Call, *, is_crowd: bool) -> Reply:
+        """One call, and when its reply was there.
+
+        With several problems in work virtual time runs on before this thread can read the clock, so that it goes by
+        the verdict's own time then.
+        """
+        problem = call.problem
+        asked_at = self.clock.now()
+        answer = _read(make_predict(contest.answer), problem, call.extra)
+        replied_at = self.clock.now()
+        solution = contest.solve(problem)
+        if is_crowd and self.clock.is_virtual:
+            replied_at = max(asked_at, solution.solved_at)
+        return Reply(
+            number=call.number,
+            right=right_answer(call.number),
+            asked_at=asked_at,
+            due_at=max(asked_at, self._due_at(problem)),
+            replied_at=replied_at,
+            answer=answer,
+            solution=solution,
+        )
+
+    def _due_at(self, problem: Problem) -> float:
+        opened = self.opened.get(problem)
+        if opened is None:
+            return 0.0
+        return opened.deadline + (opened.slice.grace_s if opened.slice else 0.0)

@@ -1,0 +1,78 @@
+"""Engines and sandboxes around others, for whoever changes what one turn or one program comes to."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from numina_infer.config import Mode, SamplingParams
+from numina_infer.ports import Cutoff, Decoder, Engine, EngineStats, Sandbox, Session
+from numina_infer.trajectory import Completion, Execution, Part
+
+
+class WrappedEngine:
+    """An `Engine` around one that is open; subclasses say what becomes of a turn."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @asynccontextmanager
+    async def slot(self, ticket: int) -> AsyncIterator[Decoder]:
+        """A place in the engine inside."""
+        async with self._engine.slot(ticket) as decoder:
+            yield _WrappedDecoder(self, decoder)
+
+    async def generate(
+        self, decoder: Decoder, context: Sequence[Part], params: SamplingParams, *, seed: int, cutoff: Cutoff
+    ) -> Completion:
+        """One turn; as it comes."""
+        return await decoder.generate(context, params, seed=seed, cutoff=cutoff)
+
+    @property
+    def stats(self) -> EngineStats:
+        """Those of the engine inside."""
+        return self._engine.stats
+
+    def describe(self) -> Mapping[str, str | int | float]:
+        """The engine inside."""
+        return self._engine.describe()
+
+
+@dataclass(frozen=True, slots=True)
+class _WrappedDecoder:
+    engine: WrappedEngine
+    inner: Decoder
+
+    async def generate(
+        self, context: Sequence[Part], params: SamplingParams, *, seed: int, cutoff: Cutoff
+    ) -> Completion:
+        return await self.engine.generate(self.inner, context, params, seed=seed, cutoff=cutoff)
+
+
+class WrappedSandbox:
+    """A `Sandbox` around one that is open; subclasses say what becomes of a program."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    @asynccontextmanager
+    async def session(self, mode: Mode = Mode.SESSION) -> AsyncIterator[Session]:
+        """A place in the sandbox inside."""
+        async with self._sandbox.session(mode) as session:
+            yield _WrappedSession(self, session)
+
+    async def execute(self, session: Session, code: str, *, timeout_s: float, cutoff: Cutoff | None) -> Execution:
+        """One program; as it comes."""
+        return await session.execute(code, timeout_s=timeout_s, cutoff=cutoff)
+
+    def describe(self) -> Mapping[str, str | int | float]:
+        """The sandbox inside."""
+        return self._sandbox.describe()
+
+
+@dataclass(frozen=True, slots=True)
+class _WrappedSession:
+    sandbox: WrappedSandbox
+    inner: Session
+
+    async def execute(self, code: str, *, timeout_s: float, cutoff: Cutoff | None = None) -> Execution:
+        return await self.sandbox.execute(self.inner, code, timeout_s=timeout_s, cutoff=cutoff)
