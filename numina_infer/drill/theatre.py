@@ -22,7 +22,7 @@ from numina_infer.drill.leftovers import descendants
 from numina_infer.errors import EngineError
 
 NUM_PROBLEMS = 6
-SECONDS_A_PROBLEM = 12.0
+SECONDS_A_PROBLEM = 8.0
 _LOOK_EVERY_S = 0.02
 _PATIENCE_S = 60.0
 """For one step of a drill, such as the command's end."""
