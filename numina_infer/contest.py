@@ -11,6 +11,7 @@ Here stands a broad `except`: whatever breaks in a problem costs that problem's 
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -32,6 +33,9 @@ from numina_infer.solver import MakeSolver, Solver
 from numina_infer.trajectory import Problem, Solution, StopReason, plain_text
 
 _log = logging.getLogger(__name__)
+
+_CLOSE_S = 120.0
+"""Real seconds that engine and sandbox have to close; what hangs then must not keep a kernel from its end."""
 
 Observer = Callable[[Event], None]
 """Told of every event after it is recorded; must be quick and must not raise."""
@@ -139,7 +143,22 @@ class Contest:
 
     def __exit__(self, *_: object) -> None:
         self._clock.freeze(False)
-        self._closing.close()
+        closed = Future[None]()
+        threading.Thread(target=self._close, args=(closed,), name="contest-closing", daemon=True).start()
+        try:
+            closed.result(_CLOSE_S)
+        except TimeoutError:
+            if closed.done():
+                raise
+            _log.error("engine and sandbox don't close within %.0f s; they are left as they are", _CLOSE_S)
+
+    def _close(self, closed: Future[None]) -> None:
+        try:
+            self._closing.close()
+        except BaseException as error:  # noqa: BLE001 (whoever leaves the contest has it)
+            closed.set_exception(error)
+        else:
+            closed.set_result(None)
 
     def answer(self, problem: Problem) -> int:
         """An integer in range, within the problem's time; asked again, the same one. Never raises for what breaks."""

@@ -107,6 +107,30 @@ def test_a_loop_that_is_stuck_costs_no_reply(tmp_path: Path) -> None:
     assert [event.solution.answer for event in read_events(tmp_path) if isinstance(event, Solved)] == [7]
 
 
+def test_a_loop_that_stays_stuck_keeps_nobody_from_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A kernel must end for its submission to be scored, whatever still hangs; what hangs is left and told."""
+    monkeypatch.setattr("numina_infer.contest._CLOSE_S", 0.05)
+    stuck, before = threading.Event(), set(threading.enumerate())
+
+    def block(context_text: str, seed: int) -> str:
+        stuck.wait(60)
+        return "The answer is $\\boxed{5}$."
+
+    hasty = Preset("numina", PRESET.rollout, PRESET.policy, ContestConfig(problem_time_s=0.05, reply_grace_s=0.05))
+    with contest_in(tmp_path, ScriptedEngine(block), hasty) as contest:
+        assert contest.answer(Problem("a", "?")) == 7
+    left = set(threading.enumerate()) - before
+    assert left
+    assert not stuck.is_set()
+    assert "don't close within" in caplog.text
+    stuck.set()
+    for thread in left:
+        thread.join(60)
+    assert set(threading.enumerate()) <= before
+
+
 def test_resumed_problems_are_answered_from_the_log(tmp_path: Path) -> None:
     """What has a verdict is never worked on again."""
     with contest_in(tmp_path / "first", boxing(5)) as contest:

@@ -13,11 +13,15 @@ from numina_infer.drill.fault import Drill, Fault, Place, together
 from numina_infer.drill.gateway_faults import GATEWAY_FAULTS
 from numina_infer.drill.model_faults import MODEL_FAULTS
 from numina_infer.drill.play import play
+from numina_infer.drill.real_faults import REAL_FAULTS
 from numina_infer.drill.sandbox_faults import SANDBOX_FAULTS
 
 FAULTS: Mapping[str, Fault] = {
     fault.name: fault
-    for faults in (ENGINE_FAULTS, MODEL_FAULTS, SANDBOX_FAULTS, DISK_FAULTS, CLOCK_FAULTS, GATEWAY_FAULTS)
+    for faults in (
+        *(ENGINE_FAULTS, MODEL_FAULTS, SANDBOX_FAULTS, DISK_FAULTS, CLOCK_FAULTS, GATEWAY_FAULTS),
+        REAL_FAULTS,
+    )
     for fault in faults
 }
 """Those that one process can play."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from numina_infer.config import SamplingParams
-from numina_infer.drill.fault import Expected, Fault, everything, since_hour, struck, without_engine
+from numina_infer.drill.fault import Expected, Fault, everything, since, struck, without_engine
 from numina_infer.drill.model import asked_number, retold
 from numina_infer.drill.scene import Scene
 from numina_infer.drill.seen import Reply, Seen
@@ -16,7 +16,7 @@ from numina_infer.ports import Cutoff, Decoder, Engine
 from numina_infer.trajectory import Completion, Part, plain_text
 
 _LATE_S = 20 * 60.0
-_SLOW_HOUR = 3.0
+_SLOW_SINCE = 1 / 3
 
 
 class _TalkingEngine(WrappedEngine):
@@ -80,7 +80,8 @@ def _hang_for_good(scene: Scene, numbers: frozenset[int]) -> None:
 
 
 def _slow_down(scene: Scene, _numbers: frozenset[int]) -> None:
-    scene.slower.append(lambda seconds: 10.0 if seconds >= _SLOW_HOUR * 3600 else 1.0)
+    slow_since_s = _SLOW_SINCE * scene.course.time_limit_s
+    scene.slower.append(lambda seconds: 10.0 if seconds >= slow_since_s else 1.0)
 
 
 def from_there_on(numbers: frozenset[int], reply: Reply, _seen: Seen) -> bool:
@@ -151,8 +152,8 @@ ENGINE_FAULTS = (
     ),
     Fault(
         "slows-down",
-        "From the third hour on everything takes ten times as long.",
+        "From the third of nine hours on everything takes ten times as long.",
         _slow_down,
-        Expected(since_hour(_SLOW_HOUR), 0),
+        Expected(since(_SLOW_SINCE), 0),
     ),
 )

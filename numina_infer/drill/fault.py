@@ -40,9 +40,9 @@ def without_engine(numbers: frozenset[int], reply: Reply, seen: Seen) -> bool:
     )
 
 
-def since_hour(hour: float) -> Touches:
-    """Those are that had no verdict before that hour of the contest."""
-    return lambda _struck, reply, seen: reply.replied_at - seen.began_at >= hour * 3600
+def since(share: float) -> Touches:
+    """Those are that had no verdict before that share of the contest's time."""
+    return lambda _struck, reply, seen: reply.replied_at - seen.began_at >= share * seen.course.time_limit_s
 
 
 class LogState(StrEnum):

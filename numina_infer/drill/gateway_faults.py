@@ -9,7 +9,8 @@ from numina_infer.drill.scene import Call, Round, Scene
 from numina_infer.trajectory import Problem
 
 _THREE = (0.2, 0.5, 0.8)
-_LATE_S = 600.0
+_LATE_SHARE = 600.0 / (9 * 3600)
+"""Of the contest: ten minutes of nine hours."""
 _CROWD = 4
 _LONG = 100_000
 _LOPSIDED = "Let $\\frac{a}{b$ and $\\sqrt[3}{x_{n^{k}$ with }}} \\left( \\begin{align} & {{{ hold. "
@@ -41,7 +42,8 @@ def _dropped(scene: Scene, numbers: frozenset[int]) -> None:
 
 
 def _late(scene: Scene, numbers: frozenset[int]) -> None:
-    scene.calls_changed(numbers, lambda call: replace(call, pause_s=call.pause_s + _LATE_S))
+    late_s = _LATE_SHARE * scene.course.time_limit_s
+    scene.calls_changed(numbers, lambda call: replace(call, pause_s=call.pause_s + late_s))
 
 
 def _with_more(scene: Scene, numbers: frozenset[int]) -> None:

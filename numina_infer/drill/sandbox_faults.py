@@ -12,6 +12,9 @@ from numina_infer.ports import Cutoff, Sandbox, Session
 from numina_infer.sandbox.process import until
 from numina_infer.trajectory import Execution, ExecutionStatus
 
+_PATIENCE_S = 10.0
+"""The real pool's."""
+
 
 class RefusingSandbox(WrappedSandbox):
     """Named fake: a sandbox that fails at programs, as often as it is told to."""
@@ -36,11 +39,12 @@ class StuckSandbox(WrappedSandbox):
         self._is_stuck = is_stuck
 
     async def execute(self, session: Session, code: str, *, timeout_s: float, cutoff: Cutoff | None) -> Execution:
-        """Wait for a slot for as long as the cutoff lets it, or run it."""
+        """Be refused after some seconds, as by `sandbox.pool`, or run it."""
         if not self._is_stuck[0]:
             return await session.execute(code, timeout_s=timeout_s, cutoff=cutoff)
         with until(cutoff):
-            await anyio.sleep_forever()
+            await anyio.sleep(_PATIENCE_S)
+            raise SandboxError("all slots wait for programs that were killed and don't end")
         return Execution(ExecutionStatus.TIMEOUT, "")
 
 
@@ -81,7 +85,7 @@ SANDBOX_FAULTS = (
         "slots-stuck",
         "For five problems every slot waits for a kill that isn't confirmed.",
         _slots_stick,
-        Expected(_in_between, 5),
+        Expected(_in_between, 0, ("all slots wait for programs that were killed",)),
         at=(0.4, 0.5),
     ),
     Fault(

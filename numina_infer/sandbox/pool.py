@@ -20,6 +20,9 @@ from numina_infer.sandbox.slots import Slots
 
 _logger = logging.getLogger(__name__)
 
+_PATIENCE_S = 10.0
+"""Of a program that waits for a slot, before it is asked whether any can come free."""
+
 
 class Pool:
     """`num_slots` places, handed on by deadline, and what holds programs back in them."""
@@ -33,6 +36,10 @@ class Pool:
         self.standing: Standing | None = None
         """The rung of the ladder, once the first server has been tried."""
         self._slots = Slots(self.num_slots)
+        self._num_stuck = 0
+        """Slots that wait for the end of a program that was killed."""
+        self._num_freed = 0
+        """How often a slot has come free."""
         self._starting = anyio.Lock()
         self._server: ForkServer | None = None
 
@@ -40,10 +47,10 @@ class Pool:
         """Wait for a slot and a living fork server; None if `cutoff` came first.
 
         Raises:
-            SandboxError: the pool is closed, or the server doesn't start.
+            SandboxError: the pool is closed, the server doesn't start, or no slot can come free.
         """
         with until(cutoff):
-            await self._slots.acquire(math.inf if cutoff is None else cutoff.at)
+            await self._acquire_slot(math.inf if cutoff is None else cutoff.at)
             is_held = False
             try:
                 server = await self.server()
@@ -54,13 +61,35 @@ class Pool:
             return server
         return None
 
+    async def _acquire_slot(self, due: float) -> None:
+        """Wait for a slot, but not in vain: where all are stuck, trajectories that need no program get on."""
+        while True:
+            num_freed = self._num_freed
+            with anyio.move_on_after(_PATIENCE_S):
+                await self._slots.acquire(due)
+                return
+            if self._num_stuck == self.num_slots and self._num_freed == num_freed:
+                raise SandboxError(
+                    f"all {self.num_slots} slots wait for programs that were killed and don't end; "
+                    "programs are refused until one does"
+                )
+
     def release(self, process: Process | None) -> None:
         """Give the slot back, once what ran in it is quiet; what still runs is killed."""
         if process is None or process.is_quiet:
-            self._slots.release()
+            self._come_free()
         else:
             process.kill()
-            process.when_ended(self._slots.release)
+            self._num_stuck += 1
+            process.when_ended(self._come_unstuck)
+
+    def _come_unstuck(self) -> None:
+        self._num_stuck -= 1
+        self._come_free()
+
+    def _come_free(self) -> None:
+        self._num_freed += 1
+        self._slots.release()
 
     async def server(self) -> ForkServer:
         """The living fork server, started if there is none."""

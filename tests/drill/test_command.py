@@ -1,0 +1,69 @@
+"""`numina-infer drill`: what it prints, and how it ends."""
+
+import json
+
+import pytest
+
+from numina_infer.cli import main
+from numina_infer.contest import Contest
+from numina_infer.trajectory import Problem, Solution
+
+
+def test_the_list_tells_what_is_drilled_and_what_is_expected(capsys: pytest.CaptureFixture[str]) -> None:
+    """And plays nothing."""
+    assert main(["drill", "--list"]) == 0
+    said = capsys.readouterr().out
+    assert "servers-die: The servers die at a problem" in said
+    assert "expected: all in time, at most 0 fallbacks, says «the engine broke»" in said
+
+
+def test_a_drill_that_holds_is_a_line_with_what_was_expected_and_seen(capsys: pytest.CaptureFixture[str]) -> None:
+    """Then the numbers of all."""
+    assert main(["drill", "asks-twice", "disk-full"]) == 0
+    first, second, total = capsys.readouterr().out.splitlines()
+    assert first.startswith("asks-twice: expected all in time, at most 0 fallbacks; seen 106 of 106 replies, 50 of 50")
+    assert first.endswith(": ok")
+    assert "log up to it" in second
+    assert total.startswith("2 drills, 206 calls for 100 problems: 100 right, 0 fallbacks; ")
+
+
+def test_json_is_a_line_a_drill(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing else is on stdout."""
+    assert main(["drill", "--random", "2", "--seed", "3", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["ok"] for row in rows] == [True, True]
+    assert all(" + " in row["name"] for row in rows)
+
+
+def test_a_drill_that_fails_ends_with_1_and_says_where(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Here a contest that says something else each time."""
+    solve, times = Contest.solve, iter(range(1000))
+
+    def fickle(self: Contest, problem: Problem) -> Solution:
+        solution = solve(self, problem)
+        return Solution(solution.problem_id, next(times) % 900, is_fallback=False, stop_reason=solution.stop_reason)
+
+    monkeypatch.setattr(Contest, "solve", fickle)
+    assert main(["drill", "asks-twice"]) == 1
+    said = capsys.readouterr().out
+    assert "FAILED: " in said
+    assert "asked again, the same: " in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["no-such-fault"], "no fault is called 'no-such-fault'"),
+        (["--seed", "3"], "--seed is of random combinations"),
+        (["servers-die", "--random", "3"], "--random draws its faults itself"),
+        (["--random", "0"], "random is 0"),
+    ],
+)
+def test_what_can_not_be_used_is_said_with_exit_code_2(
+    arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is played."""
+    assert main(["drill", *arguments]) == 2
+    assert why in capsys.readouterr().err
