@@ -178,7 +178,9 @@ class Scene:
         smi.chmod(0o755)
         lines = self.folder / "lines.jsonl"
         write_lines(self.problems, everybody, lines)
-        write_interpreter(self.folder / "bin" / "vllm", lines=lines, speed=self.speed, start_s=self.start_s / self.speed)
+        write_interpreter(
+            self.folder / "bin" / "vllm", lines=lines, speed=self.speed, start_s=self.start_s / self.speed
+        )
         with (self.folder / "problems.jsonl").open("w", encoding="utf-8") as file:
             for number, problem in enumerate(self.problems):
                 row = {"id": f"p{number}", "problem": problem.statement, "answer": str(problem.answer)}

@@ -4,6 +4,7 @@ Programs come and go, and what they hold with them; what leaks stays. So a minut
 straight line through the minutes (least squares, with Student's interval) says how much is gained in an hour.
 """
 
+import math
 import os
 import statistics
 import time
@@ -151,13 +152,15 @@ def trend(samples: Sequence[Sample], name: str, warm_up_s: float) -> Trend:
     Raises:
         ValueError: there are fewer than three minutes behind it.
     """
-    from scipy.stats import linregress, t
+    from scipy.stats import t
 
     points = by_minute(samples, name, warm_up_s)
     if len(points) < 3:
         raise ValueError(f"{len(points)} minutes behind the warm-up are too few for a line; watch longer")
     at_s, values = (np.array(column) for column in zip(*points, strict=True))
-    line = linregress(at_s / 3600, values)
-    reach = float(t.ppf(0.975, len(points) - 2) * line.stderr)
-    gained = float(line.slope)
+    hours = (at_s - at_s.mean()) / 3600
+    spread = float(hours @ hours)
+    gained = float(hours @ values) / spread
+    off = values - values.mean() - gained * hours
+    reach = float(t.ppf(0.975, len(points) - 2)) * math.sqrt(float(off @ off) / (len(points) - 2) / spread)
     return Trend(name, float(values[0]), float(values[-1]), gained, gained - reach, gained + reach)

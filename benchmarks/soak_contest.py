@@ -12,6 +12,7 @@ import itertools
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -109,18 +110,18 @@ def soak(minutes: float, warm_up_min: float, every_s: float = EVERY_S, num_probl
 
 
 def _watch(process: "subprocess.Popen[str]", every_s: float) -> tuple[list[Sample], Held]:
-    import threading
-
     assert process.stdout is not None
     assert process.stdout.readline() == "begun\n", "the contest didn't open"
     closed = threading.Event()
     said = process.stdout
-    threading.Thread(target=lambda: (said.readline(), closed.set()), daemon=True).start()
-    samples = []
-    for sample in watch(process.pid, every_s, lambda _: closed.is_set() or process.poll() is not None):
-        if not closed.is_set():
-            samples.append(sample)
-    return samples, held_by(process.pid)
+
+    def listen() -> None:
+        said.readline()
+        closed.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+    samples = list(watch(process.pid, every_s, lambda _: closed.is_set() or process.poll() is not None))
+    return samples[:-1], held_by(process.pid)
 
 
 def _soaked(folder: Path, minutes: float, warm_up_min: float, samples: Sequence[Sample], after: Held) -> Soaked:

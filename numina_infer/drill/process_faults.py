@@ -87,6 +87,7 @@ PROCESS_FAULTS = (
         "zygote-killed",
         "The real sandbox's zygote is killed.",
         {_STRIKES: partial(_kill, "zygote")},
+        Expected(says=("zygote died",)),
     ),
     ProcessFault(
         "no-descriptors",

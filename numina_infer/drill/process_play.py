@@ -1,8 +1,8 @@
 """Plays a drill of real processes, and looks at what became of it from outside."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,7 +10,7 @@ from numina_infer.drill.course import Course, right_answer
 from numina_infer.drill.fault import Expected
 from numina_infer.drill.log_seen import read_log
 from numina_infer.drill.seen import Ended, Left, LogSeen, Reply, Seen
-from numina_infer.drill.theatre import NUM_PROBLEMS, Theatre
+from numina_infer.drill.theatre import NUM_PROBLEMS, Note, Theatre
 from numina_infer.errors import NuminaError
 from numina_infer.events import Opened
 from numina_infer.history import read_events
@@ -34,8 +34,6 @@ class ProcessFault:
     num_servers: int = 1
     arguments: tuple[str, ...] = ()
     """Of the command."""
-    num_calls: int = 1
-    """How often each problem is asked."""
 
 
 def play(fault: ProcessFault) -> Seen:
@@ -44,43 +42,48 @@ def play(fault: ProcessFault) -> Seen:
     with TemporaryDirectory(prefix="numina-drill-") as folder:
         theatre = Theatre(Path(folder), Course(NUM_PROBLEMS))
         try:
-            for number in range(fault.num_servers):
-                theatre.serve(number)
-            theatre.begin(*fault.arguments)
-            for number, act in sorted(fault.acts.items()):
-                theatre.wait_for_call(number)
-                act(theatre)
-            return _look(theatre, fault, theatre.wait_for_end(), began)
+            seen = _play(theatre, fault)
         finally:
             theatre.close()
+    return replace(seen, wall_s=time.monotonic() - began)
 
 
-def _look(theatre: Theatre, fault: ProcessFault, how: str, began: float) -> Seen:
-    """What there is to see of a command that has ended, resumed where it ended too early."""
-    log, num_given = _read(theatre), theatre.num_replies
-    left, summary = list(theatre.left()), theatre.said
-    ended = Ended()
-    if how:
-        theatre.resume()
-        again = theatre.wait_for_end()
-        left += theatre.left()
-        after = _read(theatre)
-        ended = Ended(how + (f", then {again}" if again else ""), len(log.verdicts), num_given, len(after.verdicts))
-        log = after
-    replies = tuple(_replies(theatre, log))
-    end = min((reply.asked_at for reply in replies), default=0.0)
+def _play(theatre: Theatre, fault: ProcessFault) -> Seen:
+    """Begin, strike, and see how it ends; what ended too early is gone on with."""
+    for number in range(fault.num_servers):
+        theatre.serve(number)
+    theatre.begin(*fault.arguments)
+    for number, act in sorted(fault.acts.items()):
+        theatre.wait_for_call(number)
+        given = theatre.notes
+        act(theatre)
+    how = theatre.wait_for_end()
+    if not how:
+        return _look(theatre, theatre.notes, Ended(), theatre.left())
+    on_disk, left = len(_read(theatre).verdicts), theatre.left()
+    theatre.resume()
+    again = theatre.wait_for_end()
+    given = [note for note in given if note.answer is not None]
+    ended = Ended(f"{how}, then {again}" if again else how, on_disk, len(given), len(_read(theatre).verdicts))
+    # Whoever asked was gone when the command ended: replies of its last moment are nobody's.
+    return _look(theatre, [*given, *theatre.notes], ended, left + theatre.left())
+
+
+def _look(theatre: Theatre, notes: Sequence[Note], ended: Ended, left: tuple[str, ...]) -> Seen:
+    log = _read(theatre)
+    replies = tuple(_replies(theatre, notes, log))
+    began_at = min((reply.asked_at for reply in replies), default=0.0)
     return Seen(
         course=theatre.course,
         replies=replies,
-        num_due=len(theatre.course.problems) * fault.num_calls,
-        began_at=end,
-        hard_end=end + theatre.bank.time_limit_s - theatre.bank.reserve_s,
-        summary=summary,
+        num_due=max(len(theatre.course.problems), sum(note.answer is None for note in notes)),
+        began_at=began_at,
+        hard_end=began_at + theatre.bank.time_limit_s - theatre.bank.reserve_s,
+        summary=theatre.summary,
         log=log,
-        left=Left(processes=tuple(left)),
+        left=Left(processes=left),
         ended=ended,
         slack_s=_SLACK_S,
-        wall_s=time.monotonic() - began,
     )
 
 
@@ -88,33 +91,30 @@ def _read(theatre: Theatre) -> LogSeen:
     return read_log(theatre.run, {problem: number for number, problem in enumerate(theatre.course.problems, start=1)})
 
 
-def _replies(theatre: Theatre, log: LogSeen) -> Sequence[Reply]:
+def _replies(theatre: Theatre, notes: Sequence[Note], log: LogSeen) -> Iterator[Reply]:
     """Every call that was replied to, by the notes; when it was due is in the log, if that has it."""
-    due = _due(theatre)
+    due, submitted = _due(theatre), theatre.submission
     numbers = {problem.id: number for number, problem in enumerate(theatre.course.problems, start=1)}
     asked: dict[str, float] = {}
-    replies: list[Reply] = []
     known = set[int]()
-    for note in theatre.notes:
-        if note["answer"] is None:
-            asked[note["id"]] = note["at"]
+    for note in notes:
+        if note.answer is None:
+            asked[note.id] = note.at
             continue
-        number = numbers[note["id"]]
+        number, asked_at = numbers[note.id], asked.get(note.id, note.at)
         verdict = log.verdicts.get(number)
-        replies.append(
-            Reply(
-                number=number,
-                right=right_answer(number),
-                asked_at=asked[note["id"]],
-                due_at=max(asked[note["id"]], due.get(number, float("inf"))),
-                replied_at=note["at"],
-                answer=note["answer"],
-                solution=verdict if verdict is not None and verdict.answer == note["answer"] else None,
-                is_first=number not in known,
-            )
+        is_submitted = submitted.get(note.id) == note.answer
+        yield Reply(
+            number=number,
+            right=right_answer(number),
+            asked_at=asked_at,
+            due_at=max(asked_at, due.get(number, float("inf"))),
+            replied_at=note.at,
+            answer=note.answer if is_submitted else f"{note.answer}, and the submission {submitted.get(note.id)}",
+            solution=verdict if verdict is not None and verdict.answer == note.answer else None,
+            is_first=number not in known,
         )
         known.add(number)
-    return replies
 
 
 def _due(theatre: Theatre) -> dict[int, float]:

@@ -4,6 +4,7 @@ The command is `numina-infer rehearse` itself, with the real sandbox and real so
 T4's pace. Everything is looked at through /proc, the notes of its calls, and its run folder.
 """
 
+import csv
 import json
 import os
 import signal
@@ -14,7 +15,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from numina_infer.config import BankConfig
 from numina_infer.drill.course import Course, right_answer
@@ -30,6 +30,18 @@ _END_S = 10.0
 """What the command started has so long to end behind it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A call, or the reply to it."""
+
+    id: str
+    """Of the problem."""
+    at: float
+    """Loop time."""
+    answer: int | None
+    """None for a call."""
+
+
 @dataclass(slots=True)
 class Theatre:
     """One drill's processes; `close` ends whatever is left of them."""
@@ -38,6 +50,7 @@ class Theatre:
     course: Course
     servers: list["subprocess.Popen[bytes]"] = field(default_factory=list)
     command: "subprocess.Popen[bytes] | None" = None
+    num_starts: int = 0
     seen: set[tuple[int, str]] = field(default_factory=set)
     """Every process that the command was seen to have below it."""
 
@@ -52,20 +65,35 @@ class Theatre:
         return BankConfig.of_limit(SECONDS_A_PROBLEM * self.course.num_problems)
 
     @property
-    def notes(self) -> list[dict[str, Any]]:
-        """Calls, and replies, which have an answer."""
-        file = self.folder / "notes.jsonl"
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
+    def notes(self) -> list[Note]:
+        """Calls and replies of the command as it was last started."""
+        file = self._notes_file
+        return [Note(**json.loads(line)) for line in file.read_text().splitlines()] if file.is_file() else []
 
     @property
-    def num_replies(self) -> int:
-        """How many calls have been replied to."""
-        return sum(note["answer"] is not None for note in self.notes)
+    def _notes_file(self) -> Path:
+        return self.folder / f"notes-{self.num_starts}.jsonl"
 
     @property
     def said(self) -> tuple[str, ...]:
         """What the command said, line by line."""
         return tuple((self.folder / "said.txt").read_text(errors="replace").splitlines())
+
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """What it said at its end, behind the heading."""
+        said = self.said
+        heading = next((at for at, line in enumerate(said) if line.strip() == "Summary"), len(said))
+        return said[heading + 1 :]
+
+    @property
+    def submission(self) -> dict[str, int]:
+        """What it submitted, by problem; nothing where there is no file."""
+        file = self.run / "submission.csv"
+        if not file.is_file():
+            return {}
+        with file.open(newline="", encoding="utf-8") as rows:
+            return {row["id"]: int(row["answer"]) for row in csv.DictReader(rows)}
 
     def serve(self, number: int) -> None:
         """Start server `number`, or start it again, and return when it listens."""
@@ -97,7 +125,8 @@ class Theatre:
         self._start("rehearse", f"--resume={self.run}")
 
     def _start(self, *arguments: str) -> None:
-        subject = [sys.executable, "-m", "numina_infer.drill.subject", str(self.folder / "notes.jsonl")]
+        self.num_starts += 1
+        subject = [sys.executable, "-m", "numina_infer.drill.subject", str(self._notes_file)]
         with (self.folder / "said.txt").open("w") as said:
             self.command = subprocess.Popen(  # noqa: S603 (as above)
                 [*subject, *arguments], stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
@@ -142,7 +171,7 @@ class Theatre:
     def wait_for_call(self, number: int) -> None:
         """Return when problem `number` is asked, or the command has ended."""
         name = f"p{number}"
-        self.wait_until(lambda: self.has_ended or any(note["id"] == name for note in self.notes))
+        self.wait_until(lambda: self.has_ended or any(note.id == name for note in self.notes))
 
     @property
     def has_ended(self) -> bool:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import anyio
 
-import numina_infer
 from numina_infer.engines.costs import t4_costs
 from numina_infer.engines.pace import Pace
 from numina_infer.engines.scripts import Cue, FileScript, load_script
@@ -31,7 +30,7 @@ def write_interpreter(file: Path, *, lines: Path, speed: float, start_s: float =
 
     `speed` is how many of the machine's seconds pass in one, `start_s` what a start takes, in real seconds.
     """
-    root = Path(numina_infer.__file__).parents[1]
+    root = Path(__file__).resolve().parents[2]
     words = ["env", f"PYTHONPATH={root}", sys.executable, "-m", "numina_infer.engines.stand_in_server"]
     words += [f"--lines={lines.absolute()}", f"--speed={speed}", f"--start={start_s}"]
     file.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
