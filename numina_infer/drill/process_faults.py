@@ -15,6 +15,8 @@ from numina_infer.drill.theatre import Theatre
 
 _STRIKES, _PASSES = 3, 5
 """The problem at which a fault strikes, and the one at which it is over, where it is."""
+_SLOW = 0.25
+"""At which a problem takes longer than the client's patience with a silent server."""
 _SEPARATE = ("--api=kaggle-evaluation", "--separate")
 
 
@@ -99,19 +101,23 @@ PROCESS_FAULTS = (
         "replica-killed",
         "One of two servers is killed.",
         {_STRIKES: partial(_to_server, signal.SIGKILL)},
+        Expected(says=("lost a turn and isn't well",)),
         num_servers=2,
     ),
     ProcessFault(
         "replica-ends",
         "One of two servers ends in good order.",
         {_STRIKES: partial(_to_server, signal.SIGTERM)},
+        Expected(says=("lost a turn and isn't well",)),
         num_servers=2,
     ),
     ProcessFault(
         "replica-hangs",
         "One of two servers is healthy, takes requests and sends nothing more.",
         {_STRIKES: partial(_to_server, HANG)},
+        Expected(says=("gave no token for",)),
         num_servers=2,
+        speed=_SLOW,
     ),
     ProcessFault(
         "replica-stopped",

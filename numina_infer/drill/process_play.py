@@ -32,6 +32,8 @@ class ProcessFault:
     """What is done when that problem is asked."""
     expected: Expected = field(default_factory=Expected)
     num_servers: int = 1
+    speed: float = 1.0
+    """Of the servers, where 1 is two T4s."""
     arguments: tuple[str, ...] = ()
     """Of the command."""
 
@@ -40,7 +42,7 @@ def play(fault: ProcessFault) -> Seen:
     """The drill of `fault`."""
     began = time.monotonic()
     with TemporaryDirectory(prefix="numina-drill-") as folder:
-        theatre = Theatre(Path(folder), Course(NUM_PROBLEMS))
+        theatre = Theatre(Path(folder), Course(NUM_PROBLEMS), fault.speed)
         try:
             seen = _play(theatre, fault)
         finally:

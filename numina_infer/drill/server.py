@@ -25,11 +25,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until ended."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("socket", type=Path)
-    anyio.run(_serve, parser.parse_args(arguments).socket)
+    parser.add_argument("--speed", type=float, default=1.0)
+    chosen = parser.parse_args(arguments)
+    anyio.run(_serve, chosen.socket, chosen.speed)
 
 
-async def _serve(socket: Path) -> None:
-    server = StandIn(socket, Words(()), pace=Pace(t4_costs()))
+async def _serve(socket: Path, speed: float) -> None:
+    server = StandIn(socket, Words(()), pace=Pace(t4_costs(), speed))
     async with server:
         with anyio.open_signal_receiver(HANG) as hangs:
             async for _ in hangs:

@@ -48,6 +48,8 @@ class Theatre:
 
     folder: Path
     course: Course
+    speed: float = 1.0
+    """Of the servers, where 1 is two T4s."""
     servers: list["subprocess.Popen[bytes]"] = field(default_factory=list)
     command: "subprocess.Popen[bytes] | None" = None
     num_starts: int = 0
@@ -100,7 +102,8 @@ class Theatre:
         socket = self._socket(number)
         socket.unlink(missing_ok=True)
         server = subprocess.Popen(  # noqa: S603 (our own module, by our own interpreter)
-            [sys.executable, "-m", "numina_infer.drill.server", str(socket)], start_new_session=True
+            [sys.executable, "-m", "numina_infer.drill.server", str(socket), f"--speed={self.speed}"],
+            start_new_session=True,
         )
         self.servers[number:] = [server]
         self.wait_until(socket.exists)

@@ -114,7 +114,17 @@ def test_a_server_process_says_its_lines(tmp_path: Path) -> None:
     model, socket, lines = make_tiny_model(tmp_path / "model"), tmp_path / "socket", tmp_path / "lines.jsonl"
     lines.write_text(LINES)
     python = write_interpreter(tmp_path / "python", lines=lines, speed=100.0)
-    arguments = ["-m", "vllm.whatever", "--uds", socket, "--model", model, "--max-num-seqs", "48", "--max-model-len"]
+    arguments = [
+        "-m",
+        "vllm.whatever",
+        "--uds",
+        str(socket),
+        "--model",
+        str(model),
+        "--max-num-seqs",
+        "48",
+        "--max-model-len",
+    ]
 
     async def ask() -> Completion:
         while not socket.exists():
