@@ -12,14 +12,15 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import count
+from itertools import chain, count
 from typing import Self
 
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.lowlevel import checkpoint
 
 from numina_infer.budget import Bank, Bound, Slice
 from numina_infer.clock import Clock
@@ -116,8 +117,10 @@ class Contest:
         self._tickets = count(sum(solution.num_started for solution in solved.values()))
         self._lock = threading.Lock()
         self._cases = {problem: _closed_case(problem, solution) for problem, solution in solved.items()}
-        self._num_open = 0
-        """Problems that wait for their verdict."""
+        self._open_ids: set[str] = set()
+        """Problems that wait for their verdict, by the ids that they have in the log."""
+        self._num_beginning = 0
+        """Those of them that the loop hasn't heard of yet."""
         self._closing = ExitStack()
         self._num_told = (0, 0)
         """Of the incidents of engine and sandbox."""
@@ -196,16 +199,35 @@ class Contest:
                 return case
             now = self._clock.now()
             cut, self._bank = self._bank.cut(now)
-            case = self._cases[problem] = _Case(problem, asked_at=now, slice=cut)
-            self._num_open += 1
+            case = self._cases[problem] = _Case(self._told_apart(problem), asked_at=now, slice=cut)
+            self._open_ids.add(case.problem.id)
+            self._num_beginning += 1
+            self._pace()
         try:
             opened = self._record(case, self._opened(case))
             self._portal.start_task_soon(self._work, case, opened)
         except Exception as error:  # noqa: BLE001 (nothing may reach the thread that waits for a reply)
             # Not a verdict: whoever resumes the run will solve the problem.
             _log.error("problem %s can't be begun: %r", case.problem.id, error)
+            self._begun()
+            with suppress(RuntimeError):  # a loop that is closed needs no waking
+                self._portal.start_task_soon(checkpoint)
             self._settle(case, self._best_known(case, f"it can't be begun: {error}", StopReason.INTERRUPTED))
         return case
+
+    def _told_apart(self, problem: Problem) -> Problem:
+        """`problem`, under another id where its own is that of one in work: events are told apart by their ids."""
+        names = chain((problem.id,), (f"{problem.id} ({number})" for number in count(2)))
+        return replace(problem, id=next(name for name in names if name not in self._open_ids))
+
+    def _begun(self) -> None:
+        with self._lock:
+            self._num_beginning -= 1
+            self._pace()
+
+    def _pace(self) -> None:
+        """Virtual time stands still where nobody waits for a verdict, and while one who does isn't heard yet."""
+        self._clock.freeze(not self._open_ids or self._num_beginning > 0)
 
     def _opened(self, case: _Case) -> Opened:
         return Opened(
@@ -218,7 +240,7 @@ class Contest:
         )
 
     async def _work(self, case: _Case, opened: Ledger) -> None:
-        self._clock.freeze(False)  # on the loop, or it could jump before the work is there
+        self._begun()  # on the loop, or it could jump before the work is there
         case.cutoff = Cutoff(opened.deadline)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch, case)
@@ -265,9 +287,8 @@ class Contest:
             if case.solution is not None:
                 return
             case.solution = solution
-            self._num_open -= 1
-            if not self._num_open:
-                self._clock.freeze(True)
+            self._open_ids.discard(case.problem.id)
+            self._pace()
         try:
             if solution.stop_reason is not StopReason.INTERRUPTED:
                 self._record(case, Solved(solution, solution.solved_at))

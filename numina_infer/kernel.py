@@ -48,7 +48,7 @@ from numina_infer.ports import Sandbox as SandboxPort
 from numina_infer.presets import Preset, get_preset
 from numina_infer.progress import RunConsole
 from numina_infer.run_folder import new_folder
-from numina_infer.runlog import RunLog
+from numina_infer.runlog import NoLog, RunLog
 from numina_infer.sandbox import Sandbox
 from numina_infer.serving.probe import ProbePlan, probe
 from numina_infer.summary import Summary, summarize
@@ -195,12 +195,15 @@ class Kernel:
         if self.place.is_watched:
             folders = (self.output / f"run{number or ''}" for number in count())
             return RunLog(next(folder for folder in folders if not folder.exists()))
-        for base in (tempfile.gettempdir(), "/dev/shm"):  # noqa: S108 (a folder of our own is made in it)
+        why = ""
+        for base in (None, "/dev/shm", self.output):  # noqa: S108 (a folder of our own is made in it)
             try:
+                # On a disk that is full even asking for the usual place of such folders fails.
                 return RunLog(Path(tempfile.mkdtemp(prefix="numina-run-", dir=base)), is_vital=False)
             except (OSError, RunLogError) as error:
-                self._report(f"no run log in {base}: {error}")
-        return RunLog(self.output / "run", is_vital=False)
+                why = str(error)
+                self._report(f"no run log in {base or 'the usual place'}: {error}")
+        return NoLog(why)
 
     @cached_property
     def has_gpus(self) -> bool:

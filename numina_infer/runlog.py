@@ -122,6 +122,23 @@ class RunLog:
         self.close()
 
 
+class NoLog(RunLog):
+    """Keeps nothing: for a contest that has to go on where no folder can be written."""
+
+    def __init__(self, why: str) -> None:
+        self.folder = Path(os.devnull)
+        self.trouble = f"there is no run log: {why}"
+
+    def describe(self, info: Mapping[str, object]) -> None:
+        """Nothing."""
+
+    def write(self, event: Event) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
 def _as_row(record: Any) -> dict[str, Any]:
     """A record's fields; `dataclasses.asdict` would copy every token id by itself."""
     return {name: _plain(getattr(record, name)) for name in type(record).__dataclass_fields__}

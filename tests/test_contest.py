@@ -7,16 +7,19 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from numina_infer.clock import Clock, virtual_clock
 from numina_infer.config import BankConfig, ContestConfig, Policy, RolloutConfig, SamplingParams
 from numina_infer.contest import Contest, Observer, Parts
-from numina_infer.engines.scripted import ScriptedEngine
+from numina_infer.engines.scripted import ScriptedDecoder, ScriptedEngine
 from numina_infer.errors import EngineError
-from numina_infer.events import Event, Opened, Solved
+from numina_infer.events import Event, Opened, Solved, Started
+from numina_infer.formats import fenced
 from numina_infer.formats.numina import NUMINA
-from numina_infer.history import read_events, solved_problems
+from numina_infer.history import read_attempts, read_events, solved_problems
 from numina_infer.ports import Engine, EngineStats
 from numina_infer.presets import Preset
 from numina_infer.runlog import RunLog
@@ -287,3 +290,65 @@ def test_a_problem_that_can_not_be_begun_is_answered(tmp_path: Path, monkeypatch
         ] * 2
         assert "a template broke" in odd[0].error
         assert contest.answer(Problem("b", "even")) == 5
+
+
+class SlowEngine(ScriptedEngine):
+    """An engine that takes five seconds for a place, on the loop's clock."""
+
+    @asynccontextmanager
+    async def slot(self, ticket: int) -> AsyncIterator[ScriptedDecoder]:
+        """A place, after a while."""
+        await anyio.sleep(5.0)
+        async with super().slot(ticket) as decoder:
+            yield decoder
+
+
+def test_two_problems_under_one_id_at_the_same_time_are_told_apart_in_the_log(tmp_path: Path) -> None:
+    """Each gets its own answer, and its own events under an id of its own."""
+
+    def echo(context_text: str, seed: int) -> str:
+        return f"It is $\\boxed{{{11 if 'eleven' in context_text else 22}}}$."
+
+    problems = [Problem("same", "eleven?"), Problem("same", "twenty-two?")]
+    gate = threading.Barrier(2)
+
+    def ask(problem: Problem) -> int:
+        gate.wait(20)
+        return contest.answer(problem)
+
+    with contest_in(tmp_path, SlowEngine(echo), clock=virtual_clock()) as contest, ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(ask, problems)) == [11, 22]
+    attempts = read_attempts(tmp_path)
+    assert {attempt.opened.problem.id for attempt in attempts} == {"same", "same (2)"}
+    assert all(attempt.solution is not None and len(attempt.trajectories) == 3 for attempt in attempts)
+
+
+def test_virtual_time_waits_for_a_problem_that_is_just_coming_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one is in work, and would let its seconds or hours go by before the loop hears of it."""
+    clock, times, is_coming = virtual_clock(), list[float](), threading.Event()
+    prompt = type(NUMINA).prompt
+
+    def slow_prompt(self: fenced.Fenced, statement: str) -> fenced.Parts:
+        if statement == "second" and not times:
+            is_coming.set()
+            for _ in range(50):  # the loop may look for its next timer as often
+                contest._portal.call(checkpoint)
+            times.append(clock.now())
+        return prompt(self, statement)
+
+    def hold(event: Event) -> None:
+        if isinstance(event, Started):
+            assert is_coming.wait(20)
+
+    monkeypatch.setattr(type(NUMINA), "prompt", slow_prompt)
+    engine = SlowEngine([["The answer is $\\boxed{5}$."]])
+    opened = contest_in(tmp_path, engine, observers=(hold,), clock=clock)
+    with opened as contest, ThreadPoolExecutor() as threads:
+        first = threads.submit(contest.answer, Problem("a", "first"))
+        while not contest._cases:
+            pass
+        assert contest.answer(Problem("b", "second")) == 5
+        assert first.result(20) == 5
+    assert times == [0.0]

@@ -122,6 +122,22 @@ def test_a_rerun_with_nowhere_to_write_is_answered(tmp_path: Path, asker: Asker)
     assert asker.replies == [[100, 100], [101, 101], [102, 102]]
 
 
+def test_a_rerun_on_a_full_disk_is_answered(tmp_path: Path, asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No folder can be made anywhere, not even the usual place for such folders be found."""
+
+    def full(*_: object, **__: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    monkeypatch.setattr("tempfile.gettempdir", full)
+    kernel = Right("aimo-3", environment=RERUN, output=tmp_path / "out")
+    kernel.run()
+    assert asker.replies == [[100, 100], [101, 101], [102, 102]]
+    assert "no run log in /dev/shm: [Errno 28] No space left on device" in (tmp_path / "out" / "kernel.txt").read_text(
+        encoding="utf-8"
+    )
+
+
 def test_what_breaks_after_the_last_reply_fails_no_rerun(tmp_path: Path, asker: Asker) -> None:
     """Nor does a probe that was left on."""
 

@@ -1,5 +1,6 @@
 """The run log: what is written is what is read, as far as it was written."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -206,3 +207,18 @@ def test_an_empty_run_has_frames_with_their_columns(tmp_path: Path) -> None:
     run = read_run(tmp_path / "run")
     assert run.turns.empty
     assert {"problem_id", "code", "output"} <= set(run.turns.columns)
+
+
+def test_a_log_that_is_removed_is_told_once_and_the_contest_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody would find out else: what is written to a file without a name is lost."""
+    event = events_of(Problem("a", "?"))[0]
+    with RunLog(tmp_path / "run") as log:
+        log.write(event)
+        assert log.trouble == ""
+        shutil.rmtree(tmp_path / "run")
+        for _ in range(3):
+            log.write(event)
+        assert log.trouble == f"the run log in {tmp_path / 'run'} was removed while the run went on"
+    assert caplog.text.count("was removed while the run went on") == 1

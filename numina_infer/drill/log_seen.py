@@ -13,22 +13,23 @@ from numina_infer.lab.recording import read_recording
 from numina_infer.lab.replay import replay
 from numina_infer.presets import Preset
 from numina_infer.summary import summarize
-from numina_infer.trajectory import Problem
 
 
-def read_log(folder: Path, numbers: Mapping[Problem, int]) -> LogSeen:
-    """What the log in `folder` holds of the problems that are numbered so."""
+def read_log(folder: Path, numbers: Mapping[str, int]) -> LogSeen:
+    """What the log in `folder` holds of the problems whose statements are numbered so."""
     try:
-        openings = Counter(event.problem for event in read_events(folder) if isinstance(event, Opened))
+        openings = Counter(event.problem.statement for event in read_events(folder) if isinstance(event, Opened))
         replayed = replay(read_recording(folder))
     except NuminaError as error:
         return LogSeen(trouble=str(error))
     solved = [one for one in replayed.problems if one.recorded.solution is not None]
     return LogSeen(
         verdicts={
-            numbers[one.recorded.problem]: one.recorded.solution for one in solved if one.recorded.solution is not None
+            numbers[one.recorded.problem.statement]: one.recorded.solution
+            for one in solved
+            if one.recorded.solution is not None
         },
-        num_openings={numbers[problem]: times for problem, times in openings.items()},
+        num_openings={numbers[text]: times for text, times in openings.items()},
         num_replayed=sum(one.is_as_recorded for one in solved),
     )
 

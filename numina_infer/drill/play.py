@@ -106,7 +106,7 @@ class _Sitting:
     folder: Path
     clock: Clock = field(init=False)
     replies: list[Reply] = field(default_factory=list)
-    opened: dict[Problem, Opened] = field(default_factory=dict)
+    opened: dict[str, Opened] = field(default_factory=dict)
     away: list[tuple[float, float]] = field(default_factory=list)
     gone_at: float = 0.0
     is_there: bool = False
@@ -138,7 +138,7 @@ class _Sitting:
             largest=preset.rollout.answer_range.largest,
             away=tuple(self.away),
             summary=read_summary(self.folder, preset, trouble),
-            log=read_log(self.folder, {call.problem: call.number for calls in rounds for call in calls}),
+            log=read_log(self.folder, {call.problem.statement: call.number for calls in rounds for call in calls}),
             slack_s=_REAL_SLACK_S * self.scene.speed if self.scene.speed else 1e-6,
         )
 
@@ -160,7 +160,7 @@ class _Sitting:
 
     def _note(self, event: Event) -> None:
         if isinstance(event, Opened):
-            self.opened.setdefault(event.problem, event)
+            self.opened.setdefault(event.problem.statement, event)
 
     @asynccontextmanager
     async def _engine(self, began_at: float) -> AsyncIterator[Engine]:
@@ -253,7 +253,7 @@ class _Sitting:
         )
 
     def _due_at(self, problem: Problem) -> float:
-        opened = self.opened.get(problem)
+        opened = self.opened.get(problem.statement)
         if opened is None:
             return 0.0
         return opened.deadline + (opened.slice.grace_s if opened.slice else 0.0)

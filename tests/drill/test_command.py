@@ -6,6 +6,8 @@ import pytest
 
 from numina_infer.cli import main
 from numina_infer.contest import Contest
+from numina_infer.drill import report
+from numina_infer.drill.fault import Drill
 from numina_infer.trajectory import Problem, Solution
 
 
@@ -50,6 +52,22 @@ def test_a_drill_that_fails_ends_with_1_and_says_where(
     said = capsys.readouterr().out
     assert "FAILED: " in said
     assert "asked again, the same: " in said
+
+
+def test_a_drill_that_is_interrupted_tells_what_it_came_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With exit code 130, as everywhere."""
+    play, number = report.run, iter(range(9))
+
+    def interrupted(drill: Drill) -> report.Result:
+        if next(number):
+            raise KeyboardInterrupt
+        return play(drill)
+
+    monkeypatch.setattr(report, "run", interrupted)
+    assert main(["drill", "asks-twice", "servers-die"]) == 130
+    assert "1 drills, 106 calls for 50 problems" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
