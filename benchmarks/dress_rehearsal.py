@@ -12,7 +12,8 @@ the most that one problem may take (25 minutes), every patience of the client an
 Each problem has 61 trajectories that take turns: by its number a tenth, a third, six or nine tenths of them are
 recordings of that problem, the others those of some other problem. So some are easy, some contested and some hopeless;
 how many are right says nothing.
-Floors: every problem has its reply in time and in range, none a fallback, and of the processes nothing is left.
+Floors: every problem has its reply in time and in range, none a fallback, and of the processes nothing is left. On a
+slow machine fallbacks may come: programs that never end may hold its slots for a whole scaled slice.
 """
 
 import argparse
