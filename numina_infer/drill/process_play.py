@@ -90,7 +90,8 @@ def _look(theatre: Theatre, notes: Sequence[Note], ended: Ended, left: tuple[str
 
 
 def _read(theatre: Theatre) -> LogSeen:
-    return read_log(theatre.run, {problem: number for number, problem in enumerate(theatre.course.problems, start=1)})
+    problems = enumerate(theatre.course.problems, start=1)
+    return read_log(theatre.run, {problem.statement: number for number, problem in problems})
 
 
 def _replies(theatre: Theatre, notes: Sequence[Note], log: LogSeen) -> Iterator[Reply]:
