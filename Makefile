@@ -16,7 +16,7 @@ TORCH_OF_0.32.0 := 2.13.0
 TORCH_OF_0.19.1 := 2.10.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-attacks test-wheelhouse test-browser vllm test-vllm check fmt bench notebooks kernel owner-is-named clean
+.PHONY: help demo test drill test-attacks test-wheelhouse test-browser vllm test-vllm check fmt bench notebooks kernel owner-is-named clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ demo: $(VENV)/.demo ## ten problems, a real model, real programs, a mock competi
 
 test: $(VENV)/.dev ## all tests, the whole path with the real model included
 	$(BIN)/pytest
+
+drill: $(VENV)/.dev ## every fault once, in contests that must not be lost by it: some minutes
+	$(BIN)/numina-infer drill
 
 test-attacks: $(VENV)/.dev ## hostile programs against the sandbox, in private namespaces: needs root, some minutes
 	$(BIN)/pytest -m attacks tests/attacks

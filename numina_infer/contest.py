@@ -121,6 +121,7 @@ class Contest:
         """Problems that wait for their verdict, by the ids that they have in the log."""
         self._num_beginning = 0
         """Those of them that the loop hasn't heard of yet."""
+        self._is_closing = False
         self._closing = ExitStack()
         self._num_told = (0, 0)
         """Of the incidents of engine and sandbox."""
@@ -146,7 +147,9 @@ class Contest:
             yield engine, sandbox
 
     def __exit__(self, *_: object) -> None:
-        self._clock.freeze(False)
+        with self._lock:
+            self._is_closing = True
+            self._pace()
         closed = Future[None]()
         threading.Thread(target=self._close, args=(closed,), name="contest-closing", daemon=True).start()
         try:
@@ -227,7 +230,8 @@ class Contest:
 
     def _pace(self) -> None:
         """Virtual time stands still where nobody waits for a verdict, and while one who does isn't heard yet."""
-        self._clock.freeze(not self._open_ids or self._num_beginning > 0)
+        is_idle = not self._open_ids or self._num_beginning > 0
+        self._clock.freeze(is_idle and not self._is_closing)
 
     def _opened(self, case: _Case) -> Opened:
         return Opened(

@@ -310,14 +310,14 @@ def test_two_problems_under_one_id_at_the_same_time_are_told_apart_in_the_log(tm
         return f"It is $\\boxed{{{11 if 'eleven' in context_text else 22}}}$."
 
     problems = [Problem("same", "eleven?"), Problem("same", "twenty-two?")]
-    gate = threading.Barrier(2)
+    both_are_open = threading.Barrier(2)
 
-    def ask(problem: Problem) -> int:
-        gate.wait(20)
-        return contest.answer(problem)
+    def hold(event: Event) -> None:
+        if isinstance(event, Opened):  # on the threads that ask, before either is worked on
+            both_are_open.wait(20)
 
-    with contest_in(tmp_path, SlowEngine(echo), clock=virtual_clock()) as contest, ThreadPoolExecutor(2) as threads:
-        assert list(threads.map(ask, problems)) == [11, 22]
+    with contest_in(tmp_path, ScriptedEngine(echo), observers=(hold,)) as contest, ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(contest.answer, problems)) == [11, 22]
     attempts = read_attempts(tmp_path)
     assert {attempt.opened.problem.id for attempt in attempts} == {"same", "same (2)"}
     assert all(attempt.solution is not None and len(attempt.trajectories) == 3 for attempt in attempts)

@@ -1,0 +1,32 @@
+"""The clocks: a scaled one counts every real second several times, for its loop and for threads that wait."""
+
+import anyio
+import pytest
+from anyio.from_thread import start_blocking_portal
+
+from numina_infer.clock import Clock, scaled_clock, virtual_clock
+from numina_infer.errors import ConfigError
+
+
+def test_under_a_scaled_clock_hours_pass_in_moments() -> None:
+    """The loop's time is the clock's, and what sleeps for three hours wakes up after them."""
+    clock = scaled_clock(1e5)
+    with start_blocking_portal(backend_options=dict(clock.backend_options)) as portal:
+        before = portal.call(anyio.current_time)
+        portal.call(anyio.sleep, 3 * 3600.0)
+        after = portal.call(anyio.current_time)
+    assert after - before >= 3 * 3600.0
+    assert before <= after <= clock.now()
+    assert not clock.is_virtual
+
+
+def test_a_thread_waits_for_a_scaled_hour_as_long_as_the_loop_does() -> None:
+    """And for any other clock's as long as it says."""
+    assert scaled_clock(60.0).real_s(3600.0) == 60.0
+    assert Clock().real_s(5.0) == virtual_clock().real_s(5.0) == 5.0
+
+
+def test_a_clock_that_stands_still_is_refused() -> None:
+    """The error names the value."""
+    with pytest.raises(ConfigError, match="speed is 0"):
+        scaled_clock(0)
