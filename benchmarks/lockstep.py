@@ -135,6 +135,11 @@ class LockstepSandbox:
         async with self.sandbox.session(mode) as session:
             yield _LockstepSession(session, self.barrier)
 
+    @property
+    def incidents(self) -> tuple[str, ...]:
+        """Those of the sandbox inside."""
+        return self.sandbox.incidents
+
     def describe(self) -> Mapping[str, str | int | float]:
         """The sandbox inside."""
         return self.sandbox.describe()

@@ -137,7 +137,8 @@ class Contest:
         """Those of them that the loop hasn't heard of yet."""
         self._is_closing = False
         self._closing = ExitStack()
-        self._num_told = 0
+        self._num_told = (0, 0)
+        """Of the incidents of engine and sandbox."""
         self._told_errors = {""}
 
     def __enter__(self) -> Self:
@@ -284,10 +285,11 @@ class Contest:
         return replace(solution, incidents=self._new_incidents())
 
     def _new_incidents(self) -> tuple[str, ...]:
-        """What the engine tells of that no verdict has told yet."""
-        incidents = self.engine.stats.incidents
-        told, self._num_told = self._num_told, len(incidents)
-        return incidents[told:]
+        """What engine and sandbox tell of that no verdict has told yet."""
+        of_engine, of_sandbox = self.engine.stats.incidents, self.sandbox.incidents
+        engine_told, sandbox_told = self._num_told
+        self._num_told = (len(of_engine), len(of_sandbox))
+        return of_engine[engine_told:] + of_sandbox[sandbox_told:]
 
     def _record(self, case: _Case, event: Event) -> Ledger:
         self._run_log.write(event)

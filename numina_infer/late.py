@@ -276,7 +276,24 @@ class LateSandbox(_Around[Sandbox]):
         on_ready: Callable[[Sandbox], None] = _ignore,
     ) -> None:
         """`on_ready` is told on the loop, each time that it has started."""
-        super().__init__(_Late("sandbox", make, config or LateConfig(), report, SandboxError, on_ready))
+        super().__init__(_Late("sandbox", make, config or LateConfig(), report, SandboxError, self._note_ready))
+        self._on_ready = on_ready
+        self._last: Sandbox | None = None
+        self._told_before: tuple[str, ...] = ()
+        """What sandboxes that are gone told, and what broke them, in order."""
+        self._num_own_told = 0
+
+    def _note_ready(self, sandbox: Sandbox) -> None:
+        self._told_before = self.incidents
+        self._num_own_told = len(self._late.incidents)
+        self._last = sandbox
+        self._on_ready(sandbox)
+
+    @property
+    def incidents(self) -> tuple[str, ...]:
+        """The sandbox's, with what broke it; what was told once stays in its place."""
+        inside = () if self._last is None else self._last.incidents
+        return (*self._told_before, *inside, *self._late.incidents[self._num_own_told :])
 
     @asynccontextmanager
     async def session(self, mode: Mode = Mode.SESSION) -> AsyncIterator[Session]:

@@ -188,6 +188,11 @@ class Session(Protocol):
 class Sandbox(Protocol):
     """Where programs run."""
 
+    @property
+    def incidents(self) -> tuple[str, ...]:
+        """What went wrong with it and was put right, in order."""
+        ...
+
     def session(self, mode: Mode = Mode.SESSION) -> AbstractAsyncContextManager[Session]:
         """A place for the programs of one trajectory; leaving it kills what still runs."""
         ...

@@ -112,6 +112,11 @@ class BadSandbox:
         await self.mischief.strike(cutoff)
         return Execution(self.mischief.chance.choice(list(ExecutionStatus)), "1")
 
+    @property
+    def incidents(self) -> tuple[str, ...]:
+        """None ever."""
+        return ()
+
     def describe(self) -> dict[str, str | int | float]:
         """What it is."""
         return {"sandbox": "bad"}

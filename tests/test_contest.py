@@ -214,6 +214,29 @@ def test_every_incident_of_the_engine_is_told_by_one_verdict(tmp_path: Path) -> 
     assert list(solved_problems(tmp_path).values()) == solutions
 
 
+class Patched(ScriptedSandbox):
+    """A sandbox that tells of one more incident whenever it is asked."""
+
+    told = 0
+
+    @property
+    def incidents(self) -> tuple[str, ...]:
+        """What a zygote of ours would tell that died all the time."""
+        self.told += 1
+        return tuple(f"zygote {number}" for number in range(self.told))
+
+
+def test_every_incident_of_the_sandbox_is_told_by_one_verdict(tmp_path: Path) -> None:
+    """Beside the engine's, each in its order."""
+    engine, sandbox = Ailing([["The answer is $\\boxed{5}$."]]), Patched(two)
+    with RunLog(tmp_path) as log, Contest(Parts(PRESET, NUMINA, engine, sandbox), log) as contest:
+        told = [each for name in "abc" for each in contest.solve(Problem(name, "?")).incidents]
+        counts = {"restart": engine.told, "zygote": sandbox.told}
+    for kind, count in counts.items():
+        assert [each for each in told if kind in each] == [f"{kind} {number}" for number in range(count)]
+        assert count
+
+
 def test_an_error_that_ends_trajectories_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Not only in the log of the run."""
 

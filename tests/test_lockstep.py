@@ -66,6 +66,11 @@ class Watch:
         """Those of the engine inside."""
         return self.engine.stats
 
+    @property
+    def incidents(self) -> tuple[str, ...]:
+        """Those of the sandbox inside."""
+        return self.sandbox.incidents
+
     def describe(self) -> dict[str, str | int | float]:
         """Nothing."""
         return {}

@@ -13,6 +13,7 @@ from numina_infer.drill.fault import Drill, Fault, Place, together
 from numina_infer.drill.gateway_faults import GATEWAY_FAULTS
 from numina_infer.drill.model_faults import MODEL_FAULTS
 from numina_infer.drill.play import play
+from numina_infer.drill.process_faults import process_drills
 from numina_infer.drill.real_faults import REAL_FAULTS
 from numina_infer.drill.sandbox_faults import SANDBOX_FAULTS
 
@@ -39,6 +40,7 @@ def drills(names: Sequence[str] = ()) -> tuple[Drill, ...]:
         ConfigError: there is none of a name.
     """
     known = {name: together([fault], Course(), play) for name, fault in FAULTS.items()}
+    known |= {drill.name: drill for drill in process_drills()}
     for name in names:
         require(name in known, f"no fault is called {name!r}; numina-infer drill --list names them all")
     return tuple(known[name] for name in names or known)

@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,7 @@ class Held:
 
     threads: Counter[str] = field(default_factory=lambda: Counter(thread.name for thread in threading.enumerate()))
     descriptors: Counter[str] = field(default_factory=lambda: Counter(_descriptors()))
-    processes: Counter[str] = field(default_factory=lambda: Counter(_descendants(os.getpid())))
+    processes: Counter[str] = field(default_factory=lambda: Counter(map(str, descendants(os.getpid()))))
 
 
 def left_behind(before: Held) -> Left:
@@ -57,12 +57,13 @@ def _descriptors() -> Iterator[str]:
             yield str(entry.readlink()).partition(":[")[0]
 
 
-def _descendants(pid: int) -> Iterable[str]:
+def descendants(pid: int) -> tuple[int, ...]:
+    """The processes below `pid`, children and theirs."""
     parents: dict[str, str] = {}
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, IndexError):
             parents[entry.name] = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1]
-    return _below(str(pid), lambda parent: [child for child, its in parents.items() if its == parent])
+    return tuple(map(int, _below(str(pid), lambda parent: [child for child, its in parents.items() if its == parent])))
 
 
 def _below(pid: str, children: Callable[[str], list[str]]) -> Iterator[str]:

@@ -54,6 +54,11 @@ class WrappedSandbox:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
 
+    @property
+    def incidents(self) -> tuple[str, ...]:
+        """Those of the sandbox inside."""
+        return self._sandbox.incidents
+
     @asynccontextmanager
     async def session(self, mode: Mode = Mode.SESSION) -> AsyncIterator[Session]:
         """A place in the sandbox inside."""

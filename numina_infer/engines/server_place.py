@@ -22,6 +22,8 @@ MARK = "NUMINA_INFER_SERVER"
 """The environment variable that tells the processes of a server from all others."""
 _GONE_S = 10.0
 _SOCKET, _LOG, _NOTE, _LOCK = "socket", "log", "server.json", "lock"
+_MAX_ROOT_BYTES = 107 - len("/0123456789abcdef-12345678/socket")
+"""The path of a unix socket may have 107 bytes at most."""
 
 
 class PlaceTakenError(EngineError):
@@ -157,8 +159,11 @@ def born(pid: int) -> int:
 
 
 def _root() -> Path:
-    """A folder of this user's, with a short name: the path of a unix socket may have 107 bytes at most."""
-    root = Path(tempfile.gettempdir()) / f"numina-infer-{os.getuid()}"
+    """A folder of this user's; where the one for temporary files has too long a path for sockets, in /tmp."""
+    name = f"numina-infer-{os.getuid()}"
+    root = Path(tempfile.gettempdir()) / name
+    if len(os.fsencode(root)) > _MAX_ROOT_BYTES:
+        root = Path("/tmp") / name  # noqa: S108 (others may not enter it, which is looked at below)
     root.mkdir(mode=0o700, exist_ok=True)
     status = root.lstat()
     if root.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o077:

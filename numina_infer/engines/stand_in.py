@@ -1,7 +1,8 @@
 """A stand-in for vLLM's server: its API on a socket, a script instead of a model, and moods instead of luck.
 
 It speaks what both pinned versions of vLLM were seen to speak (docs/engines.md), so that the client's contract and
-its ways with bad servers are tested without one. Tokens are those of the scripted engine.
+its ways with bad servers are tested without one. Tokens are those of the scripted engine, or of a vocabulary that is
+given; they come at once, or at a pace.
 """
 
 import asyncio
@@ -16,8 +17,10 @@ from anyio.lowlevel import checkpoint
 from numina_infer.config import SamplingParams
 from numina_infer.engines.context import Transcript
 from numina_infer.engines.http_server import HttpServer, Request, Response
-from numina_infer.engines.scripted import decode, encode
+from numina_infer.engines.pace import Pace
+from numina_infer.engines.scripted import VOCABULARY
 from numina_infer.engines.scripts import Cue, Script, as_script
+from numina_infer.engines.vocabulary import Vocabulary
 from numina_infer.trajectory import FinishReason
 
 MODEL = "stand-in"
@@ -64,9 +67,12 @@ class StandIn:
         max_model_len: int = 1_000_000,
         kv_tokens: int | None = None,
         mood: Mood | None = None,
+        vocabulary: Vocabulary = VOCABULARY,
+        pace: Pace | None = None,
     ) -> None:
         """Without a `socket` it listens on a free port of the loopback interface."""
         self.mood = mood or Mood()
+        self._vocabulary, self._pace = vocabulary, pace
         self.requests: list[dict[str, Any]] = []
         """The bodies of the completions that were asked for, refused ones too, trials excepted."""
         self.num_running = 0
@@ -146,35 +152,47 @@ class StandIn:
         finally:
             self.num_running -= 1
             self._live.pop(key, None)
+            if self._pace is not None:
+                self._pace.leave(key)
 
     async def _events(self, body: Mapping[str, Any], key: int) -> AsyncIterator[dict[str, Any]]:
         in_tokens = not isinstance(body["prompt"], str)
-        prompt_ids = list(body["prompt"]) if in_tokens else encode(body["prompt"])
+        vocabulary = self._vocabulary
+        prompt_ids = list(body["prompt"]) if in_tokens else list(vocabulary.encode(body["prompt"]))
         params = SamplingParams(max_tokens=body["max_tokens"], stop=tuple(body.get("stop") or ()))
-        transcript = Transcript(decode, params, room=self._max_model_len - len(prompt_ids), prompt_ids=prompt_ids)
+        room = self._max_model_len - len(prompt_ids)
+        transcript = Transcript(vocabulary.decode, params, room=room, prompt_ids=prompt_ids)
         ids: list[int] = []
-        async for token_id in self._tokens(body, prompt_ids):
+        async for token_id in self._tokens(body, prompt_ids, key):
             self._note(key, len(prompt_ids) + transcript.num_tokens)
             ids.append(token_id)
-            end = transcript.push_eos() if token_id == 0 else transcript.push(token_id)
+            end = transcript.push_eos() if token_id == self._eos else transcript.push(token_id)
             if end is not None or len(ids) == _INTERVAL:
-                yield _event(ids, transcript, in_tokens=in_tokens)
+                yield self._event(ids, transcript, in_tokens=in_tokens)
                 ids = []
             if end is not None:
                 break
         usage = {"prompt_tokens": len(prompt_ids), "completion_tokens": transcript.num_tokens}
         yield {"choices": [], "usage": usage}
 
-    async def _tokens(self, body: Mapping[str, Any], prompt_ids: Sequence[int]) -> AsyncIterator[int]:
+    async def _tokens(self, body: Mapping[str, Any], prompt_ids: Sequence[int], key: int) -> AsyncIterator[int]:
         breaks_after = self._breaks_after()
-        cue = Cue(decode(prompt_ids), int(body["seed"]), int(body.get("priority", 0)), turn=0)
-        for index, token_id in enumerate([*encode(self._script.line(cue)), 0]):
-            await checkpoint()
+        ticket = int(body.get("priority", 0))
+        cue = Cue(self._vocabulary.decode(prompt_ids), int(body["seed"]), ticket, turn=0)
+        ids = [*self._vocabulary.encode(self._script.line(cue)), self._eos]
+        if self._pace is not None:
+            self._pace.join(key, ticket, prompt_ids, len(ids))
+        for index, token_id in enumerate(ids):
+            await (checkpoint() if self._pace is None else self._pace.wait(key, index + 1))
             if index == self.mood.hangs_after:
                 await asyncio.Event().wait()
             if index == breaks_after:
                 raise _BreaksOffError
             yield _GARBAGE if self.mood.sends_garbage else token_id
+
+    @property
+    def _eos(self) -> int:
+        return min(self._vocabulary.end_ids)
 
     def _breaks_after(self) -> int | None:
         if not self.mood.num_broken:
@@ -186,6 +204,19 @@ class StandIn:
         self._live[key] = tokens
         self.most_tokens = max(self.most_tokens, sum(self._live.values()))
 
+    def _event(self, ids: Sequence[int], transcript: Transcript, *, in_tokens: bool) -> dict[str, Any]:
+        """One piece of a stream, with what a server of either kind puts into it."""
+        completion = transcript.completion(seed=0, num_prompt_tokens=0)
+        choice: dict[str, Any] = {
+            "index": 0,
+            "text": self._vocabulary.decode([token_id for token_id in ids if token_id != self._eos]),
+            "finish_reason": _FINISH.get(transcript.finish_reason, "length"),
+        }
+        if in_tokens:
+            logprobs = {"token_logprobs": [_LOGPROB] * len(ids)}
+            choice |= {"token_ids": list(ids), "logprobs": logprobs, "stop_reason": completion.stop_reason}
+        return {"choices": [choice]}
+
 
 class _BreaksOffError(ConnectionError):
     """The stand-in was told to break a reply off."""
@@ -196,17 +227,3 @@ def _data(said: str) -> bytes:
 
 
 _FINISH = {FinishReason.STOP: "stop", FinishReason.EOS: "stop", None: None}
-
-
-def _event(ids: Sequence[int], transcript: Transcript, *, in_tokens: bool) -> dict[str, Any]:
-    """One piece of a stream, with what a server of either kind puts into it."""
-    completion = transcript.completion(seed=0, num_prompt_tokens=0)
-    choice: dict[str, Any] = {
-        "index": 0,
-        "text": decode([token_id for token_id in ids if token_id]),
-        "finish_reason": _FINISH.get(transcript.finish_reason, "length"),
-    }
-    if in_tokens:
-        logprobs = {"token_logprobs": [_LOGPROB] * len(ids)}
-        choice |= {"token_ids": list(ids), "logprobs": logprobs, "stop_reason": completion.stop_reason}
-    return {"choices": [choice]}

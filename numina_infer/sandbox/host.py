@@ -66,6 +66,11 @@ class Sandbox:
         async with FreshSession(self._opened()) as session:
             return await session.execute(code, timeout_s=timeout_s, cutoff=cutoff)
 
+    @property
+    def incidents(self) -> tuple[str, ...]:
+        """Zygotes that died."""
+        return () if self._pool is None else tuple(self._pool.incidents)
+
     def describe(self) -> Mapping[str, str | int | float]:
         """What holds programs back here, and which versions they find."""
         pool = self._opened()

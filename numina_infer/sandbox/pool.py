@@ -35,6 +35,8 @@ class Pool:
         """Of what programs find loaded."""
         self.standing: Standing | None = None
         """The rung of the ladder, once the first server has been tried."""
+        self.incidents: list[str] = []
+        """What went wrong and was put right."""
         self._slots = Slots(self.num_slots)
         self._num_stuck = 0
         """Slots that wait for the end of a program that was killed."""
@@ -97,7 +99,8 @@ class Pool:
             if self.is_closed:
                 raise SandboxError("the sandbox is closed; run programs inside its `async with` block")
             if self._server is not None and not self._server.is_alive:
-                _logger.warning("the sandbox's zygote died; a new one is started")
+                self.incidents.append("the sandbox's zygote died; a new one is started")
+                _logger.warning("%s", self.incidents[-1])
                 await self._server.close()
                 self._server = None
             if self._server is None:

@@ -42,6 +42,11 @@ class ScriptedSandbox:
     ) -> None:
         self._is_open = False
 
+    @property
+    def incidents(self) -> tuple[str, ...]:
+        """None ever."""
+        return ()
+
     @asynccontextmanager
     async def session(self, mode: Mode = Mode.SESSION) -> AsyncIterator[Session]:  # noqa: ARG002 - the port has it
         """A place for the programs of one trajectory; what they share is the script's affair."""

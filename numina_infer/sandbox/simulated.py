@@ -44,6 +44,11 @@ class SimulatedSandbox:
     async def __aexit__(self, *raised: object) -> None:
         await self._scripted.__aexit__(None, None, None)
 
+    @property
+    def incidents(self) -> tuple[str, ...]:
+        """None ever."""
+        return ()
+
     @asynccontextmanager
     async def session(self, mode: Mode = Mode.SESSION) -> AsyncIterator[Session]:
         """A place for the programs of one trajectory."""

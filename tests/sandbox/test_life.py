@@ -149,8 +149,10 @@ async def test_a_program_is_run_again_when_the_zygote_dies(unlocked: Sandbox, tm
     async with anyio.create_task_group() as tasks, unlocked.session() as session:
         await session.execute("x = 1", timeout_s=20)
         tasks.start_soon(unlocked.execute, "import time\ntime.sleep(0.2)")
+        num_told = len(unlocked.incidents)
         assert (await unlocked.execute(kill, timeout_s=20)).output == "survived"
         assert (await session.execute("x", timeout_s=20)).output == "1"
+        assert unlocked.incidents[num_told:] == ("the sandbox's zygote died; a new one is started",)
 
 
 async def test_children_die_with_their_zygote(sandbox: Sandbox, eventually: Eventually) -> None:

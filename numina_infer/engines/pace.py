@@ -1,0 +1,63 @@
+"""The pace of a machine that isn't here, in real time: the cost model's batch against a clock that may run faster.
+
+What `simulated` does under a virtual clock, for a server in a process of its own. A speed of 12 has the machine's nine
+hours pass in 45 minutes.
+A prompt counts once, and a trajectory's own history is in the cache, as with vLLM's prefix caching.
+"""
+
+from collections.abc import Sequence
+
+import anyio
+
+from numina_infer.config import require_positive
+from numina_infer.engines.batch import Batch
+from numina_infer.engines.batch import Sequence as Running
+from numina_infer.engines.costs import Costs
+
+_TICK_S = 0.02
+"""Of real time, between two looks at what is due."""
+
+
+class Pace:
+    """One replica's time; its turns are told apart by keys."""
+
+    def __init__(self, costs: Costs, speed: float = 1.0) -> None:
+        """`speed` is how many of the machine's seconds pass in one."""
+        require_positive("speed", speed)
+        self._speed = speed
+        self.batch = Batch(costs)
+        self._turns: dict[int, Running] = {}
+        self._prompts: set[tuple[int, ...]] = set()
+        self._lengths: dict[int, int] = {}
+        """By ticket, what is cached of its context."""
+
+    def join(self, key: int, ticket: int, prompt_ids: Sequence[int], num_tokens: int) -> None:
+        """Begin a turn that will write `num_tokens`."""
+        self._advance()
+        cached = self._lengths.get(ticket, len(prompt_ids) - 1 if tuple(prompt_ids) in self._prompts else 0)
+        if ticket not in self._lengths:
+            self._prompts.add(tuple(prompt_ids))
+        self._lengths[ticket] = len(prompt_ids) + num_tokens
+        turn = self._turns[key] = Running(ticket, len(prompt_ids), num_tokens)
+        self.batch.join(turn, max(1, len(prompt_ids) - cached))
+
+    async def wait(self, key: int, num_tokens: int) -> None:
+        """Return once the turn has written `num_tokens`."""
+        turn = self._turns[key]
+        while turn.written < num_tokens and self.batch.written_by(turn, self._now) < num_tokens:
+            await anyio.sleep(_TICK_S)
+            self._advance()
+
+    def leave(self, key: int) -> None:
+        """End a turn, whatever it has written."""
+        turn = self._turns.pop(key, None)
+        if turn is not None:
+            self._advance()
+            self.batch.leave(turn)
+
+    @property
+    def _now(self) -> float:
+        return anyio.current_time() * self._speed
+
+    def _advance(self) -> None:
+        self.batch.advance(self._now)
