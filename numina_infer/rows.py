@@ -1,8 +1,8 @@
 """Rows of JSON read back as the frozen records that they were written from, each field as its type says.
 
 A log may have been cut, edited, or made by something else, so nothing of it is taken on trust: a field that is
-missing, unknown, or of another type is an error that names it, and so is an integer beyond 64 bits, which nothing
-that we record has and which other programs can't hold.
+missing, unknown, or of another type is an error that names it, and so is an integer beyond 64 bits, which other
+programs can't hold; only an engine's token ids are read whatever their size.
 """
 
 import types
@@ -89,11 +89,23 @@ def _tuple(read: Read, value: object) -> tuple[object, ...]:
 
 
 def _integers(value: object) -> tuple[int, ...]:
-    """Token ids, of which a log holds millions: no call for each."""
+    """Token ids, of which a log holds millions: no call for each.
+
+    An engine that is out of its mind gives ids of any size, and the log of that is to be read like any other.
+    """
+    ids = _list(value)
     try:
-        return tuple(array("q", _list(value)))
-    except (TypeError, OverflowError) as error:
-        raise RowError(f"a list holds what is no integer of 64 bits ({error})") from error
+        return tuple(array("q", ids))
+    except OverflowError:
+        return tuple(map(_any_integer, ids))
+    except TypeError as error:
+        raise RowError(f"a list holds what is no integer ({error})") from error
+
+
+def _any_integer(value: object) -> int:
+    if not isinstance(value, int):
+        raise RowError(f"{_shown(value)} is no integer")
+    return value
 
 
 def _list(value: object) -> list[Any]:

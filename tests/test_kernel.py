@@ -212,7 +212,7 @@ def test_a_competition_of_ones_own_is_taken(tmp_path: Path, asker: Asker) -> Non
     """Its range is the vote's."""
     own = Competition(
         name="mine", slug="mine", api=Api.AIMO, package="aimo", answer_range=COMPETITIONS["aimo-2"].answer_range,
-        time_limit_s=600.0, machine_shape="NvidiaTeslaT4", gpu="T4", num_problems=None,
+        time_limit_s=9 * 3600.0, machine_shape="NvidiaTeslaT4", gpu="T4", num_problems=None,
     )  # fmt: skip
     Right(own, environment=RERUN, output=tmp_path / "out").run()
     assert asker.replies == [[100, 100], [101, 101], [102, 102]]

@@ -82,6 +82,7 @@ def test_every_preset_names_a_format(name: str) -> None:
         ("ContestConfig", "problem_time_s", float("inf")),
         ("ContestConfig", "reply_grace_s", float("nan")),
         ("ContestConfig", "seed", -1),
+        ("ContestConfig", "seed", 2**63),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named(config: str, field: str, bad: object) -> None:

@@ -57,7 +57,7 @@ def main() -> None:
             yield Noting(contest, notes)
 
     presets.PRESETS = {**presets.PRESETS, "numina": _impatient(presets.PRESETS["numina"])}
-    rehearsal.open_contest = noted  # type: ignore[attr-defined]
+    rehearsal.open_contest = noted  # type: ignore[attr-defined]  # a name that it imported
     runpy.run_module("numina_infer", run_name="__main__", alter_sys=True)
 
 

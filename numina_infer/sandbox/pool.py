@@ -21,7 +21,7 @@ from numina_infer.sandbox.slots import Slots
 _logger = logging.getLogger(__name__)
 
 _PATIENCE_S = 10.0
-"""Of a program that waits for a slot, before it is asked whether any can come free."""
+"""With slots that are all stuck, before programs are refused one."""
 
 
 class Pool:
@@ -40,8 +40,10 @@ class Pool:
         self._slots = Slots(self.num_slots)
         self._num_stuck = 0
         """Slots that wait for the end of a program that was killed."""
-        self._num_freed = 0
-        """How often a slot has come free."""
+        self._stuck_since = math.inf
+        """Since when all slots do; loop time."""
+        self._waiting: set[anyio.CancelScope] = set()
+        """Programs that wait for a slot, each as long as one can come free."""
         self._starting = anyio.Lock()
         self._server: ForkServer | None = None
 
@@ -65,33 +67,40 @@ class Pool:
 
     async def _acquire_slot(self, due: float) -> None:
         """Wait for a slot, but not in vain: where all are stuck, trajectories that need no program get on."""
-        while True:
-            num_freed = self._num_freed
-            with anyio.move_on_after(_PATIENCE_S):
+        with anyio.CancelScope(deadline=self._refused_at) as scope:
+            self._waiting.add(scope)
+            try:
                 await self._slots.acquire(due)
-                return
-            if self._num_stuck == self.num_slots and self._num_freed == num_freed:
-                raise SandboxError(
-                    f"all {self.num_slots} slots wait for programs that were killed and don't end; "
-                    "programs are refused until one does"
-                )
+            finally:
+                self._waiting.discard(scope)
+        if scope.cancelled_caught:
+            raise SandboxError(
+                f"all {self.num_slots} slots wait for programs that were killed and don't end; "
+                "programs are refused until one does"
+            )
+
+    @property
+    def _refused_at(self) -> float:
+        return self._stuck_since + _PATIENCE_S
 
     def release(self, process: Process | None) -> None:
         """Give the slot back, once what ran in it is quiet; what still runs is killed."""
         if process is None or process.is_quiet:
-            self._come_free()
+            self._slots.release()
         else:
             process.kill()
-            self._num_stuck += 1
+            self._count_stuck(1)
             process.when_ended(self._come_unstuck)
 
     def _come_unstuck(self) -> None:
-        self._num_stuck -= 1
-        self._come_free()
-
-    def _come_free(self) -> None:
-        self._num_freed += 1
+        self._count_stuck(-1)
         self._slots.release()
+
+    def _count_stuck(self, more: int) -> None:
+        self._num_stuck += more
+        self._stuck_since = anyio.current_time() if self._num_stuck == self.num_slots else math.inf
+        for scope in self._waiting:
+            scope.deadline = self._refused_at
 
     async def server(self) -> ForkServer:
         """The living fork server, started if there is none."""

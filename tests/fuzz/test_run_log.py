@@ -130,6 +130,15 @@ def test_a_row_is_a_record_or_a_row_error(row: object, kind: type[object]) -> No
         assert isinstance(read_record(kind, row), kind)
 
 
+@given(st.lists(st.integers(-(10**30), 10**30)))
+def test_token_ids_of_any_size_are_read_as_they_were_written(ids: list[int]) -> None:
+    """An engine out of its mind may give them, and its run has to be read all the same."""
+    row = {"text": "", "token_ids": ids, "finish_reason": "eos"}
+    assert read_record(Completion, row).token_ids == tuple(ids)
+    with pytest.raises(RowError, match="is no integer"):
+        read_record(Completion, {**row, "token_ids": [*ids, 2**63, "1"]})
+
+
 @pytest.mark.parametrize("name", [*LOGS, RUN_FILE])
 def test_a_nest_that_is_too_deep_is_refused(name: str) -> None:
     """Python's reader gives up on it in its own way."""

@@ -1,17 +1,18 @@
 """The pool: slots whose programs were killed and don't end."""
 
+import math
 from collections.abc import Callable
 
 import anyio
 import pytest
 
+from numina_infer.clock import virtual_clock
+from numina_infer.config import SandboxConfig
 from numina_infer.errors import SandboxError
 from numina_infer.ports import Cutoff
 from numina_infer.sandbox import Sandbox
 from numina_infer.sandbox.pool import Pool
 from numina_infer.sandbox.process import Process
-
-pytestmark = pytest.mark.anyio
 
 
 class Undying(Process):
@@ -35,6 +36,7 @@ def pool_of(sandbox: Sandbox) -> Pool:
     return sandbox._opened()
 
 
+@pytest.mark.anyio
 async def test_where_every_slot_is_stuck_programs_are_refused_and_not_waited_for(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,6 +55,7 @@ async def test_where_every_slot_is_stuck_programs_are_refused_and_not_waited_for
     assert (await sandbox.execute("print(5)")).output == "5"
 
 
+@pytest.mark.anyio
 async def test_a_slot_that_works_is_waited_for(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """One stuck slot of two refuses nobody, however long the other takes."""
     monkeypatch.setattr("numina_infer.sandbox.pool._PATIENCE_S", 0.01)
@@ -69,3 +72,26 @@ async def test_a_slot_that_works_is_waited_for(sandbox: Sandbox, monkeypatch: py
             programs.start_soon(run, f"import time; time.sleep(0.3); print({number})")
     assert outputs == ["1", "2"]
     program.callbacks[0]()
+
+
+def test_whoever_waits_longer_than_others_keeps_the_place_in_the_queue() -> None:
+    """However long a program takes that runs before: first come, first served among equals."""
+    clock, served = virtual_clock(), list[str]()
+
+    async def come(pool: Pool, name: str, after_s: float) -> None:
+        await anyio.sleep(after_s)
+        await pool._acquire_slot(math.inf)
+        served.append(name)
+        pool.release(None)
+
+    async def queue() -> None:
+        pool = Pool(SandboxConfig(num_slots=1))
+        await pool._acquire_slot(math.inf)
+        async with anyio.create_task_group() as programs:
+            programs.start_soon(come, pool, "first", 0.0)
+            programs.start_soon(come, pool, "second", 5.0)
+            await anyio.sleep(12.0)
+            pool.release(None)
+
+    anyio.run(queue, backend_options=dict(clock.backend_options))
+    assert served == ["first", "second"]
