@@ -11,6 +11,7 @@ scaled clock counts real seconds several times.
 
 import asyncio
 import selectors
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -71,19 +72,24 @@ class _HastySelector(selectors.DefaultSelector):
 class _JumpingSelector(selectors.DefaultSelector):
     """Where a loop would wait for its next timer, time jumps there; without a timer it waits for other threads."""
 
-    now = 0.0
-    is_frozen = False
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.is_frozen = False
+        self._lock = threading.Lock()
 
     def freeze(self, is_frozen: bool) -> None:
-        """Whoever lets time go on from another thread wakes the loop besides."""
-        self.is_frozen = is_frozen
+        """From then on, or no more; whoever lets time go on from another thread wakes the loop besides."""
+        with self._lock:
+            self.is_frozen = is_frozen
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None or timeout <= 0:
             return super().select(timeout)
         ready = super().select(None if self.is_frozen else 0)
-        if not ready and not self.is_frozen:
-            self.now += timeout
+        with self._lock:
+            if not ready and not self.is_frozen:
+                self.now += timeout
         return ready
 
 

@@ -3,8 +3,8 @@
 Everything happens on one long-lived event loop thread (anyio's blocking portal), for a script, for Jupyter, and for
 the worker thread on which Kaggle's relay calls `predict`.
 The bank says until when a problem must be answered. A solver that isn't done by then gets some seconds of grace, then
-the loop replies with the best known; the thread that waits has a time-out of its own besides, since a wedged loop
-can't save itself.
+the loop replies with the best known; the thread that waits has a time-out of its own besides, and waits for nothing
+else, not even for the loop to take a problem on, since a wedged loop can't save itself.
 Here stands a broad `except`: whatever breaks in a problem costs that problem's vote and no submission.
 """
 
@@ -22,11 +22,12 @@ import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from anyio.lowlevel import checkpoint
 
-from numina_infer.budget import Bank, Bound, Slice
+from numina_infer.budget import Bank
+from numina_infer.case import Case, as_asked, as_logged
 from numina_infer.clock import Clock
 from numina_infer.events import Ended, Event, Opened, Solved
 from numina_infer.interrupt import deferred_interrupt
-from numina_infer.ports import Cutoff, Engine, Format, Sandbox
+from numina_infer.ports import Engine, Format, Sandbox
 from numina_infer.presets import Preset
 from numina_infer.referee import Ledger, conclude, fold
 from numina_infer.runlog import RunLog
@@ -40,29 +41,6 @@ _CLOSE_S = 120.0
 
 Observer = Callable[[Event], None]
 """Told of every event after it is recorded; must be quick and must not raise."""
-
-
-@dataclass(slots=True)
-class _Case:
-    """One problem that has been asked, and what has become of it."""
-
-    problem: Problem
-    asked_at: float
-    slice: Slice
-    cutoff: Cutoff | None = None
-    ledger: Ledger | None = None
-    solution: Solution | None = None
-    settled: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def deadline(self) -> float:
-        """Loop time at which attempts end."""
-        return self.asked_at + self.slice.seconds
-
-    @property
-    def reply_by(self) -> float:
-        """Loop time at which there is a reply, whatever still runs."""
-        return self.deadline + self.slice.grace_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +106,22 @@ class Contest:
         # A resumed run goes on counting where the killed one was.
         self._tickets = count(sum(solution.num_started for solution in solved.values()))
         self._lock = threading.Lock()
-        self._cases = {problem: _closed_case(problem, solution) for problem, solution in solved.items()}
-        self._working: set[Future[None]] = set()
-        """Problems on which the loop works."""
-        self._open_ids: set[str] = set()
-        """Problems that wait for their verdict, by the ids that they have in the log."""
+        self._cases = {
+            Problem(as_asked(problem.id), problem.statement): Case.closed(problem, solution)
+            for problem, solution in solved.items()
+        }
+        self._cases |= {case.problem: case for case in self._cases.values()}
+        self._ids: set[str] = set()
+        """Problems in work, by the ids that they have in the log."""
+        self._num_open = 0
+        """Problems that wait for their verdict."""
         self._num_beginning = 0
         """Those of them that the loop hasn't heard of yet."""
         self._is_closing = False
         self._closing = ExitStack()
-        self._num_told = (0, 0)
-        """Of the incidents of engine and sandbox."""
+        self._own_incidents: list[str] = []
+        self._num_told = (0, 0, 0)
+        """Of the incidents of engine, sandbox and the contest itself."""
         self._told_errors = {""}
 
     def __enter__(self) -> Self:
@@ -168,7 +151,7 @@ class Contest:
             closed.result(_CLOSE_S)
         except TimeoutError:
             if closed.done():
-                raise
+                return closed.result()
             _log.error("engine and sandbox don't close within %.0f s; they are left as they are", _CLOSE_S)
 
     def _close(self, closed: Future[None]) -> None:
@@ -182,7 +165,7 @@ class Contest:
     def _await_work(self) -> None:
         """Problems that were interrupted hand over what they have; a loop of our own waits for them when it closes."""
         if self._parts.portal is not None:
-            wait(tuple(self._working))
+            wait([case.left for case in tuple(self._cases.values())])
 
     def answer(self, problem: Problem) -> int:
         """An integer in range, within the problem's time; asked again, the same one. Never raises for what breaks."""
@@ -193,9 +176,9 @@ class Contest:
         case = self._case(problem)
         case.settled.wait(self._clock.real_s(max(0.0, case.reply_by - self._clock.now())))
         self._reply_late(case)
-        return _given(case)
+        return case.verdict
 
-    def _reply_late(self, case: _Case) -> None:
+    def _reply_late(self, case: Case) -> None:
         if case.solution is None:
             _log.error("problem %s has no verdict in time; the best known is submitted", case.problem.id)
             self._settle(case, self._best_known(case, "no verdict in time"))
@@ -206,28 +189,43 @@ class Contest:
 
     def _interrupt(self) -> None:
         with self._lock:
-            cutoffs = [case.cutoff for case in self._cases.values() if case.cutoff is not None]
-        for cutoff in cutoffs:
-            cutoff.move(anyio.current_time(), StopReason.INTERRUPTED)
+            in_work = [case for case in self._cases.values() if not case.left.done()]
+        for case in in_work:
+            case.cutoff.move(anyio.current_time(), StopReason.INTERRUPTED)
 
-    def _case(self, problem: Problem) -> _Case:
+    def _case(self, problem: Problem) -> Case:
         """The case of `problem`; the first to ask for it sets the work going."""
         problem = Problem(problem.id, problem.statement.encode("utf-8", "replace").decode())
         with self._lock:
             case = self._cases.get(problem)
             if case is not None:
+                if case.was_asked:
+                    self._own_incidents.append("the gateway asked for a problem again")
+                case.was_asked = True
                 return case
-            now = self._clock.now()
-            cut, self._bank = self._bank.cut(now)
-            case = self._cases[problem] = _Case(self._told_apart(problem), asked_at=now, slice=cut)
-            self._open_ids.add(case.problem.id)
-            self._num_beginning += 1
-            self._pace()
+            case = self._cases[problem] = self._begin(problem)
+        try:
+            threading.Thread(target=self._hand_over, args=(case,), name="contest-asking", daemon=True).start()
+        except RuntimeError:  # no thread is to be had
+            self._hand_over(case)
+        return case
+
+    def _begin(self, problem: Problem) -> Case:
+        self._num_open += 1
+        self._num_beginning += 1
+        self._pace()  # before time is told, or virtual time could jump in between
+        now = self._clock.now()
+        cut, self._bank = self._bank.cut(now)
+        names = (as_logged(problem.id, number) for number in count(1))
+        case = Case.asked(replace(problem, id=next(name for name in names if name not in self._ids)), now, cut)
+        self._ids.add(case.problem.id)
+        return case
+
+    def _hand_over(self, case: Case) -> None:
+        """Let the loop have `case`; on a thread of its own, since a loop that hangs takes nothing."""
         try:
             opened = self._record(case, self._opened(case))
-            work = self._portal.start_task_soon(self._work, case, opened)
-            self._working.add(work)
-            work.add_done_callback(self._working.discard)
+            self._portal.start_task_soon(self._work, case, opened)
         except Exception as error:  # noqa: BLE001 (nothing may reach the thread that waits for a reply)
             # Not a verdict: whoever resumes the run will solve the problem.
             _log.error("problem %s can't be begun: %r", case.problem.id, error)
@@ -235,12 +233,12 @@ class Contest:
             with suppress(RuntimeError):  # a loop that is closed needs no waking
                 self._portal.start_task_soon(checkpoint)
             self._settle(case, self._best_known(case, f"it can't be begun: {error}", StopReason.INTERRUPTED))
-        return case
+            self._leave(case)
 
-    def _told_apart(self, problem: Problem) -> Problem:
-        """`problem`, under another id where its own is that of one in work: events are told apart by their ids."""
-        names = chain((problem.id,), (f"{problem.id} ({number})" for number in count(2)))
-        return replace(problem, id=next(name for name in names if name not in self._open_ids))
+    def _leave(self, case: Case) -> None:
+        with self._lock:
+            self._ids.discard(case.problem.id)
+        case.left.set_result(None)
 
     def _begun(self) -> None:
         with self._lock:
@@ -249,10 +247,10 @@ class Contest:
 
     def _pace(self) -> None:
         """Virtual time stands still where nobody waits for a verdict, and while one who does isn't heard yet."""
-        is_idle = not self._open_ids or self._num_beginning > 0
+        is_idle = not self._num_open or self._num_beginning > 0
         self._clock.freeze(is_idle and not self._is_closing)
 
-    def _opened(self, case: _Case) -> Opened:
+    def _opened(self, case: Case) -> Opened:
         return Opened(
             problem=case.problem,
             prompt=plain_text(self._fmt.prompt(case.problem.statement)),
@@ -262,36 +260,41 @@ class Contest:
             slice=case.slice,
         )
 
-    async def _work(self, case: _Case, opened: Ledger) -> None:
+    async def _work(self, case: Case, opened: Ledger) -> None:
         self._begun()  # on the loop, or it could jump before the work is there
-        case.cutoff = Cutoff(opened.deadline)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._watch, case)
-            self._settle(case, await self._solve(case, opened, case.cutoff))
-            tasks.cancel_scope.cancel()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._watch, case)
+                self._settle(case, await self._solve(case, opened))
+                tasks.cancel_scope.cancel()
+        finally:
+            self._leave(case)
 
-    async def _watch(self, case: _Case) -> None:
+    async def _watch(self, case: Case) -> None:
         await anyio.sleep_until(case.reply_by)
         self._reply_late(case)
 
-    async def _solve(self, case: _Case, opened: Ledger, cutoff: Cutoff) -> Solution:
+    async def _solve(self, case: Case, opened: Ledger) -> Solution:
         record = partial(self._record, case)
         solver = self._parts.make_solver(self._fmt, self.engine, self.sandbox, self._preset, record, self._tickets)
         try:
-            solution = await solver.solve(case.problem, opened, cutoff)
+            return await solver.solve(case.problem, opened, case.cutoff)
         except Exception as error:  # noqa: BLE001 (no submission is lost)
             _log.exception("problem %s broke off; the best known is submitted", case.problem.id)
-            solution = self._best_known(case, repr(error))
-        return replace(solution, incidents=self._new_incidents())
+            return self._best_known(case, repr(error))
 
     def _new_incidents(self) -> tuple[str, ...]:
-        """What engine and sandbox tell of that no verdict has told yet."""
-        of_engine, of_sandbox = self.engine.stats.incidents, self.sandbox.incidents
-        engine_told, sandbox_told = self._num_told
-        self._num_told = (len(of_engine), len(of_sandbox))
-        return of_engine[engine_told:] + of_sandbox[sandbox_told:]
+        """What engine, sandbox and contest tell of that no verdict has told yet."""
+        try:
+            told = (self.engine.stats.incidents, self.sandbox.incidents, tuple(self._own_incidents))
+        except Exception:  # noqa: BLE001 (no reply is lost for what is told beside it)
+            _log.exception("engine and sandbox don't tell what happened to them")
+            return ()
+        new = [incidents[num_told:] for incidents, num_told in zip(told, self._num_told, strict=True)]
+        self._num_told = (len(told[0]), len(told[1]), len(told[2]))
+        return tuple(chain.from_iterable(new))
 
-    def _record(self, case: _Case, event: Event) -> Ledger:
+    def _record(self, case: Case, event: Event) -> Ledger:
         self._run_log.write(event)
         if isinstance(event, Ended) and event.trajectory.error not in self._told_errors:
             self._told_errors.add(event.trajectory.error)
@@ -304,33 +307,23 @@ class Contest:
                 _log.exception("an observer broke at %s", type(event).__name__)
         return case.ledger
 
-    def _settle(self, case: _Case, solution: Solution) -> None:
+    def _settle(self, case: Case, solution: Solution) -> None:
         """Make `solution` the verdict unless there is one; what the user interrupted stays open for a resumed run."""
         with self._lock:
             if case.solution is not None:
                 return
+            is_final = solution.stop_reason is not StopReason.INTERRUPTED
+            solution = replace(solution, incidents=self._new_incidents()) if is_final else solution
             case.solution = solution
-            self._open_ids.discard(case.problem.id)
+            self._num_open -= 1
             self._pace()
         try:
-            if solution.stop_reason is not StopReason.INTERRUPTED:
+            if is_final:
                 self._record(case, Solved(solution, solution.solved_at))
         finally:
             case.settled.set()
 
-    def _best_known(self, case: _Case, error: str, reason: StopReason = StopReason.FAILED) -> Solution:
+    def _best_known(self, case: Case, error: str, reason: StopReason = StopReason.FAILED) -> Solution:
         now = self._clock.now()
         ledger = case.ledger or Ledger(opened_at=case.asked_at, deadline=now)
         return conclude(case.problem.id, self._preset.policy, ledger, reason, now, error)
-
-
-def _closed_case(problem: Problem, solution: Solution) -> _Case:
-    case = _Case(problem, asked_at=0.0, slice=Slice(0.0, 0.0, Bound.MOST), solution=solution)
-    case.settled.set()
-    return case
-
-
-def _given(case: _Case) -> Solution:
-    if case.solution is None:
-        raise AssertionError(f"problem {case.problem.id} was settled without a solution")
-    return case.solution

@@ -109,22 +109,27 @@ class _Late(Generic[Part]):
 
     async def _keep(self) -> None:
         while self._num_in_vain < self._config.max_starts:
-            if self._num_in_vain or self.incidents:
+            if self._why:
                 await anyio.sleep(self._config.pause_s)
             begun = anyio.current_time()
             try:
                 async with await self._make() as part:
-                    self._is_condemned = anyio.Event()
                     self._tell_ready(part, anyio.current_time() - begun)
                     await self._is_condemned.wait()  # a sleep without an end would let virtual time run on
             except Exception as error:  # noqa: BLE001 (whatever breaks while it starts or runs, it is started again)
-                self._tell_broken(error)
+                if self._is_condemned.is_set():
+                    _log.warning("the %s that was left doesn't close well: %r", self._name, error)
+                else:
+                    self._tell_broken(error)
+            self._is_condemned = anyio.Event()
         self.is_given_up = True
         self._tell()
         self._report(f"the {self._name} is given up after {self._num_in_vain} starts in vain")
 
     def _tell_ready(self, part: Part, seconds: float) -> None:
         self.part, self._num_in_vain = part, 0
+        if self._news is not None:
+            self.incidents.append(f"the {self._name} was waited for, {seconds:.0f} s in its start")
         self._tell()
         self._report(f"the {self._name} is ready after {seconds:.0f} s")
         self._on_ready(part)
@@ -153,9 +158,37 @@ def _ignore(_: object) -> None:
 class _Around(Generic[Part]):
     """Keeps a late part running while this is entered; entering returns at once."""
 
-    def __init__(self, late: _Late[Part]) -> None:
-        self._late = late
+    def __init__(
+        self,
+        name: str,
+        make: Make[Part],
+        config: LateConfig | None,
+        report: Callable[[str], None],
+        error: type[NuminaError],
+        on_ready: Callable[[Part], None],
+    ) -> None:
+        self._late = _Late(name, make, config or LateConfig(), report, error, self._note_ready)
+        self._on_ready = on_ready
         self._stack = AsyncExitStack()
+        self._last: Part | None = None
+        self._told_before: tuple[str, ...] = ()
+        """What parts that are gone told, and what broke them, in order."""
+        self._num_own_told = 0
+
+    def _note_ready(self, part: Part) -> None:
+        self._told_before = self.incidents
+        self._num_own_told = len(self._late.incidents)
+        self._last = part
+        self._on_ready(part)
+
+    @property
+    def incidents(self) -> tuple[str, ...]:
+        """The part's, with what broke it; what was told once stays in its place."""
+        inside = () if self._last is None else self._told_by(self._last)
+        return (*self._told_before, *inside, *self._late.incidents[self._num_own_told :])
+
+    def _told_by(self, part: Part) -> tuple[str, ...]:
+        raise NotImplementedError
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -186,18 +219,10 @@ class LateEngine(_Around[Engine]):
         on_ready: Callable[[Engine], None] = _ignore,
     ) -> None:
         """`on_ready` is told on the loop, each time that it has started."""
-        super().__init__(_Late("engine", make, config or LateConfig(), report, EngineError, self._note_ready))
-        self._on_ready = on_ready
-        self._last: Engine | None = None
-        self._told_before: tuple[str, ...] = ()
-        """What engines that are gone told, and what broke them, in order."""
-        self._num_own_told = 0
+        super().__init__("engine", make, config, report, EngineError, on_ready)
 
-    def _note_ready(self, engine: Engine) -> None:
-        self._told_before = self.stats.incidents
-        self._num_own_told = len(self._late.incidents)
-        self._last = engine
-        self._on_ready(engine)
+    def _told_by(self, part: Engine) -> tuple[str, ...]:
+        return part.stats.incidents
 
     @asynccontextmanager
     async def slot(self, ticket: int) -> AsyncIterator[Decoder]:
@@ -213,10 +238,9 @@ class LateEngine(_Around[Engine]):
 
     @property
     def stats(self) -> EngineStats:
-        """The engine's, with what broke it; what was told once stays in its place."""
+        """The engine's, with all incidents."""
         stats = EngineStats() if self._last is None else self._last.stats
-        own = tuple(self._late.incidents[self._num_own_told :])
-        return replace(stats, incidents=(*self._told_before, *stats.incidents, *own))
+        return replace(stats, incidents=self.incidents)
 
     def describe(self) -> Mapping[str, str | int | float]:
         """The engine's, once there is one."""
@@ -276,24 +300,10 @@ class LateSandbox(_Around[Sandbox]):
         on_ready: Callable[[Sandbox], None] = _ignore,
     ) -> None:
         """`on_ready` is told on the loop, each time that it has started."""
-        super().__init__(_Late("sandbox", make, config or LateConfig(), report, SandboxError, self._note_ready))
-        self._on_ready = on_ready
-        self._last: Sandbox | None = None
-        self._told_before: tuple[str, ...] = ()
-        """What sandboxes that are gone told, and what broke them, in order."""
-        self._num_own_told = 0
+        super().__init__("sandbox", make, config, report, SandboxError, on_ready)
 
-    def _note_ready(self, sandbox: Sandbox) -> None:
-        self._told_before = self.incidents
-        self._num_own_told = len(self._late.incidents)
-        self._last = sandbox
-        self._on_ready(sandbox)
-
-    @property
-    def incidents(self) -> tuple[str, ...]:
-        """The sandbox's, with what broke it; what was told once stays in its place."""
-        inside = () if self._last is None else self._last.incidents
-        return (*self._told_before, *inside, *self._late.incidents[self._num_own_told :])
+    def _told_by(self, part: Sandbox) -> tuple[str, ...]:
+        return part.incidents
 
     @asynccontextmanager
     async def session(self, mode: Mode = Mode.SESSION) -> AsyncIterator[Session]:

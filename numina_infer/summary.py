@@ -16,7 +16,7 @@ from numina_infer.history import read_attempts
 from numina_infer.presets import Preset
 from numina_infer.progress import show_time, show_votes
 from numina_infer.references import Accepted, read_reference, show_reference
-from numina_infer.trajectory import ExecutionStatus, Solution, StopReason, Trajectory
+from numina_infer.trajectory import ExecutionStatus, NoAnswer, Solution, StopReason, Trajectory
 from numina_infer.vote import Ballot
 
 _MOST_TOLD = 20
@@ -91,7 +91,7 @@ class Summary:
 
     @property
     def incidents(self) -> tuple[str, ...]:
-        """What went wrong with the engine and was put right."""
+        """What went wrong and was put right: with the engine, the sandbox, the gateway's calls."""
         return tuple(incident for problem in self.problems for incident in problem.solution.incidents)
 
     @property
@@ -103,10 +103,18 @@ class Summary:
     @property
     def told(self) -> tuple[str, ...]:
         """What went wrong, each thing in one line with how often it did."""
-        times = Counter(filter(None, (self.log_trouble, *self.incidents, *self.errors)))
+        told = (self.log_trouble, self._surprise, *self.incidents, *self.errors)
+        times = Counter(what.partition("\n")[0] for what in told if what)
         lines = [what if many == 1 else f"{what} ({many} times)" for what, many in times.items()]
         rest = len(lines) - _MOST_TOLD
         return tuple(lines) if rest <= 0 else (*lines[:_MOST_TOLD], f"and {rest} other things")
+
+    @property
+    def _surprise(self) -> str:
+        announced, came = self.bank.num_problems if self.bank else None, len(self.problems)
+        if self.log_trouble or announced in {None, came}:
+            return ""
+        return f"{announced} problems were announced, and {came} came"
 
     @property
     def has_failed(self) -> bool:
@@ -123,8 +131,21 @@ class Summary:
         return (
             f"{self._title}{len(self.problems)} problems in {show_time(seconds)}: "
             f"{self.num_correct} of {self.num_scored} with a reference right, "
-            f"{self.num_fallbacks} without a vote; {tokens} tokens, {ran_ok} of {ran} programs ran."
+            f"{self.num_fallbacks} without a vote; "
+            f"{tokens} tokens, {ran_ok} of {ran} programs ran{self._other_programs}."
         )
+
+    @property
+    def _other_programs(self) -> str:
+        """What became of those that didn't run well."""
+        ends = Counter(
+            execution.status
+            for problem in self.problems
+            for trajectory in problem.trajectories
+            for execution in trajectory.executions
+            if execution.status is not ExecutionStatus.OK
+        )
+        return f" ({', '.join(f'{many} {end}' for end, many in sorted(ends.items()))})" if ends else ""
 
     @property
     def _title(self) -> str:
@@ -135,6 +156,18 @@ class Summary:
         """Where the time went: by what ended the problems, and, where there was a limit, what else took of it."""
         spent = "; ".join(self._spent_on(reason) for reason in StopReason if self._stopped_by(reason))
         return f"{self._title}time: {spent or 'none'}{self._rest_of_limit}"
+
+    @property
+    def vote_line(self) -> str:
+        """How many of the attempts that ended have a vote, and why the others have none."""
+        ended = sum(problem.solution.num_ended for problem in self.problems)
+        invalid = sum((Counter(problem.solution.invalid) for problem in self.problems), Counter[NoAnswer]())
+        why = (
+            f"; without: {', '.join(f'{many} {reason}' for reason, many in sorted(invalid.items()))}"
+            if invalid
+            else ""
+        )
+        return f"{self._title}votes: {ended - invalid.total()} of {ended} attempts{why}"
 
     def _stopped_by(self, reason: StopReason) -> list[ProblemSummary]:
         return [problem for problem in self.problems if problem.solution.stop_reason is reason]

@@ -273,4 +273,4 @@ class Solution:
     solved_at: float = 0.0
     error: str = ""
     incidents: tuple[str, ...] = ()
-    """What went wrong with the engine meanwhile and was put right."""
+    """What went wrong since the verdict before and was put right: with engine, sandbox, or the gateway's calls."""

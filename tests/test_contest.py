@@ -7,25 +7,21 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from dataclasses import replace
 from pathlib import Path
 
-import anyio
 import pytest
-from anyio.lowlevel import checkpoint
 
 from numina_infer.clock import Clock, virtual_clock
 from numina_infer.config import BankConfig, ContestConfig, Policy, RolloutConfig, SamplingParams
 from numina_infer.contest import Contest, Observer, Parts
-from numina_infer.engines.scripted import ScriptedDecoder, ScriptedEngine
+from numina_infer.engines.scripted import ScriptedEngine
 from numina_infer.errors import EngineError
-from numina_infer.events import Event, Opened, Solved, Started
-from numina_infer.formats import fenced
+from numina_infer.events import Event, Opened, Solved
 from numina_infer.formats.numina import NUMINA
-from numina_infer.history import read_attempts, read_events, solved_problems
-from numina_infer.ports import Engine, EngineStats
+from numina_infer.history import read_events, solved_problems
+from numina_infer.ports import Engine
 from numina_infer.presets import Preset
 from numina_infer.runlog import RunLog
 from numina_infer.sandbox.scripted import ScriptedSandbox
 from numina_infer.trajectory import Execution, ExecutionStatus, Problem, Solution, StopReason
-from tests.waiting import wait_until
 
 PRESET = Preset(
     "numina",
@@ -95,46 +91,6 @@ def test_what_breaks_costs_one_problem_and_no_reply(tmp_path: Path) -> None:
     assert "a bug" in broken.error
 
 
-def test_a_loop_that_is_stuck_costs_no_reply(tmp_path: Path) -> None:
-    """The waiting thread replies by itself, and sticks to what it said."""
-    stuck = threading.Event()
-
-    def block(context_text: str, seed: int) -> str:
-        stuck.wait(20)
-        return "The answer is $\\boxed{5}$."
-
-    hasty = Preset("numina", PRESET.rollout, PRESET.policy, ContestConfig(problem_time_s=0.05, reply_grace_s=0.05))
-    with contest_in(tmp_path, ScriptedEngine(block), hasty) as contest:
-        first = contest.answer(Problem("a", "?"))
-        stuck.set()
-        assert contest.answer(Problem("a", "?")) == first == 7
-    assert [event.solution.answer for event in read_events(tmp_path) if isinstance(event, Solved)] == [7]
-
-
-def test_a_loop_that_stays_stuck_keeps_nobody_from_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A kernel must end for its submission to be scored, whatever still hangs; what hangs is left and told."""
-    monkeypatch.setattr("numina_infer.contest._CLOSE_S", 0.05)
-    stuck, before = threading.Event(), set(threading.enumerate())
-
-    def block(context_text: str, seed: int) -> str:
-        stuck.wait(60)
-        return "The answer is $\\boxed{5}$."
-
-    hasty = Preset("numina", PRESET.rollout, PRESET.policy, ContestConfig(problem_time_s=0.05, reply_grace_s=0.05))
-    with contest_in(tmp_path, ScriptedEngine(block), hasty) as contest:
-        assert contest.answer(Problem("a", "?")) == 7
-    left = set(threading.enumerate()) - before
-    assert left
-    assert not stuck.is_set()
-    assert "don't close within" in caplog.text
-    stuck.set()
-    for thread in left:
-        thread.join(60)
-    assert set(threading.enumerate()) <= before
-
-
 def test_resumed_problems_are_answered_from_the_log(tmp_path: Path) -> None:
     """What has a verdict is never worked on again."""
     with contest_in(tmp_path / "first", boxing(5)) as contest:
@@ -188,53 +144,6 @@ def test_an_engine_that_does_not_start_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="no model"), contest_in(tmp_path, broken()):
         pass
     assert threading.active_count() == before
-
-
-class Ailing(ScriptedEngine):
-    """An engine that tells of one more incident whenever it is asked."""
-
-    told = 0
-
-    @property
-    def stats(self) -> EngineStats:
-        """What a server of ours would tell that was restarted all the time."""
-        self.told += 1
-        return EngineStats(incidents=tuple(f"restart {number}" for number in range(self.told)))
-
-
-def test_every_incident_of_the_engine_is_told_by_one_verdict(tmp_path: Path) -> None:
-    """By the first that comes after it, in the log too."""
-    engine = Ailing([["The answer is $\\boxed{5}$."]])
-    with contest_in(tmp_path, engine) as contest:
-        solutions = [contest.solve(Problem(name, "?")) for name in "abc"]
-        num_told = engine.told
-    told = [incident for solution in solutions for incident in solution.incidents]
-    assert told == [f"restart {number}" for number in range(num_told)]
-    assert told
-    assert list(solved_problems(tmp_path).values()) == solutions
-
-
-class Patched(ScriptedSandbox):
-    """A sandbox that tells of one more incident whenever it is asked."""
-
-    told = 0
-
-    @property
-    def incidents(self) -> tuple[str, ...]:
-        """What a zygote of ours would tell that died all the time."""
-        self.told += 1
-        return tuple(f"zygote {number}" for number in range(self.told))
-
-
-def test_every_incident_of_the_sandbox_is_told_by_one_verdict(tmp_path: Path) -> None:
-    """Beside the engine's, each in its order."""
-    engine, sandbox = Ailing([["The answer is $\\boxed{5}$."]]), Patched(two)
-    with RunLog(tmp_path) as log, Contest(Parts(PRESET, NUMINA, engine, sandbox), log) as contest:
-        told = [each for name in "abc" for each in contest.solve(Problem(name, "?")).incidents]
-        counts = {"restart": engine.told, "zygote": sandbox.told}
-    for kind, count in counts.items():
-        assert [each for each in told if kind in each] == [f"{kind} {number}" for number in range(count)]
-        assert count
 
 
 def test_an_error_that_ends_trajectories_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -291,64 +200,3 @@ def test_a_problem_that_can_not_be_begun_is_answered(tmp_path: Path, monkeypatch
         ] * 2
         assert "a template broke" in odd[0].error
         assert contest.answer(Problem("b", "even")) == 5
-
-
-class SlowEngine(ScriptedEngine):
-    """An engine that takes five seconds for a place, on the loop's clock."""
-
-    @asynccontextmanager
-    async def slot(self, ticket: int) -> AsyncIterator[ScriptedDecoder]:
-        """A place, after a while."""
-        await anyio.sleep(5.0)
-        async with super().slot(ticket) as decoder:
-            yield decoder
-
-
-def test_two_problems_under_one_id_at_the_same_time_are_told_apart_in_the_log(tmp_path: Path) -> None:
-    """Each gets its own answer, and its own events under an id of its own."""
-
-    def echo(context_text: str, seed: int) -> str:
-        return f"It is $\\boxed{{{11 if 'eleven' in context_text else 22}}}$."
-
-    problems = [Problem("same", "eleven?"), Problem("same", "twenty-two?")]
-    both_are_open = threading.Barrier(2)
-
-    def hold(event: Event) -> None:
-        if isinstance(event, Opened):  # on the threads that ask, before either is worked on
-            both_are_open.wait(20)
-
-    with contest_in(tmp_path, ScriptedEngine(echo), observers=(hold,)) as contest, ThreadPoolExecutor(2) as threads:
-        assert list(threads.map(contest.answer, problems)) == [11, 22]
-    attempts = read_attempts(tmp_path)
-    assert {attempt.opened.problem.id for attempt in attempts} == {"same", "same (2)"}
-    assert all(attempt.solution is not None and len(attempt.trajectories) == 3 for attempt in attempts)
-
-
-def test_virtual_time_waits_for_a_problem_that_is_just_coming_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another one is in work, and would let its seconds or hours go by before the loop hears of it."""
-    clock, times, is_coming = virtual_clock(), list[float](), threading.Event()
-    prompt = type(NUMINA).prompt
-
-    def slow_prompt(self: fenced.Fenced, statement: str) -> fenced.Parts:
-        if statement == "second" and not times:
-            is_coming.set()
-            for _ in range(50):  # the loop may look for its next timer as often
-                contest._portal.call(checkpoint)
-            times.append(clock.now())
-        return prompt(self, statement)
-
-    def hold(event: Event) -> None:
-        if isinstance(event, Started):
-            assert is_coming.wait(20)
-
-    monkeypatch.setattr(type(NUMINA), "prompt", slow_prompt)
-    engine = SlowEngine([["The answer is $\\boxed{5}$."]])
-    opened = contest_in(tmp_path, engine, observers=(hold,), clock=clock)
-    with opened as contest, ThreadPoolExecutor() as threads:
-        first = threads.submit(contest.answer, Problem("a", "first"))
-        wait_until(lambda: contest._cases)
-        assert contest.answer(Problem("b", "second")) == 5
-        assert first.result(20) == 5
-    assert times == [0.0]

@@ -5,8 +5,8 @@ Virtual time: twenty minutes are a moment.
 
 import math
 import re
-from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,8 +20,8 @@ from numina_infer.clock import Clock, virtual_clock
 from numina_infer.config import BankConfig, ContestConfig, Policy, RolloutConfig
 from numina_infer.contest import Contest, Parts
 from numina_infer.engines.faulty import Faults, FaultyEngine
-from numina_infer.engines.scripted import ScriptedEngine
-from numina_infer.errors import ConfigError, EngineError, SandboxError
+from numina_infer.engines.scripted import ScriptedDecoder, ScriptedEngine
+from numina_infer.errors import ConfigError, EngineError, EngineGoneError, SandboxError
 from numina_infer.formats.numina import NUMINA
 from numina_infer.gateways.kaggle_evaluation import make_predict
 from numina_infer.late import LateConfig, LateEngine, LateSandbox
@@ -134,8 +134,41 @@ def test_an_engine_that_is_beyond_its_own_help_is_made_anew() -> None:
         seen = contest.solve_all()
     assert_in_time(seen)
     assert [solution.answer for _, solution, _ in seen] == [answer_to(problem) for problem in PROBLEMS]
-    assert seen[2][1].incidents == ("the engine broke: no server is left",)
+    assert seen[2][1].incidents == (
+        "the engine broke: no server is left",
+        "the engine was waited for, 60 s in its start",
+    )
     assert seen[2][1].solved_at - seen[2][1].opened_at == pytest.approx(60.0 + LateConfig().pause_s)
+
+
+class ClosesBadly(ScriptedEngine):
+    """An engine that is beyond help from the start, and breaks once more when it is left."""
+
+    @asynccontextmanager
+    async def slot(self, ticket: int) -> AsyncIterator[ScriptedDecoder]:
+        """No place."""
+        raise EngineGoneError("no server is left")
+        yield
+
+    async def __aexit__(self, *raised: object) -> None:
+        raise OSError("leaving failed")
+
+
+def test_an_engine_that_breaks_while_it_is_left_has_broken_once() -> None:
+    """It counts as one start in vain, so the next is tried, and is told once."""
+    engines = iter((ClosesBadly([["no"]]), ScriptedEngine(right)))
+
+    async def make() -> ScriptedEngine:
+        return next(engines)
+
+    engine = LateEngine(make, config=LateConfig(max_starts=2))
+    parts = Parts(PRESET, NUMINA, engine, ScriptedSandbox({}), clock=virtual_clock())
+    with TemporaryDirectory() as folder, RunLog(Path(folder)) as log, Contest(parts, log) as contest:
+        solution = contest.solve(PROBLEMS[0])
+    assert solution.answer == answer_to(PROBLEMS[0])
+    broken, waited = solution.incidents
+    assert broken == "the engine broke: no server is left"
+    assert waited.startswith("the engine was waited for")
 
 
 def test_an_engine_that_wears_out_whenever_it_is_made_costs_the_problem_it_does_so_on() -> None:

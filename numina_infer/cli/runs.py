@@ -253,7 +253,9 @@ def _rehearse(chosen: argparse.Namespace) -> int:
     console.print(summary.table())
     console.print(summary.line, soft_wrap=True)
     console.print(summary.time_line, soft_wrap=True)
-    console.print(f"submission.csv, submission.parquet and the run log are in {folder}", soft_wrap=True)
+    console.print(summary.vote_line, soft_wrap=True)
+    rest = " and submission.parquet" if summary.log_trouble else ", submission.parquet and the run log"
+    console.print(f"submission.csv{rest} are in {folder}", soft_wrap=True)
     for line in summary.told:
         console.print(f"meanwhile: {line}", soft_wrap=True)
     if summary.has_failed:

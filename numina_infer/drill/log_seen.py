@@ -38,4 +38,4 @@ def read_summary(folder: Path, preset: Preset, log_trouble: str) -> tuple[str, .
     """The lines that a user reads at the end of the run in `folder`."""
     references = {f"p{number}": str(right_answer(number)) for number in range(1, 900)}
     summary = summarize(folder, references, preset, log_trouble=log_trouble)
-    return (summary.line, summary.time_line, *summary.told)
+    return (summary.line, summary.time_line, summary.vote_line, *summary.told)

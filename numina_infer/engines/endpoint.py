@@ -302,7 +302,7 @@ def _pause_s(response: "httpx2.Response") -> float:
 
 def _entry(models: Mapping[str, Any], wanted: str, place: str) -> Mapping[str, Any]:
     """The entry of the model list for `wanted`, or its first."""
-    entries = [entry for entry in _objects(models, "data") if _text(entry.get("id"))]
+    entries = [entry for entry in _objects(models, "data") if _is_name(entry.get("id"))]
     if not entries:
         raise EngineError(f"{place} lists no model; it must be an OpenAI-compatible server")
     named = [entry for entry in entries if wanted in {"", entry["id"]}]
@@ -337,8 +337,13 @@ def _whole(value: object) -> int | None:
     return value if type(value) is int and value > 0 else None
 
 
+def _is_name(value: object) -> bool:
+    """Whether `value` can name a model in a request."""
+    return value != "" and value == _text(value)
+
+
 def _text(value: object) -> str:
-    """`value` where it is a text, which no later request or log stumbles over."""
+    """`value` where it is a text, made such that no log stumbles over it."""
     return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else ""
 
 

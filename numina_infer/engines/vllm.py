@@ -78,7 +78,7 @@ class ServerGroup:
             await anyio.sleep(_LOOK_EVERY_S)
             for server in self.servers:
                 if server.is_ours and not server.is_alive and in_vain[server] < _MAX_RESTARTS:
-                    in_vain[server] = in_vain[server] + 1 if not await _restarted(server) else 0
+                    in_vain[server] = await _restart(server, in_vain[server])
 
     async def end_ours(self) -> None:
         """End the servers that this object started."""
@@ -89,15 +89,17 @@ class ServerGroup:
                         group.start_soon(server.stop)
 
 
-async def _restarted(server: VllmServer) -> bool:
-    """Restart `server`; False where it doesn't come up."""
+async def _restart(server: VllmServer, num_in_vain: int) -> int:
+    """Restart `server`; how many restarts in a row were in vain then, where `num_in_vain` had been."""
     _log.warning("%s ended (%s) and is restarted", server.name, cause(read_log(server.place.log)))
     try:
         await server.restart()
-    except EngineError as error:
+    except PlaceTakenError:
+        return num_in_vain  # it is somebody else's try, not one of ours
+    except (EngineError, OSError) as error:
         _log.error("%s couldn't be restarted: %s", server.name, error)
-        return False
-    return True
+        return num_in_vain + 1
+    return 0
 
 
 class VllmEngine:

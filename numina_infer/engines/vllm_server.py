@@ -178,7 +178,9 @@ class VllmServer:
         """End what is left of it and start it anew, on the same socket; where that fails, nothing is left running.
 
         Raises:
-            EngineError: it doesn't come up, or another process is starting it right now.
+            EngineError: it doesn't come up.
+            PlaceTakenError: another process is starting it right now.
+            OSError: the machine refuses, such as a disk that is full.
         """
         with self.place.alone() if self._keep else nullcontext():
             await self.stop(forget=False)

@@ -21,6 +21,7 @@ from numina_infer.errors import ConfigError
 from numina_infer.ports import Cutoff
 from numina_infer.trajectory import Completion
 from tests.tiny_model import make_tiny_model
+from tests.waiting import until
 
 COSTS = Costs(base_s=0.02, sequence_s=0.01, token_s=0.0, prefill_s=0.001, kv_tokens=100_000)
 TICK_S = 0.021
@@ -127,8 +128,7 @@ def test_a_server_process_says_its_lines(tmp_path: Path) -> None:
     ]
 
     async def ask() -> Completion:
-        while not socket.exists():
-            await anyio.sleep(0.02)
+        await until(socket.exists)
         vocabulary = TokenizerVocabulary.from_folder(model)
         params = SamplingParams(stop=("```output\n",))
         engine = OpenAIEngine([Address.parse(str(socket))], vocabulary, ClientConfig())

@@ -141,3 +141,10 @@ async def test_a_nest_that_is_too_deep_is_no_reply(tell: Callable[[object], dict
     """Python's reader gives up on it in its own way."""
     with suppress(EngineError):
         await greet(tell(b"[" * DEEP))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", ["", "half \ud83d", 5, None])
+async def test_a_model_whose_name_no_request_can_bear_is_no_model(name: object) -> None:
+    """The endpoint is refused at its greeting, and not by an exception in the middle of a contest."""
+    assert await greet(told(models={"data": [{"id": name}]})) is None

@@ -1,0 +1,256 @@
+"""A contest in trouble: a loop that hangs, problems that come together or late, and what is told of it all."""
+
+import threading
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from numina_infer.clock import virtual_clock
+from numina_infer.config import ContestConfig
+from numina_infer.contest import Contest, Parts
+from numina_infer.engines.scripted import ScriptedDecoder, ScriptedEngine
+from numina_infer.events import Event, Opened, Solved, Started
+from numina_infer.formats import fenced
+from numina_infer.formats.numina import NUMINA
+from numina_infer.history import read_attempts, read_events, solved_problems
+from numina_infer.ports import EngineStats
+from numina_infer.runlog import RunLog
+from numina_infer.sandbox.scripted import ScriptedSandbox
+from numina_infer.trajectory import Problem
+from tests.test_contest import PRESET, boxing, contest_in, two
+from tests.waiting import wait_until
+
+HASTY = replace(PRESET, contest=ContestConfig(problem_time_s=0.05, reply_grace_s=0.05))
+FIVE = "The answer is $\\boxed{5}$."
+
+
+def test_a_loop_that_is_stuck_costs_no_reply(tmp_path: Path) -> None:
+    """Neither to the problem in work nor to the next, which it never takes on; what was said once stands."""
+    stuck = threading.Event()
+
+    def block(context_text: str, seed: int) -> str:
+        stuck.wait(20)
+        return "The answer is $\\boxed{5}$."
+
+    with contest_in(tmp_path, ScriptedEngine(block), HASTY) as contest:
+        first, second = contest.answer(Problem("a", "?")), contest.answer(Problem("b", "?"))
+        assert not stuck.is_set()
+        stuck.set()
+        assert contest.answer(Problem("a", "?")) == first == second == 7
+    assert [event.solution.answer for event in read_events(tmp_path) if isinstance(event, Solved)] == [7, 7]
+
+
+def test_a_loop_that_stays_stuck_keeps_nobody_from_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A kernel must end for its submission to be scored, whatever still hangs; what hangs is left and told."""
+    monkeypatch.setattr("numina_infer.contest._CLOSE_S", 0.05)
+    stuck, before = threading.Event(), set(threading.enumerate())
+
+    def block(context_text: str, seed: int) -> str:
+        stuck.wait(60)
+        return "The answer is $\\boxed{5}$."
+
+    with contest_in(tmp_path, ScriptedEngine(block), HASTY) as contest:
+        assert contest.answer(Problem("a", "?")) == 7
+    left = set(threading.enumerate()) - before
+    assert left
+    assert not stuck.is_set()
+    assert "don't close within" in caplog.text
+    stuck.set()
+    for thread in left:
+        thread.join(60)
+    assert set(threading.enumerate()) <= before
+
+
+class Ailing(ScriptedEngine):
+    """An engine that tells of one more incident whenever it is asked."""
+
+    told = 0
+
+    @property
+    def stats(self) -> EngineStats:
+        """What a server of ours would tell that was restarted all the time."""
+        self.told += 1
+        return EngineStats(incidents=tuple(f"restart {number}" for number in range(self.told)))
+
+
+def test_every_incident_of_the_engine_is_told_by_one_verdict(tmp_path: Path) -> None:
+    """By the first that comes after it, in the log too."""
+    engine = Ailing([["The answer is $\\boxed{5}$."]])
+    with contest_in(tmp_path, engine) as contest:
+        solutions = [contest.solve(Problem(name, "?")) for name in "abc"]
+        num_told = engine.told
+    told = [incident for solution in solutions for incident in solution.incidents]
+    assert told == [f"restart {number}" for number in range(num_told)]
+    assert told
+    assert list(solved_problems(tmp_path).values()) == solutions
+
+
+class Patched(ScriptedSandbox):
+    """A sandbox that tells of one more incident whenever it is asked."""
+
+    told = 0
+
+    @property
+    def incidents(self) -> tuple[str, ...]:
+        """What a zygote of ours would tell that died all the time."""
+        self.told += 1
+        return tuple(f"zygote {number}" for number in range(self.told))
+
+
+def test_every_incident_of_the_sandbox_is_told_by_one_verdict(tmp_path: Path) -> None:
+    """Beside the engine's, each in its order."""
+    engine, sandbox = Ailing([["The answer is $\\boxed{5}$."]]), Patched(two)
+    with RunLog(tmp_path) as log, Contest(Parts(PRESET, NUMINA, engine, sandbox), log) as contest:
+        told = [each for name in "abc" for each in contest.solve(Problem(name, "?")).incidents]
+        counts = {"restart": engine.told, "zygote": sandbox.told}
+    for kind, count in counts.items():
+        assert [each for each in told if kind in each] == [f"{kind} {number}" for number in range(count)]
+        assert count
+
+
+class SlowEngine(ScriptedEngine):
+    """An engine that takes five seconds for a place, on the loop's clock."""
+
+    @asynccontextmanager
+    async def slot(self, ticket: int) -> AsyncIterator[ScriptedDecoder]:
+        """A place, after a while."""
+        await anyio.sleep(5.0)
+        async with super().slot(ticket) as decoder:
+            yield decoder
+
+
+def test_two_problems_under_one_id_at_the_same_time_are_told_apart_in_the_log(tmp_path: Path) -> None:
+    """Each gets its own answer, and its own events under an id of its own."""
+
+    def echo(context_text: str, seed: int) -> str:
+        return f"It is $\\boxed{{{11 if 'eleven' in context_text else 22}}}$."
+
+    problems = [Problem("same", "eleven?"), Problem("same", "twenty-two?")]
+    both_are_open = threading.Barrier(2)
+
+    def hold(event: Event) -> None:
+        if isinstance(event, Opened):  # on the threads that ask, before either is worked on
+            both_are_open.wait(20)
+
+    with contest_in(tmp_path, ScriptedEngine(echo), observers=(hold,)) as contest, ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(contest.answer, problems)) == [11, 22]
+    attempts = read_attempts(tmp_path)
+    assert {attempt.opened.problem.id for attempt in attempts} == {"same", "same (2)"}
+    assert all(attempt.solution is not None and len(attempt.trajectories) == 3 for attempt in attempts)
+
+
+def test_virtual_time_waits_for_a_problem_that_is_just_coming_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one is in work, and would let its seconds or hours go by before the loop hears of it."""
+    clock, times, is_coming = virtual_clock(), list[float](), threading.Event()
+    prompt = type(NUMINA).prompt
+
+    def slow_prompt(self: fenced.Fenced, statement: str) -> fenced.Parts:
+        if statement == "second" and not times:
+            is_coming.set()
+            for _ in range(50):  # the loop may look for its next timer as often
+                contest._portal.call(checkpoint)
+            times.append(clock.now())
+        return prompt(self, statement)
+
+    def hold(event: Event) -> None:
+        if isinstance(event, Started):
+            assert is_coming.wait(20)
+
+    monkeypatch.setattr(type(NUMINA), "prompt", slow_prompt)
+    engine = SlowEngine([["The answer is $\\boxed{5}$."]])
+    opened = contest_in(tmp_path, engine, observers=(hold,), clock=clock)
+    with opened as contest, ThreadPoolExecutor() as threads:
+        first = threads.submit(contest.answer, Problem("a", "first"))
+        wait_until(lambda: contest._cases)
+        assert contest.answer(Problem("b", "second")) == 5
+        assert first.result(20) == 5
+    assert times == [0.0]
+
+
+class Dawdling(ScriptedEngine):
+    """An engine whose places on `late` problems come after an hour, and heed nothing; it tells of that then."""
+
+    told: tuple[str, ...] = ()
+
+    @property
+    def stats(self) -> EngineStats:
+        """What it told."""
+        return EngineStats(incidents=self.told)
+
+    @asynccontextmanager
+    async def slot(self, ticket: int) -> AsyncIterator[ScriptedDecoder]:
+        """A place; the first three come late."""
+        if ticket < PRESET.policy.num_samples:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(3600.0)
+            self.told = ("the first place took an hour",)
+        async with super().slot(ticket) as decoder:
+            yield decoder
+
+
+def test_what_is_told_when_a_problem_has_its_reply_is_told_by_the_next(tmp_path: Path) -> None:
+    """The attempts that came too late are nobody's, and what the engine tells of them is the log's all the same."""
+    with contest_in(tmp_path, Dawdling([[FIVE]]), clock=(clock := virtual_clock())) as contest:
+        late = contest.solve(Problem("a", "late?"))
+        clock.freeze(False)
+        contest._portal.call(anyio.sleep, 7200.0)
+        others = [contest.solve(Problem(name, "?")) for name in "bcd"]
+    assert (late.is_fallback, late.incidents) == (True, ())
+    assert [solution.incidents for solution in others] == [("the first place took an hour",), (), ()]
+
+
+def test_an_id_is_its_problems_until_nobody_works_on_it(tmp_path: Path) -> None:
+    """Another one under the same id that comes while late attempts still end has another in the log."""
+    with contest_in(tmp_path, Dawdling([[FIVE]]), clock=virtual_clock()) as contest:
+        assert contest.solve(Problem("same", "late?")).is_fallback
+        assert contest.solve(Problem("same", "next?")).problem_id == "same (2)"
+    assert {attempt.opened.problem.id for attempt in read_attempts(tmp_path)} == {"same", "same (2)"}
+
+
+def test_a_problem_that_the_log_calls_otherwise_is_known_again(tmp_path: Path) -> None:
+    """By a resumed run, under the id that it was asked by, and is not worked on again."""
+    with contest_in(tmp_path / "first", Dawdling([[FIVE]]), clock=virtual_clock()) as contest:
+        contest.solve(Problem("same", "late?"))
+        contest.solve(Problem("same", "next?"))
+    solved = solved_problems(tmp_path / "first")
+    with contest_in(tmp_path / "second", boxing(9), solved=solved) as contest:
+        assert [contest.answer(Problem("same", text)) for text in ("late?", "next?", "third?")] == [7, 5, 9]
+    assert [event.problem.id for event in read_events(tmp_path / "second") if isinstance(event, Opened)] == ["same"]
+
+
+def test_whoever_asks_again_is_told_of_by_the_next_verdict(tmp_path: Path) -> None:
+    """Once for each time; a resumed run that is asked for verdicts of old is none."""
+    with contest_in(tmp_path / "first", boxing(5)) as contest:
+        solutions = [contest.solve(Problem(name, "?")) for name in "aababb"]
+        last = contest.solve(Problem("c", "?"))
+    again = "the gateway asked for a problem again"
+    assert [solution.incidents for solution in solutions] == [(), (), (again,), (), (again,), (again,)]
+    assert last.incidents == (again,) * 3
+    with contest_in(tmp_path / "second", boxing(5), solved=solved_problems(tmp_path / "first")) as contest:
+        contest.solve(Problem("a", "?"))
+        assert contest.solve(Problem("d", "?")).incidents == ()
+
+
+class Mute(ScriptedEngine):
+    """An engine that can't tell what happened to it."""
+
+    @property
+    def stats(self) -> EngineStats:
+        """A bug."""
+        raise ZeroDivisionError("a bug")
+
+
+def test_an_engine_that_cannot_tell_costs_no_reply(tmp_path: Path) -> None:
+    """What happened is told beside a reply, and never in its place."""
+    with contest_in(tmp_path, Mute([[FIVE]])) as contest:
+        assert [contest.answer(Problem(name, "?")) for name in "ab"] == [5, 5]
