@@ -59,6 +59,8 @@ def _drill(chosen: argparse.Namespace) -> int:
     given = vars(chosen)
     names = given.get("names", [])
     if "list" in given:
+        if alien := sorted({"json", "random", "seed"} & given.keys()):
+            raise ConfigError(f"--list plays nothing; leave out --{alien[0]}")
         return _list(drills(names))
     if "random" not in given:
         if "seed" in given:

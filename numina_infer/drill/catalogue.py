@@ -43,7 +43,7 @@ def drills(names: Sequence[str] = ()) -> tuple[Drill, ...]:
     known |= {drill.name: drill for drill in process_drills()}
     for name in names:
         require(name in known, f"no fault is called {name!r}; numina-infer drill --list names them all")
-    return tuple(known[name] for name in names or known)
+    return tuple(known[name] for name in dict.fromkeys(names) or known)
 
 
 def combinations(number: int, seed: int) -> Iterator[Drill]:

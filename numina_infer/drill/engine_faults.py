@@ -100,13 +100,13 @@ ENGINE_FAULTS = (
         "servers-start-late",
         "The servers are there twenty minutes after the contest has begun.",
         partial(_servers, Faults(start_s=_LATE_S)),
-        Expected(without_engine, 1, ("1 without a vote",)),
+        Expected(without_engine, 1, ("1 without a vote",), ("the engine was waited for, 1200 s",)),
     ),
     Fault(
         "servers-die",
         "The servers die at a problem, with all that they were writing.",
         partial(_die, 1),
-        Expected(without_engine, 0, ("the engine broke",)),
+        Expected(without_engine, 0, (), ("the engine broke",)),
         at=(0.3,),
     ),
     Fault(
@@ -134,14 +134,14 @@ ENGINE_FAULTS = (
         "garbage-tokens",
         "On three problems the engine gives token ids that no vocabulary has and bytes that are no text.",
         _garble,
-        Expected(struck, 3, ("3 without a vote",)),
+        Expected(struck, 3, ("3 without a vote", "36 not_stated")),
         at=(0.1, 0.4, 0.8),
     ),
     Fault(
         "empty-completions",
         "From there on every completion is empty.",
         _fall_silent,
-        Expected(from_there_on, 16, ("16 without a vote",)),
+        Expected(from_there_on, 16, ("16 without a vote", "192 not_stated")),
         at=(0.7,),
     ),
     Fault(
@@ -154,6 +154,6 @@ ENGINE_FAULTS = (
         "slows-down",
         "From the third of nine hours on everything takes ten times as long.",
         _slow_down,
-        Expected(since(_SLOW_SINCE), 0),
+        Expected(since(_SLOW_SINCE), 0, ("deadline",)),
     ),
 )

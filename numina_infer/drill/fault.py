@@ -6,6 +6,7 @@ The records are data and a function each, so that the catalogue reads as a list 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING
 
 from numina_infer.drill.course import Course
@@ -65,7 +66,9 @@ class Expected:
     max_fallbacks: int = 0
     """How many of those do, when the fault comes alone."""
     says: tuple[str, ...] = ()
-    """Texts that stand in one line each of the summary."""
+    """Texts that stand in one line each of the summary, however often that line says that it happened."""
+    says_once: tuple[str, ...] = ()
+    """The same, of lines that say so of no second time."""
     log: LogState = LogState.WHOLE
     ends: str = ""
     """How the process ends, such as `exit code 130`; empty where it lives on."""
@@ -76,7 +79,8 @@ class Expected:
         if self.ends:
             return f"ends with {self.ends}, what was done is on disk, resumed to the end"
         log = {LogState.WHOLE: "", LogState.PART: ", log up to it", LogState.GONE: ", no log"}[self.log]
-        said = f", says «{'», «'.join(self.says)}»" if self.says else ""
+        texts = (*self.says_once, *self.says)
+        said = f", says «{'», «'.join(texts)}»" if texts else ""
         return f"all in time, at most {self.max_fallbacks} fallbacks{log}{said}"
 
 
@@ -119,6 +123,9 @@ class Drill:
     story: str
     expected: Expected
     touches: Callable[[Reply, Seen], bool]
+    """Whether a problem may have lost its right verdict."""
+    excuses: Callable[[Reply, Seen], bool]
+    """Whether a problem may have no vote at all."""
     play: Callable[[], Seen]
     """Plays it; the folder, the processes and the threads that it used are gone afterwards."""
 
@@ -126,23 +133,26 @@ class Drill:
 def together(faults: Sequence[Fault], course: Course, play: Callable[[Sequence[Fault], Course], Seen]) -> Drill:
     """The drill of one fault, or of several at once.
 
-    Several may meet at one problem, or draw out each other's effects, so no sum of their bounds holds: then every
-    touched problem may be a fallback and no other may. What they would have said may not have come to pass.
+    Several may meet at one problem, or draw out each other's effects, so no sum of their bounds holds: then a problem
+    may be a fallback that is touched by a fault which has some when it comes alone, or by two faults; no other may.
+    What they would have said may not have come to pass.
     """
-    one = len(faults) == 1
-    states = [fault.expected.log for fault in faults]
-    expected = (
-        faults[0].expected
-        if one
-        else Expected(
-            max_fallbacks=course.num_problems,
-            log=next((state for state in (LogState.GONE, LogState.PART) if state in states), LogState.WHOLE),
-        )
-    )
     return Drill(
         name=" + ".join(fault.name for fault in faults),
         story=" ".join(fault.story for fault in faults),
-        expected=expected,
+        expected=faults[0].expected if len(faults) == 1 else _of_several(faults, course),
         touches=lambda reply, seen: any(fault.touches(reply, seen) for fault in faults),
+        excuses=partial(_excused, faults),
         play=lambda: play(faults, course),
     )
+
+
+def _of_several(faults: Sequence[Fault], course: Course) -> Expected:
+    states = [fault.expected.log for fault in faults]
+    worst = next((state for state in (LogState.GONE, LogState.PART) if state in states), LogState.WHOLE)
+    return Expected(max_fallbacks=course.num_problems, log=worst)
+
+
+def _excused(faults: Sequence[Fault], reply: Reply, seen: Seen) -> bool:
+    touching = [fault for fault in faults if fault.touches(reply, seen)]
+    return len(touching) > 1 or any(fault.expected.max_fallbacks for fault in touching)

@@ -72,20 +72,29 @@ def _announced(share: float, scene: Scene, _numbers: frozenset[int]) -> None:
     scene.num_announced = max(1, round(share * scene.course.num_problems))
 
 
+_AGAIN = Expected(says=("the gateway asked for a problem again (3 times)",))
+
 GATEWAY_FAULTS = (
-    Fault("asks-twice", "Three problems are asked once more when they have their reply.", _again, at=_THREE),
-    Fault("asks-late", "Three times the gateway takes ten minutes before it asks.", _late, at=_THREE),
+    Fault("asks-twice", "Three problems are asked once more when they have their reply.", _again, _AGAIN, at=_THREE),
+    Fault(
+        "asks-late",
+        "Three times the gateway takes ten minutes before it asks.",
+        _late,
+        Expected(says=("between problems 30:00",)),
+        at=_THREE,
+    ),
     Fault(
         "drops-connection",
         "Three calls lose their connection, and the same problem is asked again while it is worked on.",
         _dropped,
+        _AGAIN,
         at=_THREE,
     ),
     Fault(
         "empty-statement",
         "A problem has no text.",
         partial(_worded, lambda _: ""),
-        Expected(struck, 1, ("1 without a vote",)),
+        Expected(struck, 1, ("1 without a vote", "12 not_stated")),
         at=(0.3,),
     ),
     Fault(
@@ -108,7 +117,17 @@ GATEWAY_FAULTS = (
     ),
     Fault("duplicate-id", "Two other problems come under the first one's id.", _same_id, at=(0.5, 0.9)),
     Fault("extra-columns", "Three calls hand over more than id and statement.", _with_more, at=_THREE),
-    Fault("fewer-problems", "Sixty problems were announced for fifty that come.", partial(_announced, 1.2)),
-    Fault("more-problems", "Forty problems were announced for fifty that come.", partial(_announced, 0.8)),
+    Fault(
+        "fewer-problems",
+        "Sixty problems were announced for fifty that come.",
+        partial(_announced, 1.2),
+        Expected(says_once=("60 problems were announced, and 50 came",)),
+    ),
+    Fault(
+        "more-problems",
+        "Forty problems were announced for fifty that come.",
+        partial(_announced, 0.8),
+        Expected(says_once=("40 problems were announced, and 50 came",)),
+    ),
     Fault("several-threads", "Four problems are asked at once, from a thread each.", _in_crowds),
 )

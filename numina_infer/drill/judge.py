@@ -16,6 +16,7 @@ from numina_infer.trajectory import StopReason
 class Check(StrEnum):
     """What is looked at."""
 
+    PLAYED = "it is played to its end"
     REPLIES = "every call has a reply"
     WHOLE = "every reply is a whole number"
     RANGE = "every reply is in range"
@@ -57,7 +58,7 @@ Look = Callable[[Drill, Seen], Iterator[str]]
 
 def _replies(_drill: Drill, seen: Seen) -> Iterator[str]:
     if len(seen.replies) != seen.num_due:
-        yield f"{len(seen.replies)} replies to {seen.num_due} calls"
+        yield f"{len(seen.replies)} replies to {seen.num_due} calls{seen.trouble and ': '}{seen.trouble}"
 
 
 def _whole(_drill: Drill, seen: Seen) -> Iterator[str]:
@@ -98,12 +99,17 @@ def _right(drill: Drill, seen: Seen) -> Iterator[str]:
 def _fallbacks(drill: Drill, seen: Seen) -> Iterator[str]:
     if seen.num_fallbacks > drill.expected.max_fallbacks:
         yield f"{seen.num_fallbacks}, where {drill.expected.max_fallbacks} may be"
+    for reply in seen.first_replies:
+        if reply.is_fallback and not drill.excuses(reply, seen):
+            yield f"problem {reply.number} has no vote, which nothing excuses"
 
 
 def _once(_drill: Drill, seen: Seen) -> Iterator[str]:
-    for number, times in seen.log.num_openings.items():
-        if times != 1:
-            yield f"problem {number} was opened {times} times"
+    """But for the problem in work when a process ended, which the one that goes on opens again."""
+    num_more = sum(times - 1 for times in seen.log.num_openings.values())
+    if num_more > bool(seen.ended.how):
+        number, times = max(seen.log.num_openings.items(), key=lambda opened: opened[1])
+        yield f"problem {number} was opened {times} times"
 
 
 def _log(drill: Drill, seen: Seen) -> Iterator[str]:
@@ -115,8 +121,13 @@ def _log(drill: Drill, seen: Seen) -> Iterator[str]:
         verdict = seen.log.verdicts.get(reply.number)
         if verdict is not None and verdict != reply.solution:
             yield f"it has another verdict on problem {reply.number} than was given"
-        if verdict is None and drill.expected.log is LogState.WHOLE and not _stays_open(reply):
+        if verdict is None and _is_due(drill, seen, reply) and not _stays_open(reply):
             yield f"it has no verdict on problem {reply.number}"
+
+
+def _is_due(drill: Drill, seen: Seen, reply: Reply) -> bool:
+    """Whether the verdict has to be in the log, if only since it was given before the log ended."""
+    return drill.expected.log is LogState.WHOLE or reply in seen.replies[: seen.num_before]
 
 
 def _stays_open(reply: Reply) -> bool:
@@ -129,10 +140,12 @@ def _replay(_drill: Drill, seen: Seen) -> Iterator[str]:
 
 
 def _said(drill: Drill, seen: Seen) -> Iterator[str]:
-    for text in drill.expected.says:
-        times = sum(line.count(text) for line in seen.summary)
-        if times != 1:
-            yield f"«{text}» stands {times} times in the summary"
+    for text in (*drill.expected.says, *drill.expected.says_once):
+        lines = [line for line in seen.summary if text in line]
+        if len(lines) != 1:
+            yield f"«{text}» stands in {len(lines)} lines of the summary"
+        elif text in drill.expected.says_once and lines[0].endswith(" times)"):
+            yield f"«{lines[0]}», where once is enough"
 
 
 def _left(_drill: Drill, seen: Seen) -> Iterator[str]:
@@ -146,8 +159,9 @@ def _ended(drill: Drill, seen: Seen) -> Iterator[str]:
 
 def _disk(_drill: Drill, seen: Seen) -> Iterator[str]:
     ended = seen.ended
-    if ended.num_on_disk < ended.num_given:
-        yield f"{ended.num_on_disk} verdicts of {ended.num_given} that were given"
+    for number, answer in ended.given.items():
+        if ended.on_disk.get(number) != answer:
+            yield f"problem {number} was given {answer}, and {ended.on_disk.get(number, 'nothing')} is on disk"
     if ended.num_after_resume < seen.course.num_problems:
         yield f"resumed, {ended.num_after_resume} of {seen.course.num_problems} problems have a verdict"
 
@@ -169,13 +183,7 @@ _OF_THE_LIVING: Mapping[Check, Look] = MappingProxyType(
         Check.ENDED: _ended,
     }
 )
-_OF_THE_DEAD: Mapping[Check, Look] = MappingProxyType(
-    {
-        Check.WHOLE: _whole,
-        Check.RANGE: _range,
-        Check.LOG: _log,
-        Check.LEFT: _left,
-        Check.ENDED: _ended,
-        Check.DISK: _disk,
-    }
-)
+_LOOKS_AT_THE_DEAD: Mapping[Check, Look] = {
+    check: look for check, look in _OF_THE_LIVING.items() if check not in {Check.REPLIES, Check.SAID}
+}
+_OF_THE_DEAD: Mapping[Check, Look] = MappingProxyType({**_LOOKS_AT_THE_DEAD, Check.DISK: _disk})

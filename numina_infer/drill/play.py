@@ -5,11 +5,20 @@ solver, the run log, and the engine and sandbox that are started again when they
 """
 
 import logging
+import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -38,12 +47,14 @@ from numina_infer.ports import Engine, Sandbox
 from numina_infer.presets import Preset
 from numina_infer.runlog import RunLog
 from numina_infer.sandbox.simulated import SimulatedSandbox
-from numina_infer.trajectory import Problem
+from numina_infer.trajectory import Problem, Solution
 
 _VERSION = API_VERSIONS["0.9.0"]
 _REAL_SLACK_S = 0.7
 """What threads of a busy machine may be late by, in real seconds."""
 _NUM_SLOTS = 3
+_PATIENCE_S = 60.0
+"""Real seconds, in which every reply has to be there, however its time runs."""
 
 
 def play(faults: Sequence[Fault], course: Course) -> Seen:
@@ -59,6 +70,20 @@ def play(faults: Sequence[Fault], course: Course) -> Seen:
             around.enter_context(enter())
         seen = _Sitting(scene, Path(folder) / "run").play()
     return _with_end(seen, before, time.monotonic() - began)
+
+
+def _in_thread(work: Callable[[], Reply]) -> "Future[Reply]":
+    """What comes of `work` on a thread of its own, which nothing waits for when it hangs."""
+    coming = Future[Reply]()
+
+    def run() -> None:
+        try:
+            coming.set_result(work())
+        except BaseException as error:  # noqa: BLE001 (whoever waits for the reply has it)
+            coming.set_exception(error)
+
+    threading.Thread(target=run, name="drill-asking", daemon=True).start()
+    return coming
 
 
 def _in_order(replies: Sequence[Reply]) -> Iterator[Reply]:
@@ -108,6 +133,8 @@ class _Sitting:
     replies: list[Reply] = field(default_factory=list)
     opened: dict[str, Opened] = field(default_factory=dict)
     away: list[tuple[float, float]] = field(default_factory=list)
+    num_before: int | None = None
+    trouble: str = ""
     gone_at: float = 0.0
     is_there: bool = False
     portal: BlockingPortal | None = None
@@ -123,8 +150,7 @@ class _Sitting:
             log.describe({"preset": asdict(preset)})
             with Contest(parts, log, observers=(self._note,)) as contest:
                 rounds = self.scene.rounds()
-                for calls in (*rounds, *self._all_again(rounds)):
-                    self._ask(contest, calls)
+                self._ask_all(contest, (*rounds, *self._all_again(rounds)))
             trouble = log.trouble
         if not self.is_there:
             self.away.append((self.gone_at, float("inf")))
@@ -139,6 +165,8 @@ class _Sitting:
             away=tuple(self.away),
             summary=read_summary(self.folder, preset, trouble),
             log=read_log(self.folder, {call.problem.statement: call.number for calls in rounds for call in calls}),
+            num_before=self.num_before or 0,
+            trouble=self.trouble,
             slack_s=_REAL_SLACK_S * self.scene.speed if self.scene.speed else 1e-6,
         )
 
@@ -200,20 +228,29 @@ class _Sitting:
                 sandbox = wrap(sandbox)
             yield sandbox
 
+    def _ask_all(self, contest: Contest, rounds: Sequence[Round]) -> None:
+        """Make all calls, unless one gets no reply at all: then the rest would wait as long each."""
+        with suppress(TimeoutError):
+            for calls in rounds:
+                self._ask(contest, calls)
+
     def _ask(self, contest: Contest, calls: Round) -> None:
         """Make one round of calls."""
         for call in calls:
             self._prepare(call)
         is_crowd = len({call.problem for call in calls}) > 1
-        if len(calls) == 1:
-            self.replies.append(self._reply(contest, calls[0], is_crowd=False))
-            return
-        with ThreadPoolExecutor(len(calls)) as threads:
-            waiting = [threads.submit(self._reply, contest, call, is_crowd=is_crowd) for call in calls]
-            self.replies += [reply.result() for reply in waiting]
+        waiting = [(call, _in_thread(partial(self._reply, contest, call, is_crowd=is_crowd))) for call in calls]
+        for call, coming in waiting:
+            try:
+                self.replies.append(coming.result(_PATIENCE_S))
+            except Exception as error:
+                self.trouble = self.trouble or f"problem {call.number}: {error!r}"
+                if not coming.done():
+                    raise
 
     def _prepare(self, call: Call) -> None:
         for act in self.scene.before.pop(call.number, ()):
+            self.num_before = len(self.replies) if self.num_before is None else self.num_before
             act(Moment(self.folder, self.clock))
         if call.pause_s:
             self._pass_time(call.pause_s)
@@ -235,11 +272,16 @@ class _Sitting:
         With several problems in work virtual time runs on before this thread can read the clock, so that it goes by
         the verdict's own time then.
         """
-        problem = call.problem
+        problem, solutions = call.problem, list[Solution]()
+
+        def answer_it(problem: Problem) -> int:
+            solutions.append(contest.solve(problem))
+            return solutions[-1].answer
+
         asked_at = self.clock.now()
-        answer = _read(make_predict(contest.answer), problem, call.extra)
+        answer = _read(make_predict(answer_it), problem, call.extra)
         replied_at = self.clock.now()
-        solution = contest.solve(problem)
+        (solution,) = solutions
         if is_crowd and self.clock.is_virtual:
             replied_at = max(asked_at, solution.solved_at)
         return Reply(

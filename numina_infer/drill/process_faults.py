@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import signal
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -89,33 +90,33 @@ PROCESS_FAULTS = (
         "zygote-killed",
         "The real sandbox's zygote is killed.",
         {_STRIKES: partial(_kill, "zygote")},
-        Expected(says=("zygote died",)),
+        Expected(says_once=("zygote died",)),
     ),
     ProcessFault(
         "no-descriptors",
         "For two problems the process gets no descriptor more than it has.",
         {_STRIKES: _take_descriptors, _PASSES: _give_descriptors},
-        Expected(max_fallbacks=2),
+        Expected(max_fallbacks=2, says=("Too many open files",)),
     ),
     ProcessFault(
         "replica-killed",
         "One of two servers is killed.",
         {_STRIKES: partial(_to_server, signal.SIGKILL)},
-        Expected(says=("lost a turn and isn't well",)),
+        Expected(says_once=("lost a turn and isn't well",)),
         num_servers=2,
     ),
     ProcessFault(
         "replica-ends",
         "One of two servers ends in good order.",
         {_STRIKES: partial(_to_server, signal.SIGTERM)},
-        Expected(says=("lost a turn and isn't well",)),
+        Expected(says_once=("lost a turn and isn't well",)),
         num_servers=2,
     ),
     ProcessFault(
         "replica-hangs",
         "One of two servers is healthy, takes requests and sends nothing more.",
         {_STRIKES: partial(_to_server, HANG)},
-        Expected(says=("gave no token for",)),
+        Expected(says_once=("gave no token for",)),
         num_servers=2,
         speed=_SLOW,
     ),
@@ -123,18 +124,21 @@ PROCESS_FAULTS = (
         "replica-stopped",
         "One of two servers is stopped: it keeps its connections and does nothing.",
         {_STRIKES: partial(_to_server, signal.SIGSTOP)},
+        Expected(says_once=("gave no token for",)),
         num_servers=2,
+        speed=_SLOW,
     ),
     ProcessFault(
         "server-returns",
         "The only server is killed, and another is there on the same socket two problems later.",
         {_STRIKES: partial(_to_server, signal.SIGKILL), _PASSES: lambda theatre: theatre.serve(0)},
-        Expected(max_fallbacks=2),
+        Expected(max_fallbacks=2, says_once=("lost a turn and isn't well", "is back")),
     ),
     ProcessFault(
         "relay-drops",
         "Kaggle's relay loses connections and asks twice.",
         {},
+        Expected(says=("the gateway asked for a problem again",)),
         arguments=(*_SEPARATE, "--nasty=drop", "--nasty=ask-twice"),
     ),
     ProcessFault(
@@ -148,13 +152,13 @@ PROCESS_FAULTS = (
         "file-size-limit",
         "No file may grow beyond what the log has in the middle.",
         {_STRIKES: _fill_disk},
-        Expected(says=("File too large",), log=LogState.PART),
+        Expected(says_once=("File too large",), log=LogState.PART),
     ),
     ProcessFault(
         "run-removed",
         "The run folder is removed while the command runs.",
         {_STRIKES: _remove_log},
-        Expected(log=LogState.GONE),
+        Expected(says_once=("was removed while the run went on",), log=LogState.GONE),
     ),
 )
 _TOUCHES = {"no-descriptors": _in_between, "server-returns": _in_between}
@@ -162,7 +166,8 @@ _TOUCHES = {"no-descriptors": _in_between, "server-returns": _in_between}
 
 def process_drills() -> tuple[Drill, ...]:
     """One of each."""
-    return tuple(
-        Drill(fault.name, fault.story, fault.expected, _TOUCHES.get(fault.name, _nothing), partial(play, fault))
-        for fault in PROCESS_FAULTS
-    )
+    return tuple(_drill(fault, _TOUCHES.get(fault.name, _nothing)) for fault in PROCESS_FAULTS)
+
+
+def _drill(fault: ProcessFault, touches: Callable[[Reply, Seen], bool]) -> Drill:
+    return Drill(fault.name, fault.story, fault.expected, touches, touches, partial(play, fault))

@@ -55,18 +55,23 @@ def _play(theatre: Theatre, fault: ProcessFault) -> Seen:
     for number in range(fault.num_servers):
         theatre.serve(number)
     theatre.begin(*fault.arguments)
+    given: list[Note] = []
+    num_before = 0
     for number, act in sorted(fault.acts.items()):
         theatre.wait_for_call(number)
-        given = theatre.notes
+        given = [note for note in theatre.notes if note.answer is not None]
+        num_before = num_before or len(given)
         act(theatre)
     how = theatre.wait_for_end()
     if not how:
-        return _look(theatre, theatre.notes, Ended(), theatre.left())
-    on_disk, left = len(_read(theatre).verdicts), theatre.left()
+        return replace(_look(theatre, theatre.notes, Ended(), theatre.left()), num_before=num_before)
+    on_disk = {number: verdict.answer for number, verdict in _read(theatre).verdicts.items()}
+    left = theatre.left()
     theatre.resume()
     again = theatre.wait_for_end()
-    given = [note for note in given if note.answer is not None]
-    ended = Ended(f"{how}, then {again}" if again else how, on_disk, len(given), len(_read(theatre).verdicts))
+    numbers = _numbers(theatre)
+    answers = {numbers[note.id]: note.answer for note in given if note.answer is not None}
+    ended = Ended(f"{how}, then {again}" if again else how, on_disk, answers, len(_read(theatre).verdicts))
     # Whoever asked was gone when the command ended: replies of its last moment are nobody's.
     return _look(theatre, [*given, *theatre.notes], ended, left + theatre.left())
 
@@ -97,7 +102,7 @@ def _read(theatre: Theatre) -> LogSeen:
 def _replies(theatre: Theatre, notes: Sequence[Note], log: LogSeen) -> Iterator[Reply]:
     """Every call that was replied to, by the notes; when it was due is in the log, if that has it."""
     due, submitted = _due(theatre), theatre.submission
-    numbers = {problem.id: number for number, problem in enumerate(theatre.course.problems, start=1)}
+    numbers = _numbers(theatre)
     asked: dict[str, float] = {}
     known = set[int]()
     for note in notes:
@@ -118,6 +123,10 @@ def _replies(theatre: Theatre, notes: Sequence[Note], log: LogSeen) -> Iterator[
             is_first=number not in known,
         )
         known.add(number)
+
+
+def _numbers(theatre: Theatre) -> dict[str, int]:
+    return {problem.id: number for number, problem in enumerate(theatre.course.problems, start=1)}
 
 
 def _due(theatre: Theatre) -> dict[int, float]:

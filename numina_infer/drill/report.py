@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from numina_infer.drill.course import Course
 from numina_infer.drill.fault import Drill
 from numina_infer.drill.judge import Check, Finding, judge
 from numina_infer.drill.seen import Seen
@@ -42,9 +43,14 @@ class Result:
 
 
 def run(drill: Drill) -> Result:
-    """Play `drill` and judge it."""
-    seen = drill.play()
-    return Result(drill.name, drill.expected.line, seen, judge(drill, seen))
+    """Play `drill` and judge it; one that breaks off has failed, and the others go on."""
+    try:
+        seen = drill.play()
+        findings = judge(drill, seen)
+    except Exception as error:  # noqa: BLE001 (whatever breaks in what is drilled is what is looked for)
+        seen = Seen(Course(), (), num_due=0, began_at=0.0, hard_end=0.0)
+        findings = (Finding(Check.PLAYED, f"it broke off: {error!r}"),)
+    return Result(drill.name, drill.expected.line, seen, findings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +69,9 @@ class Tally:
         """Drills in which something was otherwise than expected."""
         return sum(result.has_failed for result in self.results)
 
-    def failed_at(self, check: Check) -> int:
-        """Drills that failed at one check."""
-        return sum(any(finding.check is check for finding in result.findings) for result in self.results)
+    def failed_at(self, *checks: Check) -> int:
+        """Drills that failed at one of these checks."""
+        return sum(any(finding.check in checks for finding in result.findings) for result in self.results)
 
     @property
     def line(self) -> str:
@@ -77,5 +83,5 @@ class Tally:
             f"{sum(one.num_right for one in seen)} right, {sum(one.num_fallbacks for one in seen)} fallbacks; "
             f"drills with a call unanswered {self.failed_at(Check.REPLIES)}, late {self.failed_at(Check.TIME)}, "
             f"out of range {self.failed_at(Check.RANGE)}, with too many fallbacks "
-            f"{self.failed_at(Check.FALLBACKS) + self.failed_at(Check.RIGHT)}, failed in any way {self.num_failed}"
+            f"{self.failed_at(Check.FALLBACKS, Check.RIGHT)}, failed in any way {self.num_failed}"
         )

@@ -73,10 +73,10 @@ class Ended:
 
     how: str = ""
     """Such as `exit code 130`; empty where it goes on living."""
-    num_on_disk: int = 0
-    """Verdicts in the log that it left."""
-    num_given: int = 0
-    """Replies that it had given by then."""
+    on_disk: Mapping[int, int] = field(default_factory=dict)
+    """Answers in the log that it left, by problem number."""
+    given: Mapping[int, int] = field(default_factory=dict)
+    """Answers that it had given by then."""
     num_after_resume: int = 0
     """Problems with a verdict once somebody went on with the run."""
 
@@ -99,6 +99,10 @@ class Seen:
     summary: tuple[str, ...] = ()
     """What a user reads at the end, line by line."""
     log: LogSeen = field(default_factory=LogSeen)
+    num_before: int = 0
+    """Replies that were there when the first thing was done on purpose."""
+    trouble: str = ""
+    """What the first call without a reply came to."""
     left: Left = field(default_factory=Left)
     ended: Ended = field(default_factory=Ended)
     slack_s: float = 1e-6

@@ -1,12 +1,14 @@
 """The judge: every check passes where all is well, and fails at what it is for."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from numina_infer.drill.course import Course, right_answer
-from numina_infer.drill.fault import Drill, Expected, LogState
+from numina_infer.drill.fault import Drill, Expected, Fault, LogState, everything, struck, together
 from numina_infer.drill.judge import Check, judge
+from numina_infer.drill.scene import Scene
 from numina_infer.drill.seen import Ended, Left, LogSeen, Reply, Seen
 from numina_infer.trajectory import Solution, StopReason
 
@@ -37,7 +39,11 @@ EXPECTED = Expected(says=("it happened",))
 
 def drill(expected: Expected = EXPECTED, touched: frozenset[int] = frozenset()) -> Drill:
     """A drill that nobody plays."""
-    return Drill("named", "It happens.", expected, lambda reply, _: reply.number in touched, lambda: WELL)
+
+    def touches(reply: Reply, _: Seen) -> bool:
+        return reply.number in touched
+
+    return Drill("named", "It happens.", expected, touches, touches, lambda: WELL)
 
 
 def with_first(**changes: object) -> Seen:
@@ -106,12 +112,45 @@ def test_what_is_said_twice_is_not_said_once() -> None:
     assert Check.SAID in checks(replace(WELL, summary=("it happened", "it happened again")))
 
 
+def test_what_happened_once_is_not_said_to_have_happened_often() -> None:
+    """As it would be where every verdict told it anew."""
+    seen = replace(WELL, summary=("it happened (50 times)",))
+    assert Check.SAID not in checks(seen)
+    assert Check.SAID in checks(seen, drill(Expected(says_once=("it happened",))))
+
+
+def test_a_fallback_that_no_fault_excuses_is_found_whatever_the_bound() -> None:
+    """A fault that has none when it comes alone excuses none in company, unless another is at work there."""
+    harmless = Fault("harmless", "It costs nothing.", _nothing_happens, Expected(everything))
+    harmful = Fault("harmful", "It costs a vote.", _nothing_happens, Expected(struck, 1), at=(1.0,))
+    seen = replace(
+        WELL,
+        replies=tuple(
+            replace(one, solution=solution(one.number, is_fallback=True)) if one.number == 1 else one
+            for one in WELL.replies
+        ),
+    )
+    seen = replace(seen, log=replace(seen.log, verdicts={1: FALLBACK, 2: solution(2)}))
+    assert checks(seen, together([harmless, harmful], Course(2), _nobody_plays)) == {Check.FALLBACKS}
+    assert checks(seen, together([harmless, replace(harmful, at=(0.0,))], Course(2), _nobody_plays)) == set()
+    assert checks(seen, together([harmless, harmless], Course(2), _nobody_plays)) == set()
+
+
+def _nothing_happens(_scene: Scene, _numbers: frozenset[int]) -> None:
+    """A fault for its bounds alone."""
+
+
+def _nobody_plays(_faults: Sequence[Fault], _course: Course) -> Seen:
+    raise AssertionError("this drill is for its bounds alone")
+
+
 def test_a_log_that_ends_early_may_lack_verdicts_and_not_change_them() -> None:
     """One that is gone is asked for nothing."""
     part = drill(replace(EXPECTED, log=LogState.PART))
     short = replace(WELL, log=LogSeen("", {1: solution(1)}, {1: 1}, 1))
     assert Check.LOG not in checks(short, part)
     assert Check.LOG in checks(short)
+    assert Check.LOG in checks(replace(short, num_before=2), part)
     other = replace(short, log=replace(short.log, verdicts={1: replace(solution(1), answer=3)}))
     assert Check.LOG in checks(other, part)
     assert Check.LOG not in checks(replace(WELL, log=LogSeen("no run")), drill(replace(EXPECTED, log=LogState.GONE)))
@@ -120,8 +159,26 @@ def test_a_log_that_ends_early_may_lack_verdicts_and_not_change_them() -> None:
 def test_of_a_process_that_ends_the_disk_is_looked_at() -> None:
     """What it had replied, and what resuming makes of it."""
     ends = drill(Expected(ends="exit code 130"))
-    well = replace(WELL, replies=(), num_due=0, ended=Ended("exit code 130", 1, 1, 2))
+    on_disk = {1: right_answer(1)}
+    well = replace(WELL, num_due=9, summary=(), ended=Ended("exit code 130", on_disk, on_disk, 2))
+
+    def with_end(**changes: object) -> Seen:
+        return replace(well, ended=replace(well.ended, **changes))  # type: ignore[arg-type]
+
     assert checks(well, ends) == set()
-    assert checks(replace(well, ended=Ended("exit code 130", 0, 1, 2)), ends) == {Check.DISK}
-    assert checks(replace(well, ended=Ended("exit code 130", 1, 1, 1)), ends) == {Check.DISK}
-    assert checks(replace(well, ended=Ended("exit code 1", 1, 1, 2)), ends) == {Check.ENDED}
+    assert checks(with_end(on_disk={}), ends) == checks(with_end(on_disk={1: 7}), ends) == {Check.DISK}
+    assert checks(with_end(num_after_resume=1), ends) == {Check.DISK}
+    assert checks(with_end(how="exit code 1"), ends) == {Check.ENDED}
+
+
+def test_of_a_process_that_ends_and_goes_on_the_replies_are_looked_at_too() -> None:
+    """Verdicts are no guesses, come in time, and only the problem in work is opened again."""
+    ends = drill(Expected(ends="exit code 130"))
+    ended = Ended("exit code 130", {}, {}, 2)
+    guesses = tuple(replace(one, solution=solution(one.number, is_fallback=True)) for one in WELL.replies)
+    assert Check.RIGHT in checks(replace(WELL, replies=guesses, ended=ended), ends)
+    assert checks(replace(with_first(replied_at=101.0), ended=ended), ends) == {Check.TIME}
+    twice = replace(WELL, ended=ended, log=replace(WELL.log, num_openings={1: 1, 2: 2}))
+    assert checks(twice, ends) == set()
+    assert checks(replace(twice, log=replace(twice.log, num_openings={1: 2, 2: 2})), ends) == {Check.ONCE}
+    assert checks(replace(twice, log=replace(twice.log, num_replayed=0)), ends) == {Check.REPLAY}

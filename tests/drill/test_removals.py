@@ -1,5 +1,6 @@
 """The drill itself is tested: with a safety of the contest taken out, it fails, and at the right check."""
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -12,13 +13,18 @@ from numina_infer.drill.course import Course
 from numina_infer.drill.fault import Drill, together
 from numina_infer.drill.judge import Check, judge
 from numina_infer.drill.play import play
+from numina_infer.drill.report import Tally, run
+from numina_infer.drill.seen import Seen
+from numina_infer.errors import EngineError
 from numina_infer.trajectory import Problem, Solution
 
 
 def drill(name: str, num_problems: int) -> Drill:
     """The drill of one fault in a contest of that size, for which its words of the summary aren't made."""
     fault = FAULTS[name]
-    return together([replace(fault, expected=replace(fault.expected, says=()))], Course(num_problems), play)
+    return together(
+        [replace(fault, expected=replace(fault.expected, says=(), says_once=()))], Course(num_problems), play
+    )
 
 
 def failed(played: Drill) -> set[Check]:
@@ -71,3 +77,41 @@ def test_without_the_floors_of_the_bank_the_last_problems_pass_the_hard_end(monk
     assert failed(whole) == set()
     monkeypatch.setattr(Bank, "_slice", cut)
     assert failed(whole) == {Check.TIME}
+
+
+def test_a_contest_that_raises_or_never_replies_fails_its_drill_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it came to is told, and whoever plays the next drill gets to it."""
+    solve, never = Contest.solve, threading.Event()
+
+    def broken(self: Contest, problem: Problem) -> Solution:
+        if problem.id == "p2":
+            raise ZeroDivisionError("a bug")
+        return solve(self, problem)
+
+    def silent(self: Contest, problem: Problem) -> Solution:
+        never.wait(60 if problem.id == "p2" else 0)
+        return solve(self, problem)
+
+    monkeypatch.setattr(Contest, "solve", broken)
+    (finding,) = run(drill("asks-late", 3)).findings
+    assert finding.line == "every call has a reply: 4 replies to 6 calls: problem 2: ZeroDivisionError('a bug')"
+    monkeypatch.setattr("numina_infer.drill.play._PATIENCE_S", 0.2)
+    monkeypatch.setattr("numina_infer.drill.leftovers._PATIENCE_S", 0.0)
+    monkeypatch.setattr(Contest, "solve", silent)
+    assert Check.REPLIES in {finding.check for finding in run(drill("asks-late", 3)).findings}
+    never.set()
+    for thread in threading.enumerate():
+        if thread.name == "drill-asking":
+            thread.join(20)
+
+
+def test_a_drill_that_breaks_off_has_failed() -> None:
+    """In one line, as any other."""
+
+    def break_off() -> Seen:
+        raise EngineError("what the drill waits for doesn't come")
+
+    result = run(replace(drill("asks-late", 3), play=break_off))
+    assert result.has_failed
+    assert 'it broke off: EngineError("what the drill waits for doesn\'t come")' in result.line
+    assert Tally.of([result]).num_failed == 1
