@@ -89,71 +89,74 @@ def from_there_on(numbers: frozenset[int], reply: Reply, _seen: Seen) -> bool:
     return reply.number >= min(numbers)
 
 
+_CROWDING = ("several-threads", "servers-hang", "servers-hang-for-good")
+"""Many turns at once, or such as never leave their place."""
+
 ENGINE_FAULTS = (
     Fault(
         "servers-never-start",
         "Every start of the servers ends in an error.",
         partial(_servers, Faults(num_failed_starts=math.inf)),
-        Expected(everything, 50, ("the engine didn't start", "50 without a vote")),
+        Expected(everything, 50, says=("the engine didn't start", "50 without a vote")),
     ),
     Fault(
         "servers-start-late",
         "The servers are there twenty minutes after the contest has begun.",
         partial(_servers, Faults(start_s=_LATE_S)),
-        Expected(without_engine, 1, ("1 without a vote",), ("the engine was waited for, 1200 s",)),
+        Expected(without_engine, 1, says=("1 without a vote",), says_once=("the engine was waited for, 1200 s",)),
     ),
     Fault(
         "servers-die",
         "The servers die at a problem, with all that they were writing.",
         partial(_die, 1),
-        Expected(without_engine, 0, (), ("the engine broke",)),
+        Expected(without_engine, says_once=("the engine broke",)),
         at=(0.3,),
     ),
     Fault(
         "servers-die-twice",
         "They die at a problem, and once more when they are back at it.",
         partial(_die, 2),
-        Expected(without_engine, 0, ("the engine broke: the server died (2 times)",)),
+        Expected(without_engine, says=("the engine broke: the server died (2 times)",)),
         at=(0.5,),
     ),
     Fault(
         "servers-hang",
         "Turns on two problems, the last among them, neither end nor take notice of anything.",
         _hang,
-        Expected(struck, 2, ("no verdict in time (2 times)",)),
+        Expected(struck, 2, says=("no verdict in time (2 times)",)),
         at=(0.2, 1.0),
     ),
     Fault(
         "servers-hang-for-good",
         "From the middle on no turn comes to an end, and the places in the engine run out too.",
         _hang_for_good,
-        Expected(from_there_on, 26, ("no verdict in time", "26 without a vote")),
+        Expected(from_there_on, 26, says=("no verdict in time", "26 without a vote")),
         at=(0.5,),
     ),
     Fault(
         "garbage-tokens",
         "On three problems the engine gives token ids that no vocabulary has and bytes that are no text.",
         _garble,
-        Expected(struck, 3, ("3 without a vote", "36 not_stated")),
+        Expected(struck, 3, says=("3 without a vote", "36 not_stated")),
         at=(0.1, 0.4, 0.8),
     ),
     Fault(
         "empty-completions",
         "From there on every completion is empty.",
         _fall_silent,
-        Expected(from_there_on, 16, ("16 without a vote", "192 not_stated")),
+        Expected(from_there_on, 16, says=("16 without a vote", "192 not_stated")),
         at=(0.7,),
     ),
     Fault(
         "out-of-memory",
         "A batch of three runs out of memory, so that one turn of three ends in an error.",
         partial(_servers, Faults(max_batch=2)),
-        Expected(everything, 0, ("CUDA out of memory",)),
+        Expected(everything, costs_votes_with=_CROWDING, says=("CUDA out of memory",)),
     ),
     Fault(
         "slows-down",
         "From the third of nine hours on everything takes ten times as long.",
         _slow_down,
-        Expected(since(_SLOW_SINCE), 0, ("deadline",)),
+        Expected(since(_SLOW_SINCE), costs_votes_with=("*",), says=("deadline",)),
     ),
 )

@@ -70,6 +70,8 @@ class Expected:
     says_once: tuple[str, ...] = ()
     """The same, of lines that say so of no second time."""
     log: LogState = LogState.WHOLE
+    costs_votes_with: tuple[str, ...] = ()
+    """Faults in whose company it costs votes of what it touches, where alone it costs none; `*` is any."""
     ends: str = ""
     """How the process ends, such as `exit code 130`; empty where it lives on."""
 
@@ -114,6 +116,10 @@ class Fault:
         """Whether the problem of `reply` may have lost its right verdict by this."""
         return self.expected.touches(seen.course.at(self.at), reply, seen)
 
+    def costs_votes(self, company: set[str]) -> bool:
+        """Whether it may leave a problem that it touches without a vote, together with faults of these names."""
+        return self.expected.max_fallbacks > 0 or not {*company, "*"}.isdisjoint(self.expected.costs_votes_with)
+
 
 @dataclass(frozen=True, slots=True)
 class Drill:
@@ -155,4 +161,5 @@ def _of_several(faults: Sequence[Fault], course: Course) -> Expected:
 
 def _excused(faults: Sequence[Fault], reply: Reply, seen: Seen) -> bool:
     touching = [fault for fault in faults if fault.touches(reply, seen)]
-    return len(touching) > 1 or any(fault.expected.max_fallbacks for fault in touching)
+    names = {fault.name for fault in faults}
+    return len(touching) > 1 or any(fault.costs_votes(names) for fault in touching)

@@ -94,7 +94,7 @@ GATEWAY_FAULTS = (
         "empty-statement",
         "A problem has no text.",
         partial(_worded, lambda _: ""),
-        Expected(struck, 1, ("1 without a vote", "12 not_stated")),
+        Expected(struck, 1, says=("1 without a vote", "12 not_stated")),
         at=(0.3,),
     ),
     Fault(

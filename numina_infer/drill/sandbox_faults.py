@@ -53,6 +53,7 @@ def _zygote_dies(scene: Scene, numbers: frozenset[int]) -> None:
     why = "the sandbox's zygote died while it ran a program"
     scene.around_sandbox.append(lambda sandbox: RefusingSandbox(sandbox, why, num_left))
     scene.then(numbers, lambda _moment: num_left.__setitem__(0, 2.0))
+    scene.then(frozenset(number + 1 for number in numbers), lambda _moment: num_left.__setitem__(0, 0.0))
 
 
 def _self_test_fails(scene: Scene, numbers: frozenset[int]) -> None:
@@ -76,23 +77,23 @@ def _in_between(numbers: frozenset[int], reply: Reply, _seen: Seen) -> bool:
 SANDBOX_FAULTS = (
     Fault(
         "zygote-dies",
-        "The zygote is killed, two programs are lost with it, and it is started again.",
+        "The zygote is killed, the two next programs of a problem are lost with it, and it is started again.",
         _zygote_dies,
-        Expected(struck, 0, ("the sandbox's zygote died",)),
+        Expected(struck, 0, says=("the sandbox's zygote died",)),
         at=(0.4,),
     ),
     Fault(
         "slots-stuck",
         "For five problems every slot waits for a kill that isn't confirmed.",
         _slots_stick,
-        Expected(_in_between, 0, ("all slots wait for programs that were killed",)),
+        Expected(_in_between, 0, says=("all slots wait for programs that were killed",)),
         at=(0.4, 0.5),
     ),
     Fault(
         "self-test-fails",
         "From the middle on the sandbox's self-test fails, so every program is refused.",
         _self_test_fails,
-        Expected(from_there_on, 0, ("the sandbox's self-test fails",)),
+        Expected(from_there_on, 0, says=("the sandbox's self-test fails",)),
         at=(0.5,),
     ),
 )
