@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 from numina_infer.config import Policy
 from numina_infer.drill.fault import Expected, Fault, Place
@@ -13,7 +12,9 @@ from numina_infer.drill.seen import Reply, Seen
 
 _DAY_S = 24 * 3600.0
 _BLOCKED_S = 120.0
-_SPEED = 60.0
+_SPEED = 20.0
+_MEANWHILE = 3
+"""Problems that come while the loop is blocked, at most."""
 
 
 @dataclass(slots=True)
@@ -39,7 +40,13 @@ class _WallClock:
             time.time = right
 
 
+def _by_a_real_clock(scene: Scene) -> None:
+    scene.speed, scene.pace_s, scene.problem_time_s = _SPEED, 0.3, 25.0
+    scene.policy = Policy(num_samples=6, width=3)
+
+
 def _jump(scene: Scene, numbers: frozenset[int]) -> None:
+    _by_a_real_clock(scene)
     clock = _WallClock()
     scene.around.append(clock.patched)
     scene.then(numbers, clock.jump)
@@ -58,28 +65,27 @@ class _Blocks:
 
 
 def _block(scene: Scene, numbers: frozenset[int]) -> None:
-    scene.speed, scene.pace_s, scene.problem_time_s = _SPEED, 0.5, 60.0
-    scene.policy = Policy(num_samples=6, width=3)
+    _by_a_real_clock(scene)
     scene.says.append(_Blocks(numbers))
 
 
 def _blocked_and_next(numbers: frozenset[int], reply: Reply, _seen: Seen) -> bool:
-    return reply.number in numbers or reply.number - 1 in numbers
+    return any(number <= reply.number <= number + _MEANWHILE for number in numbers)
 
 
 CLOCK_FAULTS = (
     Fault(
         "wall-clock-jumps",
         "The wall clock jumps a day ahead, two back, three ahead.",
-        partial(_jump),
-        Expected(),
+        _jump,
         at=(0.2, 0.5, 0.8),
+        place=Place.REAL,
     ),
     Fault(
         "loop-blocked",
-        "The event loop is blocked for two minutes, longer than the problem may take.",
+        "The event loop is blocked for two minutes, in which several problems come and have to be answered.",
         _block,
-        Expected(_blocked_and_next, 2, ("no verdict in time",)),
+        Expected(_blocked_and_next, 1 + _MEANWHILE, says=("no verdict in time",)),
         at=(0.4,),
         place=Place.REAL,
     ),

@@ -5,6 +5,8 @@ import random
 from collections.abc import Sequence
 from functools import partial
 
+import anyio
+
 from numina_infer.config import SamplingParams
 from numina_infer.drill.fault import Expected, Fault, everything, since, struck, without_engine
 from numina_infer.drill.model import asked_number, retold
@@ -17,6 +19,9 @@ from numina_infer.trajectory import Completion, Part, plain_text
 
 _LATE_S = 20 * 60.0
 _SLOW_SINCE = 1 / 3
+_CRAWL_S = 1e6
+_ALL_BUT_THREE = tuple(number / 49 for number in range(47))
+"""In shares of fifty problems."""
 
 
 class _TalkingEngine(WrappedEngine):
@@ -46,6 +51,19 @@ class GarblingEngine(_TalkingEngine):
         return retold(said, chance.randbytes(200).decode(errors="replace"), ids)
 
 
+class CrawlingEngine(_TalkingEngine):
+    """Named fake: turns that come to nothing until their cutoff, which they heed."""
+
+    async def generate(
+        self, decoder: Decoder, context: Sequence[Part], params: SamplingParams, *, seed: int, cutoff: Cutoff
+    ) -> Completion:
+        """What the engine inside says, too late where the problem is one of those."""
+        if asked_number(plain_text(context)) in self._numbers:
+            with cutoff.scope():
+                await anyio.sleep(_CRAWL_S)
+        return await decoder.generate(context, params, seed=seed, cutoff=cutoff)
+
+
 class SilentEngine(_TalkingEngine):
     """Named fake: every turn ends before its first token."""
 
@@ -68,6 +86,10 @@ def _hang(scene: Scene, numbers: frozenset[int]) -> None:
 
 def _garble(scene: Scene, numbers: frozenset[int]) -> None:
     scene.around_engine.append(lambda engine: GarblingEngine(engine, numbers))
+
+
+def _crawl(scene: Scene, numbers: frozenset[int]) -> None:
+    scene.around_engine.append(lambda engine: CrawlingEngine(engine, numbers))
 
 
 def _fall_silent(scene: Scene, numbers: frozenset[int]) -> None:
@@ -132,6 +154,13 @@ ENGINE_FAULTS = (
         _hang_for_good,
         Expected(from_there_on, 26, says=("no verdict in time", "26 without a vote")),
         at=(0.5,),
+    ),
+    Fault(
+        "servers-crawl",
+        "On all problems but the last three no turn ends before its deadline; then all is well.",
+        _crawl,
+        Expected(struck, 47, says=("47 without a vote", "47 deadline")),
+        at=_ALL_BUT_THREE,
     ),
     Fault(
         "garbage-tokens",

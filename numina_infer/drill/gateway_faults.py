@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+from numina_infer.drill.engine_faults import from_there_on
 from numina_infer.drill.fault import Expected, Fault, struck
 from numina_infer.drill.scene import Call, Round, Scene
 from numina_infer.trajectory import Problem
@@ -11,6 +12,7 @@ from numina_infer.trajectory import Problem
 _THREE = (0.2, 0.5, 0.8)
 _LATE_SHARE = 600.0 / (9 * 3600)
 """Of the contest: ten minutes of nine hours."""
+_HOURS_LATE_SHARE = 6 / 9
 _CROWD = 4
 _LONG = 100_000
 _LOPSIDED = "Let $\\frac{a}{b$ and $\\sqrt[3}{x_{n^{k}$ with }}} \\left( \\begin{align} & {{{ hold. "
@@ -41,8 +43,8 @@ def _dropped(scene: Scene, numbers: frozenset[int]) -> None:
     scene.reorder.append(reorder)
 
 
-def _late(scene: Scene, numbers: frozenset[int]) -> None:
-    late_s = _LATE_SHARE * scene.course.time_limit_s
+def _late(share: float, scene: Scene, numbers: frozenset[int]) -> None:
+    late_s = share * scene.course.time_limit_s
     scene.calls_changed(numbers, lambda call: replace(call, pause_s=call.pause_s + late_s))
 
 
@@ -79,9 +81,16 @@ GATEWAY_FAULTS = (
     Fault(
         "asks-late",
         "Three times the gateway takes ten minutes before it asks.",
-        _late,
+        partial(_late, _LATE_SHARE),
         Expected(says=("between problems 30:00",)),
         at=_THREE,
+    ),
+    Fault(
+        "asks-hours-late",
+        "Once the gateway takes six hours before it asks, so that all problems behind have a minute or two each.",
+        partial(_late, _HOURS_LATE_SHARE),
+        Expected(from_there_on, 10, says=("between problems 6:00:00",)),
+        at=(0.5,),
     ),
     Fault(
         "drops-connection",

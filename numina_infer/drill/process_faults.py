@@ -124,9 +124,7 @@ PROCESS_FAULTS = (
         "replica-stopped",
         "One of two servers is stopped: it keeps its connections and does nothing.",
         {_STRIKES: partial(_to_server, signal.SIGSTOP)},
-        Expected(says_once=("gave no token for",)),
         num_servers=2,
-        speed=_SLOW,
     ),
     ProcessFault(
         "server-returns",

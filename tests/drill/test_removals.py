@@ -1,11 +1,16 @@
 """The drill itself is tested: with a safety of the contest taken out, it fails, and at the right check."""
 
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
 from numina_infer.budget import Bank, Bound, Slice
+from numina_infer.clock import Clock, _HastySelector, _TimedLoop
 from numina_infer.config import BankConfig
 from numina_infer.contest import Contest
 from numina_infer.drill.catalogue import FAULTS
@@ -48,6 +53,34 @@ def test_without_the_watchdog_of_the_waiting_thread_a_blocked_loop_makes_a_reply
     assert failed(drill("loop-blocked", 10)) == {Check.TIME}
 
 
+def test_without_threads_that_hand_problems_over_a_blocked_loop_makes_the_next_reply_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever asks for it waits for the loop to take it on, and not for its time."""
+
+    class Inline:
+        def __init__(self, target: Callable[..., None], args: tuple[object, ...], **_named: object) -> None:
+            self.start = partial(target, *args)
+
+    threads = SimpleNamespace(Thread=Inline, Lock=threading.Lock)
+    monkeypatch.setattr("numina_infer.contest.threading", threads)
+    assert Check.TIME in failed(drill("loop-blocked", 10))
+
+
+def test_a_contest_by_the_wall_clock_is_lost_when_that_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day ahead every deadline has passed."""
+
+    def wall_clock(speed: float) -> Clock:
+        def now() -> float:
+            return time.time() * speed
+
+        return Clock({"loop_factory": lambda: _TimedLoop(_HastySelector(speed), now)}, now, speed=speed)
+
+    assert failed(drill("wall-clock-jumps", 10)) == set()
+    monkeypatch.setattr("numina_infer.drill.play.scaled_clock", wall_clock)
+    assert Check.RIGHT in failed(drill("wall-clock-jumps", 10))
+
+
 def test_without_the_cache_of_replies_a_problem_that_is_asked_again_is_worked_on_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -77,6 +110,26 @@ def test_without_the_floors_of_the_bank_the_last_problems_pass_the_hard_end(monk
     assert failed(whole) == set()
     monkeypatch.setattr(Bank, "_slice", cut)
     assert failed(whole) == {Check.TIME}
+
+
+def test_without_fair_shares_the_first_problems_leave_nothing_for_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each then may take all that there is, as long as it is in time."""
+
+    def cut(self: Bank, bank: BankConfig, now: float) -> Slice:
+        left_s = max(0.0, self.started_at + bank.time_limit_s - bank.reserve_s - now)
+        most_s = max(0.0, min(left_s - self.config.reply_grace_s, self.config.problem_time_s))
+        return Slice(most_s, self.config.reply_grace_s, Bound.MOST, left_s, self._num_left(bank))
+
+    whole = drill("servers-crawl", 50)
+    assert failed(whole) == set()
+    monkeypatch.setattr(Bank, "_slice", cut)
+    assert {Check.RIGHT, Check.FALLBACKS} <= failed(whole)
+
+
+def test_an_attack_that_works_fails_its_drill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here each is one that nothing holds back; the model then answers otherwise than is right."""
+    monkeypatch.setattr("numina_infer.drill.real_faults._ATTACKS", ("pass",))
+    assert failed(drill("attacks", 10)) == {Check.RIGHT}
 
 
 def test_a_contest_that_raises_or_never_replies_fails_its_drill_alone(monkeypatch: pytest.MonkeyPatch) -> None:
