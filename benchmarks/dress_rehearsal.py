@@ -12,8 +12,9 @@ the most that one problem may take (25 minutes), every patience of the client an
 Each problem has 61 trajectories that take turns: by its number a tenth, a third, six or nine tenths of them are
 recordings of that problem, the others those of some other problem. So some are easy, some contested and some hopeless;
 how many are right says nothing.
-Floors: every problem has its reply in time and in range, none a fallback, and of the processes nothing is left. On a
-slow machine fallbacks may come: programs that never end may hold its slots for a whole scaled slice.
+Floors: every problem has its reply in range and, by the log, its verdict in time, none is a fallback, and of the
+processes nothing is left. On a slow machine fallbacks may come: programs that never end may hold its slots for a whole
+scaled slice.
 """
 
 import argparse
@@ -42,7 +43,7 @@ from numina_infer.errors import EngineError
 from numina_infer.kaggle.notebook import Notebook
 from numina_infer.kaggle.place import RERUN_VARIABLE
 from numina_infer.presets import Preset, get_preset
-from numina_infer.summary import Summary, summarize
+from numina_infer.summary import ProblemSummary, Summary, summarize
 
 NUM_PROBLEMS, NUM_TRAJECTORIES = 50, 61
 LIMIT_S, START_S = 9 * 3600.0, 600.0
@@ -53,6 +54,8 @@ SOURCE = "dynamic_cheatsheet_aime"
 ROOT = Path(__file__).resolve().parents[1]
 _LOOK_EVERY_S = 1.0
 _PATIENCE_S = 30.0
+_SLACK_S = 1.0
+"""What a busy machine may be late by."""
 _KINDS = {"notebook": "ipykernel", "server": "stand_in_server", "sandbox": "zygote", "relay": "mock.relay"}
 
 
@@ -356,7 +359,7 @@ def _read(scene: Scene, peaks: Peaks, wall_s: float, relay_code: int, left: int)
         result=(scene.relayed / "result.json").read_text(),
         problems=len(scene.problems),
         answered=len(answers),
-        late=sum(solution.solved_at > end for solution in solutions),
+        late=sum(problem.solution.solved_at > min(end, _due(problem)) + _SLACK_S for problem in summary.problems),
         out_of_range=sum(not 0 <= answer <= 999 for answer in answers),
         fallbacks=summary.num_fallbacks,
         decided=sum(solution.stop_reason == "decided" for solution in solutions),
@@ -375,6 +378,12 @@ def _read(scene: Scene, peaks: Peaks, wall_s: float, relay_code: int, left: int)
     )
 
 
+def _due(problem: ProblemSummary) -> float:
+    """Loop time that its slice and its grace let no reply pass."""
+    assert problem.slice is not None
+    return problem.solution.opened_at + problem.slice.seconds + problem.slice.grace_s
+
+
 def _end(summary: Summary) -> float:
     """Loop time that the bank lets no reply pass: the first problem was told how long that is."""
     first = min(summary.problems, key=lambda problem: problem.solution.opened_at)
@@ -387,7 +396,7 @@ def targets(found: Rehearsed) -> list[Target]:
     """What must be so."""
     counts = {
         "problems without a reply": found.problems - found.answered,
-        "replies behind the end": found.late,
+        "verdicts behind their slice and grace, or the end": found.late,
         "replies out of range": found.out_of_range,
         "fallbacks": found.fallbacks,
         "processes left": found.left,
