@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -24,6 +24,7 @@ from tempfile import TemporaryDirectory
 
 import anyio
 from anyio.from_thread import BlockingPortal
+from anyio.lowlevel import checkpoint
 
 from numina_infer.api_versions import API_VERSIONS, Predict
 from numina_infer.clock import Clock, scaled_clock, virtual_clock
@@ -53,6 +54,7 @@ _VERSION = API_VERSIONS["0.9.0"]
 _REAL_SLACK_S = 0.7
 """What threads of a busy machine may be late by, in real seconds."""
 _NUM_SLOTS = 3
+_LOOK_EVERY_S = 0.02
 _PATIENCE_S = 60.0
 """Real seconds, in which every reply has to be there, however its time runs."""
 
@@ -256,15 +258,28 @@ class _Sitting:
             self._pass_time(call.pause_s)
 
     def _pass_time(self, seconds: float) -> None:
-        """Let the loop's time go by while nobody asks."""
+        """Let the loop's time go by while nobody asks.
+
+        A problem that was answered by its waiting thread may only now come to the loop, and have time stand still
+        again; so time is told to go on until it has gone by.
+
+        Raises:
+            TimeoutError: it doesn't.
+        """
 
         async def dawdle() -> None:
             await anyio.sleep(seconds)
             self.clock.freeze(True)
 
-        if self.portal is not None:
+        if self.portal is None:
+            return
+        gone_by, until = self.portal.start_task_soon(dawdle), time.monotonic() + _PATIENCE_S
+        while not gone_by.done() and time.monotonic() < until:
             self.clock.freeze(False)
-            self.portal.call(dawdle)
+            self.portal.call(checkpoint)  # wakes the loop
+            wait([gone_by], _LOOK_EVERY_S)
+        self.clock.freeze(True)
+        gone_by.result(0.0)
 
     def _reply(self, contest: Contest, call: Call, *, is_crowd: bool) -> Reply:
         """One call, and when its reply was there.
