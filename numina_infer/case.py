@@ -40,6 +40,8 @@ class Case:
     cutoff: Cutoff
     ledger: Ledger | None = None
     solution: Solution | None = None
+    is_owed: bool = False
+    """Whether there was a verdict before the log had the opening, so that whoever writes that writes both."""
     was_asked: bool = True
     """In this session; one of old may be asked again."""
     settled: threading.Event = field(default_factory=threading.Event)

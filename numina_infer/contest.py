@@ -224,7 +224,7 @@ class Contest:
     def _hand_over(self, case: Case) -> None:
         """Let the loop have `case`; on a thread of its own, since a loop that hangs takes nothing."""
         try:
-            opened = self._record(case, self._opened(case))
+            opened = self._open(case)
             self._portal.start_task_soon(self._work, case, opened)
         except Exception as error:  # noqa: BLE001 (nothing may reach the thread that waits for a reply)
             # Not a verdict: whoever resumes the run will solve the problem.
@@ -234,6 +234,14 @@ class Contest:
                 self._portal.start_task_soon(checkpoint)
             self._settle(case, self._best_known(case, f"it can't be begun: {error}", StopReason.INTERRUPTED))
             self._leave(case)
+
+    def _open(self, case: Case) -> Ledger:
+        opened = self._record(case, self._opened(case))
+        with self._lock:
+            owed = case.solution if case.is_owed else None
+        if owed is not None:
+            self._record(case, Solved(owed, owed.solved_at))
+        return opened
 
     def _leave(self, case: Case) -> None:
         with self._lock:
@@ -315,10 +323,11 @@ class Contest:
             is_final = solution.stop_reason is not StopReason.INTERRUPTED
             solution = replace(solution, incidents=self._new_incidents()) if is_final else solution
             case.solution = solution
+            case.is_owed = is_final and case.ledger is None
             self._num_open -= 1
             self._pace()
         try:
-            if is_final:
+            if is_final and not case.is_owed:
                 self._record(case, Solved(solution, solution.solved_at))
         finally:
             case.settled.set()

@@ -45,11 +45,12 @@ def contest_in(
     solved: dict[Problem, Solution] | None = None,
     observers: tuple[Observer, ...] = (),
     clock: Clock | None = None,
+    began_at: float | None = None,
 ) -> Iterator[Contest]:
     """A contest that logs to `folder`."""
     with RunLog(folder) as log:
         log.describe({})
-        parts = Parts(preset, NUMINA, engine, ScriptedSandbox(two), clock=clock or Clock())
+        parts = Parts(preset, NUMINA, engine, ScriptedSandbox(two), clock=clock or Clock(), began_at=began_at)
         contest = Contest(parts, log, solved=solved, observers=observers)
         with contest:
             yield contest

@@ -12,7 +12,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from numina_infer.clock import virtual_clock
-from numina_infer.config import ContestConfig
+from numina_infer.config import BankConfig, ContestConfig
 from numina_infer.contest import Contest, Parts
 from numina_infer.engines.scripted import ScriptedDecoder, ScriptedEngine
 from numina_infer.events import Event, Opened, Solved, Started
@@ -255,3 +255,23 @@ def test_an_engine_that_cannot_tell_costs_no_reply(tmp_path: Path) -> None:
     """What happened is told beside a reply, and never in its place."""
     with contest_in(tmp_path, Mute([[FIVE]])) as contest:
         assert [contest.answer(Problem(name, "?")) for name in "ab"] == [5, 5]
+
+
+def test_a_problem_for_which_no_time_is_left_is_answered_whenever_the_log_hears_of_it(tmp_path: Path) -> None:
+    """Behind the hard end its thread replies at once, which may be before the problem is opened; the log has both."""
+    bank = BankConfig(1.0, num_problems=3, reserve_s=0.5)
+    preset = replace(PRESET, contest=ContestConfig(problem_time_s=30.0, bank=bank))
+    first_is_answered = threading.Event()
+
+    def hold(event: Event) -> None:
+        if isinstance(event, Opened) and event.problem.id == "a":
+            assert first_is_answered.wait(20)
+
+    with contest_in(tmp_path, boxing(5), preset, observers=(hold,), began_at=-100.0) as contest:
+        assert contest.answer(Problem("a", "?")) == 7
+        first_is_answered.set()
+        assert contest.answer(Problem("b", "?")) == 7
+    events = list(read_events(tmp_path))
+    for name in "ab":
+        kinds = [type(event) for event in events if name in repr(event)]
+        assert kinds.index(Opened) < kinds.index(Solved)

@@ -7,12 +7,14 @@ from functools import partial
 from numina_infer.drill.engine_faults import from_there_on
 from numina_infer.drill.fault import Expected, Fault, struck
 from numina_infer.drill.scene import Call, Round, Scene
+from numina_infer.drill.seen import Reply, Seen
 from numina_infer.trajectory import Problem
 
 _THREE = (0.2, 0.5, 0.8)
 _LATE_SHARE = 600.0 / (9 * 3600)
 """Of the contest: ten minutes of nine hours."""
 _HOURS_LATE_SHARE = 6 / 9
+_TOO_FEW = 0.8
 _CROWD = 4
 _LONG = 100_000
 _LOPSIDED = "Let $\\frac{a}{b$ and $\\sqrt[3}{x_{n^{k}$ with }}} \\left( \\begin{align} & {{{ hold. "
@@ -72,6 +74,10 @@ def _in_crowds(scene: Scene, _numbers: frozenset[int]) -> None:
 
 def _announced(share: float, scene: Scene, _numbers: frozenset[int]) -> None:
     scene.num_announced = max(1, round(share * scene.course.num_problems))
+
+
+def _beyond_announced(_numbers: frozenset[int], reply: Reply, seen: Seen) -> bool:
+    return reply.number > _TOO_FEW * seen.course.num_problems
 
 
 _AGAIN = Expected(says=("the gateway asked for a problem again (3 times)",))
@@ -135,8 +141,12 @@ GATEWAY_FAULTS = (
     Fault(
         "more-problems",
         "Forty problems were announced for fifty that come.",
-        partial(_announced, 0.8),
-        Expected(says_once=("40 problems were announced, and 50 came",)),
+        partial(_announced, _TOO_FEW),
+        Expected(
+            _beyond_announced,
+            costs_votes_with=("servers-crawl",),
+            says_once=("40 problems were announced, and 50 came",),
+        ),
     ),
     Fault("several-threads", "Four problems are asked at once, from a thread each.", _in_crowds),
 )
