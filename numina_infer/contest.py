@@ -163,9 +163,8 @@ class Contest:
             closed.set_result(None)
 
     def _await_work(self) -> None:
-        """Problems that were interrupted hand over what they have; a loop of our own waits for them when it closes."""
-        if self._parts.portal is not None:
-            wait([case.left for case in tuple(self._cases.values())])
+        """Problems that were interrupted hand over what they have, and such as were answered at once are logged."""
+        wait([case.left for case in tuple(self._cases.values())])
 
     def answer(self, problem: Problem) -> int:
         """An integer in range, within the problem's time; asked again, the same one. Never raises for what breaks."""

@@ -49,4 +49,5 @@ def test_a_verdict_that_was_not_on_disk_is_missed() -> None:
     assert {finding.check for finding in judge(replace(drill, expected=Expected(ends="SIGTERM")), seen)} == {
         Check.DISK,
         Check.ENDED,
+        Check.ONCE,
     }
