@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -278,3 +278,23 @@ def test_a_problem_for_which_no_time_is_left_is_answered_whenever_the_log_hears_
         assert attempt.solution is not None
         assert attempt.solution.answer == 7
     assert {event.problem.id for event in read_events(tmp_path) if isinstance(event, Opened)} == {"a", "b"}
+
+
+class Tardy(Future[None]):
+    """A future that is done in the very moment in which whoever waits for it gives up."""
+
+    def result(self, timeout: float | None = None) -> None:
+        """What it came to, for those who wait without a limit."""
+        super().result(20)
+        if timeout is not None:
+            raise TimeoutError
+
+
+def test_a_contest_that_closes_at_the_last_moment_has_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No error comes of it, and nothing is said to be left."""
+    with contest_in(tmp_path, boxing(5)) as contest:
+        assert contest.answer(Problem("a", "?")) == 5
+        monkeypatch.setattr("numina_infer.contest.Future", Tardy)
+    assert "don't close" not in caplog.text

@@ -433,6 +433,29 @@ async def test_servers_that_stay_are_revived_too(machine: Machine) -> None:
         await group.end_ours()
 
 
+async def test_a_disk_that_is_full_for_a_while_does_not_end_whoever_revives(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The restart is in vain, and the next one does it."""
+    write_note, refused = ServerPlace.write_note, list[Note]()
+
+    def refuse_once(self: ServerPlace, note: Note) -> None:
+        if not refused:
+            refused.append(note)
+            raise OSError("no space left on device")
+        write_note(self, note)
+
+    async with ServerGroup([machine.launch()], keep=True, attached=True, report=print) as group:
+        async with anyio.create_task_group() as tasks:
+            monkeypatch.setattr(ServerPlace, "write_note", refuse_once)
+            tasks.start_soon(group.revive)
+            machine.kill()
+            await until(lambda: refused and group.servers[0].is_alive)
+            await group.servers[0].wait_until_healthy()
+            tasks.cancel_scope.cancel()
+        await group.end_ours()
+
+
 def test_a_folder_that_others_could_enter_is_refused(machine: Machine) -> None:
     """Whoever could, could put a server of theirs there."""
     root = machine.folder / f"numina-infer-{os.getuid()}"
