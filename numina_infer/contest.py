@@ -328,6 +328,8 @@ class Contest:
         try:
             if is_final and not case.is_owed:
                 self._record(case, Solved(solution, solution.solved_at))
+        except Exception:  # noqa: BLE001 (a verdict stands whether or not it can be recorded)
+            _log.exception("the verdict on problem %s can't be recorded", case.problem.id)
         finally:
             case.settled.set()
 

@@ -12,7 +12,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from numina_infer.clock import virtual_clock
-from numina_infer.config import BankConfig, ContestConfig
+from numina_infer.config import BankConfig, ContestConfig, VoteWeights
 from numina_infer.contest import Contest, Parts
 from numina_infer.engines.scripted import ScriptedDecoder, ScriptedEngine
 from numina_infer.events import Event, Opened, Solved, Started
@@ -20,6 +20,7 @@ from numina_infer.formats import fenced
 from numina_infer.formats.numina import NUMINA
 from numina_infer.history import read_attempts, read_events, solved_problems
 from numina_infer.ports import EngineStats
+from numina_infer.referee import Ledger, fold
 from numina_infer.runlog import RunLog
 from numina_infer.sandbox.scripted import ScriptedSandbox
 from numina_infer.trajectory import Problem
@@ -278,6 +279,19 @@ def test_a_problem_for_which_no_time_is_left_is_answered_whenever_the_log_hears_
         assert attempt.solution is not None
         assert attempt.solution.answer == 7
     assert {event.problem.id for event in read_events(tmp_path) if isinstance(event, Opened)} == {"a", "b"}
+
+
+def test_a_verdict_that_can_not_be_recorded_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To whoever waits for it, in its time, and when it is asked again."""
+
+    def broken(ledger: Ledger | None, event: Event, weights: VoteWeights) -> Ledger:
+        if isinstance(event, Solved):
+            raise ZeroDivisionError("a bug")
+        return fold(ledger, event, weights)
+
+    monkeypatch.setattr("numina_infer.contest.fold", broken)
+    with contest_in(tmp_path, boxing(5)) as contest:
+        assert [contest.answer(Problem("a", "?")) for _ in range(2)] == [5, 5]
 
 
 class Tardy(Future[None]):
