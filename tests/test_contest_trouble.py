@@ -282,7 +282,12 @@ def test_a_problem_for_which_no_time_is_left_is_answered_whenever_the_log_hears_
 
 
 def test_a_verdict_that_can_not_be_recorded_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To whoever waits for it, in its time, and when it is asked again."""
+    """By the thread that waits, too, which may have to record it."""
+    stuck = threading.Event()
+
+    def block(context_text: str, seed: int) -> str:
+        stuck.wait(20)
+        return FIVE
 
     def broken(ledger: Ledger | None, event: Event, weights: VoteWeights) -> Ledger:
         if isinstance(event, Solved):
@@ -290,8 +295,9 @@ def test_a_verdict_that_can_not_be_recorded_is_given(tmp_path: Path, monkeypatch
         return fold(ledger, event, weights)
 
     monkeypatch.setattr("numina_infer.contest.fold", broken)
-    with contest_in(tmp_path, boxing(5)) as contest:
-        assert [contest.answer(Problem("a", "?")) for _ in range(2)] == [5, 5]
+    with contest_in(tmp_path, ScriptedEngine(block), HASTY) as contest:
+        assert [contest.answer(Problem("a", "?")) for _ in range(2)] == [7, 7]
+        stuck.set()
 
 
 class Tardy(Future[None]):
