@@ -15,6 +15,7 @@ from typing import Any
 from numina_infer.choices import COLLECT, Choices, EngineName, Task
 from numina_infer.config import StopRule, require, require_whole
 from numina_infer.errors import ConfigError, RunLogError
+from numina_infer.lab.matching import named
 from numina_infer.lab.metrics import MOST_SAMPLES
 from numina_infer.lab.search_space import SearchSpace
 from numina_infer.presets import Preset
@@ -25,7 +26,6 @@ from numina_infer.trajectory import AnswerRange
 
 _FORMAT_VERSION = 1
 _FILE = "tuning.json"
-_MOST_NAMED = 5
 _PROBLEM_TIME_S = 24 * 3600.0
 """Of one problem where no other was chosen: a sample that its deadline broke off would tell of the clock."""
 
@@ -109,10 +109,9 @@ class Tuning(Task):
     def remark(self) -> str:
         """Which problems are left out, and why; nothing where none is."""
         _, unscored = self._by_reference()
-        names = [row.problem.id for row in unscored]
-        listed = ", ".join(names[:_MOST_NAMED]) + (" …" if len(names) > _MOST_NAMED else "")
-        reason = f"no answer that is a vote in the range {self._answer_range}"
-        return f"{len(names)} problems are left out, which have {reason}: {listed}" if names else ""
+        ids = tuple(row.problem.id for row in unscored)
+        reason = f"without an answer that is a vote in the range {self._answer_range}"
+        return f"left out: {named(ids)} {reason}" if ids else ""
 
     @property
     def _answer_range(self) -> AnswerRange:
