@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 from numina_infer.config import require, require_whole
+from numina_infer.drill.bank_faults import BANK_FAULTS
 from numina_infer.drill.clock_faults import CLOCK_FAULTS
 from numina_infer.drill.course import Course
 from numina_infer.drill.disk_faults import DISK_FAULTS
@@ -20,7 +21,7 @@ from numina_infer.drill.sandbox_faults import SANDBOX_FAULTS
 FAULTS: Mapping[str, Fault] = {
     fault.name: fault
     for faults in (
-        *(ENGINE_FAULTS, MODEL_FAULTS, SANDBOX_FAULTS, DISK_FAULTS, CLOCK_FAULTS, GATEWAY_FAULTS),
+        *(ENGINE_FAULTS, MODEL_FAULTS, SANDBOX_FAULTS, DISK_FAULTS, CLOCK_FAULTS, GATEWAY_FAULTS, BANK_FAULTS),
         REAL_FAULTS,
     )
     for fault in faults

@@ -91,6 +91,8 @@ class Place(StrEnum):
 
     VIRTUAL = "virtual"
     """In-process fakes, under virtual time; several faults can come together."""
+    ALONE = "alone"
+    """The same, in a contest that leaves room for no other fault."""
     REAL = "real"
     """The real sandbox or real sockets, in real time."""
     PROCESSES = "processes"

@@ -1,10 +1,10 @@
 """What the competition's side does that it shouldn't: it asks twice, late, at once, and for odd things."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from numina_infer.drill.engine_faults import from_there_on
 from numina_infer.drill.fault import Expected, Fault, struck
 from numina_infer.drill.scene import Call, Round, Scene
 from numina_infer.drill.seen import Reply, Seen
@@ -45,9 +45,16 @@ def _dropped(scene: Scene, numbers: frozenset[int]) -> None:
     scene.reorder.append(reorder)
 
 
-def _late(share: float, scene: Scene, numbers: frozenset[int]) -> None:
+def late(share: float, scene: Scene, numbers: frozenset[int]) -> None:
+    """Before these problems the gateway takes that share of the contest."""
     late_s = share * scene.course.time_limit_s
     scene.calls_changed(numbers, lambda call: replace(call, pause_s=call.pause_s + late_s))
+
+
+def open_since(numbers: frozenset[int], reply: Reply, seen: Seen) -> bool:
+    """The first of these problems, those in work when it is asked, and all behind it."""
+    late_at = min((first.asked_at for first in seen.first_replies if first.number in numbers), default=math.inf)
+    return reply.replied_at >= late_at
 
 
 def _with_more(scene: Scene, numbers: frozenset[int]) -> None:
@@ -87,15 +94,15 @@ GATEWAY_FAULTS = (
     Fault(
         "asks-late",
         "Three times the gateway takes ten minutes before it asks.",
-        partial(_late, _LATE_SHARE),
+        partial(late, _LATE_SHARE),
         Expected(says=("between problems 30:00",)),
         at=_THREE,
     ),
     Fault(
         "asks-hours-late",
         "Once the gateway takes six hours before it asks, so that all problems behind have a minute or two each.",
-        partial(_late, _HOURS_LATE_SHARE),
-        Expected(from_there_on, 10, says=("between problems 6:00:00",)),
+        partial(late, _HOURS_LATE_SHARE),
+        Expected(open_since, 10, says=("between problems 6:00:00",)),
         at=(0.5,),
     ),
     Fault(

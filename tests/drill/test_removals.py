@@ -18,10 +18,13 @@ from numina_infer.drill.course import Course
 from numina_infer.drill.fault import Drill, together
 from numina_infer.drill.judge import Check, judge
 from numina_infer.drill.play import play
+from numina_infer.drill.real_faults import ATTACKS, WORKED
 from numina_infer.drill.report import Tally, run
 from numina_infer.drill.seen import Seen
 from numina_infer.errors import EngineError
-from numina_infer.trajectory import Problem, Solution
+from numina_infer.sandbox.scripted import ScriptedSandbox
+from numina_infer.sandbox.simulated import pretend
+from numina_infer.trajectory import Execution, ExecutionStatus, Problem, Solution
 
 
 def drill(name: str, num_problems: int) -> Drill:
@@ -112,6 +115,21 @@ def test_without_the_floors_of_the_bank_the_last_problems_pass_the_hard_end(monk
     assert failed(whole) == {Check.TIME}
 
 
+def test_without_anything_kept_for_them_the_last_problems_have_no_time_for_a_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All is in time even so, but fair shares alone leave the last less than those before."""
+    kept = Bank._kept
+
+    def no_floor(self: Bank, bank: BankConfig, fair_s: float) -> tuple[float, float]:
+        return kept(self, replace(bank, floor_s=0.0), fair_s)
+
+    whole = drill("hardly-any-time", 50)
+    assert failed(whole) == set()
+    monkeypatch.setattr(Bank, "_kept", no_floor)
+    assert failed(whole) == {Check.FALLBACKS}
+
+
 def test_without_fair_shares_the_first_problems_leave_nothing_for_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each then may take all that there is, as long as it is in time."""
 
@@ -126,10 +144,20 @@ def test_without_fair_shares_the_first_problems_leave_nothing_for_the_last(monke
     assert {Check.RIGHT, Check.FALLBACKS} <= failed(whole)
 
 
-def test_an_attack_that_works_fails_its_drill(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here each is one that nothing holds back; the model then answers otherwise than is right."""
-    monkeypatch.setattr("numina_infer.drill.real_faults._ATTACKS", ("pass",))
-    assert failed(drill("attacks", 10)) == {Check.RIGHT}
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_attack_that_works_once_fails_its_drill(attack: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever it is, and though the other attempts at its problem outvote it."""
+    worked = iter([Execution(ExecutionStatus.OK, WORKED, f"{WORKED}\n")])
+
+    def leaky(code: str) -> Execution:
+        held = Execution(ExecutionStatus.ERROR, "PermissionError: not permitted")
+        if WORKED in code:
+            return next(worked, held) if code.startswith(attack) else held
+        return replace(pretend(code), wall_s=0.0)  # it is played in real time
+
+    monkeypatch.setattr("numina_infer.drill.real_faults.Sandbox", lambda: ScriptedSandbox(leaky))
+    assert Check.RIGHT in failed(drill("attacks", 10))
+    assert failed(drill("attacks", 10)) == set()  # it has no second time
 
 
 def test_a_contest_that_raises_or_never_replies_fails_its_drill_alone(monkeypatch: pytest.MonkeyPatch) -> None:
