@@ -34,9 +34,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.frame import Target, finish, name_machine, pass_over, read_options, show
-from benchmarks.holdings import descendants
 from benchmarks.recorded import NOT_HERE, data_folder, rows
 from numina_infer.config import BankConfig
+from numina_infer.drill.leftovers import descendants
 from numina_infer.engines.models import find_folder
 from numina_infer.engines.stand_in_server import write_interpreter
 from numina_infer.errors import EngineError

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from numina_infer.drill.leftovers import descendants
+
 PROC = Path("/proc")
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
 
@@ -36,19 +38,6 @@ class Held:
 
 
 NAMES = tuple(field.name for field in fields(Held))
-
-
-def descendants(pid: int, proc: Path = PROC) -> list[int]:
-    """Children of `pid`, theirs, and so on."""
-    parents: dict[int, int] = {}
-    for entry in proc.glob("[0-9]*"):
-        with suppress(OSError, ValueError):
-            parents[int(entry.name)] = int(_stat(entry)[1])
-    found, rest = list[int](), [pid]
-    while rest:
-        mine = [child for child, parent in parents.items() if parent == rest[0]]
-        found, rest = found + mine, rest[1:] + mine
-    return found
 
 
 def _stat(entry: Path) -> list[str]:

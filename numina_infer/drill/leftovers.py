@@ -57,10 +57,10 @@ def _descriptors() -> Iterator[str]:
             yield str(entry.readlink()).partition(":[")[0]
 
 
-def descendants(pid: int) -> tuple[int, ...]:
-    """The processes below `pid`, children and theirs."""
+def descendants(pid: int, proc: Path = Path("/proc")) -> tuple[int, ...]:
+    """The processes below `pid`, children and theirs, as `proc` shows them."""
     parents: dict[str, str] = {}
-    for entry in Path("/proc").glob("[0-9]*"):
+    for entry in proc.glob("[0-9]*"):
         with suppress(OSError, IndexError):
             parents[entry.name] = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1]
     return tuple(map(int, _below(str(pid), lambda parent: [child for child, its in parents.items() if its == parent])))
