@@ -129,7 +129,8 @@ async def solve(num_seqs: int, num_problems: int) -> Cost:
             for number in range(num_problems):
                 now = anyio.current_time()
                 opened = record(Opened(problem(number), "", now + TIME_S, num_seqs, now))
-                await solver.solve(problem(number), opened, Cutoff(now + TIME_S))
+                async with anyio.create_task_group() as attempts:
+                    await solver.solve(problem(number), opened, Cutoff(now + TIME_S), attempts)
             return Cost(record.num_turns, time.process_time() - before)
 
 

@@ -218,7 +218,9 @@ async def run_problem(
     opened_at = anyio.current_time()
     cutoff = Cutoff(opened_at + preset.contest.problem_time_s)
     opened = recorder(Opened(problem, "", cutoff.at, preset.policy.num_samples, opened_at))
-    await Solver(fmt, asked, sandbox, preset, recorder, count()).solve(problem, opened, cutoff)
+    async with anyio.create_task_group() as attempts:
+        await Solver(fmt, asked, sandbox, preset, recorder, count()).solve(problem, opened, cutoff, attempts)
+        attempts.cancel_scope.cancel()
     return Run(opened_at, tuple(recorder.trajectories), _spans(asked, inner), os.getloadavg()[0])
 
 

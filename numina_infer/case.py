@@ -42,6 +42,8 @@ class Case:
     solution: Solution | None = None
     is_owed: bool = False
     """Whether there was a verdict before the log had the opening, so that whoever writes that writes both."""
+    is_stopped: bool = False
+    """Whether the log says that the referee is no longer asked."""
     was_asked: bool = True
     """In this session; one of old may be asked again."""
     settled: threading.Event = field(default_factory=threading.Event)

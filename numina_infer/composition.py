@@ -15,10 +15,11 @@ from rich.console import Console
 from numina_infer.choices import Choices, EngineName
 from numina_infer.clock import virtual_clock
 from numina_infer.config import require
-from numina_infer.contest import Contest, Observer, Parts, open_portal
+from numina_infer.contest import Contest, Parts, open_portal
 from numina_infer.engine_config import SimulatedConfig, TransformersConfig
 from numina_infer.formats.catalogue import make_format
 from numina_infer.formats.chat import CHAT
+from numina_infer.onlooker import Observer
 from numina_infer.ports import Engine, EngineStats, Format
 from numina_infer.presets import Preset
 from numina_infer.progress import MakeDisplay, Scoreboard, show_progress

@@ -5,12 +5,15 @@ the worker thread on which Kaggle's relay calls `predict`.
 The bank says until when a problem must be answered. A solver that isn't done by then gets some seconds of grace, then
 the loop replies with the best known; the thread that waits has a time-out of its own besides, and waits for nothing
 else, not even for the loop to take a problem on, since a wedged loop can't save itself.
+A reply waits for no disk and no onlooker either: the verdict is set, then recorded, and log and onlookers have threads
+of their own, which are given up where they hang.
+Only the loop changes a problem's ledger; whoever else gives a verdict does so by what the ledger says then.
 Here stands a broad `except`: whatever breaks in a problem costs that problem's vote and no submission.
 """
 
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -19,17 +22,19 @@ from itertools import chain, count
 from typing import Self
 
 import anyio
+from anyio.abc import TaskGroup
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from anyio.lowlevel import checkpoint
 
 from numina_infer.budget import Bank
 from numina_infer.case import Case, as_asked, as_logged
 from numina_infer.clock import Clock
-from numina_infer.events import Ended, Event, Opened, Solved
+from numina_infer.events import Ended, Event, Opened, Solved, Stopped
 from numina_infer.interrupt import deferred_interrupt
+from numina_infer.onlooker import Observer, Witnesses
 from numina_infer.ports import Engine, Format, Sandbox
 from numina_infer.presets import Preset
-from numina_infer.referee import Ledger, conclude, fold
+from numina_infer.referee import RULES, Ledger, conclude, fold
 from numina_infer.runlog import RunLog
 from numina_infer.solver import MakeSolver, Solver
 from numina_infer.trajectory import Problem, Solution, StopReason, plain_text
@@ -39,8 +44,8 @@ _log = logging.getLogger(__name__)
 _CLOSE_S = 120.0
 """Real seconds that engine and sandbox have to close; what hangs then must not keep a kernel from its end."""
 
-Observer = Callable[[Event], None]
-"""Told of every event after it is recorded; must be quick and must not raise."""
+_CATCH_UP_S = 0.5
+"""Real seconds that a reply in hand gives the log and the onlookers to take note of it, as far as its time allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +103,13 @@ class Contest:
         solved = solved or {}
         self._parts = parts
         self._preset, self._fmt, self._clock = parts.preset, parts.fmt, parts.clock
-        self._run_log = log
-        self._observers = tuple(observers)
+        self._witnesses = Witnesses(log, observers)
         began_at = self._clock.now() if parts.began_at is None else parts.began_at
         spent_s = sum(solution.solved_at - solution.opened_at for solution in solved.values())
         self._bank = Bank(self._preset.contest, began_at - spent_s, num_seen=len(solved))
         # A resumed run goes on counting where the killed one was.
         self._tickets = count(sum(solution.num_started for solution in solved.values()))
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._cases = {
             Problem(as_asked(problem.id), problem.statement): Case.closed(problem, solution)
             for problem, solution in solved.items()
@@ -126,6 +130,7 @@ class Contest:
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
+            opening.callback(self._witnesses.dismiss_onlookers)
             self._portal = self._parts.portal or opening.enter_context(open_portal(self._clock))
             self.engine, self.sandbox = opening.enter_context(
                 self._portal.wrap_async_context_manager(self._open_parts())
@@ -175,12 +180,23 @@ class Contest:
         case = self._case(problem)
         case.settled.wait(self._clock.real_s(max(0.0, case.reply_by - self._clock.now())))
         self._reply_late(case)
+        self._catch_up(case)
         return case.verdict
 
+    def _catch_up(self, case: Case) -> None:
+        """Let log and onlookers take note of a verdict, as long as the reply has time."""
+        left_s = min(_CATCH_UP_S, self._clock.real_s(max(0.0, case.reply_by - self._clock.now())))
+        if self._lock.acquire(timeout=left_s):  # whoever settled it may still hand it to them
+            self._lock.release()
+            self._witnesses.catch_up(left_s)
+
     def _reply_late(self, case: Case) -> None:
-        if case.solution is None:
+        if case.solution is not None:
+            return
+        with self._lock:  # no ending is recorded between what the verdict knows and the verdict
+            is_late = self._settle(case, self._best_known(case, "no verdict in time"))
+        if is_late:
             _log.error("problem %s has no verdict in time; the best known is submitted", case.problem.id)
-            self._settle(case, self._best_known(case, "no verdict in time"))
 
     def interrupt(self) -> None:
         """End what is being worked on: attempts hand over what they have, and the waiting threads get replies."""
@@ -235,11 +251,11 @@ class Contest:
             self._leave(case)
 
     def _open(self, case: Case) -> Ledger:
-        opened = self._record(case, self._opened(case))
+        event = self._opened(case)
         with self._lock:
-            owed = case.solution if case.is_owed else None
-        if owed is not None:
-            self._record(case, Solved(owed, owed.solved_at))
+            opened = self._record(case, event)
+            if case.solution is not None and case.is_owed:
+                self._note_verdict(case, case.solution, is_final=True)
         return opened
 
     def _leave(self, case: Case) -> None:
@@ -265,6 +281,7 @@ class Contest:
             num_samples=self._preset.policy.num_samples,
             at=case.asked_at,
             slice=case.slice,
+            rules=RULES,
         )
 
     async def _work(self, case: Case, opened: Ledger) -> None:
@@ -272,20 +289,22 @@ class Contest:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._watch, case)
-                self._settle(case, await self._solve(case, opened))
+                self._settle(case, await self._solve(case, opened, tasks))
                 tasks.cancel_scope.cancel()
         finally:
+            if case.solution is None:
+                self._settle(case, self._best_known(case, "the work on it broke off"))
             self._leave(case)
 
     async def _watch(self, case: Case) -> None:
         await anyio.sleep_until(case.reply_by)
         self._reply_late(case)
 
-    async def _solve(self, case: Case, opened: Ledger) -> Solution:
+    async def _solve(self, case: Case, opened: Ledger, attempts: TaskGroup) -> Solution:
         record = partial(self._record, case)
         solver = self._parts.make_solver(self._fmt, self.engine, self.sandbox, self._preset, record, self._tickets)
         try:
-            return await solver.solve(case.problem, opened, case.cutoff)
+            return await solver.solve(case.problem, opened, case.cutoff, attempts)
         except Exception as error:  # noqa: BLE001 (no submission is lost)
             _log.exception("problem %s broke off; the best known is submitted", case.problem.id)
             return self._best_known(case, repr(error))
@@ -302,36 +321,43 @@ class Contest:
         return tuple(chain.from_iterable(new))
 
     def _record(self, case: Case, event: Event) -> Ledger:
-        self._run_log.write(event)
+        """Note `event`, and fold it into the ledger of its problem; on the loop, but for the opening."""
+        with self._lock:
+            self._note(case, event)
+            ledger = case.ledger = fold(case.ledger, event, self._preset.policy.weights)
         if isinstance(event, Ended) and event.trajectory.error not in self._told_errors:
             self._told_errors.add(event.trajectory.error)
             _log.warning("a trajectory ended with an error: %s", event.trajectory.error)
-        case.ledger = fold(case.ledger, event, self._preset.policy.weights)
-        for observer in self._observers:
-            try:
-                observer(event)
-            except Exception:  # noqa: BLE001 (who only looks on must cost no reply)
-                _log.exception("an observer broke at %s", type(event).__name__)
-        return case.ledger
+        return ledger
 
-    def _settle(self, case: Case, solution: Solution) -> None:
+    def _note(self, case: Case, event: Event) -> None:
+        """Have the log and the onlookers take note; the log says once that a problem is stopped."""
+        if isinstance(event, Stopped):
+            if case.is_stopped:
+                return
+            case.is_stopped = True
+        self._witnesses.note(event)
+
+    def _settle(self, case: Case, solution: Solution) -> bool:
         """Make `solution` the verdict unless there is one; what the user interrupted stays open for a resumed run."""
         with self._lock:
             if case.solution is not None:
-                return
+                return False
             is_final = solution.stop_reason is not StopReason.INTERRUPTED
-            solution = replace(solution, incidents=self._new_incidents()) if is_final else solution
-            case.solution = solution
-            case.is_owed = is_final and case.ledger is None
+            case.solution = replace(solution, incidents=self._new_incidents()) if is_final else solution
+            case.settled.set()
             self._num_open -= 1
             self._pace()
-        try:
-            if is_final and not case.is_owed:
-                self._record(case, Solved(solution, solution.solved_at))
-        except Exception:  # noqa: BLE001 (a verdict stands whether or not it can be recorded)
-            _log.exception("the verdict on problem %s can't be recorded", case.problem.id)
-        finally:
-            case.settled.set()
+            case.is_owed = is_final and case.ledger is None
+            if case.ledger is not None:
+                self._note_verdict(case, case.solution, is_final=is_final)
+            return True
+
+    def _note_verdict(self, case: Case, solution: Solution, *, is_final: bool) -> None:
+        """Record a verdict, and before it, where nothing did, that the problem is stopped."""
+        self._note(case, Stopped(case.problem.id, solution.stop_reason, solution.solved_at))
+        if is_final:
+            self._note(case, Solved(solution, solution.solved_at))
 
     def _best_known(self, case: Case, error: str, reason: StopReason = StopReason.FAILED) -> Solution:
         now = self._clock.now()

@@ -5,8 +5,10 @@
     │   └── ProblemsFileError  the problems file can't be read as problems
     ├── EngineError            the engine couldn't generate; never shown to the model
     │   ├── ModelNotFoundError the model isn't on this machine and can't be fetched
-    │   └── EngineGoneError    all of the engine is dead, and it can't bring anything back itself
+    │   ├── EngineGoneError    all of the engine is dead, and it can't bring anything back itself
+    │   └── EngineRefusalError the engine won't take what it was asked for, however often it is asked
     ├── SandboxError           the sandbox itself failed; never shown to the model
+    │   └── SandboxGoneError   the sandbox is dead, and nobody starts it again
     ├── GatewayError           the competition's side broke its own protocol, or we broke it
     ├── WheelError             a wheel can't be found, fetched or built, or isn't what its hash says
     ├── NothingToExportError   no trajectory of a run is of the kind that was to be exported
@@ -41,8 +43,16 @@ class EngineGoneError(EngineError):
     """All of the engine is dead and it has given up reviving it; whoever made it may make another."""
 
 
+class EngineRefusalError(EngineError):
+    """The engine won't take a request, and asking for the same again is in vain."""
+
+
 class SandboxError(NuminaError):
     """The sandbox couldn't start, or lost a program through no fault of the program's."""
+
+
+class SandboxGoneError(SandboxError):
+    """The sandbox is dead, and whoever started it has given up on it."""
 
 
 class GatewayError(NuminaError):

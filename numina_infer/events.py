@@ -22,6 +22,8 @@ class Opened:
     at: float
     slice: Slice | None = None
     """How the deadline came about; None in logs from before there was a bank."""
+    rules: int = 1
+    """The version of the referee's rules by which the problem is decided: `referee.RULES` today, 1 in older logs."""
 
     @property
     def problem_id(self) -> str:
@@ -53,7 +55,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The referee has stopped the problem; endings behind this are what attempts in flight handed over."""
+    """Nobody is asked any more; endings behind this are what attempts in flight handed over."""
 
     problem_id: str
     reason: StopReason

@@ -15,12 +15,7 @@ from numina_infer.errors import RunLogError
 from numina_infer.events import Ended, Event, Opened, Solved, Started, Stopped
 from numina_infer.rows import RowError, read_record
 from numina_infer.runlog import READABLE_VERSIONS, RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE, read_rows
-from numina_infer.trajectory import (
-    Outcome,
-    Problem,
-    Solution,
-    Trajectory,
-)
+from numina_infer.trajectory import Problem, Solution, Trajectory
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,9 +97,11 @@ class Outline:
     """An attempt without the texts of its trajectories."""
 
     problem: Problem
+    num_samples: int
+    """Trajectories that were wanted."""
     num_ended: int = 0
     num_failed: int = 0
-    """Trajectories that the engine or the sandbox ended."""
+    """Trajectories that broke."""
     num_tokens: int = 0
     answers: Counter[int] = field(default_factory=Counter)
     """How many trajectories voted for each."""
@@ -112,19 +109,17 @@ class Outline:
 
     @property
     def is_complete(self) -> bool:
-        """Whether there is a verdict, and every trajectory came to an end of its own or by the policy."""
-        return self.solution is not None and not self.solution.error and not self.num_failed
+        """Whether there is a verdict, and every trajectory that broke was replaced by another."""
+        is_whole = not self.num_failed or self.num_ended - self.num_failed >= self.num_samples
+        return self.solution is not None and not self.solution.error and is_whole
 
     def add(self, trajectory: Trajectory) -> None:
         """Count one trajectory that has ended."""
         self.num_ended += 1
-        self.num_failed += trajectory.outcome in _FAILED
+        self.num_failed += trajectory.outcome.is_failure
         self.num_tokens += trajectory.num_tokens
         if trajectory.answer.value is not None:
             self.answers[trajectory.answer.value] += 1
-
-
-_FAILED = {Outcome.ENGINE_ERROR, Outcome.SANDBOX_ERROR}
 
 
 def read_outlines(folder: Path) -> list[Outline]:
@@ -138,7 +133,7 @@ def read_outlines(folder: Path) -> list[Outline]:
     for event in read_events(folder):
         if isinstance(event, Opened):
             outlines.pop(event.problem, None)
-            outlines[event.problem] = open_now[event.problem_id] = Outline(event.problem)
+            outlines[event.problem] = open_now[event.problem_id] = Outline(event.problem, event.num_samples)
         elif (outline := open_now.get(event.problem_id)) is not None:
             _outline(outline, event)
     return list(outlines.values())

@@ -14,9 +14,9 @@ from typing import Generic, Self, TypeVar
 import anyio
 
 from numina_infer.config import Mode, SamplingParams, require_positive, require_whole
-from numina_infer.errors import EngineError, EngineGoneError, NuminaError, SandboxError
+from numina_infer.errors import EngineError, EngineGoneError, NuminaError, SandboxError, SandboxGoneError
 from numina_infer.ports import Cutoff, Decoder, Engine, EngineStats, Sandbox, Session
-from numina_infer.trajectory import Completion, Execution
+from numina_infer.trajectory import Completion, Execution, FinishReason
 from numina_infer.trajectory import Part as ContextPart
 
 _log = logging.getLogger(__name__)
@@ -219,7 +219,7 @@ class LateEngine(_Around[Engine]):
         on_ready: Callable[[Engine], None] = _ignore,
     ) -> None:
         """`on_ready` is told on the loop, each time that it has started."""
-        super().__init__("engine", make, config, report, EngineError, on_ready)
+        super().__init__("engine", make, config, report, EngineGoneError, on_ready)
 
     def _told_by(self, part: Engine) -> tuple[str, ...]:
         return part.stats.incidents
@@ -229,7 +229,7 @@ class LateEngine(_Around[Engine]):
         """A place for one trajectory, once there is an engine.
 
         Raises:
-            EngineError: it was given up.
+            EngineGoneError: it was given up.
         """
         async with AsyncExitStack() as place:
             decoder = _LateDecoder(self._late, ticket, place)
@@ -271,7 +271,7 @@ class _LateDecoder:
     async def generate(
         self, context: Sequence[ContextPart], params: SamplingParams, *, seed: int, cutoff: Cutoff
     ) -> Completion:
-        """Continue `context`, as `ports.Decoder` says."""
+        """Continue `context`, as `ports.Decoder` says; where the cutoff comes before another engine, with nothing."""
         for _ in range(_MAX_LOSSES):
             decoder, engine = self._decoder, self._engine
             if decoder is None or engine is None:
@@ -285,6 +285,8 @@ class _LateDecoder:
                     raise
             with cutoff.scope():
                 await self.move()
+            if cutoff.has_passed:
+                return Completion("", (), FinishReason.ABORT, seed=seed)
         raise EngineError("the turn was lost with its engine")
 
 
@@ -300,7 +302,7 @@ class LateSandbox(_Around[Sandbox]):
         on_ready: Callable[[Sandbox], None] = _ignore,
     ) -> None:
         """`on_ready` is told on the loop, each time that it has started."""
-        super().__init__("sandbox", make, config, report, SandboxError, on_ready)
+        super().__init__("sandbox", make, config, report, SandboxGoneError, on_ready)
 
     def _told_by(self, part: Sandbox) -> tuple[str, ...]:
         return part.incidents

@@ -17,17 +17,18 @@ from functools import partial
 from typing import Any
 
 import anyio
+from anyio.abc import TaskGroup
 
 from numina_infer.config import Mode, Policy
-from numina_infer.errors import EngineError, SandboxError
-from numina_infer.events import Ended, Started
+from numina_infer.draft import failure_of
+from numina_infer.events import Ended, Started, Stopped
 from numina_infer.formats.numina import NUMINA
 from numina_infer.paper import SILENT_END, STOP, Sample, majority, make_program, process, read_result, show_result
 from numina_infer.ports import Cutoff, Decoder, Engine, Format, Sandbox
 from numina_infer.presets import Preset
 from numina_infer.referee import Ledger, conclude
 from numina_infer.rollout import turn_seed
-from numina_infer.solver import HAND_OVER_S, Record
+from numina_infer.solver import Record, hand_over_s
 from numina_infer.trajectory import (
     Completion,
     Execution,
@@ -66,10 +67,10 @@ class PaperSolver:
     record: Record
     tickets: Iterator[int]
 
-    async def solve(self, problem: Problem, opened: Ledger, cutoff: Cutoff) -> Solution:
-        """The verdict on `problem`, at `cutoff` or before; every trajectory it started has ended and is recorded."""
+    async def solve(self, problem: Problem, opened: Ledger, cutoff: Cutoff, attempts: TaskGroup) -> Solution:
+        """The verdict on `problem`, as `solver.Solves.solve` says; its rounds run in `attempts`."""
         run = _Run(self, problem, cutoff, opened)
-        await run.play()
+        await run.play(attempts)
         now = anyio.current_time()
         return papers_verdict(problem.id, self.preset.policy, run.ledger, run.ended, cutoff.reason, now)
 
@@ -107,7 +108,7 @@ class _Attempt:
     @property
     def has_left(self) -> bool:
         """True once it is written no further in the rounds to come."""
-        return self.sample.is_pruned or self.outcome in {Outcome.ENGINE_ERROR, Outcome.SANDBOX_ERROR}
+        return self.sample.is_pruned or (self.outcome is not None and self.outcome.is_failure)
 
     def write(self, completion: Completion, *, is_last: bool) -> None:
         """Take a round's completion, and judge the text with it; what the cutoff broke off isn't judged."""
@@ -165,24 +166,42 @@ class _Run:
     """Those that have not ended, by index."""
     ended: list[Trajectory] = field(default_factory=list)
 
-    async def play(self) -> None:
-        """Do all rounds; what is still out `HAND_OVER_S` after the cutoff is left behind."""
+    error: Exception | None = None
+    """What broke the rounds themselves."""
+
+    async def play(self, group: TaskGroup) -> None:
+        """Do all rounds in `group`; what is still out when the time to hand over is up ends with what it has."""
         if self.cutoff.has_passed:
             return
         self._start()
+        are_done = anyio.Event()
         try:
-            async with anyio.create_task_group() as watched:
-                watched.start_soon(self._watch, watched.cancel_scope)
-                await self._rounds()
-                watched.cancel_scope.cancel()
+            group.start_soon(self._to_end, are_done)
+            with self.cutoff.scope():
+                await are_done.wait()
+            with anyio.move_on_after(hand_over_s(self.solver.preset, self.ledger)):
+                await are_done.wait()
         finally:
+            now = anyio.current_time()
+            self.ledger = self.solver.record(Stopped(self.problem.id, self._stop_reason, now))
             self._end(list(self.attempts))
+        if self.error is not None:
+            raise self.error
 
-    async def _watch(self, scope: anyio.CancelScope) -> None:
-        with self.cutoff.scope():
-            await anyio.sleep_forever()
-        await anyio.sleep(HAND_OVER_S)
-        scope.cancel()
+    @property
+    def _stop_reason(self) -> StopReason:
+        if self.error is not None:
+            return StopReason.FAILED
+        is_cut = any(attempt.outcome in {None, Outcome.CUTOFF} for attempt in self.attempts)
+        return self.cutoff.reason if is_cut else StopReason.EXHAUSTED
+
+    async def _to_end(self, are_done: anyio.Event) -> None:
+        try:
+            await self._rounds()
+        except Exception as error:  # noqa: BLE001 (it is raised where the rounds are waited for)
+            self.error = error
+        finally:
+            are_done.set()
 
     async def _rounds(self) -> None:
         for rounds_left in reversed(range(self.solver.preset.rollout.max_turns)):
@@ -215,13 +234,12 @@ class _Run:
     async def _generate(self, attempt: _Attempt, *, is_last: bool) -> None:
         try:
             completion = await self._completion(attempt)
-        except EngineError as error:
-            attempt.fail(Outcome.ENGINE_ERROR, str(error))
-            return
-        if completion is None:
-            attempt.fail(Outcome.CUTOFF)
-        else:
-            attempt.write(completion, is_last=is_last)
+            if completion is None:
+                attempt.fail(Outcome.CUTOFF)
+            else:
+                attempt.write(completion, is_last=is_last)
+        except BaseException as raised:  # noqa: BLE001 (the attempt is the failure domain)
+            attempt.fail(*failure_of(raised))
 
     async def _completion(self, attempt: _Attempt) -> Completion | None:
         """What the model writes in a slot of its own, or None when the cutoff comes before there is one."""
@@ -246,12 +264,11 @@ class _Run:
         try:
             async with self.solver.sandbox.session(Mode.FRESH) as session:
                 execution = await session.execute(program + SILENT_END, timeout_s=timeout_s, cutoff=self.cutoff)
-        except SandboxError as error:
-            attempt.fail(Outcome.SANDBOX_ERROR, str(error))
-            return
-        # At the cutoff a time-out is for our sake; a program's own is something else.
-        if not (self.cutoff.has_passed and execution.status is ExecutionStatus.TIMEOUT):
-            attempt.tell(execution, timeout_s)
+            # At the cutoff a time-out is for our sake; a program's own is something else.
+            if not (self.cutoff.has_passed and execution.status is ExecutionStatus.TIMEOUT):
+                attempt.tell(execution, timeout_s)
+        except BaseException as raised:  # noqa: BLE001 (the attempt is the failure domain)
+            attempt.fail(*failure_of(raised))
 
 
 async def _together(jobs: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> None:

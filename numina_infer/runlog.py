@@ -1,9 +1,10 @@
-"""The run log's writer: JSON lines, written before anything is decided on them.
+"""The run log's writer: JSON lines, in the order in which things happen.
 
 A run folder holds `run.json` (what was run, on what), `trajectories.jsonl` (problems opened, trajectories started
 and ended) and `solutions.jsonl` (verdicts).
 The two JSONL files share one sequence number.
 A line is one unbuffered write, so a killed run keeps every whole line, and a file cut at any byte reads as a prefix.
+A thread of the log's own writes them, so that nobody waits for a disk; one that hangs ends the log.
 Every field is in docs/run-log.md; `history.py` reads it back.
 """
 
@@ -15,18 +16,23 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Self
 
+from numina_infer.background import Background
 from numina_infer.errors import RunLogError
 from numina_infer.events import Event, Solved
 
-FORMAT_VERSION = 2
-READABLE_VERSIONS = frozenset({1, FORMAT_VERSION})
-"""1 has no `stopped` events."""
+FORMAT_VERSION = 3
+READABLE_VERSIONS = frozenset({1, 2, FORMAT_VERSION})
+"""1 has no `stopped` events, 2 has none where something broke, and no rules of a problem."""
 RUN_FILE = "run.json"
 TRAJECTORIES_FILE = "trajectories.jsonl"
 SOLUTIONS_FILE = "solutions.jsonl"
+
+_PATIENCE_S = 10.0
+"""How long one write may take before the log is given up."""
 
 _log = logging.getLogger(__name__)
 
@@ -34,21 +40,27 @@ _log = logging.getLogger(__name__)
 class RunLog:
     """The writer of one run folder; a lock keeps a second one out."""
 
-    def __init__(self, folder: Path, *, resume: bool = False, is_vital: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *, resume: bool = False, is_vital: bool = True, patience_s: float = _PATIENCE_S
+    ) -> None:
         """Open `folder` for writing, made if missing.
 
         `is_vital` is False where nothing depends on it: `run.json` is then done without if it can't be written.
+        A write that takes longer than `patience_s` ends the log.
 
         Raises:
             RunLogError: it can't be written, or already holds a run and `resume` is False.
         """
         self.folder = folder
         self._next_seq = 0
+        self._is_ended = self._is_closed = False
         self._is_broken = False
+        """Whether a line was lost, so that none may follow."""
         self.trouble = ""
         """What became of the log, where it isn't whole: for the summary, which is read from it."""
         self._is_vital = is_vital
         self._lock = threading.Lock()
+        self._disk, self._patience_s = Background("run-log", patience_s), patience_s
         with ExitStack() as files:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -64,60 +76,103 @@ class RunLog:
             files.pop_all()
 
     def describe(self, info: Mapping[str, object]) -> None:
-        """Write `run.json`, whole or not at all, from any thread.
+        """Write `run.json`, whole or not at all, from any thread; where it isn't vital nobody waits for it.
 
         Raises:
             RunLogError: it can't be written, and is vital.
         """
         text = json.dumps({"format_version": FORMAT_VERSION, **info}, indent=2)
+        trouble: list[str] = []
+        self._disk.do(partial(self._write_info, text, trouble))
+        if not self._is_vital:
+            return
+        if not self._disk.flush(self._patience_s):
+            trouble.append(f"the disk didn't take it within {self._patience_s:g} s")
+        if trouble:
+            raise RunLogError(f"can't write {self.folder / RUN_FILE}: {trouble[0]}")
+
+    def _write_info(self, text: str, trouble: list[str]) -> None:
         path = self.folder / RUN_FILE
         draft = path.with_suffix(".tmp")
         try:
-            with self._lock:
-                draft.write_text(text + "\n", encoding="utf-8")
-                draft.replace(path)
+            draft.write_text(text + "\n", encoding="utf-8")
+            draft.replace(path)
         except OSError as error:
-            if self._is_vital:
-                raise RunLogError(f"can't write {path}: {error.strerror or error}") from error
-            _log.error("can't write %s, the contest goes on: %s", path, error)
+            trouble.append(error.strerror or str(error))
+            if not self._is_vital:
+                _log.error("can't write %s, the contest goes on: %s", path, error)
 
     def write(self, event: Event) -> None:
-        """Append one event, from any thread.
+        """Append one event, from any thread; waits for nothing and never raises.
 
-        A disk that refuses, or a log that somebody removes, is said once and never stops the contest.
+        A disk that refuses or hangs, an event that is no JSON, or a log that somebody removes, is said once and never
+        stops the contest. But for a removed one, nothing is written behind it: a log is a prefix of what happened.
         """
         with self._lock:
-            row = {"seq": self._next_seq, "event": type(event).__name__.lower(), **_as_row(event)}
+            if self._is_closed and not self._is_ended:
+                self._end("it is closed")
+            if self._is_ended:
+                return
+            row = {"seq": self._next_seq, "event": type(event).__name__.lower()}
             self._next_seq += 1
-            file = self._solutions if isinstance(event, Solved) else self._trajectories
-            self._append(file, json.dumps(row, separators=(",", ":")).encode() + b"\n")
+            try:
+                line = json.dumps({**row, **_as_row(event)}, separators=(",", ":")).encode() + b"\n"
+            except (TypeError, ValueError, RecursionError) as error:
+                self._end(f"a {row['event']} event can't be written ({error})")
+            else:
+                self._disk.do(partial(self._append, line, is_verdict=isinstance(event, Solved)))
+                self._look()
 
-    def _append(self, file: IO[bytes], line: bytes) -> None:
+    def flush(self, timeout_s: float) -> None:
+        """Let the disk catch up for `timeout_s` at most."""
+        self._disk.flush(timeout_s)
+
+    def _append(self, line: bytes, *, is_verdict: bool) -> None:
+        """Write one line, on the log's own thread."""
         if self._is_broken:
             return
+        file = self._solutions if is_verdict else self._trajectories
         try:
-            self._is_broken = file.write(line) != len(line)
-            problem = "the disk took half a line" if self._is_broken else ""
+            problem = "the disk took half a line" if file.write(line) != len(line) else ""
             is_removed = not problem and os.fstat(file.fileno()).st_nlink == 0
         except (OSError, ValueError) as error:
-            self._is_broken, problem, is_removed = True, str(error), False
+            problem, is_removed = str(error), False
         if problem:
-            self._tell(f"the run log in {self.folder} ends early: {problem}")
-        elif is_removed and not self.trouble:
-            self._tell(f"the run log in {self.folder} was removed while the run went on")
+            self._is_broken = True
+            self._end(problem)
+        elif is_removed:
+            self.tell(f"the run log in {self.folder} was removed while the run went on")
 
-    def _tell(self, trouble: str) -> None:
-        self.trouble = trouble
-        _log.error("%s; the contest goes on", trouble)
+    def _look(self) -> None:
+        """End the log where the disk hangs."""
+        if self._disk.is_given_up:
+            self._end(f"a write took longer than {self._patience_s:g} s, and the log is given up")
+
+    def _end(self, problem: str) -> None:
+        """Take no more events."""
+        if not self._is_ended:
+            self._is_ended = True
+            self.tell(f"the run log in {self.folder} ends early: {problem}")
+
+    def tell(self, trouble: str) -> None:
+        """Have the summary say `trouble`, once."""
+        if trouble not in self.trouble:
+            self.trouble = "; ".join(filter(None, [self.trouble, trouble]))
+            _log.error("%s; the contest goes on", trouble)
 
     def close(self) -> None:
-        """Close the files; a closed log takes no more events.
+        """Write what is still to be written, and close the files; a closed log takes no more events.
 
-        Not in the middle of a write, which might find its file's number given to another file.
+        Where a write hangs they stay open until it returns: their numbers might be given to other files.
         """
+        self._disk.close(self._close_files)
         with self._lock:
-            for file in (self._trajectories, self._solutions):
-                file.close()
+            self._look()
+            self._is_closed = True
+
+    def _close_files(self) -> None:
+        self._trajectories.close()
+        self._solutions.close()
 
     def __enter__(self) -> Self:
         return self
@@ -137,6 +192,9 @@ class NoLog(RunLog):
         """Nothing."""
 
     def write(self, event: Event) -> None:
+        """Nothing."""
+
+    def flush(self, timeout_s: float) -> None:
         """Nothing."""
 
     def close(self) -> None:

@@ -69,6 +69,8 @@ class NoAnswer(StrEnum):
     """The text ends inside the number, so that more digits may have followed."""
     UNFINISHED = "unfinished"
     """The attempt was ended from outside before it stated anything."""
+    WEIGHTLESS = "weightless"
+    """An integer was stated, and the policy's weights give it no vote."""
 
 
 class AnswerSource(StrEnum):
@@ -209,6 +211,32 @@ class Outcome(StrEnum):
     """The problem was decided, or its time was over."""
     ENGINE_ERROR = "engine_error"
     SANDBOX_ERROR = "sandbox_error"
+    ENGINE_GONE = "engine_gone"
+    """The engine is dead and won't be started again."""
+    ENGINE_REFUSED = "engine_refused"
+    """The engine won't take what it was asked for, however often it is asked."""
+    SANDBOX_GONE = "sandbox_gone"
+    """The sandbox is dead and won't be started again."""
+    FAILED = "failed"
+    """An error that nobody foresaw: a fault of ours, or of a package that we use."""
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether something broke, rather than the model or a limit having ended the attempt."""
+        return self in _FAILURES
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether what broke may be well again soon, so that another attempt may fare better."""
+        return self in {Outcome.ENGINE_ERROR, Outcome.SANDBOX_ERROR}
+
+
+_FAILURES = frozenset(
+    {
+        *(Outcome.ENGINE_ERROR, Outcome.ENGINE_GONE, Outcome.ENGINE_REFUSED),
+        *(Outcome.SANDBOX_ERROR, Outcome.SANDBOX_GONE, Outcome.FAILED),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +254,12 @@ class Trajectory:
     started_at: float = 0.0
     ended_at: float = 0.0
     error: str = ""
-    """What the engine or the sandbox said, where that ended it."""
+    """What broke, where something did."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the engine or the sandbox broke before the attempt could vote."""
+        return self.outcome.may_pass and self.answer.value is None
 
     @property
     def num_tokens(self) -> int:

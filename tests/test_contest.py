@@ -11,17 +11,18 @@ import pytest
 
 from numina_infer.clock import Clock, virtual_clock
 from numina_infer.config import BankConfig, ContestConfig, Policy, RolloutConfig, SamplingParams
-from numina_infer.contest import Contest, Observer, Parts
+from numina_infer.contest import Contest, Parts
 from numina_infer.engines.scripted import ScriptedEngine
 from numina_infer.errors import EngineError
-from numina_infer.events import Event, Opened, Solved
+from numina_infer.events import Ended, Event, Opened, Solved
 from numina_infer.formats.numina import NUMINA
 from numina_infer.history import read_events, solved_problems
+from numina_infer.onlooker import Observer
 from numina_infer.ports import Engine
 from numina_infer.presets import Preset
 from numina_infer.runlog import RunLog
 from numina_infer.sandbox.scripted import ScriptedSandbox
-from numina_infer.trajectory import Execution, ExecutionStatus, Problem, Solution, StopReason
+from numina_infer.trajectory import Execution, ExecutionStatus, Outcome, Problem, Solution, StopReason
 
 PRESET = Preset(
     "numina",
@@ -78,7 +79,7 @@ def test_it_answers_from_many_threads_at_once(tmp_path: Path) -> None:
 
 
 def test_what_breaks_costs_one_problem_and_no_reply(tmp_path: Path) -> None:
-    """A bug in an engine gives the fallback, is logged, and the next problem is solved."""
+    """A bug in an engine that ends all attempts gives the fallback, is logged, and the next problem is solved."""
 
     def break_on_b(context_text: str, seed: int) -> str:
         if "bad" in context_text:
@@ -88,8 +89,9 @@ def test_what_breaks_costs_one_problem_and_no_reply(tmp_path: Path) -> None:
     with contest_in(tmp_path, ScriptedEngine(break_on_b)) as contest:
         broken = contest.solve(Problem("b", "bad"))
         assert contest.answer(Problem("a", "good")) == 5
-    assert (broken.answer, broken.is_fallback, broken.stop_reason) == (7, True, StopReason.FAILED)
-    assert "a bug" in broken.error
+    assert (broken.answer, broken.is_fallback, broken.stop_reason) == (7, True, StopReason.EXHAUSTED)
+    endings = [event.trajectory for event in read_events(tmp_path) if isinstance(event, Ended)]
+    assert [one.error for one in endings if one.outcome is Outcome.FAILED] == ["ZeroDivisionError('a bug')"] * 3
 
 
 def test_resumed_problems_are_answered_from_the_log(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import anyio
+import pytest
+from anyio.abc import TaskGroup
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,9 +18,13 @@ from numina_infer.config import BankConfig, ContestConfig, Policy, RolloutConfig
 from numina_infer.contest import Contest, Parts
 from numina_infer.formats.numina import NUMINA
 from numina_infer.history import read_attempts
+from numina_infer.ports import Cutoff
 from numina_infer.presets import Preset
+from numina_infer.referee import Ledger
+from numina_infer.rounds import PaperSolver
 from numina_infer.runlog import RunLog
-from numina_infer.trajectory import Problem, StopReason
+from numina_infer.solver import MakeSolver, Solver
+from numina_infer.trajectory import Problem, Solution, StopReason
 from tests.mischief import KINDS, BadEngine, BadSandbox, Mischief
 
 
@@ -75,7 +81,7 @@ def test_no_reply_comes_after_the_hard_end_and_each_problem_keeps_its_floor(
                 assert 0 <= solution.answer <= 999
                 assert clock.now() <= max(hard_end, asked_at) + 1e-6
                 if solution.stop_reason is not StopReason.FAILED:
-                    assert solution.num_ended <= solution.num_started <= policy.num_samples
+                    assert solution.num_ended == solution.num_started <= 2 * policy.num_samples
         for attempt in read_attempts(Path(folder)):
             cut = attempt.opened.slice
             assert cut is not None
@@ -84,19 +90,42 @@ def test_no_reply_comes_after_the_hard_end_and_each_problem_keeps_its_floor(
                 assert cut.seconds >= least_s * (1 - 1e-9)
 
 
-def test_a_solver_that_hears_no_cutoff_costs_its_problem_the_grace_and_no_more() -> None:
-    """The loop replies by itself at deadline and grace; the next problem has its slice."""
-    preset = Preset(
-        "numina",
-        RolloutConfig(),
-        Policy(num_samples=2),
-        ContestConfig(problem_time_s=100.0, bank=BankConfig(400.0, 2, 0.0)),
-    )
+TWO_OF_100_S = Preset(
+    "numina",
+    RolloutConfig(),
+    Policy(num_samples=2),
+    ContestConfig(problem_time_s=100.0, bank=BankConfig(400.0, 2, 0.0)),
+)
+
+
+def asked_twice(make_solver: MakeSolver) -> list[tuple[Solution, float]]:
+    """Two problems of a contest whose engine and sandbox hear no cutoff, each with the time of its reply."""
     mischief = Mischief(random.Random(1), ("ignores the cutoff",))  # noqa: S311 (a test's luck)
     clock = virtual_clock()
-    parts = Parts(preset, NUMINA, BadEngine(mischief), BadSandbox(mischief), clock=clock)
+    parts = Parts(TWO_OF_100_S, NUMINA, BadEngine(mischief), BadSandbox(mischief), make_solver, clock)
     with TemporaryDirectory() as folder, RunLog(Path(folder)) as log, Contest(parts, log) as contest:
-        replies = [(contest.solve(Problem(name, f"{name}?")), clock.now()) for name in ("a", "b")]
-    (first, first_at), (second, second_at) = replies
+        return [(contest.solve(Problem(name, f"{name}?")), clock.now()) for name in ("a", "b")]
+
+
+@pytest.mark.parametrize("make_solver", [Solver, PaperSolver])
+def test_attempts_that_hear_no_cutoff_cost_their_problem_the_hand_over_and_no_more(make_solver: MakeSolver) -> None:
+    """The verdict is that of what is written, and the next problem has its slice."""
+    (first, first_at), (second, second_at) = asked_twice(make_solver)
+    assert (first.stop_reason, first.num_ended, first.error) == (StopReason.DEADLINE, 2, "")
+    assert (first_at, second.opened_at, second_at) == (103.0, 103.0, 206.0)
+
+
+class DeafSolver(Solver):
+    """One that hears no cutoff itself."""
+
+    async def solve(self, problem: Problem, opened: Ledger, cutoff: Cutoff, attempts: TaskGroup) -> Solution:
+        """Come to no verdict for an hour."""
+        await anyio.sleep(3600.0)
+        return await super().solve(problem, opened, cutoff, attempts)
+
+
+def test_a_solver_that_hears_no_cutoff_costs_its_problem_the_grace_and_no_more() -> None:
+    """The loop replies by itself at deadline and grace; the next problem has its slice."""
+    (first, first_at), (second, second_at) = asked_twice(DeafSolver)
     assert (first.stop_reason, first.error) == (StopReason.FAILED, "no verdict in time")
     assert (first_at, second.opened_at, second_at) == (110.0, 110.0, 220.0)

@@ -5,25 +5,29 @@ from collections.abc import AsyncIterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
+from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from numina_infer.clock import virtual_clock
 from numina_infer.config import BankConfig, ContestConfig, VoteWeights
 from numina_infer.contest import Contest, Parts
 from numina_infer.engines.scripted import ScriptedDecoder, ScriptedEngine
-from numina_infer.events import Event, Opened, Solved, Started
+from numina_infer.events import Ended, Event, Opened, Solved, Started, Stopped
 from numina_infer.formats import fenced
 from numina_infer.formats.numina import NUMINA
 from numina_infer.history import read_attempts, read_events, solved_problems
-from numina_infer.ports import EngineStats
+from numina_infer.onlooker import Onlooker
+from numina_infer.ports import Cutoff, EngineStats
 from numina_infer.referee import Ledger, fold
 from numina_infer.runlog import RunLog
 from numina_infer.sandbox.scripted import ScriptedSandbox
-from numina_infer.trajectory import Problem
+from numina_infer.solver import Solver
+from numina_infer.trajectory import Problem, Solution
 from tests.test_contest import PRESET, boxing, contest_in, two
 from tests.waiting import wait_until
 
@@ -129,20 +133,26 @@ class SlowEngine(ScriptedEngine):
             yield decoder
 
 
-def test_two_problems_under_one_id_at_the_same_time_are_told_apart_in_the_log(tmp_path: Path) -> None:
+def test_two_problems_under_one_id_at_the_same_time_are_told_apart_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each gets its own answer, and its own events under an id of its own."""
 
     def echo(context_text: str, seed: int) -> str:
         return f"It is $\\boxed{{{11 if 'eleven' in context_text else 22}}}$."
 
     problems = [Problem("same", "eleven?"), Problem("same", "twenty-two?")]
-    both_are_open = threading.Barrier(2)
+    both_are_there, prompt = threading.Barrier(2), type(NUMINA).prompt
+    alone = {problem.statement for problem in problems}
 
-    def hold(event: Event) -> None:
-        if isinstance(event, Opened):  # on the threads that ask, before either is worked on
-            both_are_open.wait(20)
+    def hold(self: fenced.Fenced, statement: str) -> fenced.Parts:
+        if statement in alone:  # on the threads that ask, before either is worked on
+            alone.discard(statement)
+            both_are_there.wait(20)
+        return prompt(self, statement)
 
-    with contest_in(tmp_path, ScriptedEngine(echo), observers=(hold,)) as contest, ThreadPoolExecutor(2) as threads:
+    monkeypatch.setattr(type(NUMINA), "prompt", hold)
+    with contest_in(tmp_path, ScriptedEngine(echo)) as contest, ThreadPoolExecutor(2) as threads:
         assert list(threads.map(contest.answer, problems)) == [11, 22]
     attempts = read_attempts(tmp_path)
     assert {attempt.opened.problem.id for attempt in attempts} == {"same", "same (2)"}
@@ -164,13 +174,15 @@ def test_virtual_time_waits_for_a_problem_that_is_just_coming_in(
             times.append(clock.now())
         return prompt(self, statement)
 
-    def hold(event: Event) -> None:
-        if isinstance(event, Started):
+    class HeldEngine(SlowEngine):
+        @asynccontextmanager
+        async def slot(self, ticket: int) -> AsyncIterator[ScriptedDecoder]:
             assert is_coming.wait(20)
+            async with super().slot(ticket) as decoder:
+                yield decoder
 
     monkeypatch.setattr(type(NUMINA), "prompt", slow_prompt)
-    engine = SlowEngine([["The answer is $\\boxed{5}$."]])
-    opened = contest_in(tmp_path, engine, observers=(hold,), clock=clock)
+    opened = contest_in(tmp_path, HeldEngine([["The answer is $\\boxed{5}$."]]), clock=clock)
     with opened as contest, ThreadPoolExecutor() as threads:
         first = threads.submit(contest.answer, Problem("a", "first"))
         wait_until(lambda: contest._cases)
@@ -289,12 +301,11 @@ def test_a_verdict_that_can_not_be_recorded_is_given(tmp_path: Path, monkeypatch
         stuck.wait(20)
         return FIVE
 
-    def broken(ledger: Ledger | None, event: Event, weights: VoteWeights) -> Ledger:
+    def broken(self: RunLog, event: Event) -> None:
         if isinstance(event, Solved):
             raise ZeroDivisionError("a bug")
-        return fold(ledger, event, weights)
 
-    monkeypatch.setattr("numina_infer.contest.fold", broken)
+    monkeypatch.setattr(RunLog, "write", broken)
     with contest_in(tmp_path, ScriptedEngine(block), HASTY) as contest:
         assert [contest.answer(Problem("a", "?")) for _ in range(2)] == [7, 7]
         stuck.set()
@@ -318,3 +329,102 @@ def test_a_contest_that_closes_at_the_last_moment_has_closed(
         assert contest.answer(Problem("a", "?")) == 5
         monkeypatch.setattr("numina_infer.contest.Future", Tardy)
     assert "don't close" not in caplog.text
+
+
+class HangingLog(RunLog):
+    """A log whose disk hangs from the first event of a kind on, until it is released."""
+
+    def __init__(self, folder: Path, kind: type[Event], released: threading.Event) -> None:
+        super().__init__(folder, patience_s=0.1)
+        self.kind, self.released = kind, released
+
+    def write(self, event: Event) -> None:
+        """Append one event, behind work that hangs."""
+        if isinstance(event, self.kind):
+            self._disk.do(lambda: self.released.wait(60))
+        super().write(event)
+
+
+@pytest.mark.parametrize("kind", [Opened, Started, Ended, Stopped, Solved])
+def test_a_disk_that_hangs_costs_no_reply_and_no_vote(tmp_path: Path, kind: type[Event]) -> None:
+    """Whatever is being written when it does; the summary is told."""
+    released = threading.Event()
+    parts = Parts(PRESET, NUMINA, boxing(5), ScriptedSandbox(two), clock=virtual_clock())
+    with HangingLog(tmp_path, kind, released) as log:
+        with Contest(parts, log) as contest:
+            solutions = [contest.solve(Problem(name, "?")) for name in "abc"]
+        assert [(one.answer, one.is_fallback, one.error) for one in solutions] == [(5, False, "")] * 3
+        assert [one.solved_at for one in solutions] == [0.0] * 3
+    assert "and the log is given up" in log.trouble
+    released.set()
+    wait_until(lambda: "run-log" not in {thread.name for thread in threading.enumerate()})
+
+
+@pytest.mark.parametrize("kind", [Opened, Started, Ended, Stopped, Solved])
+def test_an_onlooker_that_hangs_costs_no_reply_and_no_vote(
+    tmp_path: Path, kind: type[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others see all, and the summary is told."""
+    monkeypatch.setattr("numina_infer.onlooker.Onlooker", partial(Onlooker, patience_s=0.1))
+    released, seen = threading.Event(), list[Event]()
+
+    def hang(event: Event) -> None:
+        if isinstance(event, kind):
+            released.wait(60)
+
+    parts = Parts(PRESET, NUMINA, boxing(5), ScriptedSandbox(two), clock=virtual_clock())
+    with RunLog(tmp_path) as log:
+        with Contest(parts, log, observers=(hang, seen.append)) as contest:
+            assert [contest.answer(Problem(name, "?")) for name in "abc"] == [5] * 3
+        assert log.trouble == "an onlooker took longer than 0.1 s over an event, and is told no more"
+    assert seen == list(read_events(tmp_path))
+    released.set()
+    wait_until(lambda: "contest-onlooker" not in {thread.name for thread in threading.enumerate()})
+
+
+def test_the_loop_alone_changes_a_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the opening, which whoever hands the problem over writes before the loop has it."""
+    threads: dict[type[Event], set[str]] = {}
+
+    def watched(ledger: Ledger | None, event: Event, weights: VoteWeights) -> Ledger:
+        threads.setdefault(type(event), set()).add(threading.current_thread().name)
+        return fold(ledger, event, weights)
+
+    monkeypatch.setattr("numina_infer.contest.fold", watched)
+    stuck = threading.Event()
+
+    def block(context_text: str, seed: int) -> str:
+        stuck.wait(0.3)
+        return FIVE
+
+    with contest_in(tmp_path, ScriptedEngine(block), HASTY) as contest:
+        contest.answer(Problem("a", "late?"))
+        stuck.set()
+        contest.answer(Problem("b", "?"))
+    assert threads.pop(Opened) == {"contest-asking"}
+    loops = set[str]().union(*threads.values())
+    assert len(loops) == 1
+    assert loops.isdisjoint({"contest-asking", threading.main_thread().name})
+
+
+class BreakingSolver(Solver):
+    """One that has its group end by what it starts there, as no solver should."""
+
+    async def solve(self, problem: Problem, opened: Ledger, cutoff: Cutoff, attempts: TaskGroup) -> Solution:
+        """Start something that breaks, and wait."""
+
+        async def break_off() -> None:
+            raise ZeroDivisionError("a bug")
+
+        attempts.start_soon(break_off)
+        await anyio.sleep_forever()
+        return await super().solve(problem, opened, cutoff, attempts)
+
+
+def test_work_that_breaks_off_beside_the_solver_costs_no_reply(tmp_path: Path) -> None:
+    """Nobody waits until the problem's time is over."""
+    parts = Parts(PRESET, NUMINA, boxing(5), ScriptedSandbox(two), BreakingSolver, virtual_clock())
+    with RunLog(tmp_path) as log, Contest(parts, log) as contest:
+        solution = contest.solve(Problem("a", "?"))
+    assert (solution.answer, solution.is_fallback, solution.solved_at) == (7, True, 0.0)
+    assert solution.error == "the work on it broke off"

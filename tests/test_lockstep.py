@@ -141,7 +141,7 @@ async def solve(
         rounds = LockstepEngine(watch, barrier), LockstepSandbox(watch, barrier)
         cutoff = Cutoff(anyio.current_time() + 100.0)
         opened = record(Opened(PROBLEM, "", cutoff.at, len(scripts), anyio.current_time()))
-        group.start_soon(Solver(NUMINA, *rounds, preset, record, count()).solve, PROBLEM, opened, cutoff)
+        group.start_soon(Solver(NUMINA, *rounds, preset, record, count()).solve, PROBLEM, opened, cutoff, group)
         for _ in range(ticks):
             await checkpoint()
         if meanwhile:

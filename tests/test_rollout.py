@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numina_infer.config import Mode, RolloutConfig, SamplingParams
+from numina_infer.draft import Draft, end_of
 from numina_infer.engines.scripted import ScriptedEngine
 from numina_infer.errors import EngineError
 from numina_infer.formats.numina import NUMINA
-from numina_infer.ports import Cutoff
+from numina_infer.ports import Cutoff, Decoder, Session
 from numina_infer.rollout import rollout, turn_seed
 from numina_infer.sandbox.scripted import ScriptedSandbox
 from numina_infer.trajectory import (
@@ -39,6 +40,15 @@ def two(code: str) -> Execution:
     return Execution(ExecutionStatus.OK, "2", stdout="2\n")
 
 
+async def attempt(
+    decoder: Decoder, session: Session, cutoff: Cutoff, *, index: int = 0, config: RolloutConfig = CONFIG
+) -> Trajectory:
+    """One attempt from its places to its ending."""
+    draft = Draft(PROBLEM, index, NUMINA, config.answer_range)
+    work = rollout(draft, decoder=decoder, session=session, config=config, run_seed=0, cutoff=cutoff)
+    return await end_of(draft, work, cutoff)
+
+
 async def play(
     *turns: str,
     config: RolloutConfig = CONFIG,
@@ -51,16 +61,8 @@ async def play(
         ScriptedSandbox(run) as sandbox,
         sandbox.session(Mode.FRESH) as session,
     ):
-        return await rollout(
-            PROBLEM,
-            3,
-            decoder=decoder,
-            session=session,
-            fmt=NUMINA,
-            config=config,
-            run_seed=0,
-            cutoff=cutoff or Cutoff(anyio.current_time() + 100),
-        )
+        cutoff = cutoff or Cutoff(anyio.current_time() + 100)
+        return await attempt(decoder, session, cutoff, index=3, config=config)
 
 
 async def test_a_program_runs_and_its_output_goes_back() -> None:
@@ -181,16 +183,7 @@ async def test_an_engine_that_fails_costs_one_trajectory_and_keeps_its_turns() -
         ScriptedSandbox(two) as sandbox,
         sandbox.session(Mode.FRESH) as session,
     ):
-        trajectory = await rollout(
-            PROBLEM,
-            0,
-            decoder=decoder,
-            session=session,
-            fmt=NUMINA,
-            config=CONFIG,
-            run_seed=0,
-            cutoff=Cutoff(anyio.current_time() + 100),
-        )
+        trajectory = await attempt(decoder, session, Cutoff(anyio.current_time() + 100))
     assert (trajectory.outcome, trajectory.error) == (Outcome.ENGINE_ERROR, "out of memory")
     assert (len(trajectory.turns), trajectory.answer.value) == (1, 2)
 
@@ -232,27 +225,16 @@ async def test_a_cutoff_in_the_middle_keeps_a_prefix(reason: StopReason) -> None
         cutoff = Cutoff(anyio.current_time() + 100)
         endings: list[Trajectory] = []
 
-        async def attempt(cutoff: Cutoff = cutoff, endings: list[Trajectory] = endings) -> None:
+        async def one(cutoff: Cutoff = cutoff, endings: list[Trajectory] = endings) -> None:
             async with (
                 ScriptedEngine([[PROGRAM, CONCLUSION]]).slot(0) as decoder,
                 ScriptedSandbox(two) as sandbox,
                 sandbox.session(Mode.FRESH) as session,
             ):
-                endings.append(
-                    await rollout(
-                        PROBLEM,
-                        0,
-                        decoder=decoder,
-                        session=session,
-                        fmt=NUMINA,
-                        config=CONFIG,
-                        run_seed=0,
-                        cutoff=cutoff,
-                    )
-                )
+                endings.append(await attempt(decoder, session, cutoff))
 
         async with anyio.create_task_group() as group:
-            group.start_soon(attempt)
+            group.start_soon(one)
             for _ in range(ticks):
                 await anyio.lowlevel.checkpoint()
             cutoff.move(anyio.current_time(), reason)

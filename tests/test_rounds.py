@@ -99,10 +99,11 @@ async def solve(
 
     async def work() -> None:
         solver = PaperSolver(get_format(chosen.format), engine, sandbox, chosen, recorder, count())
-        verdicts.append(await solver.solve(PROBLEM, opened, cutoff))
+        verdicts.append(await solver.solve(PROBLEM, opened, cutoff, attempts))
+        attempts.cancel_scope.cancel()
 
-    async with ScriptedSandbox(run) as sandbox, anyio.create_task_group() as group:
-        group.start_soon(work)
+    async with ScriptedSandbox(run) as sandbox, anyio.create_task_group() as attempts:
+        attempts.start_soon(work)
         for _ in range(ticks):
             await checkpoint()
         if meanwhile:
@@ -346,7 +347,7 @@ class WedgedEngine(ScriptedEngine):
 @pytest.mark.anyio
 async def test_an_engine_that_hears_no_cutoff_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its samples end at the cutoff as all others."""
-    monkeypatch.setattr("numina_infer.rounds.HAND_OVER_S", 0.0)
+    monkeypatch.setattr("numina_infer.rounds.hand_over_s", lambda _preset, _ledger: 0.0)
     recorder = Recorder()
     solution = await solve(WedgedEngine([[""]]), preset(2), recorder, time_left=0.01)
     assert [trajectory.outcome for trajectory in recorder.trajectories] == [Outcome.CUTOFF] * 2

@@ -1,7 +1,9 @@
 """The run log: what is written is what is read, as far as it was written."""
 
 import shutil
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,6 +28,7 @@ from numina_infer.trajectory import (
     Trajectory,
     Turn,
 )
+from tests.waiting import wait_until
 
 TURNS = (
     Turn(
@@ -216,9 +219,84 @@ def test_a_log_that_is_removed_is_told_once_and_the_contest_goes_on(
     event = events_of(Problem("a", "?"))[0]
     with RunLog(tmp_path / "run") as log:
         log.write(event)
+        log.flush(20)
         assert log.trouble == ""
         shutil.rmtree(tmp_path / "run")
         for _ in range(3):
             log.write(event)
+        log.flush(20)
         assert log.trouble == f"the run log in {tmp_path / 'run'} was removed while the run went on"
     assert caplog.text.count("was removed while the run went on") == 1
+
+
+class HangingFile:
+    """A file whose writes hang from the `first` one on until `released`."""
+
+    def __init__(self, inner: Any, first: int, released: threading.Event) -> None:
+        self.inner, self.left, self.released = inner, first, released
+
+    def write(self, line: bytes) -> int:
+        """Take the line, or hang."""
+        self.left -= 1
+        if self.left < 0:
+            self.released.wait(60)
+        return int(self.inner.write(line))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+@pytest.mark.parametrize("first", [0, 1, 4])
+def test_a_disk_that_hangs_ends_the_log_and_keeps_nobody(tmp_path: Path, first: int) -> None:
+    """What was written is a prefix; whoever writes and closes goes on, and the files are closed when it returns."""
+    released = threading.Event()
+    log = RunLog(tmp_path / "run", patience_s=0.05)
+    log._trajectories = inner = HangingFile(log._trajectories, first, released)  # type: ignore[assignment] # stands in for one
+    for event in EVENTS:
+        log.write(event)
+    log.close()
+    assert log.trouble.endswith("a write took longer than 0.05 s, and the log is given up")
+    assert not inner.closed
+    log.write(EVENTS[0])
+    released.set()
+    wait_until(lambda: inner.closed)
+    written = [event for event in read_events(tmp_path / "run") if not isinstance(event, Solved)]
+    assert written == [event for event in EVENTS if not isinstance(event, Solved)][: first + 1]
+
+
+def test_a_disk_that_is_slow_for_a_while_loses_nothing(tmp_path: Path) -> None:
+    """The log catches up."""
+    released = threading.Event()
+    with RunLog(tmp_path / "run") as log:
+        log._trajectories = HangingFile(log._trajectories, 2, released)  # type: ignore[assignment] # stands in for one
+        for event in EVENTS:
+            log.write(event)
+        released.set()
+    assert log.trouble == ""
+    assert list(read_events(tmp_path / "run")) == EVENTS
+
+
+def test_an_event_that_is_no_json_ends_the_log_and_raises_nothing(tmp_path: Path) -> None:
+    """A log without it would be none of what happened."""
+    odd = Started("a", object(), 0.0)  # type: ignore[arg-type] # what an engine of somebody's may hand over
+    with RunLog(tmp_path / "run") as log:
+        for event in (EVENTS[0], odd, EVENTS[1]):
+            log.write(event)
+    assert "a started event can't be written" in log.trouble
+    assert list(read_events(tmp_path / "run")) == EVENTS[:1]
+
+
+@pytest.mark.parametrize("is_vital", [True, False])
+def test_what_a_run_is_hangs_nobody_who_does_without_it(tmp_path: Path, is_vital: bool) -> None:
+    """Where it is vital, whoever writes it is told."""
+    released = threading.Event()
+    log = RunLog(tmp_path / "run", is_vital=is_vital, patience_s=0.05)
+    log._disk.do(lambda: released.wait(60))
+    if is_vital:
+        with pytest.raises(RunLogError, match="didn't take it within"):
+            log.describe({})
+    else:
+        log.describe({})
+    log.close()
+    released.set()
+    wait_until(lambda: "run-log" not in {thread.name for thread in threading.enumerate()})

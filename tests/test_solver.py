@@ -81,10 +81,11 @@ async def solve(
 
     async def work() -> None:
         solver = Solver(NUMINA, engine, sandbox, chosen, recorder, count())
-        verdicts.append(await solver.solve(PROBLEM, opened, cutoff))
+        verdicts.append(await solver.solve(PROBLEM, opened, cutoff, attempts))
+        attempts.cancel_scope.cancel()
 
-    async with ScriptedSandbox(two) as sandbox, anyio.create_task_group() as group:
-        group.start_soon(work)
+    async with ScriptedSandbox(two) as sandbox, anyio.create_task_group() as attempts:
+        attempts.start_soon(work)
         for _ in range(ticks):
             await checkpoint()
         if meanwhile:

@@ -1,17 +1,20 @@
-"""What goes wrong with the run log: the disk is full, nothing may be written, somebody removes it.
+"""What goes wrong with the run log: the disk is full or hangs, nothing may be written, somebody removes it.
 
-The kernel itself does it: the writer's descriptors are turned to a device that is full, or to a file that is sealed.
+The kernel itself does it: the writer's descriptors are turned to a device that is full, to a file that is sealed, or
+to a pipe that nobody reads, on which a write never returns.
 """
 
 import fcntl
 import os
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from numina_infer.drill.fault import Expected, Fault, LogState
 from numina_infer.drill.scene import Moment, Scene
+
+_DISK_PATIENCE_S = 2.0
 
 
 def _turn(folder: Path, open_instead: Callable[[], int]) -> None:
@@ -44,6 +47,27 @@ def _refuse_writes(scene: Scene, numbers: frozenset[int]) -> None:
     scene.then(numbers, lambda moment: _turn(moment.folder, _sealed))
 
 
+def _hang_disk(scene: Scene, numbers: frozenset[int]) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, bytes(65536))
+    os.set_blocking(writer, True)
+
+    @contextmanager
+    def clogged() -> Iterator[None]:
+        try:
+            yield
+        finally:
+            os.close(writer)
+            os.close(reader)  # a write that hangs ends in an error
+
+    scene.around.append(clogged)
+    scene.disk_patience_s = _DISK_PATIENCE_S
+    scene.then(numbers, lambda moment: _turn(moment.folder, lambda: os.dup(writer)))
+
+
 def _remove(moment: Moment) -> None:
     shutil.rmtree(moment.folder, ignore_errors=True)
 
@@ -66,6 +90,13 @@ DISK_FAULTS = (
         _refuse_writes,
         Expected(says_once=("Operation not permitted",), log=LogState.PART),
         at=(0.2,),
+    ),
+    Fault(
+        "disk-hangs",
+        "From half of the problems on a write to the disk never returns.",
+        _hang_disk,
+        Expected(says_once=("and the log is given up",), log=LogState.PART),
+        at=(0.5,),
     ),
     Fault(
         "log-removed",

@@ -1,9 +1,11 @@
 """What goes wrong with servers: they come late or never, die, hang, slow down, run out of memory, talk nonsense."""
 
+import asyncio
 import math
 import random
 from collections.abc import Sequence
 from functools import partial
+from itertools import cycle
 
 import anyio
 
@@ -64,6 +66,34 @@ class CrawlingEngine(_TalkingEngine):
         return await decoder.generate(context, params, seed=seed, cutoff=cutoff)
 
 
+class TrippingEngine(_TalkingEngine):
+    """Named fake: one turn on each of those problems raises what nobody foresaw, each time something else."""
+
+    def __init__(self, engine: Engine, numbers: frozenset[int]) -> None:
+        super().__init__(engine, numbers)
+        self._left = dict(zip(sorted(numbers), cycle(_UNFORESEEN), strict=False))
+
+    async def generate(
+        self, decoder: Decoder, context: Sequence[Part], params: SamplingParams, *, seed: int, cutoff: Cutoff
+    ) -> Completion:
+        """What the engine inside says, but for the first turn to end on one of those problems."""
+        said = await super().generate(decoder, context, params, seed=seed, cutoff=cutoff)
+        raised = self._left.pop(asked_number(plain_text(context)), None)
+        if raised is not None:
+            raise raised
+        return said
+
+    def _instead(self, said: Completion, seed: int) -> Completion:  # noqa: ARG002 (it has no luck either)
+        return said
+
+
+_UNFORESEEN = (
+    KeyError("a token that nobody thought of"),
+    SystemExit("a package ends the process"),
+    asyncio.CancelledError("a package loses its own cancellation"),
+)
+
+
 class SilentEngine(_TalkingEngine):
     """Named fake: every turn ends before its first token."""
 
@@ -86,6 +116,10 @@ def _hang(scene: Scene, numbers: frozenset[int]) -> None:
 
 def _garble(scene: Scene, numbers: frozenset[int]) -> None:
     scene.around_engine.append(lambda engine: GarblingEngine(engine, numbers))
+
+
+def _trip(scene: Scene, numbers: frozenset[int]) -> None:
+    scene.around_engine.append(lambda engine: TrippingEngine(engine, numbers))
 
 
 def _crawl(scene: Scene, numbers: frozenset[int]) -> None:
@@ -145,14 +179,14 @@ ENGINE_FAULTS = (
         "servers-hang",
         "Turns on two problems, the last among them, neither end nor take notice of anything.",
         _hang,
-        Expected(struck, 2, says=("no verdict in time (2 times)",)),
+        Expected(struck, 2, says=("didn't hand over in time", "2 without a vote")),
         at=(0.2, 1.0),
     ),
     Fault(
         "servers-hang-for-good",
         "From the middle on no turn comes to an end, and the places in the engine run out too.",
         _hang_for_good,
-        Expected(from_there_on, 26, says=("no verdict in time", "26 without a vote")),
+        Expected(from_there_on, 26, says=("didn't hand over in time", "26 without a vote")),
         at=(0.5,),
     ),
     Fault(
@@ -161,6 +195,15 @@ ENGINE_FAULTS = (
         _crawl,
         Expected(struck, 47, says=("47 without a vote", "47 deadline")),
         at=_ALL_BUT_THREE,
+    ),
+    Fault(
+        "attempt-raises",
+        "On three problems one attempt meets an exception that nobody foresaw.",
+        _trip,
+        Expected(
+            says_once=("a token that nobody thought of", "a package ends the process", "its own cancellation"),
+        ),
+        at=(0.1, 0.5, 0.9),
     ),
     Fault(
         "garbage-tokens",

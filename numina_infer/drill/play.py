@@ -125,6 +125,19 @@ def _read(predict: Predict, problem: Problem, extra: tuple[str, ...]) -> object:
     return read_reply(predict(problem.id, problem.statement, *extra), problem.id, _VERSION)
 
 
+class _NotingLog(RunLog):
+    """A run log that notes by statement, whatever its disk does, when problems were opened."""
+
+    def __init__(self, folder: Path, opened: dict[str, Opened], patience_s: float) -> None:
+        super().__init__(folder, patience_s=patience_s)
+        self._opened = opened
+
+    def write(self, event: Event) -> None:
+        if isinstance(event, Opened):
+            self._opened.setdefault(event.problem.statement, event)
+        super().write(event)
+
+
 @dataclass(slots=True)
 class _Sitting:
     """One contest being played."""
@@ -140,6 +153,7 @@ class _Sitting:
     gone_at: float = 0.0
     is_there: bool = False
     portal: BlockingPortal | None = None
+    log: RunLog | None = None
 
     def __post_init__(self) -> None:
         self.clock = scaled_clock(self.scene.speed) if self.scene.speed else virtual_clock()
@@ -148,9 +162,10 @@ class _Sitting:
         course, preset = self.scene.course, self._preset()
         began_at = self.gone_at = self.clock.now()
         parts = Parts(preset, NUMINA, self._engine(began_at), self._sandbox(), clock=self.clock, began_at=began_at)
-        with RunLog(self.folder) as log:
+        with _NotingLog(self.folder, self.opened, self.scene.disk_patience_s) as log:
+            self.log = log
             log.describe({"preset": asdict(preset)})
-            with Contest(parts, log, observers=(self._note,)) as contest:
+            with Contest(parts, log) as contest:
                 rounds = self.scene.rounds()
                 self._ask_all(contest, (*rounds, *self._all_again(rounds)))
             trouble = log.trouble
@@ -187,10 +202,6 @@ class _Sitting:
             seed=scene.course.seed,
         )
         return Preset("numina", scene.rollout, scene.policy, contest)
-
-    def _note(self, event: Event) -> None:
-        if isinstance(event, Opened):
-            self.opened.setdefault(event.problem.statement, event)
 
     @asynccontextmanager
     async def _engine(self, began_at: float) -> AsyncIterator[Engine]:
@@ -253,6 +264,8 @@ class _Sitting:
     def _prepare(self, call: Call) -> None:
         for act in self.scene.before.pop(call.number, ()):
             self.num_before = len(self.replies) if self.num_before is None else self.num_before
+            if self.log is not None:
+                self.log.flush(_PATIENCE_S)  # a reply with no time to spare doesn't wait for its place in the log
             act(Moment(self.folder, self.clock))
         if call.pause_s:
             self._pass_time(call.pause_s)

@@ -78,6 +78,8 @@ class Scene:
     """Changes to who asks what and when."""
     around: list[Callable[[], AbstractContextManager[object]]] = field(default_factory=list)
     """What is entered for as long as the contest runs."""
+    disk_patience_s: float = 10.0
+    """Real seconds that a write of the run log may take."""
 
     def __post_init__(self) -> None:
         self.num_announced = self.num_announced or self.course.num_problems

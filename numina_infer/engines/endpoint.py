@@ -14,7 +14,7 @@ import anyio
 from numina_infer.config import SamplingParams
 from numina_infer.engines.address import KEY_VARIABLE, LOOK_TIMEOUT_S, Address, without_key
 from numina_infer.engines.wire import BrokenOffError, Chunk, Dialect, Turn, error_message, read_chunks, request
-from numina_infer.errors import EngineError
+from numina_infer.errors import EngineError, EngineRefusalError
 from numina_infer.trajectory import FinishReason
 
 if TYPE_CHECKING:
@@ -223,8 +223,8 @@ class Endpoint:
         if status in _BROKEN:
             return EndpointLostError(f"{self.address} broke: {said}")
         if status in {401, 403}:
-            return EngineError(f"{self.address} wants a key ({said}); put it into {KEY_VARIABLE}")
-        return EngineError(f"{self.address} refused the request with {status}: {said}")
+            return EngineRefusalError(f"{self.address} wants a key ({said}); put it into {KEY_VARIABLE}")
+        return EngineRefusalError(f"{self.address} refused the request with {status}: {said}")
 
     async def _answers(self, model: str, dialect: Dialect, *, takes_priority: bool) -> bool:
         """Whether a request of this kind gets the reply it asks for."""

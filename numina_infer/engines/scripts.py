@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from numina_infer.config import require
-from numina_infer.errors import ConfigError, EngineError
+from numina_infer.errors import ConfigError, EngineRefusalError
 
 _STATEMENT = re.compile(r".*### Problem:(?P<statement>.*?)### Solution:(?P<solution>.*)", re.DOTALL)
 _LAST_OUTPUT = re.compile(r".*```output\n(?P<output>.*?)\n?```", re.DOTALL)
@@ -124,7 +124,7 @@ class FileScript:
         """What the file has for this problem, ticket and turn."""
         place, _, problem = max((cue.context_text.rfind(problem), len(problem), problem) for problem in self.lines)
         if place < 0:
-            raise EngineError(f"the script {self.name} has no row for the problem that was asked")
+            raise EngineRefusalError(f"the script {self.name} has no row for the problem that was asked")
         return self.lines[problem].line(cue)
 
 

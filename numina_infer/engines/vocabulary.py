@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from numina_infer.errors import EngineError
+from numina_infer.errors import EngineError, EngineRefusalError
 
 _TOO_LARGE = 1 << 32
 """`tokenizers` takes no number that doesn't fit its own type."""
@@ -116,7 +116,9 @@ class TokenizerVocabulary:
         added = self.tokenizer.get_added_tokens_decoder()
         found = [token_id for token_id, entry in added.items() if entry.content == token]
         if not found:
-            raise EngineError(f"the model has no special token {token!r}; choose the format that it was trained on")
+            raise EngineRefusalError(
+                f"the model has no special token {token!r}; choose the format that it was trained on"
+            )
         return int(found[0])
 
     def has(self, token_id: int) -> bool:

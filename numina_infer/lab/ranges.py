@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from numina_infer.answer import read_integer
-from numina_infer.rollout import read_printed
+from numina_infer.draft import read_printed
 from numina_infer.trajectory import AnswerRange, ExtractedAnswer, NoAnswer, Trajectory
 
 

@@ -2,17 +2,20 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
+import anyio
 import pytest
 
+from numina_infer.background import Background
 from numina_infer.budget import Bank, Bound, Slice
 from numina_infer.clock import Clock, _HastySelector, _TimedLoop
 from numina_infer.config import BankConfig
 from numina_infer.contest import Contest
+from numina_infer.draft import Draft
 from numina_infer.drill.catalogue import FAULTS
 from numina_infer.drill.course import Course
 from numina_infer.drill.fault import Drill, together
@@ -22,9 +25,10 @@ from numina_infer.drill.real_faults import ATTACKS, WORKED
 from numina_infer.drill.report import Tally, run
 from numina_infer.drill.seen import Seen
 from numina_infer.errors import EngineError
+from numina_infer.ports import Cutoff
 from numina_infer.sandbox.scripted import ScriptedSandbox
 from numina_infer.sandbox.simulated import pretend
-from numina_infer.trajectory import Execution, ExecutionStatus, Problem, Solution
+from numina_infer.trajectory import Execution, ExecutionStatus, Outcome, Problem, Solution, Trajectory
 
 
 def drill(name: str, num_problems: int) -> Drill:
@@ -158,6 +162,40 @@ def test_an_attack_that_works_once_fails_its_drill(attack: str, monkeypatch: pyt
     monkeypatch.setattr("numina_infer.drill.real_faults.Sandbox", lambda: ScriptedSandbox(leaky))
     assert Check.RIGHT in failed(drill("attacks", 10))
     assert failed(drill("attacks", 10)) == set()  # it has no second time
+
+
+def test_without_attempts_that_fail_alone_one_exception_takes_all_votes_of_its_problem(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A task group ends all its tasks by what one of them raises."""
+
+    async def end_of(draft: Draft, work: Awaitable[Outcome], cutoff: Cutoff) -> Trajectory:
+        try:
+            return draft.ended(await work, anyio.current_time())
+        except SystemExit as raised:
+            raise RuntimeError("it would end the loop, and this process with it") from raised
+
+    assert failed(drill("attempt-raises", 10)) == set()
+    monkeypatch.setattr("numina_infer.solver.end_of", end_of)
+    assert {Check.RIGHT, Check.FALLBACKS} <= failed(drill("attempt-raises", 10))
+
+
+def test_without_a_thread_of_the_logs_own_a_disk_that_hangs_takes_the_replies(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The loop waits for every write, and nobody gets a reply meanwhile."""
+
+    def wait_for(self: Background, work: Callable[[], None]) -> None:
+        writing = threading.Thread(target=work, daemon=True)
+        writing.start()
+        writing.join(2.0)
+
+    assert failed(drill("disk-hangs", 10)) == set()
+    monkeypatch.setattr("numina_infer.drill.play._PATIENCE_S", 1.0)
+    monkeypatch.setattr("numina_infer.drill.leftovers._PATIENCE_S", 20.0)
+    monkeypatch.setattr("numina_infer.contest._CLOSE_S", 0.1)
+    monkeypatch.setattr(Background, "do", wait_for)
+    assert Check.REPLIES in failed(drill("disk-hangs", 10))
 
 
 def test_a_contest_that_raises_or_never_replies_fails_its_drill_alone(monkeypatch: pytest.MonkeyPatch) -> None:

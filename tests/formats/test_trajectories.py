@@ -7,6 +7,7 @@ import anyio
 import pytest
 
 from numina_infer.config import Mode, RolloutConfig, SandboxConfig
+from numina_infer.draft import Draft
 from numina_infer.engines.scripted import ScriptedEngine
 from numina_infer.formats.catalogue import FORMATS, make_format
 from numina_infer.ports import Cutoff, Format
@@ -59,17 +60,10 @@ async def play(fmt: Format, sandbox: Sandbox) -> tuple[Trajectory, list[str]]:
         return lines[len(contexts) - 1]
 
     async with ScriptedEngine(speak).slot(0) as decoder, sandbox.session(fmt.mode) as session:
-        trajectory = await rollout(
-            PROBLEM,
-            0,
-            decoder=decoder,
-            session=session,
-            fmt=fmt,
-            config=RolloutConfig(code_timeout_s=20),
-            run_seed=0,
-            cutoff=Cutoff(anyio.current_time() + 100),
-        )
-    return trajectory, contexts
+        config, cutoff = RolloutConfig(code_timeout_s=20), Cutoff(anyio.current_time() + 100)
+        draft = Draft(PROBLEM, 0, fmt, config.answer_range)
+        outcome = await rollout(draft, decoder=decoder, session=session, config=config, run_seed=0, cutoff=cutoff)
+    return draft.ended(outcome, anyio.current_time()), contexts
 
 
 @pytest.mark.parametrize("name", FORMATS)

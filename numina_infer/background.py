@@ -1,0 +1,123 @@
+"""Work that a reply must not wait for: done in order on a thread of its own, and given up where it hangs.
+
+A write to a disk that is gone, or an onlooker that never returns, can't be broken off; it can only be left behind.
+The idea is Python's own `QueueHandler` for logging, with a bound on what may hang.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+_log = logging.getLogger(__name__)
+
+_MOST_WAITING = 100_000
+"""Pieces of work that may wait before whoever does them counts as too slow to be waited for."""
+_MOST_WAITS = 6
+"""How often closing waits as long as its patience is, while work still gets done."""
+
+
+class Background:
+    """Does pieces of work one after another; given up once one of them takes longer than `patience_s`."""
+
+    def __init__(self, name: str, patience_s: float) -> None:
+        """`name` is the thread's, which is started by the first piece of work."""
+        self._name, self._patience_s = name, patience_s
+        self._waiting = deque[Callable[[], object]]()
+        self._news = threading.Condition()
+        self._since: float | None = None
+        """When the piece in work was begun; None where none is."""
+        self._thread: threading.Thread | None = None
+        self._is_closed = False
+        self._is_given_up = False
+        self._then: Callable[[], object] = lambda: None
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether a piece of work hung, so that nothing behind it is done."""
+        with self._news:
+            self._look()
+            return self._is_given_up
+
+    def do(self, work: Callable[[], object]) -> None:
+        """Have `work` done behind all that came before; returns at once, and does nothing once given up or closed."""
+        with self._news:
+            self._look()
+            if self._is_given_up or self._is_closed:
+                return
+            self._waiting.append(work)
+            if self._thread is not None or self._start():
+                self._news.notify_all()
+                return
+        self._do_all()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything is done; False where that takes longer, or where it was given up."""
+        with self._news:
+            self._news.wait_for(lambda: self._is_idle or self._is_given_up, timeout_s)
+            self._look()
+            return self._is_idle and not self._is_given_up
+
+    def close(self, then: Callable[[], object] = lambda: None) -> None:
+        """Take no more work, and wait for what there is, unless it hangs or takes several times the patience.
+
+        `then` is done last: now, or when what hangs returns at last.
+        """
+        is_done, num_waits = False, 0
+        while not is_done and num_waits < _MOST_WAITS and not self.is_given_up:
+            is_done, num_waits = self.flush(self._patience_s), num_waits + 1
+        with self._news:
+            self._is_closed = True
+            self._is_given_up = self._is_given_up or not is_done
+            self._waiting.clear()
+            self._then = then
+            self._news.notify_all()
+            is_thread_left = self._thread is not None
+        if not is_thread_left:
+            then()
+        elif is_done and self._thread is not None:
+            self._thread.join(self._patience_s)
+
+    @property
+    def _is_idle(self) -> bool:
+        return self._since is None and not self._waiting
+
+    def _look(self) -> None:
+        """Give up where the piece in work takes too long, or too many wait for it."""
+        has_hung = self._since is not None and time.monotonic() - self._since > self._patience_s
+        if has_hung or len(self._waiting) > _MOST_WAITING:
+            self._is_given_up = True
+            self._waiting.clear()
+
+    def _start(self) -> bool:
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:  # no thread is to be had: whoever gives the work does it
+            self._thread = None
+            return False
+        return True
+
+    def _run(self) -> None:
+        while True:
+            with self._news:
+                self._news.wait_for(lambda: self._waiting or self._is_closed)
+                if not self._waiting:
+                    break
+            self._do_all()
+        self._then()
+
+    def _do_all(self) -> None:
+        while True:
+            with self._news:
+                if not self._waiting:
+                    return
+                work, self._since = self._waiting.popleft(), time.monotonic()
+            try:
+                work()
+            except Exception:  # noqa: BLE001 (what comes behind it is done all the same)
+                _log.exception("work of %s broke", self._name)
+            with self._news:
+                self._since = None
+                self._news.notify_all()
