@@ -25,6 +25,7 @@ class Background:
         """`name` is the thread's, which is started by the first piece of work."""
         self._name, self._patience_s = name, patience_s
         self._waiting = deque[Callable[[], object]]()
+        self._num_given = self._num_done = 0
         self._news = threading.Condition()
         self._since: float | None = None
         """When the piece in work was begun; None where none is."""
@@ -47,17 +48,19 @@ class Background:
             if self._is_given_up or self._is_closed:
                 return
             self._waiting.append(work)
+            self._num_given += 1
             if self._thread is not None or self._start():
                 self._news.notify_all()
                 return
         self._do_all()
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until everything is done; False where that takes longer, or where it was given up."""
+        """Wait until all that came before is done; False where that takes longer, or where it was given up."""
         with self._news:
-            self._news.wait_for(lambda: self._is_idle or self._is_given_up, timeout_s)
+            due = self._num_given
+            self._news.wait_for(lambda: self._num_done >= due or self._is_given_up, timeout_s)
             self._look()
-            return self._is_idle and not self._is_given_up
+            return self._num_done >= due and not self._is_given_up
 
     def close(self, then: Callable[[], object] = lambda: None) -> None:
         """Take no more work, and wait for what there is, unless it hangs or takes several times the patience.
@@ -78,10 +81,6 @@ class Background:
             then()
         elif is_done and self._thread is not None:
             self._thread.join(self._patience_s)
-
-    @property
-    def _is_idle(self) -> bool:
-        return self._since is None and not self._waiting
 
     def _look(self) -> None:
         """Give up where the piece in work takes too long, or too many wait for it."""
@@ -119,5 +118,5 @@ class Background:
             except Exception:  # noqa: BLE001 (what comes behind it is done all the same)
                 _log.exception("work of %s broke", self._name)
             with self._news:
-                self._since = None
+                self._since, self._num_done = None, self._num_done + 1
                 self._news.notify_all()

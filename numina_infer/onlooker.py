@@ -13,6 +13,8 @@ from numina_infer.events import Event
 from numina_infer.runlog import RunLog
 
 _PATIENCE_S = 10.0
+_RECORDED_FIRST_S = 1.0
+"""How long an onlooker waits for the log, so that what people see is on the disk unless that hangs."""
 
 _log = logging.getLogger(__name__)
 
@@ -23,9 +25,9 @@ Observer = Callable[[Event], None]
 class Onlooker:
     """One observer, and what became of it."""
 
-    def __init__(self, observer: Observer, patience_s: float = _PATIENCE_S) -> None:
+    def __init__(self, observer: Observer, log: RunLog, patience_s: float = _PATIENCE_S) -> None:
         """An observer that takes longer than `patience_s` over one event is given up."""
-        self._observer, self._patience_s = observer, patience_s
+        self._observer, self._run_log, self._patience_s = observer, log, patience_s
         self._telling = Background("contest-onlooker", patience_s)
 
     @property
@@ -39,6 +41,7 @@ class Onlooker:
         self._telling.do(partial(self._tell, event))
 
     def _tell(self, event: Event) -> None:
+        self._run_log.flush(_RECORDED_FIRST_S)
         try:
             self._observer(event)
         except Exception:  # noqa: BLE001 (who only looks on must cost no reply)
@@ -59,7 +62,7 @@ class Witnesses:
     def __init__(self, log: RunLog, observers: Sequence[Observer]) -> None:
         """Events go to `log` first, then to `observers` in their order."""
         self._run_log = log
-        self._onlookers = tuple(Onlooker(observer) for observer in observers)
+        self._onlookers = tuple(Onlooker(observer, log) for observer in observers)
 
     def note(self, event: Event) -> None:
         """Have all take note of `event`; never raises."""
