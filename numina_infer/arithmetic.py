@@ -62,7 +62,7 @@ _FACTORIAL = re.compile(r"!(?!!)")
 _FRAC = re.compile(_command("[dtc]?frac"))
 _BINOM = re.compile(_command("[dt]?binom"))
 _CHOOSE = re.compile(_command("choose"))
-_SQRT = re.compile(_command("sqrt"))
+_SQRT = re.compile(_command("sqrt") + r'|"?(?<![A-Za-z\\])sqrt"?\s?(?=\()')
 _PI = re.compile(_command("pi") + "|π")
 _MOD = re.compile(_command("b?mod") + r'|"mod(?:ulo)?"|mod(?![A-Za-z])')
 _DEGREE = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|" + _command("degree|deg"))
@@ -86,9 +86,13 @@ _BRACKETS: dict[str, tuple[re.Pattern[str], _Function]] = {
     r"\lceil": (re.compile(r"\\rceil"), ceiling),
     r"\floor{": (re.compile(r"\}"), floor),
     r"\ceil{": (re.compile(r"\}"), ceiling),
+    "floor": (re.compile(r"\)"), floor),
+    "ceil": (re.compile(r"\)"), ceiling),
+    "ceiling": (re.compile(r"\)"), ceiling),
 }
 _ROUNDING = {floor, ceiling}
 _OPENING = re.compile(r"[(\[{|]|\\\{|\\(?:floor|ceil)\{|" + _command("lvert|lfloor|lceil"))
+_FUNCTION = re.compile(r'"?(floor|ceil|ceiling)"?\s?\(')
 _BRACE = re.compile(r"\{")
 _SQUARE_BRACKET = re.compile(r"\[")
 
@@ -178,8 +182,8 @@ class Reader:
             return self._root()
         if self._accept(_PI):
             return PI if self._num_rounded else exact(PI)
-        if opening := self._accept(_OPENING):
-            return self._bracketed(opening[0])
+        if opening := self._accept(_OPENING) or self._accept(_FUNCTION):
+            return self._bracketed(opening[opening.lastindex or 0])
         return self._literal()
 
     def _literal(self) -> Fraction:

@@ -3,11 +3,12 @@ r"""What a text puts into a box: `\boxed{52}`, `\fbox{52}`, `\framebox{52}`, `\b
 The last box with something in it counts, readable or not; an empty `\boxed{}` only talks about boxes.
 Boxes that one sentence lists are parts of one answer, and the first of them counts, being what was asked for first:
 between them stand «and» or a comma, units (`\boxed{59} inches and \boxed{118} inches`), or a clause that says the same
-of another thing (`the larger number is \boxed{59} and the smaller number is \boxed{31}`). A verb, an operator, an equals
-sign, a negation or a number between two boxes makes the last one count. «or» offers a choice, which is no vote.
-A box that is denied (`it isn't \boxed{17}`) states nothing.
-What follows a box can make another number of it (`\boxed{3} thousand`, `\boxed{101}_2`, `\boxed{6} \times 7`), or limit it
-to a case (`\boxed{7} if n is odd`): then it can't be read.
+of another thing (`the larger number is \boxed{59} and the smaller number is \boxed{31}`), which has a noun in common
+with the sentence. Any other verb, an operator, an equals sign or a negation between two boxes makes the last one
+count. «or» offers a choice, which is no vote. A box that is denied (`it isn't \boxed{17}`) states nothing.
+What follows a box can make another number of it (`\boxed{3} thousand`, `\boxed{101}_2`, `\boxed{6} \times 7`), or
+limit it to a case (`\boxed{7} if n is odd`): then it can't be read. An assignment behind a box (`\boxed{42} at x = 3`)
+doesn't: the box has said which number is the answer.
 """
 
 import re
@@ -101,15 +102,18 @@ _MARKUP = re.compile(r"\\(?:text|mathrm|mbox)\s?\{|\\[()\[\],;:! ]|\\q?quad|[${}
 _AND = r"(?:and|und|et|y|e|и|和|与|及|&)"
 _WORDS = r"(?:[A-Za-z'’%0-9-]{1,20}\s){0,9}?"
 _LIST = re.compile(
-    rf"\s?(?P<unit>{_WORDS})(?:,\s(?:(?P<and>{_AND})\s)?|(?P<plain>{_AND})\s|(?:,\s)?(?P<or>or|oder|ou|或)\s)(?P<clause>(?:the|there)\s{_WORDS})?"
+    rf"\s?(?P<unit>{_WORDS})(?:,\s(?:(?P<and>{_AND})\s)?|(?P<plain>{_AND})\s|(?:,\s)?(?P<or>or|oder|ou"
+    rf"|或)\s)(?P<clause>(?:the|there)\s{_WORDS})?"
 )
 _NO_LIST = re.compile(
-    r"\b(?:so|thus|hence|therefore|then|giving|gives?|given|wait|actually|but|which|answer|sum|total|product|difference|final"
-    r"|result|correct|corrected|actual|true|real|new|at first|initially|originally|before|after|not|never|isn't"
+    r"\b(?:so|thus|hence|therefore|then|giving|gives?|given|wait|actually|but|which|answer|sum|total|product"
+    r"|difference|final"
+    r"|result|correct|corrected|actual|true|real|new|at first|initially|originally|before|after|not|never"
+    r"|neither|[a-z]{2,6}n['’]t"
     r"|is|are|was|were|be|been|has|have|had|get|gets|got|makes?|made|means?|equals?|becomes?|plus|minus|times"
     r"|[a-z]{2,}ing)\b"
 )
-_SAID_OF_ANOTHER = re.compile(
+_SAID_OF_ALL = re.compile(
     r"\b(?:so|answer|sum|total|product|difference|final|result|correct|corrected|actual|true|real|new)\b"
 )
 _BEING = re.compile(r"\b(?:is|are|was|were)\b")
@@ -128,8 +132,10 @@ def _first_of_list(text: str, last: Statement, boxes: Iterator[Statement]) -> St
     for box in boxes:
         between = _between(text, box, first)
         listed = _listed(text, box, between)
-        if listed is None or _is_denied(text, box):
+        if listed is None:
             break
+        if _is_denied(text, box):
+            return last
         is_choice = listed["or"] is not None and box.raw.strip() != first.raw.strip()
         first = replace(box, is_limited=first.is_limited or is_choice or limits(between))
     return first
@@ -146,10 +152,8 @@ def _listed(text: str, box: Statement, between: str) -> re.Match[str] | None:
     is_announced = _ANNOUNCED.search(before) is not None
     if _NO_LIST.search(_BEING.sub("", unit) if is_announced else unit):
         return None
-    is_list = (
-        clause is None or not _SAID_OF_ANOTHER.search(clause) and (is_announced or _is_parallel(before + unit, clause))
-    )
-    return listed if is_list else None
+    is_list = clause is None or is_announced or _is_parallel(before + unit, clause)
+    return listed if is_list and not _SAID_OF_ALL.search(clause or "") else None
 
 
 def _is_parallel(before: str, clause: str) -> bool:
@@ -162,8 +166,10 @@ def _is_parallel(before: str, clause: str) -> bool:
 # --- what stands around a box ---
 
 _DENIED = re.compile(
-    r"(?:\b(?:not|never|cannot be|rather than|instead of)|n['’]t|≠|\\neq?)\s{0,3}(?:be\s|equal(?:\sto)?\s|the\sanswer\s)?"
-    r"[\s$*]{0,9}(?:\\[(\[]\s?)?(?:[A-Za-z]\s?=\s?)?\Z"
+    r"(?:\b(?:not|never|neither|nor|cannot be|rather than|instead of)|n['’]t|≠|\\neq?)\s{0,3}(?:be\s"
+    r"|equal(?:\sto)?\s|the\sanswer\s)?"
+    r"[\s$*]{0,9}(?:\\[(\[]\s?)?(?:[A-Za-z]\s?=\s?)?\Z",
+    re.IGNORECASE,
 )
 _OTHERWISE = re.compile(
     r"\b(?:otherwise|or else),?\s(?:it(?:'s|\sis)\s|(?:the\s)?answer\sis\s|we\s(?:get|have|obtain)\s)?"
@@ -172,16 +178,18 @@ _OTHERWISE = re.compile(
 )
 _GOES_ON = re.compile(
     r"\s?(?:_(?!\{?\s?\(?\s?(?:10(?![0-9])|\\(?:text|mathrm)\{\s?(?:base )?(?:ten|10|dec)))[{0-9\\]"
-    r"|\^\s?\{?\s?(?!th|st|[nr]d)-?[0-9a-z]|\\(?:times|cdot|div|pi|sqrt)(?![A-Za-z])|[+/]\s?[0-9\\({]|[-*]\s?[0-9]|!\s?\$)"
+    r"|\^\s?\{?\s?(?!th|st|[nr]d)-?[0-9a-z]|\\(?:times|cdot|div|pi|sqrt)(?![A-Za-z])|[+/]\s?[0-9\\({]"
+    r"|[-*]\s?[0-9]|!\s?\$)"
     r"|\{,\}[0-9]|[,.]?[0-9]"
 )
 _CLOSERS = r"(?:[\s$*~},(]|\\[)\],;:! ]|\\(?:text|mathrm|mbox)\s?\{){0,12}+"
 _CASE = re.compile(
-    rf"{_CLOSERS}(?:otherwise\b|(?:if|iff|unless|whenever|depending)\b[^.;!?\n]{{0,40}}?(?:[=<>≤≥]|\\[lgn]eq?(?![A-Za-z])"
+    rf"{_CLOSERS}(?:otherwise\b|(?:if|iff|unless|whenever|depending)\b[^.;!?\n]{{0,40}}?(?:[=<>≤≥]"
+    rf"|\\[lgn]eq?(?![A-Za-z])"
     r"|\b(?:odd|even|prime|positive|negative)\b)"
     r"|(?:for|when|where|while)\b[^.;!?\n]{0,30}\b(?:odd|even)\b)"
 )
-_SCALE = re.compile(rf"{_CLOSERS}(?:{NUMBER_WORD.pattern})", re.IGNORECASE)
+_SCALE = re.compile(rf"{_CLOSERS}(?:in\s)?(?:{NUMBER_WORD.pattern})", re.IGNORECASE)
 
 
 def _is_denied(text: str, box: Statement) -> bool:

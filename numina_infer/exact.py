@@ -1,4 +1,4 @@
-r"""Exact numbers, within bounds that nothing can hold up, and irrational ones as long as a floor or a ceiling needs them.
+r"""Exact numbers, within bounds that nothing can hold up, and irrational ones for as long as a floor needs them.
 
 A number is a `Fraction`. Within `\lfloor` and `\lceil` an irrational root or π is enclosed between two fractions
 (interval arithmetic, outwards); where both have the same floor it is exact again, and where they don't there is none:

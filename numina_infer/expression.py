@@ -4,13 +4,14 @@ Typography goes first (`typography.py`), then the equation is judged, then `arit
 The forms are those that graders such as hendrycks/math, Qwen2.5-Math and math-verify normalise, and those that
 recorded transcripts hold (docs/experiments.md).
 
-An expression is one number with what may stand around it (`units.py`): a label in front (`x =`, `\text{(A) }`), a unit
-behind (`\text{ cm}^2`, `^\circ`, `\%`: a percentage counts as the number of percent, as the references of the data do).
+An expression is one number with what may stand around it (`units.py`): a label in front (`x =`, `\text{(A) }`), a
+unit behind (`\text{ cm}^2`, `^\circ`, `\%`: a percentage counts as the number of percent, as the references of the
+data do).
 An equation counts as its last side, and every other side that has a value must have the same.
-A value that is limited to a case or to another base (`5 \text{ for } n = 2`, `101_2`; `conditions.py`) is no number, and
-neither is what is said of a variable behind a value (`42, \text{ since } n = 5`).
+A value that is limited to a case or to another base (`5 \text{ for } n = 2`, `101_2`; `conditions.py`) is no number,
+and where a name gets its value behind words (`42 \text{ since } n = 5`), that isn't the expression's.
 A list, a pair, an inequality or an algebraic term is no number: half of it is never taken for all.
-`\approx 42` and `x \approx 42` state the integer; `41.8 \approx 42` and `\pi^3 \approx 31` round, and aren't integers.
+`\approx 42` and `x \approx 42` state the integer; `41.8 \approx 42` and `\pi^3 \approx 31` round, and are no integers.
 """
 
 import re

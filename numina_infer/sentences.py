@@ -1,15 +1,16 @@
 r"""What a whole text announces as its answer where it has no box.
 
 It is the last of these that something with a digit follows: «the answer is 42», «Answer: 42», «an answer of 42»,
-`<answer>42</answer>`, «答案是42» and the like in some other languages; a heading «Answer» or «Final Answer» with a number
-alone below it; `#### 42` at the end. A text that is nothing but an integer states it, too.
+`<answer>42</answer>`, «答案是42» and the like in some other languages; a heading «Answer» or «Final Answer» with a
+number alone below it; `#### 42` at the end. A text that is nothing but an integer states it, too.
 The number may stand in math, in quotes or backticks, in bold.
 
-What is read ends with its clause: at the sentence's end, at a reason (`since`, `because`), at a remark. Where the rest of
-the sentence limits the number (`7 if n is odd and 8 otherwise`, `101 (in base 2)`), names another one (`10 for the first
-and 12 for the second`) or asks (`The answer is 42?`), all of it is read, and is no number.
-A sentence that supposes an answer (`if the answer is 42`) announces none, and neither does one that begins with a case
-(`if n is odd, the answer is 7`) or a base; a numbered list below «Answer:» isn't a number.
+What is read ends with its clause: at the sentence's end, at a reason (`since`, `because`), at a remark. Where the rest
+of the sentence limits the number (`7 if n is odd and 8 otherwise`, `101 (in base 2)`), makes another of it
+(`$3$ thousand`), names a second one (`10 for the first and 12 for the second`) or asks (`The answer is 42?`), all of
+it is read, and is no number.
+A sentence that supposes an answer (`if the answer is 42`) announces none. One that begins with a case or a base
+(`if n is odd, the answer is 7`) can't be read. A numbered list below «Answer:» isn't a number.
 The last number of any other text isn't its answer.
 """
 
@@ -38,14 +39,28 @@ _MARKS = (
     "твет",
 )
 _DIGIT = re.compile(r"\d")
-_SKIPPED = r"(?:[\s*_}\"“”„«»'‘’「『\u200b-\u200f\u2060\ufeff]|`(?!``(?:python|py|sage|output))|<(?:b|strong|u|i|em|code)>){0,20}"
-_HOW = r"(?:then|thus|therefore|hence|so|simply|exactly|just|indeed|also|now|clearly|obviously|precisely|given by|equal to|found to be)"
+_SKIPPED = (
+    r"(?:[\s*_}\"“”„«»'‘’「『\u200b-\u200f\u2060\ufeff]|`(?!``(?:python|py|sage|output))|(?<=\n)>\s|<(?:b|strong"
+    r"|u|i|em|code)>){0,20}"
+)
+_HOW = (
+    r"(?:then|thus|therefore|hence|so|simply|exactly|just|indeed|also|now|clearly|obviously|precisely|given by"
+    r"|equal to"
+    r"|found to be|actually|always|of course|in fact|finally|again|still|really|surely|certainly|definitely"
+    r"|only|merely)"
+)
+_BE = r"(?:will|would|should|must|has to|turns out to|comes out to|works out to)\s{1,9}be"
 _IS = (
-    r"(?:(?:is|are|was|equals|becomes|(?:will|would|should|must|has to|turns out to|comes out to|works out to)\s{1,9}be"
-    rf"|(?:comes|works)\s(?:out\s)?to)\b(?:\s{{1,9}}{_HOW}\b){{0,2}}\s{{0,9}}[,:：]?|[:=：＝]|→|⇒|->|\\(?:to|rightarrow)(?![A-Za-z]))"
+    rf"(?:(?:is|are|was|equals|becomes|{_BE}|(?:comes"
+    rf"|works)\s(?:out\s)?to)\b(?:[\s,]{{1,9}}{_HOW}\b){{0,2}}\s{{0,9}}[,:：]?"
+    r"|[:=：＝]|\.(?=\*{1,2}\s)|→|⇒|->|\\(?:to|rightarrow)(?![A-Za-z]))"
+)
+_WHICH = (
+    r"(?:\s{1,9}(?:to|for|of|in|(?:we|you)\s(?:want|need|seek|are)|here)\b[^.:\n]{0,80}?"
+    r"|\s\([^()\n]{1,60}\)|,\s[^.:,\n]{1,40},\s)"
 )
 _ANNOUNCED = re.compile(
-    rf"answer(?:\s{{1,9}}(?:to|for|of)\b[^.:\n]{{0,80}}?|\s\([^()\n]{{1,60}}\))?{_SKIPPED}{_IS}{_SKIPPED}",
+    rf"answer{_WHICH}?{_SKIPPED}{_IS}{_SKIPPED}",
     re.IGNORECASE,
 )
 _ANSWER_OF = re.compile(r"answer\s{1,9}(?:of|as)\s(?=[\s$*_`\"'\\(\[]{0,9}\d)", re.IGNORECASE)
@@ -61,19 +76,23 @@ _DELIMITED = re.compile(
     re.DOTALL,
 )
 _SENTENCE_END = re.compile(
-    r"(?<!\bRs)[.!?](?=[\"'”’»)*_`\]]{0,3}(?:\s|$))|[。！？；;\n]|[.!?]?\*\*|[.!?]?<(?=[/|])|[.!?]?(?=<br)"
+    r"(?<!\bRs)[.!?](?=[\"'”’»)*_`\]]{0,3}(?:\s|$))|[。！？；\n]|;(?![\s$\\(]{0,4}-?\d)|[.!?]?\*\*|[.!?]?<(?=[/"
+    r"|])|[.!?]?(?=<br)"
 )
 _REMARK = re.compile(
-    r"\s?,\s{1,9}(?!and\b|or\b)(?=[A-Za-z])|，(?![0-9]{3})|\s\((?!\s?(?:mod|\\b?mod|[A-F]\s?\)))(?=[A-Za-z])"
+    r"\s?,\s{1,9}(?!and\b|or\b)(?=[A-Za-z])|，(?!\d{3})|\s(?:--+|[—–-])\s(?=[^\W\d])|\s\((?!\s?(?:mod|\\b?mod"
+    r"|[A-F]\s?\)))(?=[A-Za-z])"
     r"|\s(?:because|since|as|which|where|so|when|if|for|provided|assuming|using|by|obtained|from)\s"
 )
 _REASON = re.compile(r"\b(?:because|since|so|which|hence|thus|therefore|using|obtained|from)\b|因为|因為|所以")
 _OTHER_VALUE = re.compile(
-    rf"[\s,]{{0,9}}(?:or|and)\s{{1,9}}(?:\d|[$-]|\\\(|\\\[)|[\s,(-]{{0,9}}(?:{NUMBER_WORD.pattern})|[\s,(]{{0,9}}in\s(?:binary|octal|hex)",
+    rf"[\s,;]{{0,4}}(?:and\s)?[$]?[A-Za-z]\s?=|[\s,]{{0,9}}(?:or|and)\s{{1,9}}(?:\d|[$-]|\\\("
+    rf"|\\\[)|[\s,(-]{{0,9}}(?:\\(?:text|mathrm|mbox)\s?\{{\s?)?(?:in\s)?(?:{NUMBER_WORD.pattern})|[\s,(]{{0,9}}in\s(?:binary|octal|hex)",
     re.IGNORECASE,
 )
 _SECOND_VALUE = re.compile(
-    r"\b(?:and|or|but)\s{1,3}(?:(?:it\s)?is\s|(?:it's|that of)\s)?(?:\\?\$|\\[(\[])?\s?-?[0-9][0-9,.]{0,20}\b[^.;!?\n]{0,40}"
+    r"\b(?:and|or|but)\s{1,3}(?:(?:it\s)?is\s|(?:it's|that of)\s)?(?:\\?\$"
+    r"|\\[(\[])?\s?-?[0-9][0-9,.]{0,20}\b[^.;!?\n]{0,40}"
     r"\b(?:for|if|when|in|otherwise|elsewhere)\b"
 )
 
@@ -117,7 +136,8 @@ def _tagged(text: str, start: int) -> Statement | None:
 # --- headings ---
 
 _LINE_BEFORE = re.compile(
-    r"[\s#*_>-]*(?:\\(?:textbf|sub|section|paragraph|large|Large|bf|s)[a-z*]{0,12}\s?\{?)?\s?(?:(?:the|final|my|our|correct)\s{1,3}){0,3}",
+    r"(?:[\s#*_>-]|<[a-z0-9]{1,9}>)*(?:\\(?:textbf|sub|section|paragraph|large|Large|bf"
+    r"|s)[a-z*]{0,12}\s?\{?)?\s?(?:(?:the|final|my|our|correct)\s{1,3}){0,3}",
     re.IGNORECASE,
 )
 _HEADING_END = re.compile(
@@ -125,7 +145,8 @@ _HEADING_END = re.compile(
     re.IGNORECASE,
 )
 _ALONE = re.compile(
-    r"[-−]?\s?(?:\\?\$|[£€¥₹])?\s?\d(?:[\d,]|[. ](?=\d)){0,30}(?:\\?%|°|[ \t][A-Za-z]{2,20}(?:[ \t][A-Za-z]{2,20})?)?[.\s*_`\"”'✓✔✅]{0,9}"
+    r"[-−]?\s?(?:\\?\$|[£€¥₹])?\s?\d(?:[\d,]|[. ](?=\d)){0,30}(?:\\?%|°"
+    r"|[ \t][A-Za-z]{2,20}(?:[ \t][A-Za-z]{2,20})?)?[.\s*_`\"”'✓✔✅]{0,9}"
 )
 _REST_OF_LINE = re.compile(r"[ \t.*_`\"”'✓✔✅]{0,9}(?:\n|$)")
 _LIST_ITEM = re.compile(r"\d{1,2}[.)]\s{1,3}[^\W\d]")
@@ -165,12 +186,15 @@ def _hashed(text: str, start: int) -> Statement | None:
 # --- sentences ---
 
 _SUPPOSED = re.compile(
-    r"\b(?:if|whether|suppose|supposing|assume|assuming|unless|until)\s(?:that\s)?(?:(?:the|your|my|our|final|correct)\s){0,3}\Z",
+    r"\b(?:if|whether|suppose|supposing|assume|assuming|unless|until)\s(?:that\s)?(?:(?:the|your|my|our|final"
+    r"|correct)\s){0,3}\Z",
     re.IGNORECASE,
 )
 _CASE = re.compile(
-    r"\b(?:if|unless|whenever|in case)\b[^.!?\n]{0,60}?(?:[=<>≤≥≠∈]|\\(?:[lg]eq?|neq?|in|equiv)(?![A-Za-z])|\b(?:odd|even|prime|positive|negative)\b)"
-    r"|\b(?:for|when)\b[^.!?\n]{0,40}?\b(?:odd|even)\b|\botherwise\b,?\s|\bin\s(?:binary|octal|hex)|\b(?:binary|octal|hex(?:adecimal)?)\s\Z",
+    r"\b(?:if|unless|whenever|in case)\b[^.!?\n]{0,60}?(?:[=<>≤≥≠∈]|\\(?:[lg]eq?|neq?|in|equiv)(?![A-Za-z])"
+    r"|\b(?:odd|even|prime|positive|negative)\b)"
+    r"|\b(?:for|when)\b[^.!?\n]{0,40}?\b(?:odd|even)\b|\botherwise\b,?\s|\bin\s(?:binary|octal|hex)"
+    r"|\b(?:binary|octal|hex(?:adecimal)?)\s\Z",
     re.IGNORECASE,
 )
 _CONCLUDED = re.compile(r"\b(?:so|hence|thus|therefore)\b", re.IGNORECASE)
@@ -182,10 +206,10 @@ def _is_supposed(text: str, start: int) -> bool:
 
 def _begins_with_case(text: str, start: int, announced: str) -> bool:
     """True where the sentence has put a condition, or another base, in front of the announcement."""
-    before = re.split(r"[.;!?](?=\s)|\n", text[max(0, start - 150) : start])[-1]
-    case = _CASE.search(before)
-    is_case = case is not None and not _CONCLUDED.search(before, case.end())
-    return is_case or names_other_base(before) or names_other_base(announced)
+    sentence = re.split(r"[.;!?](?=\s)|\n", text[max(0, start - 150) : start])[-1]
+    before = _CONCLUDED.split(sentence)[-1]
+    in_base = names_other_base(re.split(r"\d{2,}", before)[0]) or names_other_base(announced)
+    return in_base or _CASE.search(before) is not None
 
 
 def _delimited(text: str, at: int) -> Statement | None:
@@ -229,7 +253,7 @@ _MARKUP = " \t\r*_`\"”'’»」』"
 
 
 def _before_unopened(raw: str) -> str:
-    """`raw` up to a brace that closes what was opened before it: `\\textbf{Answer: 42}`, `{"answer": 42}`."""
+    r"""`raw` up to a brace that closes what was opened before it: `\textbf{Answer: 42}`, `{"answer": 42}`."""
     depth = 0
     for match in re.finditer(r"(?<!\\)[{}]", raw):
         depth += 1 if match[0] == "{" else -1

@@ -1,6 +1,7 @@
 """A place where a text says what the answer is, and where to look for such places.
 
-Places are found by `str.rfind`, from the end, and a bounded number of them is looked at: the time is linear in the text.
+Places are found by `str.rfind`, from the end, and a bounded number of them is looked at: the time is linear in the
+text.
 What stands in a ```python or ```output block isn't said by the model.
 """
 

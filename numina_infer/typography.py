@@ -40,7 +40,7 @@ _CHARACTERS = str.maketrans(
         "。": ".",
         **dict.fromkeys("\u00a0\u2009\u202f", r"\,"),
         **dict.fromkeys("“”„«»‹›「」『』", " "),
-        **dict.fromkeys("■□▪▫◼◻∎✓✔✅☑🎉✨⭐★", r"\checkmark "),
+        **dict.fromkeys("∎▪▫◼◻", r"\checkmark "),
         **dict.fromkeys("∴⇒⟹➡👉", r"\therefore "),
     }
 )
@@ -79,6 +79,11 @@ _DECORATION = re.compile(
 )
 _END_MARK = re.compile(
     r"\\(?:blacksquare|square|Box|Diamond|qed|qedhere|qedsymbol|checkmark|bigstar|blacklozenge)(?![A-Za-z])"
+    r"|\(?\bQ\.?\s?E\.?\s?D\b\.?\)?"
+)
+_EMPTY = re.compile(r"(?:^|(?<=[0-9\s]))\{\s?\}")
+_ENVIRONMENT = re.compile(
+    r"\\(?:begin|end)\s?\{(?:aligned|gathered|split|array|center|equation|align)\*?\}(?:\{[clr|]{1,9}\})?|&"
 )
 _CURRENCY = re.compile(
     r"\\(?:pounds|euro|EUR|yen|texteuro|textyen|textsterling|textdollar|textrupee|rupee)(?![A-Za-z])"
@@ -88,7 +93,7 @@ _CONCLUDING = re.compile(
 )
 _BASE_TEN = re.compile(
     r'(?<=[0-9)}])\s?_\s?(?:10(?![0-9])|\{\s?\(?\s?"?(?:(?:base"?\s*)?(?:10|ten)|dec|decimal|d)"?\s?\)?\s?\})'
-    r'|"?\(?(?:"?in"?\s)?"?base"?[\s~"-]{1,3}(?:10(?![0-9])|ten\b)"?\s?\)?"?',
+    r'|"?\(?\s?(?:"?in"?\s)?"?base"?[\s~"-]{1,4}(?:10(?![0-9])|ten\b)"?\s?\)?"?',
     re.IGNORECASE,
 )
 _SEPARATOR = r"(?:\{,\}(?:\\!)?|,(?:\\!)?|\\[,;: ]|~)"
@@ -125,17 +130,18 @@ def in_ascii(text: str) -> str:
     """`text` without what is invisible, and with the ASCII or LaTeX spelling of digits, signs and operators."""
     if text.isascii():
         return text
-    text = _UNICODE_ROOT.sub(r"\\sqrt{\1}", _NOT_ASCII.sub(_digit_or_currency, _INVISIBLE.sub("", text)))
+    text = _UNICODE_ROOT.sub(r"\\sqrt{\1}", _NOT_ASCII.sub(_plain_character, _INVISIBLE.sub("", text)))
     text = _SUPERSCRIPT.sub(lambda run: f"^{{{run[0].translate(_SUPERSCRIPTS)}}}", text)
     text = _SUBSCRIPT.sub(lambda run: f"_{{{run[0].translate(_SUBSCRIPTS)}}}", text)
     return text.translate(_CHARACTERS)
 
 
-def _digit_or_currency(match: re.Match[str]) -> str:
+def _plain_character(match: re.Match[str]) -> str:
     digit = unicodedata.decimal(match[0], None)
     if digit is not None:
         return str(digit)
-    return " " if unicodedata.category(match[0]) == "Sc" else match[0]
+    category = unicodedata.category(match[0])
+    return " " if category == "Sc" else r"\checkmark " if category == "So" and match[0] != "°" else match[0]
 
 
 def _unwrapped(text: str) -> str:
@@ -146,10 +152,15 @@ def _unwrapped(text: str) -> str:
 
 def _undecorated(text: str) -> str:
     text = _TAG.sub(" ", text).replace('"', " ").replace("`", " ")
-    text = _DOUBLED_BACKSLASH.sub(r"\\", text)
-    text = _QUANTITY.sub(r" \1 \\text{\2} ", _NUM.sub(r" \1 ", text))
+    text = _EMPTY.sub(" ", _DOUBLED_BACKSLASH.sub(r"\\", text))
+    text = text if r"\\" in text else _ENVIRONMENT.sub(" ", text)
+    text = _QUANTITY.sub(r" \1 \\text{\2} ", _NUM.sub(_number, text))
     text = _CURRENCY.sub(" ", _DELIMITER.sub(" ", text))
     return _END_MARK.sub('""', _DECORATION.sub(" ", text))
+
+
+def _number(match: re.Match[str]) -> str:
+    return " " + re.sub(r"\s|~|\\,", "", match[1]) + " "
 
 
 def _join_groups(match: re.Match[str]) -> str:

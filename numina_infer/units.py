@@ -15,14 +15,18 @@ LABEL = re.compile(
     r'|\(\s?[A-F]\s?\)[:.]?|\{\s*\([A-F]\)\s*\}|"?\b[A-F][.):](?=\s)|[A-Za-z" ]{1,80}(?::|"is")'
 )
 ORDINAL = re.compile(r'\^?\s*\{?\s*(?:"(?:th|st|[nr]d)"|(?:th|st|[nr]d)\b)\s*\}?')
-_SHORT_UNIT = r"(?:cm|mm|km|kg|mg|ml|mL|ft|in|mi|lbs?|oz|min|sec|hrs?|mph|deg|sq|gal|men)\b"
+_SHORT_UNIT = (
+    r"(?:cm|mm|km|kg|mg|ml|mL|ft|in|mi|lbs?|oz|min|sec|hrs?|mph|deg|sq|gal|men|USD|EUR|GBP|INR|JPY|CNY|RMB|CAD"
+    r"|AUD|CHF)\b"
+)
 UNIT = re.compile(
     rf'(?:[\s./,;:()-]*+(?:"[^"]*+"|\\?%|(?<=\s)[A-Za-z]{{4,}}+|{_SHORT_UNIT})(?:\s?\^(?:\{{-?[0-9]\}}|-?[0-9]))?+)*+'
     r"[\s.,;:)]*+"
 )
 
 _SCALES = (
-    r"hundreds?|thousands?|\w{0,9}illi(?:on|ard)\w{0,6}|lakhs?|crores?|dozens?|scores?|gross|grand|myriads?|googols?|tens"
+    r"hundreds?|thousands?|\w{0,9}illi(?:on|ard)\w{0,6}|lakhs?|crores?|dozens?|scores?|gross|grand|myriads?"
+    r"|googols?|tens"
     r"|mill?e|mila|mil|mio|mrd|mln|bn|mn|hunderte?|tausende?|dutzende?|milliers?|milhar(?:es)?|milione?s?|milhões"
     r"|millones|cien(?:tos?)?|cents?\ mille|docenas?|douzaines?|d[uú]zias?|decine|dizaines?|centaines?"
     r"|тысяч\w{0,4}|миллион\w{0,4}|миллиард\w{0,4}|дюжин\w{0,4}|сот(?:ен|ни|ня)|लाख|करोड़|हज़ार|ألف|مليون"
@@ -37,21 +41,29 @@ _NUMBERS = (
     r"|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?!\s?-)"
 )
 _CHANGES = (
-    r"or|to|than|more|less|fewer|over|out[\s\x22]+of|times|plus|minus|by|mod|modulo|choose|factorial|squared|cubed|doubled?"
+    r"or|to|than|more|less|fewer|over|out[\s\x22]+of|times|plus|minus|by|mod|modulo|choose|factorial|squared"
+    r"|cubed|doubled?"
     r"|trebled?|tripled?|quadrupled?|quintupled?|halved|twice|thrice|multiplied|divided|increased|decreased|reduced"
     r"|raised|added|subtracted|incremented|decremented|negated|inverted|reversed|repeated|followed|preceded|appended"
-    r"|prefixed|concatenated|itself|themselves|through|thru|until|versus|vs|point|at[\s\x22]+(?:least|most)|above|below"
+    r"|prefixed|concatenated|itself|themselves|through|thru|until|versus|vs|point|at[\s\x22]+(?:least|most)"
+    r"|above|below"
     r"|beneath|beyond|under|short|shy|negative|power|not|if|otherwise"
 )
-_BASES = r"binary|ternary|quaternary|quinary|senary|octal|duodecimal|hexadecimal|hex|bin|oct|vigesimal|roman"
+OTHER_BASE = (
+    r"(?:binary|ternary|quaternary|quinary|senary|octal|duodecimal|hexadecimal|hex|bin|oct|vigesimal|roman)\b"
+    r"(?![\s\x22]{1,4}(?:strings?|sequences?|words?|trees?|digits?|numbers|relations?|operations?|matri\w{1,4}"
+    r"|vectors?"
+    r"|codes?|search|necklaces?)\b)"
+)
+"""Names of bases, where they don't tell what is counted (`42 binary strings`)."""
 NO_UNIT = re.compile(
-    rf"\b(?:{_SCALES}|{_PARTS}|{_NUMBERS}|{_CHANGES}|{_BASES}|pi|sqrt|sin|cos|tan|log|e|i|k|b)\b"
+    rf"\b(?:{_SCALES}|{_PARTS}|{_NUMBERS}|{_CHANGES}|{OTHER_BASE}|pi|sqrt|sin|cos|tan|log|e|i|k|b|(?-i:M))\b"
     r"|[十百千万萬亿億兆仟佰半倍余餘约約]|进制|進制|进位|進位|或|和|与|與|及|到|至|多|左右|以上|以下|分之|不",
     re.IGNORECASE,
 )
 r"""Words that make another number of the one before them, or none: `52 \text{ million}`, `3\text{i}`."""
 NUMBER_WORD = re.compile(
-    rf"(?:{_SCALES}|{_PARTS}|{_BASES}|(?:doubled|tripled|trebled|quadrupled|halved|squared|cubed|followed\ by"
+    rf"(?:{_SCALES}|{_PARTS}|{OTHER_BASE}|(?:doubled|tripled|trebled|quadrupled|halved|squared|cubed|followed\ by"
     rf"|(?:multiplied|divided|increased|decreased|reduced)\ by|factorial|point)|times\ itself|plus\ itself)\b"
     r"|[十百千万萬亿億兆]",
     re.IGNORECASE,
