@@ -28,7 +28,7 @@ _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _OPENED = re.compile(r"[\s\u200b\u2060\ufeff]{0,9}\{")
 _UNBRACED = re.compile(r"\s{0,9}((?:\\?\$)?\s?-?[0-9][0-9,]{0,999}(?:\.[0-9]{1,999})?)")
 _BROKEN_OFF = re.compile(r"\n|(?<!\\)\$|\\[)\]]")
-_BEGUN = re.compile(r"\\(?:bo|box|boxe|boxed|fb|fbo|fbox|frameb|framebo|framebox|Abox|Aboxe|Aboxed)\s*")
+_BEGUN = re.compile(r"\\(?:bo|A?box(?:ed?)?|fb|fbo|fbox|frameb|framebo|framebox)\s*")
 
 
 def final_box(text: str) -> Statement | None:

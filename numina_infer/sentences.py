@@ -234,6 +234,7 @@ def _is_changed(rest: str) -> bool:
     return (
         _OTHER_VALUE.match(close) is not None
         or limits(close)
+        or names_other_base(rest)
         or _SECOND_VALUE.search(close) is not None
         or rest.rstrip().endswith(("?", "？"))
     )

@@ -32,8 +32,8 @@ _SCALES = (
     r"|тысяч\w{0,4}|миллион\w{0,4}|миллиард\w{0,4}|дюжин\w{0,4}|сот(?:ен|ни|ня)|लाख|करोड़|हज़ार|ألف|مليون"
 )
 _PARTS = (
-    r"half|halves|halfs|percentile|fold|ish"
-    r"|(?:third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twel[fv]th|\w{3,6}teenth|\w{3,5}tieth"
+    r"hal(?:f|ves)|percentile|fold|ish"
+    r"|(?:third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twel[fv]th|\w{3,6}teenth|\w{3,6}ieth"
     r"|hundredth|thousandth)(?:s\b|\b(?![\s-]{1,3}(?!of\b|and\b|plus\b|in\b)[a-z]))"  # 49 fourth grade boys
 )
 _NUMBERS = (
