@@ -79,6 +79,20 @@ PIECES = st.sampled_from(
             "~",
             "\ud800",
         ),
+        *(
+            "Answer\n",
+            "#### ",
+            "答案是",
+            r"\framebox{",
+            r"\floor{",
+            " for n = ",
+            " if ",
+            "_{2}",
+            " thousand",
+            "√",
+            "**",
+            "’",
+        ),
     ]
 )
 LATEX = st.lists(PIECES, max_size=40).map("".join)
