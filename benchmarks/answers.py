@@ -5,23 +5,27 @@ r"""How many recorded texts each reader turns into votes, right ones, made-up on
 Readers: ours; the rules of NuminaMath's 2024 notebook (`numina_infer.paper`); the last balanced box
 through `int()`; math-verify where it is installed, in a process of its own that is killed when it hangs.
 Texts: tails of generations and whole transcripts that other projects published, with an integer reference, in the
-folder `shared` beside the repository or in `NUMINA_SHARED`; the tricky cases are tests/tricky_answers.toml.
+folder `shared` beside the repository or in `NUMINA_SHARED`; the tricky cases are tests/tricky_answers.toml, the cases
+by kind tests/answer_kinds.toml, and those decided by hand answer_cases.jsonl of that folder, which its authors wrote
+before any reader was run. Some of these texts are ones that a limit cut short, which only our reader is told.
 Votes and references are taken modulo 1000, as that notebook does.
 
 made up: the vote is no number that the text states. Stated is every integer literal in any written form (thousands
 separators, `52.0`, `1e3`; a sign counts where nothing stands before it to be subtracted from), and the value of the
 expression in the last box by sympy, before or after the modulus.
 lost: no vote, though the recording's own grader found the (non-negative) reference in the text.
-Floors for ours: none made up, no tricky case wrong, no more lost than by the reader that loses least.
+Of a case it is made up where the vote isn't accepted, and lost where there must be one and is none.
+Floors for ours: none made up, no case wrong, no more lost than by the reader that loses least.
 """
 
 import argparse
+import json
 import logging
 import multiprocessing
 import re
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from multiprocessing.connection import Connection
@@ -37,6 +41,32 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 MATH_VERIFY_TIMEOUT_S = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A text, and the votes that are right, modulo 1000."""
+
+    text: str
+    accepted: frozenset[int | None]
+    is_complete: bool = True
+
+    @classmethod
+    def of(cls, text: str, *votes: int | None, is_complete: bool = True) -> "Case":
+        """With `votes` as they are written."""
+        return cls(text, frozenset(None if vote is None else vote % 1000 for vote in votes), is_complete)
+
+
+@dataclass(slots=True)
+class Tally:
+    """How one reader read cases."""
+
+    right: int = 0
+    made_up: int = 0
+    lost: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.right} ({self.made_up}, {self.lost})"
+
+
 @dataclass(slots=True)
 class Score:
     """What one reader made of all texts."""
@@ -47,7 +77,9 @@ class Score:
     made_up: int = 0
     lost: int = 0
     errors: int = 0
-    tricky_right: int = 0
+    tricky: Tally = field(default_factory=Tally)
+    by_kind: Tally = field(default_factory=Tally)
+    by_hand: Tally = field(default_factory=Tally)
     total_ms: float = 0.0
     largest_ms: float = 0.0
     examples_made_up: list[str] = field(default_factory=list)
@@ -60,10 +92,26 @@ Vote = Callable[[str], int | None]
 # --- texts ---
 
 
-def tricky_cases() -> list[dict[str, Any]]:
-    """The table that the tests read, too."""
-    cases: list[dict[str, Any]] = tomllib.loads((REPOSITORY / "tests/tricky_answers.toml").read_text("utf-8"))["cases"]
-    return cases
+def tricky_cases() -> list[Case]:
+    """A table that the tests read, too."""
+    table = tomllib.loads((REPOSITORY / "tests/tricky_answers.toml").read_text("utf-8"))["cases"]
+    # One number is out of that table's range, and every reader here takes the modulus.
+    return [Case.of(row["text"], 0 if row.get("reason") == "out_of_range" else row.get("value")) for row in table]
+
+
+def cases_by_kind() -> list[Case]:
+    """The other table of the tests."""
+    kinds = tomllib.loads((REPOSITORY / "tests/answer_kinds.toml").read_text("utf-8"))["kinds"]
+    votes = [(*row, not key) for kind in kinds for key in ("", "cut_") for row in kind.get(f"{key}vote", [])]
+    none = [(text, None, not key) for kind in kinds for key in ("", "cut_") for text in kind.get(f"{key}none", [])]
+    return [Case.of(text, vote, is_complete=is_complete) for text, vote, is_complete in votes + none]
+
+
+def cases_by_hand() -> list[Case]:
+    """Those of the recorded data's folder; none where it has none."""
+    path = (data_folder() or REPOSITORY) / "answer_cases.jsonl"
+    table = map(json.loads, path.read_text("utf-8").splitlines()) if path.exists() else ()
+    return [Case.of(row["text"], *row["accept"], is_complete=row["complete"]) for row in table]
 
 
 def large_texts() -> Iterator[str]:
@@ -79,6 +127,11 @@ def large_texts() -> Iterator[str]:
 def ours(text: str) -> int | None:
     """`numina_infer.answer`."""
     return extract_answer(text, AnswerRange.MOD_1000).value
+
+
+def ours_cut_short(text: str) -> int | None:
+    """The same, told that a limit cut the text short."""
+    return extract_answer(text, AnswerRange.MOD_1000, complete=False).value
 
 
 def notebook(text: str) -> int | None:
@@ -220,7 +273,9 @@ def score(name: str, vote: Vote, texts: list[RecordedText], verify: MathVerify |
         number = vote(recorded.text)
         result.total_ms += (time.perf_counter() - started) * 1e3
         _count(result, recorded, number, verify)
-    result.tricky_right = sum(_is_right(vote, case) for case in tricky_cases())
+    result.tricky, result.by_kind, result.by_hand = (
+        tally(vote, cases) for cases in (tricky_cases(), cases_by_kind(), cases_by_hand())
+    )
     result.errors = verify.num_errors - errors_before if verify else 0
     return result
 
@@ -238,11 +293,15 @@ def _count(result: Score, recorded: RecordedText, number: int | None, verify: Ma
         result.examples_made_up.append(f"{number}: {recorded.text[-120:]}")
 
 
-def _is_right(vote: Vote, case: Mapping[str, Any]) -> bool:
-    if case.get("reason") == "out_of_range":
-        return vote(case["text"]) == 0  # 100000, and every reader here takes the modulus
-    expected = case.get("value")
-    return vote(case["text"]) == (None if expected is None else expected % 1000)
+def tally(vote: Vote, cases: list[Case]) -> Tally:
+    """How a reader reads `cases`."""
+    result = Tally()
+    for case in cases:
+        number = vote(case.text) if case.is_complete or vote is not ours else ours_cut_short(case.text)
+        result.right += number in case.accepted
+        result.made_up += number is not None and number not in case.accepted
+        result.lost += number is None and None not in case.accepted
+    return result
 
 
 def disagreements(texts: list[RecordedText]) -> dict[str, list[str]]:
@@ -284,8 +343,10 @@ def measure(texts: list[RecordedText], *, short: bool) -> list[Score]:
 
 def report(scores: list[Score], num_texts: int) -> None:
     """Print the table."""
-    print(f"{num_texts} texts, {len(tricky_cases())} tricky cases\n")
-    head = ["reader", "votes", "correct", "made up", "lost", "ms a text", "died or over 5 s", "tricky cases right"]
+    print(f"{num_texts} texts; cases right (made up, lost):")
+    print(f"{len(tricky_cases())} tricky, {len(cases_by_kind())} by kind, {len(cases_by_hand())} decided by hand\n")
+    head = ["reader", "votes", "correct", "made up", "lost", "ms a text", "died or over 5 s"]
+    head += ["tricky", "by kind", "by hand"]
     rows = [
         (
             row.reader,
@@ -295,7 +356,9 @@ def report(scores: list[Score], num_texts: int) -> None:
             row.lost,
             row.total_ms / num_texts,
             row.errors,
-            row.tricky_right,
+            str(row.tricky),
+            str(row.by_kind),
+            str(row.by_hand),
         )
         for row in scores
     ]
@@ -308,7 +371,9 @@ def targets(ours_row: Score, others: list[Score]) -> list[Target]:
     """What ours must keep to; losing less than the others is compared in the same run."""
     return [
         Target("votes made up", ours_row.made_up, 0, at_most=True),
-        Target("tricky cases right", ours_row.tricky_right, len(tricky_cases())),
+        Target("tricky cases right", ours_row.tricky.right, len(tricky_cases())),
+        Target("cases by kind right", ours_row.by_kind.right, len(cases_by_kind())),
+        Target("cases decided by hand right", ours_row.by_hand.right, len(cases_by_hand())),
         Target(
             "votes lost beyond the best other reader", ours_row.lost - min(o.lost for o in others), 0, at_most=True
         ),

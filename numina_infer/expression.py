@@ -1,21 +1,27 @@
 r"""What stands in a box or behind «the answer is», read as an integer.
 
-Typography goes first (`1{,}234`, `\left(`, `\displaystyle`, `$`), then the equation is judged, then `arithmetic`
-reads one side of it.
+Typography goes first (`typography.py`), then the equation is judged, then `arithmetic` reads one side of it.
 The forms are those that graders such as hendrycks/math, Qwen2.5-Math and math-verify normalise, and those that
 recorded transcripts hold (docs/experiments.md).
 
-An expression is one number with what may stand around it: a label in front (`x =`, `\text{(A) }`), a unit behind
-(`\text{ cm}^2`, `^\circ`, `\%`: a percentage counts as the number of percent, as the references of the data do).
+An expression is one number with what may stand around it (`units.py`): a label in front (`x =`, `\text{(A) }`), a
+unit behind (`\text{ cm}^2`, `^\circ`, `\%`: a percentage counts as the number of percent, as the references of the
+data do).
 An equation counts as its last side, and every other side that has a value must have the same.
-A list, a pair, an inequality, an approximation or an algebraic term is no number: half of it is never taken for all.
+A value that is limited to a case or to another base (`5 \text{ for } n = 2`, `101_2`; `conditions.py`) is no number,
+and where a name gets its value behind words (`42 \text{ since } n = 5`), that isn't the expression's.
+A list, a pair, an inequality or an algebraic term is no number: half of it is never taken for all.
+`\approx 42` and `x \approx 42` state the integer; `41.8 \approx 42` and `\pi^3 \approx 31` round, and are no integers.
 """
 
 import re
 from fractions import Fraction
 
 from numina_infer.arithmetic import NoNumberError, Reader
+from numina_infer.conditions import is_limited
 from numina_infer.trajectory import NoAnswer
+from numina_infer.typography import plain
+from numina_infer.units import LABEL
 
 MAX_LENGTH = 1_000
 """Characters of an expression; a longer one is `TOO_LARGE`."""
@@ -30,107 +36,64 @@ def read_integer(expression: str, *, prose: bool = False) -> int | NoAnswer:
     if re.fullmatch(r"\s{0,99}-?[0-9]{1,18}\s{0,99}", expression):
         return int(expression)
     try:
-        number = _read(expression.strip(), prose)
+        number = _read(expression, prose)
     except NoNumberError as error:
         return error.reason
     return number.numerator if number.denominator == 1 else NoAnswer.NOT_AN_INTEGER
 
 
 def _read(expression: str, prose: bool) -> Fraction:
-    if len(expression) > MAX_LENGTH:
+    if len(expression.strip()) > MAX_LENGTH:
         raise NoNumberError(NoAnswer.TOO_LARGE)
-    if ".." in expression or _RANGE.search(expression):
+    if ".." in expression or _RANGE.search(expression) or is_limited(expression):
         raise NoNumberError(NoAnswer.UNREADABLE)
-    text = plain(expression)
-    if prose:
-        text = _quote_words(_SPACED.sub(_join_groups, text))
-    if _APPROXIMATE.search(text):
+    text = plain(expression, prose=prose)
+    if _ROUGH.search(text) or (prose and _ROUGHLY.match(expression)):
         raise NoNumberError(NoAnswer.NOT_AN_INTEGER)
-    text, num_moduli = _MODULUS.subn("", text)
+    text, num_moduli = _MODULUS.subn("", _ALWAYS.sub("", text))
+    if _APPROXIMATE.search(text):
+        return _approximated(*_APPROXIMATE.split(text, maxsplit=1))
     congruent = text.split(r"\equiv")
     return _equation(_sides(congruent[-1]), must_agree=num_moduli == 0 and len(congruent) == 1)
 
 
 _RANGE = re.compile(r"[0-9}]\s*(?:--+|[\u2013\u2014])\s*[0-9{\\]")
 """`10--20` and `10–20` say from to, not minus."""
-_CHARACTERS = str.maketrans(
-    {
-        "\u2212": "-",
-        "\ufe63": "-",
-        "\uff0d": "-",
-        "×": r"\times ",
-        "·": r"\cdot ",
-        "⋅": r"\cdot ",
-        "∙": r"\cdot ",
-        "÷": "/",
-        "∕": "/",
-        "⁄": "/",
-        "°": r"^\circ ",
-        "²": "^{2}",
-        "³": "^{3}",
-        "≡": r"\equiv ",
-        "≈": r"\approx ",
-        "％": "%",
-        "＝": "=",
-        "\u00a0": r"\,",
-        "\u2009": r"\,",
-        "\u202f": r"\,",
-        "£": " ",
-        "€": " ",
-        '"': " ",
-        **{chr(0xFF10 + digit): str(digit) for digit in range(10)},  # full width
-    }
+_ALWAYS = re.compile(r',?\s*"for (?:all|every|each|any)[^"]*"(?:\s*[A-Za-z](?![A-Za-z]))?(?:\s*"[^"]*")?$')
+_ROUGH = re.compile(
+    r"\\(?:sim|cong|doteq)(?![A-Za-z])|(?<!\\)\b(?:approximately|approx|about|roughly|nearly|almost)\b"
 )
-_DOUBLED_BACKSLASH = re.compile(r"\\\\(?=[A-Za-z$%,!;:{}()\[\]])")
-_DELIMITER = re.compile(r"\\?\$|\\[()\[\]]")
-_DECORATION = re.compile(
-    r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|textstyle|tiny|small|large|Large|LARGE|huge|Huge|boxed|fbox|math(?:bf|it|sf|tt|bb|cal)|boldsymbol|bm|pmb|bf|rm"
-    r"|it|underline|ensuremath|(?:text)?color\s*\{[^{}]*\})(?![A-Za-z])"
-)
-_SEPARATOR = r"(?:\{,\}(?:\\!)?|,(?:\\!)?|\\[,;: ]|~)"
-_GROUPED = re.compile(rf"(?<![0-9.,])[1-9][0-9]{{0,2}}(?:{_SEPARATOR}[0-9]{{3}})+(?![0-9])")
-_SPACED = re.compile(r"(?<![0-9.,] )(?<![0-9.,])[1-9][0-9]{0,2}(?: [0-9]{3})+(?![0-9]| [0-9])")
-_OVER = re.compile(r"\{?\s*([0-9]+)\s*\\over(?![A-Za-z])\s*([0-9]+)\s*\}?")
-_SPACE = re.compile(r"\\(?:[,;:! ]|q?quad(?![A-Za-z]))|~|\s+")
-_TEXT = re.compile(r"\\(?:text(?:bf|it|rm|sf|tt|up|normal)?|mathrm|mbox|hbox|emph|operatorname)\s*\{([^{}]*)\}")
-_WORD = re.compile(r'"[^"]*"|(?<=[\s/(])[A-Za-z]{2,}|(?<=/)[A-Za-z]\b')
-_APPROXIMATE = re.compile(
-    r"\\(?:approx|simeq|sim|cong|doteq)(?![A-Za-z])|\b(?:approximately|approx|about|roughly|nearly|almost)\b"
-)
+_ROUGHLY = re.compile(r"[\s$*]{0,9}[~∼～]")
+"""In LaTeX `~` is a space."""
+_APPROXIMATE = re.compile(r"\\(?:approx|approxeq|simeq)(?![A-Za-z])")
 _MODULUS = re.compile(
     r'(?:\\pmod\s*(?:\{[^{}]*\}|[0-9]+|[a-z])|"?\(\s*"?\s*(?:mod|\\b?mod|modulo)\s*"?\s*[0-9a-z]{1,20}\s*\))[\s.]*$'
 )
 
 
-def plain(expression: str) -> str:
-    """`expression` without typography, for `arithmetic.Reader`; text stands in double quotes."""
-    text = _DOUBLED_BACKSLASH.sub(r"\\", expression).translate(_CHARACTERS)
-    text = _DELIMITER.sub(" ", text)
-    text = _DECORATION.sub(" ", text)
-    text = _GROUPED.sub(_join_groups, text)
-    text = _SPACE.sub(" ", text)
-    text = _OVER.sub(r"\\frac{\1}{\2}", text)
-    text = _TEXT.sub(_quote, _TEXT.sub(_quote, text))  # text stands in text at most once
-    return text.strip().rstrip(".,;: \\")
+def _approximated(exact: str, rounded: str) -> Fraction:
+    """What is written as an integer, and approximates a mere name or itself."""
+    number = _equation(_sides(rounded), must_agree=True)
+    if re.search(r"[.][0-9]|[0-9][eE]|\\approx", rounded) or number.denominator != 1:
+        raise NoNumberError(NoAnswer.NOT_AN_INTEGER)
+    names = [
+        side
+        for side in _sides(exact)
+        if re.search(r"[0-9]|\\(?:pi|sqrt|frac|l[no]g?)(?![A-Za-z])|π", _ARGUMENTS.sub("", side))
+    ]
+    if any(_value(side) != number for side in names):
+        raise NoNumberError(NoAnswer.NOT_AN_INTEGER)
+    return number
 
 
-def _join_groups(match: re.Match[str]) -> str:
-    """`1{,}234` as `1234`; a plain comma within brackets separates coordinates, not thousands."""
-    before = match.string[: match.start()]
-    num_open = sum(map(before.count, ("(", "[", r"\{"))) - sum(map(before.count, (")", "]", r"\}")))
-    if num_open > 0 and re.search(r"[0-9],", match[0]):
-        return match[0]
-    return re.sub(r"[^0-9]", "", match[0])
-
-
-def _quote(match: re.Match[str]) -> str:
-    r"""`\text{ cm}` as `"cm"`; text that holds digits is read like a sentence."""
-    content = match[1].replace('"', "").strip()
-    return f" {_quote_words(' ' + content)} " if re.search(r"[0-9]", content) else f' "{content}" '
-
-
-def _quote_words(text: str) -> str:
-    return _WORD.sub(lambda match: match[0] if match[0][0] == '"' else f'"{match[0]}"', text)
+def _value(side: str) -> Fraction | None:
+    """The value of all of `side`, if it has one."""
+    reader = Reader(side)
+    try:
+        number = reader.number()
+    except NoNumberError:
+        return None
+    return number if reader.has_only_unit_left else None
 
 
 def _sides(text: str) -> list[str]:
@@ -154,15 +117,33 @@ def _equation(sides: list[str], *, must_agree: bool) -> Fraction:
     number = reader.number()
     if not reader.has_only_unit_left:
         raise NoNumberError(NoAnswer.UNREADABLE)
-    if any(_LISTED.search(_ARGUMENTS.sub("", other)) for other in others) or (
+    if any(_states_more(other) for other in others) or (
         must_agree and any(_contradicts(other, number, position > 0) for position, other in enumerate(others))
     ):
         raise NoNumberError(NoAnswer.UNREADABLE)
     return number
 
 
-_LISTED = re.compile(r'[,;<>]|\\[lg]eq?\b|\\neq?\b|"(?:and|or)"')
+_LISTED = re.compile(r'[,;<>]|\\[lg]eq?\b|\\neq?\b|"[^"]*(?:\b(?:and|or)\b|[或和与])[^"]*"')
 _ARGUMENTS = re.compile(r"\([^()]*\)|_\{[^{}]*\}")
+_NAME = re.compile(r"\\?[A-Za-z]{1,20}\s?(?:_\s?\{?[0-9A-Za-z]{1,9}\}?|\{[^{}]{0,20}\})?\s*$")
+_WORDS = re.compile(r'(?:"[^"]*"|(?<![\\A-Za-z])[A-Za-z]{3,20}|[:@&|]|\\(?:mid|vert|land|lor|because))$')
+
+
+def _names_behind(side: str) -> bool:
+    """True where a value, words and a name stand here: the equals sign is the name's (`42 "since" n = 5`)."""
+    name = _NAME.search(side)
+    rest = side[: name.start()].rstrip(" (") if name else ""
+    start = rest.rfind('"', 0, -1) if rest.endswith('"') else max(0, len(rest) - 21)
+    words = _WORDS.search(rest, start)
+    return words is not None and re.search(r"[0-9)}!]", rest[: words.start()]) is not None
+
+
+def _states_more(side: str) -> bool:
+    """True where `side` is more than one, so that the equation is a list."""
+    flat = _ARGUMENTS.sub("", side)
+    label = LABEL.match(flat)
+    return _LISTED.search(flat) is not None or _names_behind(flat[label.end() if label else 0 :])
 
 
 def _contradicts(side: str, number: Fraction, is_between: bool) -> bool:

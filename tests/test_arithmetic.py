@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numina_infer.arithmetic import MAX_BITS, MAX_DEPTH, MAX_DIGITS, NoNumberError, Reader
-from numina_infer.expression import MAX_LENGTH, plain, read_integer
+from numina_infer.expression import MAX_LENGTH, read_integer
 from numina_infer.trajectory import NoAnswer
+from numina_infer.typography import plain
 
 INTEGERS = st.integers(-(10**12), 10**12)
 NATURALS = st.integers(0, 10**12)

@@ -1,0 +1,272 @@
+r"""What a whole text announces as its answer where it has no box.
+
+It is the last of these that something with a digit follows: «the answer is 42», «Answer: 42», «an answer of 42»,
+`<answer>42</answer>`, «答案是42» and the like in some other languages; a heading «Answer» or «Final Answer» with a
+number alone below it; `#### 42` at the end. A text that is nothing but an integer states it, too.
+The number may stand in math, in quotes or backticks, in bold.
+
+What is read ends with its clause: at the sentence's end, at a reason (`since`, `because`), at a remark. Where the rest
+of the sentence limits the number (`7 if n is odd and 8 otherwise`, `101 (in base 2)`), makes another of it
+(`$3$ thousand`), names a second one (`10 for the first and 12 for the second`) or asks (`The answer is 42?`), all of
+it is read, and is no number.
+A sentence that supposes an answer (`if the answer is 42`) announces none. One that begins with a case or a base
+(`if n is odd, the answer is 7`) can't be read. A numbered list below «Answer:» isn't a number.
+The last number of any other text isn't its answer.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from numina_infer.conditions import limits, names_other_base
+from numina_infer.expression import MAX_LENGTH
+from numina_infer.statement import PROGRAM, Statement, places
+from numina_infer.trajectory import AnswerSource
+from numina_infer.units import NUMBER_WORD
+
+_MARKS = (
+    "answer",
+    "Answer",
+    "ANSWER",
+    "####",
+    "答案",
+    "答え",
+    "éponse",
+    "espuesta",
+    "esposta",
+    "isposta",
+    "ntwort",
+    "твет",
+)
+_DIGIT = re.compile(r"\d")
+_SKIPPED = (
+    r"(?:[\s*_}\"“”„«»'‘’「『\u200b-\u200f\u2060\ufeff]|`(?!``(?:python|py|sage|output))|(?<=\n)>\s|<(?:b|strong"
+    r"|u|i|em|code)>){0,20}"
+)
+_HOW = (
+    r"(?:then|thus|therefore|hence|so|simply|exactly|just|indeed|also|now|clearly|obviously|precisely|given by"
+    r"|equal to"
+    r"|found to be|actually|always|of course|in fact|finally|again|still|really|surely|certainly|definitely"
+    r"|only|merely)"
+)
+_BE = r"(?:will|would|should|must|has to|turns out to|comes out to|works out to)\s{1,9}be"
+_IS = (
+    rf"(?:(?:is|are|was|equals|becomes|{_BE}|(?:comes"
+    rf"|works)\s(?:out\s)?to)\b(?:[\s,]{{1,9}}{_HOW}\b){{0,2}}\s{{0,9}}[,:：]?"
+    r"|[:=：＝]|\.(?=\*{1,2}\s)|→|⇒|->|\\(?:to|rightarrow)(?![A-Za-z]))"
+)
+_WHICH = (
+    r"(?:\s{1,9}(?:to|for|of|in|(?:we|you)\s(?:want|need|seek|are)|here)\b[^.:\n]{0,80}?"
+    r"|\s\([^()\n]{1,60}\)|,\s[^.:,\n]{1,40},\s)"
+)
+_ANNOUNCED = re.compile(
+    rf"answer{_WHICH}?{_SKIPPED}{_IS}{_SKIPPED}",
+    re.IGNORECASE,
+)
+_ANSWER_OF = re.compile(r"answer\s{1,9}(?:of|as)\s(?=[\s$*_`\"'\\(\[]{0,9}\d)", re.IGNORECASE)
+_ELSEWHERE = re.compile(
+    rf"(?:答案|答え|éponse|espuesta|esposta|isposta|ntwort|твет)(?:\s(?:finale?|correcta?|final))?{_SKIPPED}"
+    rf"(?:就是|应该是|應該是|应为|應為|等于|等於|是|为|為|は|est\b|es\b|é\b|è\b|ist\b|lautet\b|[—–])?\s?[:=：＝]?{_SKIPPED}"
+)
+_TAG = re.compile(r"answer>([^<]{0,1001})", re.IGNORECASE)
+_TAG_BEFORE = re.compile(r"<[A-Za-z_ -]{0,9}\Z")
+_DELIMITED = re.compile(
+    r"\$\$([^$]{1,1001})\$\$(?![0-9])|\$([^$\n]{1,1001})\$(?![0-9])|\\\((.{1,1001}?)\\\)|\\\[(.{1,1001}?)\\\]"
+    r"|\\begin\{(?:equation|align|gather|displaymath|math|center)\*?\}(.{1,1001}?)\\end\{",
+    re.DOTALL,
+)
+_SENTENCE_END = re.compile(
+    r"(?<!\bRs)[.!?](?=[\"'”’»)*_`\]]{0,3}(?:\s|$))|[。！？；\n]|;(?![\s$\\(]{0,4}-?\d)|[.!?]?\*\*|[.!?]?<(?=[/"
+    r"|])|[.!?]?(?=<br)"
+)
+_REMARK = re.compile(
+    r"\s?,\s{1,9}(?!and\b|or\b)(?=[A-Za-z])|，(?!\d{3})|\s(?:--+|[—–-])\s(?=[^\W\d])|\s\((?!\s?(?:mod|\\b?mod"
+    r"|[A-F]\s?\)))(?=[A-Za-z])"
+    r"|\s(?:because|since|as|which|where|so|when|if|for|provided|assuming|using|by|obtained|from)\s"
+)
+_REASON = re.compile(r"\b(?:because|since|so|which|hence|thus|therefore|using|obtained|from)\b|因为|因為|所以")
+_OTHER_VALUE = re.compile(
+    rf"[\s,;]{{0,4}}(?:and\s)?[$]?[A-Za-z]\s?=|[\s,]{{0,9}}(?:or|and)\s{{1,9}}(?:\d|[$-]|\\\("
+    rf"|\\\[)|[\s,(-]{{0,9}}(?:\\(?:text|mathrm|mbox)\s?\{{\s?)?(?:in\s)?(?:{NUMBER_WORD.pattern})|[\s,(]{{0,9}}in\s(?:binary|octal|hex)",
+    re.IGNORECASE,
+)
+_SECOND_VALUE = re.compile(
+    r"\b(?:and|or|but)\s{1,3}(?:(?:it\s)?is\s|(?:it's|that of)\s)?(?:\\?\$"
+    r"|\\[(\[])?\s?-?[0-9][0-9,.]{0,20}\b[^.;!?\n]{0,40}"
+    r"\b(?:for|if|when|in|otherwise|elsewhere)\b"
+)
+
+
+def final_sentence(text: str) -> Statement | None:
+    """The announcement of a whole text that counts."""
+    return next(_statements(text), None) or _bare_number(text)
+
+
+def _statements(text: str) -> Iterator[Statement]:
+    """The announced answers with a digit in them, from the last to the first."""
+    for start in places(text, _MARKS):
+        statement = _statement(text, start)
+        if statement is not None and _DIGIT.search(statement.raw):
+            yield statement
+
+
+def _statement(text: str, start: int) -> Statement | None:
+    if text[start] == "#":
+        return _hashed(text, start)
+    if _TAG_BEFORE.search(text[max(0, start - 10) : start]):
+        return _tagged(text, start)
+    headed = _headed(text, start)
+    if headed is not None:
+        return headed
+    announced = _ANNOUNCED.match(text, start) or _ANSWER_OF.match(text, start) or _ELSEWHERE.match(text, start)
+    if announced is None or PROGRAM.match(text, announced.end()) or _is_supposed(text, start):
+        return None
+    at = announced.end()
+    if _LIST_ITEM.match(text, at) and "\n" in announced[0]:
+        return None
+    statement = _delimited(text, at) or _clause(text, at)
+    return replace(statement, is_limited=_begins_with_case(text, start, announced[0]))
+
+
+def _tagged(text: str, start: int) -> Statement | None:
+    tag = _TAG.match(text, start)
+    return Statement(tag[1], AnswerSource.SENTENCE, tag.start(1), tag.end(1)) if tag else None
+
+
+# --- headings ---
+
+_LINE_BEFORE = re.compile(
+    r"(?:[\s#*_>-]|<[a-z0-9]{1,9}>)*(?:\\(?:textbf|sub|section|paragraph|large|Large|bf"
+    r"|s)[a-z*]{0,12}\s?\{?)?\s?(?:(?:the|final|my|our|correct)\s{1,3}){0,3}",
+    re.IGNORECASE,
+)
+_HEADING_END = re.compile(
+    r"answer[ \t*_#:：=}]{0,20}(?:</?[a-z0-9]{1,9}>)?\r?\n[\s#*_]{0,20}(?:[-=]{3,}\s{1,5})?[\s*_`\"“'>]{0,9}",
+    re.IGNORECASE,
+)
+_ALONE = re.compile(
+    r"[-−]?\s?(?:\\?\$|[£€¥₹])?\s?\d(?:[\d,]|[. ](?=\d)){0,30}(?:\\?%|°"
+    r"|[ \t][A-Za-z]{2,20}(?:[ \t][A-Za-z]{2,20})?)?[.\s*_`\"”'✓✔✅]{0,9}"
+)
+_REST_OF_LINE = re.compile(r"[ \t.*_`\"”'✓✔✅]{0,9}(?:\n|$)")
+_LIST_ITEM = re.compile(r"\d{1,2}[.)]\s{1,3}[^\W\d]")
+_HASHED = re.compile(r"####[ \t]{0,3}([^\n#]{1,60})")
+_END_OF_TEXT = re.compile(r"(?:[\s#*]|<\|?[^<>\n]{1,40}\|?>|\D){0,200}")
+
+
+def _headed(text: str, start: int) -> Statement | None:
+    """A number alone below a heading «Answer»."""
+    line_start = max(text.rfind("\n", 0, start) + 1, start - 60)
+    heading = _HEADING_END.match(text, start)
+    if heading is None or not _LINE_BEFORE.fullmatch(text, line_start, start):
+        return None
+    at = heading.end()
+    delimited = _DELIMITED.match(text, at)
+    if delimited and _REST_OF_LINE.match(text, delimited.end()):
+        return Statement(delimited[delimited.lastindex or 0], AnswerSource.SENTENCE, at, delimited.end())
+    line = text[at : at + 80].partition("\n")[0].rstrip(_MARKUP)
+    is_alone = _ALONE.fullmatch(line) and not _ALONE.fullmatch(
+        text[at : at + 200].partition("\n")[2].lstrip().partition("\n")[0]
+    )
+    return Statement(line, AnswerSource.SENTENCE, at, at + len(line), is_prose=True) if is_alone else None
+
+
+def _hashed(text: str, start: int) -> Statement | None:
+    """`#### 42` as GSM8K's solutions end."""
+    hashed = _HASHED.match(text, start)
+    if hashed is None or text[start - 1 : start] == "#" or len(text) - hashed.end() > 200:
+        return None
+    raw = hashed[1].strip(" \t*_`")
+    is_number = _ALONE.fullmatch(raw) or _DELIMITED.fullmatch(raw)
+    if not is_number or not _END_OF_TEXT.fullmatch(text, hashed.end()):
+        return None
+    return Statement(raw, AnswerSource.SENTENCE, hashed.start(1), hashed.end(1), is_prose=not raw.startswith("\\"))
+
+
+# --- sentences ---
+
+_SUPPOSED = re.compile(
+    r"\b(?:if|whether|suppose|supposing|assume|assuming|unless|until)\s(?:that\s)?(?:(?:the|your|my|our|final"
+    r"|correct)\s){0,3}\Z",
+    re.IGNORECASE,
+)
+_CASE = re.compile(
+    r"\b(?:if|unless|whenever|in case)\b[^.!?\n]{0,60}?(?:[=<>≤≥≠∈]|\\(?:[lg]eq?|neq?|in|equiv)(?![A-Za-z])"
+    r"|\b(?:odd|even|prime|positive|negative)\b)"
+    r"|\b(?:for|when)\b[^.!?\n]{0,40}?\b(?:odd|even)\b|\botherwise\b,?\s|\bin\s(?:binary|octal|hex)"
+    r"|\b(?:binary|octal|hex(?:adecimal)?)\s\Z",
+    re.IGNORECASE,
+)
+_CONCLUDED = re.compile(r"\b(?:so|hence|thus|therefore)\b", re.IGNORECASE)
+
+
+def _is_supposed(text: str, start: int) -> bool:
+    return _SUPPOSED.search(text[max(0, start - 60) : start]) is not None
+
+
+def _begins_with_case(text: str, start: int, announced: str) -> bool:
+    """True where the sentence has put a condition, or another base, in front of the announcement."""
+    sentence = re.split(r"[.;!?](?=\s)|\n", text[max(0, start - 150) : start])[-1]
+    before = _CONCLUDED.split(sentence)[-1]
+    in_base = names_other_base(re.split(r"\d{2,}", before)[0]) or names_other_base(announced)
+    return in_base or _CASE.search(before) is not None
+
+
+def _delimited(text: str, at: int) -> Statement | None:
+    """The number in math of its own, where the rest of the sentence doesn't change it."""
+    delimited = _DELIMITED.match(text, at)
+    if delimited is None or _is_changed(_sentence(text, delimited.end())):
+        return None
+    return Statement(delimited[delimited.lastindex or 0], AnswerSource.SENTENCE, at, delimited.end())
+
+
+def _sentence(text: str, at: int) -> str:
+    """What stands between `at` and the end of the sentence, its question mark included."""
+    rest = text[at : at + MAX_LENGTH + 1]
+    end = _SENTENCE_END.search(rest)
+    return rest[: end.start() + (end[0] in "?？")] if end else rest
+
+
+def _is_changed(rest: str) -> bool:
+    """True where `rest`, behind a number, makes more or less of it than that number."""
+    reason = _REASON.search(rest)
+    close = rest[: reason.start()] if reason else rest
+    return (
+        _OTHER_VALUE.match(close) is not None
+        or limits(close)
+        or names_other_base(rest)
+        or _SECOND_VALUE.search(close) is not None
+        or rest.rstrip().endswith(("?", "？"))
+    )
+
+
+def _clause(text: str, at: int) -> Statement:
+    """What stands between `at` and the end of the clause, or of the sentence where that changes the number."""
+    sentence = _sentence(text, at)
+    remark = _REMARK.search(sentence)
+    clause = sentence[: remark.start()] if remark else sentence
+    is_whole = _DIGIT.search(clause) and _is_changed(sentence[len(clause) :])
+    raw = _before_unopened(sentence if is_whole else clause).rstrip(_MARKUP)
+    return Statement(raw, AnswerSource.SENTENCE, at, at + len(raw), is_prose=True)
+
+
+_MARKUP = " \t\r*_`\"”'’»」』"
+
+
+def _before_unopened(raw: str) -> str:
+    r"""`raw` up to a brace that closes what was opened before it: `\textbf{Answer: 42}`, `{"answer": 42}`."""
+    depth = 0
+    for match in re.finditer(r"(?<!\\)[{}]", raw):
+        depth += 1 if match[0] == "{" else -1
+        if depth < 0:
+            return raw[: match.start()]
+    return raw
+
+
+_BARE = re.compile(r"[\s*_`$]*+(?:\\[(\[]\s*+)?[-$]?\d[\d,]*+(?:\.\d++)?+(?:\.?\s*+\\[)\]])?[\s*_`$.]*+")
+
+
+def _bare_number(text: str) -> Statement | None:
+    if len(text) > 99 or not _BARE.fullmatch(text):
+        return None
+    return Statement(text.strip(" \n\t*_`."), AnswerSource.SENTENCE, 0, len(text))

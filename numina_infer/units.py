@@ -1,0 +1,71 @@
+r"""What may stand around a number without changing it, and the words that make another number of it.
+
+A label stands in front (`x =` is an equation, but `\text{(A) }`, `Answer:`, `Rs.` and `option (C)` are labels), a unit
+stands behind (`\text{ cm}^2`, `\%`, `个`), and so does the ending of an ordinal (`11^{\mathrm{th}}`).
+Scales (`3 thousands`, `2 dozens`, `5万`), parts (`1 third`), bases (`11 hex`), what is done to the number
+(`5 doubled`, `1 followed by six zeros`, `4 or more`) and number words (`1 hour and ten minutes`) are no units.
+"""
+
+import re
+
+LABEL = re.compile(
+    r'"(?:[^"]*(?:[:=：]|\bis)|\(?[A-Fa-f][).:]{1,2}|exactly|(?:Therefore|Thus|Hence|So),?)"'  # "Answer:", "(A)"
+    r'|"?(?:Rs|INR|USD|EUR|GBP|JPY|CNY|RMB|US|CA|AU|NT|HK)\b\.?"?(?=\s*[0-9])'
+    r'|"?(?:[Oo]ption|[Cc]hoice|[Aa]lternative)"?\s*"?(?:\(\s?[A-F]\s?\)|[A-F]\b)"?\s?[:.,)=-]?'
+    r'|\(\s?[A-F]\s?\)[:.]?|\{\s*\([A-F]\)\s*\}|"?\b[A-F][.):](?=\s)|[A-Za-z" ]{1,80}(?::|"is")'
+)
+ORDINAL = re.compile(r'\^?\s*\{?\s*(?:"(?:th|st|[nr]d)"|(?:th|st|[nr]d)\b)\s*\}?')
+_SHORT_UNIT = (
+    r"(?:cm|mm|km|kg|mg|ml|mL|ft|in|mi|lbs?|oz|min|sec|hrs?|mph|deg|sq|gal|men|USD|EUR|GBP|INR|JPY|CNY|RMB|CAD"
+    r"|AUD|CHF)\b"
+)
+UNIT = re.compile(
+    rf'(?:[\s./,;:()-]*+(?:"[^"]*+"|\\?%|(?<=\s)[A-Za-z]{{4,}}+|{_SHORT_UNIT})(?:\s?\^(?:\{{-?[0-9]\}}|-?[0-9]))?+)*+'
+    r"[\s.,;:)]*+"
+)
+
+_SCALES = (
+    r"hundreds?|thousands?|\w{0,9}illi(?:on|ard)\w{0,6}|lakhs?|crores?|dozens?|scores?|gross|grand|myriads?"
+    r"|googols?|tens"
+    r"|mill?e|mila|mil|mio|mrd|mln|bn|mn|hunderte?|tausende?|dutzende?|milliers?|milhar(?:es)?|milione?s?|milhões"
+    r"|millones|cien(?:tos?)?|cents?\ mille|docenas?|douzaines?|d[uú]zias?|decine|dizaines?|centaines?"
+    r"|тысяч\w{0,4}|миллион\w{0,4}|миллиард\w{0,4}|дюжин\w{0,4}|сот(?:ен|ни|ня)|लाख|करोड़|हज़ार|ألف|مليون"
+)
+_PARTS = (
+    r"hal(?:f|ves)|percentile|fold|ish"
+    r"|(?:third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twel[fv]th|\w{3,6}teenth|\w{3,6}ieth"
+    r"|hundredth|thousandth)(?:s\b|\b(?![\s-]{1,3}(?!of\b|and\b|plus\b|in\b)[a-z]))"  # 49 fourth grade boys
+)
+_NUMBERS = (
+    r"(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen"
+    r"|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?!\s?-)"
+)
+_CHANGES = (
+    r"or|to|than|more|less|fewer|over|out[\s\x22]+of|times|plus|minus|by|mod|modulo|choose|factorial|squared"
+    r"|cubed|doubled?"
+    r"|trebled?|tripled?|quadrupled?|quintupled?|halved|twice|thrice|multiplied|divided|increased|decreased|reduced"
+    r"|raised|added|subtracted|incremented|decremented|negated|inverted|reversed|repeated|followed|preceded|appended"
+    r"|prefixed|concatenated|itself|themselves|through|thru|until|versus|vs|point|at[\s\x22]+(?:least|most)"
+    r"|above|below"
+    r"|beneath|beyond|under|short|shy|negative|power|not|if|otherwise"
+)
+OTHER_BASE = (
+    r"(?:binary|ternary|quaternary|quinary|senary|octal|duodecimal|hexadecimal|hex|bin|oct|vigesimal|roman)\b"
+    r"(?![\s\x22]{1,4}(?:strings?|sequences?|words?|trees?|digits?|numbers|relations?|operations?|matri\w{1,4}"
+    r"|vectors?"
+    r"|codes?|search|necklaces?)\b)"
+)
+"""Names of bases, where they don't tell what is counted (`42 binary strings`)."""
+NO_UNIT = re.compile(
+    rf"\b(?:{_SCALES}|{_PARTS}|{_NUMBERS}|{_CHANGES}|{OTHER_BASE}|pi|sqrt|sin|cos|tan|log|e|i|k|b|(?-i:M))\b"
+    r"|[十百千万萬亿億兆仟佰半倍余餘约約]|进制|進制|进位|進位|或|和|与|與|及|到|至|多|左右|以上|以下|分之|不",
+    re.IGNORECASE,
+)
+r"""Words that make another number of the one before them, or none: `52 \text{ million}`, `3\text{i}`."""
+NUMBER_WORD = re.compile(
+    rf"(?:{_SCALES}|{_PARTS}|{OTHER_BASE}|(?:doubled|tripled|trebled|quadrupled|halved|squared|cubed|followed\ by"
+    rf"|(?:multiplied|divided|increased|decreased|reduced)\ by|factorial|point)|times\ itself|plus\ itself)\b"
+    r"|[十百千万萬亿億兆]",
+    re.IGNORECASE,
+)
+"""Those of them that change a number that stands in a box or in math of its own before them."""
