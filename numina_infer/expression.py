@@ -34,7 +34,7 @@ def read_integer(expression: str, *, prose: bool = False) -> int | NoAnswer:
     With `prose` the expression comes from a sentence, so that any word behind the number is a unit.
     """
     if re.fullmatch(r"\s{0,99}-?[0-9]{1,18}\s{0,99}", expression):
-        return int(expression)
+        return int(expression.strip())  # more counts as a space there than `int` takes
     try:
         number = _read(expression, prose)
     except NoNumberError as error:

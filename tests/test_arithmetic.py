@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from numina_infer.arithmetic import MAX_BITS, MAX_DEPTH, MAX_DIGITS, NoNumberError, Reader
@@ -15,6 +15,7 @@ INTEGERS = st.integers(-(10**12), 10**12)
 NATURALS = st.integers(0, 10**12)
 
 
+@example("0\x1f")
 @given(text=st.text())
 def test_any_text_is_an_integer_or_a_reason(text: str) -> None:
     """Nothing raises."""
