@@ -27,6 +27,7 @@ from numina_infer.config import SandboxConfig
 from numina_infer.errors import SandboxError
 from numina_infer.sandbox.channel import Channel, Ended, Message, Ready, Refused, Resume, Signal, Spawn, Started
 from numina_infer.sandbox.limits import Limits
+from numina_infer.sandbox.orders import Orders
 from numina_infer.sandbox.output import clean
 from numina_infer.sandbox.process import Lost, Process, ServerLostError
 
@@ -55,13 +56,11 @@ _ENVIRONMENT = {
 class ForkServer:
     """A zygote and its children. Make one with `start`."""
 
-    def __init__(self, config: SandboxConfig, num_slots: int) -> None:
+    def __init__(self, config: SandboxConfig) -> None:
         self._config = config
-        self._num_slots = num_slots
         self._mark = f"{_MARK}={uuid.uuid4().hex}"
         self._ready = anyio.Event()
         self._children: dict[int, Process] = {}
-        self._overdue: set[int] = set()
         self._num_spawned = 0
         self.is_alive = True
         """True while it can fork."""
@@ -80,17 +79,18 @@ class ForkServer:
                 self._zygote = self._launch(theirs)
             self._undo = undo.pop_all()
         self._control.set_nonblocking()
+        self._orders = Orders(self._control, self.abandon)
         asyncio.get_running_loop().add_reader(self._control, self._read_mail)
 
     @classmethod
-    async def start(cls, config: SandboxConfig, num_slots: int) -> "ForkServer":
+    async def start(cls, config: SandboxConfig) -> "ForkServer":
         """Launch a zygote and wait until it is warm.
 
         Raises:
             SandboxError: it didn't come up; the message ends with its last words.
         """
         try:
-            server = cls(config, num_slots)
+            server = cls(config)
         except OSError as error:
             raise SandboxError(f"the sandbox's zygote could not be launched: {error}") from error
         words = ""
@@ -163,9 +163,11 @@ class ForkServer:
         )
 
     def _send(self, message: Message, fds: Sequence[int] = ()) -> None:
+        if not self.is_alive:
+            raise ServerLostError("the sandbox's zygote is gone")
         try:
-            self._control.send(message, fds)
-        except OSError as error:  # dead, or it reads no more
+            self._orders.send(message, fds)
+        except ConnectionError as error:
             self.abandon()
             raise ServerLostError(f"the sandbox's zygote takes no orders: {error}") from error
 
@@ -174,17 +176,6 @@ class ForkServer:
             return
         with suppress(ServerLostError):  # then the children are on their way out as well
             self._send(message, fds)
-        if isinstance(message, Signal) and message.signum == signal.SIGKILL:
-            asyncio.get_running_loop().call_later(self._config.kill_grace_s, self._check_death, message.number)
-
-    def _check_death(self, number: int) -> None:
-        if not self.is_alive or number not in self._children:
-            return
-        self._overdue.add(number)
-        _logger.error("program %d was killed and does not end; its slot is retired until it does", number)
-        if len(self._overdue) >= self._num_slots:
-            _logger.error("no slot of the sandbox is left; its zygote is replaced")
-            self.abandon()
 
     def _read_mail(self) -> None:
         while self.is_alive:
@@ -205,7 +196,6 @@ class ForkServer:
         elif isinstance(message, Started):
             self._children[message.number].pid = message.pid
         elif isinstance(message, Ended | Refused):
-            self._overdue.discard(message.number)
             self._children.pop(message.number).conclude(message)
             _remove(self._folder / str(message.number))
 
@@ -214,6 +204,7 @@ class ForkServer:
             return
         self.is_alive = False
         asyncio.get_running_loop().remove_reader(self._control)
+        self._orders.close()
         self._control.close()
         self._ready.set()
         for process in self._children.values():

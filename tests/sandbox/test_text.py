@@ -134,7 +134,7 @@ def test_the_echo_keeps_line_numbers() -> None:
 
 def ended(wait_status: int, report: str = "") -> Ended:
     """The zygote's word on a child."""
-    return Ended(1, wait_status, 0.0, report)
+    return Ended(1, wait_status, 0.0, report, "")
 
 
 @pytest.mark.parametrize(
