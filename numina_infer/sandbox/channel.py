@@ -73,6 +73,13 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumed:
+    """Zygote to host: a `Resume` is carried out."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """Zygote to host: a child is gone, as the kernel tells it."""
 
@@ -101,8 +108,9 @@ class Block:
     timeout_s: float
 
 
-type_of_message = {kind.__name__: kind for kind in (Spawn, Signal, Resume, Ready, Started, Ended, Refused, Block)}
-Message = Spawn | Signal | Resume | Ready | Started | Ended | Refused | Block
+_KINDS = (Spawn, Signal, Resume, Ready, Started, Resumed, Ended, Refused, Block)
+type_of_message = {kind.__name__: kind for kind in _KINDS}
+Message = Spawn | Signal | Resume | Ready | Started | Resumed | Ended | Refused | Block
 
 
 class Channel:

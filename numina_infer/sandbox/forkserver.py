@@ -25,7 +25,18 @@ import anyio.to_thread
 
 from numina_infer.config import SandboxConfig
 from numina_infer.errors import SandboxError
-from numina_infer.sandbox.channel import Channel, Ended, Message, Ready, Refused, Resume, Signal, Spawn, Started
+from numina_infer.sandbox.channel import (
+    Channel,
+    Ended,
+    Message,
+    Ready,
+    Refused,
+    Resume,
+    Resumed,
+    Signal,
+    Spawn,
+    Started,
+)
 from numina_infer.sandbox.limits import Limits
 from numina_infer.sandbox.orders import Orders
 from numina_infer.sandbox.output import clean
@@ -34,6 +45,8 @@ from numina_infer.sandbox.process import Lost, Process, ServerLostError
 _logger = logging.getLogger(__name__)
 _START_TIMEOUT_S = 120.0
 """A cold start reads some hundred megabytes of libraries from what may be a slow disk."""
+_ANSWER_S = 10.0
+"""A zygote that carries out no order for so long hangs; one that gets no processor for a moment doesn't."""
 _LEAVING_S = 5.0
 """A zygote that was hung up on sees its children dead before it leaves."""
 _LAST_WORDS_BYTES = 2000
@@ -133,6 +146,7 @@ class ForkServer:
         except OSError as error:
             raise SandboxError(f"this process can not open what a child needs: {error}") from error
         self._children[number] = process
+        self._expect_answer(process)
         return process
 
     def abandon(self) -> None:
@@ -176,6 +190,17 @@ class ForkServer:
             return
         with suppress(ServerLostError):  # then the children are on their way out as well
             self._send(message, fds)
+            if isinstance(message, Resume):
+                self._expect_answer(self._children[message.number])
+
+    def _expect_answer(self, process: Process) -> None:
+        asking = process.ask()
+        asyncio.get_running_loop().call_later(_ANSWER_S, self._check_answer, process, asking)
+
+    def _check_answer(self, process: Process, asking: int) -> None:
+        if self.is_alive and process.is_waiting_for(asking):
+            _logger.error("the sandbox's zygote carries out no orders; it is replaced")
+            self.abandon()
 
     def _read_mail(self) -> None:
         while self.is_alive:
@@ -195,6 +220,9 @@ class ForkServer:
             self._ready.set()
         elif isinstance(message, Started):
             self._children[message.number].pid = message.pid
+            self._children[message.number].take_answer()
+        elif isinstance(message, Resumed) and message.number in self._children:
+            self._children[message.number].take_answer()
         elif isinstance(message, Ended | Refused):
             self._children.pop(message.number).conclude(message)
             _remove(self._folder / str(message.number))

@@ -61,6 +61,10 @@ class Process:
             self._control, self._childs_control = Channel.pair()
         self._settled = anyio.Event()
         self._started, self._cpu_before, self._queued_before = anyio.current_time(), 0.0, 0.0
+        self._asked_at: float | None = None
+        """Loop time of an order that the zygote hasn't carried out yet."""
+        self._num_asked = 0
+        self._delayed_s = 0.0
         self.pid = 0
         """0 until the zygote tells it."""
         self._on_end: list[Callable[[], object]] = []
@@ -155,8 +159,29 @@ class Process:
 
     def start_clock(self) -> None:
         """Let the program's time count from here, not from its fork."""
-        self._started = anyio.current_time()
+        self._started, self._delayed_s = anyio.current_time(), 0.0
         self._cpu_before, self._queued_before = self._cpu_clock(), self._queue_clock() or 0.0
+
+    def ask(self) -> int:
+        """Note that the zygote has an order to carry out for this child; returns which."""
+        self._asked_at = anyio.current_time()
+        self._num_asked += 1
+        return self._num_asked
+
+    def take_answer(self) -> None:
+        """Note that it is carried out: what that took isn't the program's time."""
+        self._delayed_s, self._asked_at = self._zygotes_s, None
+
+    def is_waiting_for(self, asking: int) -> bool:
+        """True while that order isn't carried out."""
+        return self.end is None and self._asked_at is not None and self._num_asked == asking
+
+    @property
+    def _zygotes_s(self) -> float:
+        """What the zygote took for its orders since `start_clock`."""
+        if self._asked_at is None:
+            return self._delayed_s
+        return self._delayed_s + anyio.current_time() - max(self._asked_at, self._started)
 
     @property
     def spent_s(self) -> float:
@@ -175,10 +200,12 @@ class Process:
     def awake_s(self) -> float | None:
         """Wall seconds in which the program had a processor or wanted none; None where the kernel doesn't tell.
 
-        What is left out it spent waiting for a processor: the machine was busy, and the program isn't to blame.
+        What is left out it spent waiting for a processor or the zygote: the program isn't to blame for either.
         """
         queued = self._queue_clock()
-        return None if queued is None else anyio.current_time() - self._started - (queued - self._queued_before)
+        if queued is None:
+            return None
+        return anyio.current_time() - self._started - self._zygotes_s - (queued - self._queued_before)
 
     def _queue_clock(self) -> float | None:
         """Seconds that the living child has waited for a processor (the second figure of the kernel's schedstat)."""

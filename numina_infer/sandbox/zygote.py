@@ -23,7 +23,19 @@ from types import FrameType
 
 from numina_infer.config import Rung
 from numina_infer.sandbox import child, hugepages, warmup
-from numina_infer.sandbox.channel import Block, Channel, Ended, Message, Ready, Refused, Resume, Signal, Spawn, Started
+from numina_infer.sandbox.channel import (
+    Block,
+    Channel,
+    Ended,
+    Message,
+    Ready,
+    Refused,
+    Resume,
+    Resumed,
+    Signal,
+    Spawn,
+    Started,
+)
 from numina_infer.sandbox.limits import Limits, adopt_orphans, die_with_parent
 from numina_infer.sandbox.lockdown import Lockdown
 from numina_infer.sandbox.readiness import Readiness
@@ -85,6 +97,7 @@ class Zygote:
         if isinstance(message, Resume):
             self._signal(message.number, signal.SIGCONT)
             _hand_over(Block(message.timeout_s), *fds)
+            self._control.send(Resumed(message.number))
         return None
 
     def _signal(self, number: int, signum: int) -> None:
