@@ -278,7 +278,7 @@ def _remove(folder: Path) -> None:
 def _kill_marked(mark: bytes) -> None:
     """Kill every process that was started with `mark` in its environment, until a look at all finds none."""
     for _ in range(_LOOKS):
-        marked = [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if mark in _environment(entry)]
+        marked = [pid for pid in _processes() if mark in _environment(pid)]
         for pid in marked:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -286,8 +286,16 @@ def _kill_marked(mark: bytes) -> None:
             return
 
 
-def _environment(entry: Path) -> bytes:
+def _processes() -> list[int]:
     try:
-        return (entry / "environ").read_bytes()
+        return [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208 - names are enough
+    except OSError as error:
+        _logger.error("what the sandbox's zygote left behind can't be looked for: %s", error)  # noqa: TRY400
+        return []
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
         return b""
