@@ -1,8 +1,10 @@
 """The drill itself is tested: with a safety of the contest taken out, it fails, and at the right check."""
 
+import asyncio
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -22,6 +24,10 @@ from numina_infer.drill.real_faults import ATTACKS, WORKED
 from numina_infer.drill.report import Tally, run
 from numina_infer.drill.seen import Seen
 from numina_infer.errors import EngineError
+from numina_infer.sandbox.channel import Message, Resume, Signal, opened_programs
+from numina_infer.sandbox.forkserver import ForkServer
+from numina_infer.sandbox.orders import Orders
+from numina_infer.sandbox.process import Process
 from numina_infer.sandbox.scripted import ScriptedSandbox
 from numina_infer.sandbox.simulated import pretend
 from numina_infer.trajectory import Execution, ExecutionStatus, Problem, Solution
@@ -158,6 +164,59 @@ def test_an_attack_that_works_once_fails_its_drill(attack: str, monkeypatch: pyt
     monkeypatch.setattr("numina_infer.drill.real_faults.Sandbox", lambda: ScriptedSandbox(leaky))
     assert Check.RIGHT in failed(drill("attacks", 10))
     assert failed(drill("attacks", 10)) == set()  # it has no second time
+
+
+def test_without_its_mend_a_block_without_descriptors_is_no_error_of_the_sandbox(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever catches the sandbox's errors doesn't know of it."""
+
+    def start_block(self: Process, code: str, timeout_s: float) -> None:
+        with opened_programs([code]) as file:
+            self._begin_block()
+            assert self._control is not None
+            self._order(Resume(self.number, timeout_s), [self._control.fileno(), file])
+
+    whole = together([FAULTS["session-no-descriptor"]], Course(10), play)
+    assert failed(whole) == set()
+    monkeypatch.setattr(Process, "start_block", start_block)
+    assert Check.SAID in failed(whole)
+
+
+def send_or_give_up(self: Orders, message: Message, fds: Sequence[int] = ()) -> None:
+    """Take a socket that is full for the zygote's death."""
+    try:
+        self._control.send(message, fds)
+    except OSError as error:
+        raise BrokenPipeError(str(error)) from error
+
+
+def order_and_count(self: ForkServer, message: Signal | Resume, fds: Sequence[int]) -> None:
+    """Take every kill that isn't confirmed in time for that of a slot."""
+
+    def look() -> None:
+        if self.is_alive and message.number in self._children:
+            self.abandon()
+
+    self._send(message, fds)
+    if isinstance(message, Signal) and message.signum == signal.SIGKILL:
+        asyncio.get_running_loop().call_later(self._config.kill_grace_s, look)
+
+
+@pytest.mark.parametrize(
+    ("of", "name", "without"),
+    [(Orders, "send", send_or_give_up), (ForkServer, "_order", order_and_count)],
+    ids=["orders-wait", "slots-are-counted"],
+)
+def test_without_its_mends_a_crowd_that_leaves_costs_the_zygote(
+    of: type, name: str, without: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One session more than its socket takes packets is enough."""
+    monkeypatch.setattr("numina_infer.drill.session_faults.NUM_SESSIONS", 320)
+    whole = together([FAULTS["sessions-left-at-once"]], Course(10), play)
+    assert failed(whole) == set()
+    monkeypatch.setattr(of, name, without)
+    assert failed(whole) == {Check.SAID}
 
 
 def test_a_contest_that_raises_or_never_replies_fails_its_drill_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,37 +1,15 @@
 """A host that has no descriptor left, in every mode: an error of the sandbox's, and the session goes on."""
 
-import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import pytest
 
 from numina_infer.config import Mode
+from numina_infer.drill.session_faults import no_descriptor_left
 from numina_infer.errors import SandboxError
 from numina_infer.sandbox import Sandbox
 
 pytestmark = pytest.mark.anyio
-
-
-@contextmanager
-def no_descriptor_left(spare: int = 0) -> Iterator[None]:
-    """Take all but `spare` that this process may open."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    taken: list[int] = []
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, hard))  # noqa: PTH208
-    try:
-        with suppress(OSError):
-            while True:
-                taken.append(os.open(os.devnull, os.O_RDONLY))
-        for fd in taken[:spare]:
-            os.close(fd)
-        del taken[:spare]
-        yield
-    finally:
-        for fd in taken:
-            os.close(fd)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize("spare", range(4))
