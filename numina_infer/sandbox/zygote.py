@@ -36,7 +36,7 @@ from numina_infer.sandbox.channel import (
     Spawn,
     Started,
 )
-from numina_infer.sandbox.limits import Limits, adopt_orphans, die_with_parent
+from numina_infer.sandbox.limits import Limits, adopt_orphans, die_with_parent, offer
 from numina_infer.sandbox.lockdown import Lockdown
 from numina_infer.sandbox.readiness import Readiness
 from numina_infer.sandbox.report import REPORT_BYTES
@@ -104,6 +104,8 @@ class Zygote:
         for pid, known in self._children.items():
             if known.number == number:
                 _signal_group(pid, signum)
+                if signum in (signal.SIGSTOP, signal.SIGCONT):
+                    offer(pid, is_at_rest=signum == signal.SIGSTOP)
 
     def _fork(self, spawn: Spawn, fds: list[int]) -> child.Job | None:
         zygote, report, readiness = os.getpid(), mmap.mmap(-1, REPORT_BYTES), Readiness()
