@@ -195,10 +195,11 @@ class ForkServer:
 
     def _expect_answer(self, process: Process) -> None:
         asking = process.ask()
-        asyncio.get_running_loop().call_later(_ANSWER_S, self._check_answer, process, asking)
+        asyncio.get_running_loop().call_later(_ANSWER_S, self._check_answer, process.number, asking)
 
-    def _check_answer(self, process: Process, asking: int) -> None:
-        if self.is_alive and process.is_waiting_for(asking):
+    def _check_answer(self, number: int, asking: int) -> None:
+        process = self._children.get(number)
+        if process is not None and process.is_waiting_for(asking):
             _logger.error("the sandbox's zygote carries out no orders; it is replaced")
             self.abandon()
 

@@ -62,8 +62,8 @@ class Process:
         self._settled = anyio.Event()
         self._started, self._cpu_before, self._queued_before = anyio.current_time(), 0.0, 0.0
         self._asked_at: float | None = None
-        """Loop time of an order that the zygote hasn't carried out yet."""
-        self._num_asked = 0
+        """Since when the zygote has orders for it to carry out, loop time; None if it has none."""
+        self._num_asked = self._num_answered = 0
         self._delayed_s = 0.0
         self.pid = 0
         """0 until the zygote tells it."""
@@ -164,17 +164,20 @@ class Process:
 
     def ask(self) -> int:
         """Note that the zygote has an order to carry out for this child; returns which."""
-        self._asked_at = anyio.current_time()
+        if self._asked_at is None:
+            self._asked_at = anyio.current_time()
         self._num_asked += 1
         return self._num_asked
 
     def take_answer(self) -> None:
-        """Note that it is carried out: what that took isn't the program's time."""
-        self._delayed_s, self._asked_at = self._zygotes_s, None
+        """Note that the next of them is carried out: what that took isn't the program's time."""
+        self._num_answered += 1
+        if self._num_answered == self._num_asked:
+            self._delayed_s, self._asked_at = self._zygotes_s, None
 
     def is_waiting_for(self, asking: int) -> bool:
         """True while that order isn't carried out."""
-        return self.end is None and self._asked_at is not None and self._num_asked == asking
+        return self._num_answered < asking
 
     @property
     def _zygotes_s(self) -> float:

@@ -147,13 +147,17 @@ async def test_sessions_at_rest_that_are_left_make_no_slot_stuck(impatient: Sand
     assert impatient.incidents == ()
 
 
+@pytest.mark.parametrize("earlier", [(), ("1",)], ids=["first", "later"])
 @pytest.mark.parametrize("mode", list(Mode))
-async def test_what_the_zygote_takes_is_not_the_programs_time(impatient: Sandbox, mode: Mode) -> None:
+async def test_what_the_zygote_takes_is_not_the_programs_time(
+    impatient: Sandbox, mode: Mode, earlier: tuple[str, ...]
+) -> None:
     """A program that waits for it longer than it may run runs all the same."""
     outputs: list[str] = []
 
     async with impatient.session(mode) as session, anyio.create_task_group() as tasks:
-        await session.execute("1", timeout_s=20)
+        for code in earlier:
+            await session.execute(code, timeout_s=20)
 
         async def run() -> None:
             outputs.append((await session.execute("print(6 * 7)", timeout_s=0.5)).output)
