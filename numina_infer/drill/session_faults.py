@@ -26,7 +26,10 @@ from numina_infer.ports import Sandbox as OpenSandbox
 from numina_infer.sandbox import Sandbox
 from numina_infer.trajectory import Execution
 
-NUM_SESSIONS = 1000
+FEWEST_SESSIONS, MOST_SESSIONS = 320, 1000
+"""In the crowd: more than the zygote's socket takes packets, and as many as come to rest in a few seconds."""
+_OPENING_S = 8.0
+_BATCH = 20
 _BYTES_A_SESSION = 16 * 1024**2
 """Memory that has to be free for each, or fewer are opened; one at rest takes about half of it."""
 _PATIENCE_S = 60.0
@@ -126,16 +129,23 @@ class CrowdedSandbox(KeptSandbox):
 async def _crowded(leaves: list[bool]) -> AsyncIterator[OpenSandbox]:
     """The real sandbox, opened when the crowd is at rest in it."""
     async with Sandbox(SandboxConfig(kill_grace_s=_GRACE_S)) as sandbox, AsyncExitStack() as crowd:
-        sessions = [await crowd.enter_async_context(sandbox.session(Mode.SESSION)) for _ in range(_as_many_as_fit())]
-        async with anyio.create_task_group() as tasks:
-            for session in sessions:
-                tasks.start_soon(partial(session.execute, _KEEP.format(0), timeout_s=_PATIENCE_S))
+        until, num_opened, most = anyio.current_time() + _OPENING_S, 0, _as_many_as_fit()
+        while num_opened < most and (num_opened < FEWEST_SESSIONS or anyio.current_time() < until):
+            await _open_some(sandbox, crowd)
+            num_opened += _BATCH
         yield CrowdedSandbox(sandbox, crowd, leaves)
+
+
+async def _open_some(sandbox: Sandbox, crowd: AsyncExitStack) -> None:
+    sessions = [await crowd.enter_async_context(sandbox.session(Mode.SESSION)) for _ in range(_BATCH)]
+    async with anyio.create_task_group() as tasks:
+        for session in sessions:
+            tasks.start_soon(partial(session.execute, _KEEP.format(0), timeout_s=_PATIENCE_S))
 
 
 def _as_many_as_fit() -> int:
     found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
-    return NUM_SESSIONS if found is None else min(NUM_SESSIONS, int(found[1]) * 1024 // _BYTES_A_SESSION)
+    return MOST_SESSIONS if found is None else min(MOST_SESSIONS, int(found[1]) * 1024 // _BYTES_A_SESSION)
 
 
 @contextmanager
@@ -169,7 +179,7 @@ SESSION_FAULTS = (
     ),
     Fault(
         "sessions-left-at-once",
-        "A thousand sessions at rest are left at once, while the real sandbox's zygote gets no processor.",
+        "Up to a thousand sessions at rest are left at once, while the real sandbox's zygote gets no processor.",
         _left_at_once,
         Expected(nothing, 0, never_says=("zygote died",)),
         at=(0.5,),

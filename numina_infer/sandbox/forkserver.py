@@ -25,6 +25,7 @@ import anyio.to_thread
 
 from numina_infer.config import SandboxConfig
 from numina_infer.errors import SandboxError
+from numina_infer.sandbox.burials import Burials
 from numina_infer.sandbox.channel import (
     Channel,
     Ended,
@@ -93,6 +94,7 @@ class ForkServer:
             self._undo = undo.pop_all()
         self._control.set_nonblocking()
         self._orders = Orders(self._control, self.abandon)
+        self._burials = Burials(lambda number: self._carry_out(Signal(number, signal.SIGKILL)))
         asyncio.get_running_loop().add_reader(self._control, self._read_mail)
 
     @classmethod
@@ -186,8 +188,16 @@ class ForkServer:
             raise ServerLostError(f"the sandbox's zygote takes no orders: {error}") from error
 
     def _order(self, message: Signal | Resume, fds: Sequence[int]) -> None:
-        if not self.is_alive or message.number not in self._children:
+        """Have an order for a living child carried out, the end of one at rest when its turn comes."""
+        process = self._children.get(message.number)
+        if not self.is_alive or process is None:
             return
+        if process.is_at_rest and isinstance(message, Signal) and message.signum == signal.SIGKILL:
+            self._burials.add(message.number)
+        else:
+            self._carry_out(message, fds)
+
+    def _carry_out(self, message: Signal | Resume, fds: Sequence[int] = ()) -> None:
         with suppress(ServerLostError):  # then the children are on their way out as well
             self._send(message, fds)
             if isinstance(message, Resume):
@@ -226,6 +236,7 @@ class ForkServer:
             self._children[message.number].take_answer()
         elif isinstance(message, Ended | Refused):
             self._children.pop(message.number).conclude(message)
+            self._burials.strike_off(message.number)
             _remove(self._folder / str(message.number))
 
     def _lose(self) -> None:
@@ -233,6 +244,7 @@ class ForkServer:
             return
         self.is_alive = False
         asyncio.get_running_loop().remove_reader(self._control)
+        self._burials.clear()
         self._orders.close()
         self._control.close()
         self._ready.set()

@@ -75,6 +75,8 @@ class Process:
         """Loop time at which its death was asked for."""
         self.has_begun = False
         """True once a session's child was given a block."""
+        self.is_at_rest = False
+        """True while a session's child is stopped between its blocks."""
         self.stdout, self.stderr = captures(max_output_bytes, self.kill)
         if self._control is not None:
             self._control.set_nonblocking()
@@ -153,7 +155,7 @@ class Process:
             raise SandboxError(f"this process can not open what a program needs: {error}") from error
 
     def _begin_block(self) -> None:
-        self.report, self._settled, self.has_begun = None, anyio.Event(), True
+        self.report, self._settled, self.has_begun, self.is_at_rest = None, anyio.Event(), True, False
         self.stdout.restart()
         self.stderr.restart()
 
@@ -255,6 +257,7 @@ class Process:
     def pause(self) -> None:
         """Stop a session's child between blocks: what its program left running takes no processor."""
         self._order(Signal(self.number, signal.SIGSTOP), ())
+        self.is_at_rest = True
 
     def kill(self) -> None:
         """Ask for its death, once."""

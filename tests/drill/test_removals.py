@@ -211,8 +211,9 @@ def order_and_count(self: ForkServer, message: Signal | Resume, fds: Sequence[in
 def test_without_its_mends_a_crowd_that_leaves_costs_the_zygote(
     of: type, name: str, without: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One session more than its socket takes packets is enough."""
-    monkeypatch.setattr("numina_infer.drill.session_faults.NUM_SESSIONS", 320)
+    """With all of them ended at once, or what waits in the queue would be no more than its socket takes."""
+    monkeypatch.setattr("numina_infer.drill.session_faults._OPENING_S", 0.0)  # no more than are needed
+    monkeypatch.setattr("numina_infer.sandbox.burials._AT_ONCE", 10_000)
     whole = together([FAULTS["sessions-left-at-once"]], Course(10), play)
     assert failed(whole) == set()
     monkeypatch.setattr(of, name, without)
