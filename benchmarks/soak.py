@@ -44,9 +44,9 @@ def zygote_pid(sandbox: Sandbox) -> int:
 
 def overdue(sandbox: Sandbox) -> int:
     """Kills that nobody confirmed."""
-    server = sandbox._opened()._server  # noqa: SLF001
-    assert server is not None
-    return len(server._overdue) + len(server._children)  # noqa: SLF001
+    pool = sandbox._opened()  # noqa: SLF001
+    assert pool._server is not None  # noqa: SLF001
+    return len(pool._stuck) + len(pool._server._children)  # noqa: SLF001
 
 
 def use(sandbox: Sandbox) -> Use:

@@ -17,12 +17,13 @@ from numina_infer.drill.play import play
 from numina_infer.drill.process_faults import process_drills
 from numina_infer.drill.real_faults import REAL_FAULTS
 from numina_infer.drill.sandbox_faults import SANDBOX_FAULTS
+from numina_infer.drill.session_faults import SESSION_FAULTS
 
 FAULTS: Mapping[str, Fault] = {
     fault.name: fault
     for faults in (
         *(ENGINE_FAULTS, MODEL_FAULTS, SANDBOX_FAULTS, DISK_FAULTS, CLOCK_FAULTS, GATEWAY_FAULTS, BANK_FAULTS),
-        REAL_FAULTS,
+        *(REAL_FAULTS, SESSION_FAULTS),
     )
     for fault in faults
 }

@@ -69,6 +69,8 @@ class Expected:
     """Texts that stand in one line each of the summary, however often that line says that it happened."""
     says_once: tuple[str, ...] = ()
     """The same, of lines that say so of no second time."""
+    never_says: tuple[str, ...] = ()
+    """Texts that stand in no line of it: what the fault must not come to."""
     log: LogState = LogState.WHOLE
     costs_votes_with: tuple[str, ...] = ()
     """Faults in whose company it costs votes of what it touches, where alone it costs none; `*` is any."""
@@ -83,7 +85,8 @@ class Expected:
         log = {LogState.WHOLE: "", LogState.PART: ", log up to it", LogState.GONE: ", no log"}[self.log]
         texts = (*self.says_once, *self.says)
         said = f", says «{'», «'.join(texts)}»" if texts else ""
-        return f"all in time, at most {self.max_fallbacks} fallbacks{log}{said}"
+        unsaid = f", never says «{'», «'.join(self.never_says)}»" if self.never_says else ""
+        return f"all in time, at most {self.max_fallbacks} fallbacks{log}{said}{unsaid}"
 
 
 class Place(StrEnum):

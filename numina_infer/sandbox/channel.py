@@ -9,13 +9,14 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Self
+from typing import Self, TypeVar
 
 _MAX_PACKET = 64 * 1024
 _MAX_FDS = 3
+_Received = TypeVar("_Received")
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
@@ -72,6 +73,13 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumed:
+    """Zygote to host: a `Resume` is carried out."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """Zygote to host: a child is gone, as the kernel tells it."""
 
@@ -81,6 +89,8 @@ class Ended:
     cpu_s: float
     report: str
     """The child's own packed `Report`; empty if it left none."""
+    trouble: str
+    """Why its program never began; empty if it did. No program can write this, see readiness.py."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +108,9 @@ class Block:
     timeout_s: float
 
 
-type_of_message = {kind.__name__: kind for kind in (Spawn, Signal, Resume, Ready, Started, Ended, Refused, Block)}
-Message = Spawn | Signal | Resume | Ready | Started | Ended | Refused | Block
+_KINDS = (Spawn, Signal, Resume, Ready, Started, Resumed, Ended, Refused, Block)
+type_of_message = {kind.__name__: kind for kind in _KINDS}
+Message = Spawn | Signal | Resume | Ready | Started | Resumed | Ended | Refused | Block
 
 
 class Channel:
@@ -149,21 +160,29 @@ class Channel:
         fields = json.loads(packet)
         return type_of_message[fields.pop("type")](**fields), fds
 
-    def receive_bytes(self) -> bytes:
-        """The next packet as it is; empty once the other side is gone."""
-        return self._receive()[0]
+    def receive_bytes(self, max_bytes: int) -> bytes:
+        """The beginning of the next packet; empty once the other side is gone.
+
+        The kernel closes descriptors that came with it, so whoever sends can't fill this process with them.
+        """
+        return _once_reset(lambda: self._socket.recv(max_bytes))
 
     def _receive(self) -> tuple[bytes, list[int]]:
-        while True:
-            try:
-                packet, fds, _, _ = socket.recv_fds(self._socket, _MAX_PACKET, _MAX_FDS, socket.MSG_CMSG_CLOEXEC)
-            except ConnectionResetError:
-                continue  # the other side died with mail of ours unread; what it sent before is still to come
-            return packet, fds
+        flags = socket.MSG_CMSG_CLOEXEC
+        packet, fds, _, _ = _once_reset(lambda: socket.recv_fds(self._socket, _MAX_PACKET, _MAX_FDS, flags))
+        return packet, fds
 
     def close(self) -> None:
         """Hang up."""
         self._socket.close()
+
+
+def _once_reset(receive: Callable[[], _Received]) -> _Received:
+    """What `receive` gives, also where the other side died with mail of ours unread: what it had sent is to come."""
+    try:
+        return receive()
+    except ConnectionResetError:
+        return receive()
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from numina_infer.sandbox.channel import Block, Channel, read_programs
 from numina_infer.sandbox.limits import Limits, die_with_parent, limit_block
 from numina_infer.sandbox.lockdown import Lockdown
 from numina_infer.sandbox.program import Runner
+from numina_infer.sandbox.readiness import Readiness
 from numina_infer.sandbox.report import Ending, Report
 
 _FIRST_HIGH_FD = 1024
@@ -48,10 +49,12 @@ class Job:
     """The programs' file, or the session's socket."""
     report: mmap.mmap
     """Shared with the zygote: here a child that exits leaves its report."""
+    readiness: Readiness
+    """Shared with it too, until a program begins."""
 
 
 def run(job: Job) -> NoReturn:
-    """Do `job` and end the process: 0 if all went well, 1 with a report if not."""
+    """Do `job` and end the process: 0 if all went well, 1 with a report, or without readiness, if not."""
     code = 1
     try:
         report = _run(job)
@@ -67,13 +70,17 @@ def _run(job: Job) -> Report:
         programs = [] if job.is_session else read_programs(job.program)
         streams = _confine(job, is_silent=len(programs) > 1)
     except OSError as error:
-        return Report(Ending.BROKEN, str(error))
-    return _serve(Channel.adopt(streams[0])) if job.is_session else _run_last(programs, streams)
+        job.readiness.fail(str(error))
+        raise
+    if job.is_session:
+        return _serve(Channel.adopt(streams[0]), job.readiness)
+    return _run_last(programs, streams, job.readiness)
 
 
-def _run_last(programs: Sequence[str], streams: Sequence[int]) -> Report:
+def _run_last(programs: Sequence[str], streams: Sequence[int], readiness: Readiness) -> Report:
     """Run all `programs` but the last in silence, then the last with `streams` as its stdout and stderr."""
     runner = Runner()
+    readiness.begin()
     for earlier in programs[:-1]:
         runner.run(earlier)
     for number, stream in enumerate(streams, start=1):
@@ -124,10 +131,11 @@ def _close_all_but(kept: Sequence[int]) -> None:
     os.closerange(first, hard)
 
 
-def _serve(control: Channel) -> Report:
+def _serve(control: Channel, readiness: Readiness) -> Report:
     """Run the blocks that the host sends until it hangs up."""
     runner = Runner()
     while (mail := control.receive()) is not None:
+        readiness.begin()
         block, fds = mail
         if isinstance(block, Block) and fds:
             limit_block(block.timeout_s)

@@ -25,14 +25,29 @@ import anyio.to_thread
 
 from numina_infer.config import SandboxConfig
 from numina_infer.errors import SandboxError
-from numina_infer.sandbox.channel import Channel, Ended, Message, Ready, Refused, Resume, Signal, Spawn, Started
+from numina_infer.sandbox.burials import Burials
+from numina_infer.sandbox.channel import (
+    Channel,
+    Ended,
+    Message,
+    Ready,
+    Refused,
+    Resume,
+    Resumed,
+    Signal,
+    Spawn,
+    Started,
+)
 from numina_infer.sandbox.limits import Limits
+from numina_infer.sandbox.orders import Orders
 from numina_infer.sandbox.output import clean
 from numina_infer.sandbox.process import Lost, Process, ServerLostError
 
 _logger = logging.getLogger(__name__)
 _START_TIMEOUT_S = 120.0
 """A cold start reads some hundred megabytes of libraries from what may be a slow disk."""
+_ANSWER_S = 10.0
+"""A zygote that carries out no order for so long hangs; one that gets no processor for a moment doesn't."""
 _LEAVING_S = 5.0
 """A zygote that was hung up on sees its children dead before it leaves."""
 _LAST_WORDS_BYTES = 2000
@@ -55,13 +70,11 @@ _ENVIRONMENT = {
 class ForkServer:
     """A zygote and its children. Make one with `start`."""
 
-    def __init__(self, config: SandboxConfig, num_slots: int) -> None:
+    def __init__(self, config: SandboxConfig) -> None:
         self._config = config
-        self._num_slots = num_slots
         self._mark = f"{_MARK}={uuid.uuid4().hex}"
         self._ready = anyio.Event()
         self._children: dict[int, Process] = {}
-        self._overdue: set[int] = set()
         self._num_spawned = 0
         self.is_alive = True
         """True while it can fork."""
@@ -80,17 +93,19 @@ class ForkServer:
                 self._zygote = self._launch(theirs)
             self._undo = undo.pop_all()
         self._control.set_nonblocking()
+        self._orders = Orders(self._control, self.abandon)
+        self._burials = Burials(lambda number: self._carry_out(Signal(number, signal.SIGKILL)))
         asyncio.get_running_loop().add_reader(self._control, self._read_mail)
 
     @classmethod
-    async def start(cls, config: SandboxConfig, num_slots: int) -> "ForkServer":
+    async def start(cls, config: SandboxConfig) -> "ForkServer":
         """Launch a zygote and wait until it is warm.
 
         Raises:
             SandboxError: it didn't come up; the message ends with its last words.
         """
         try:
-            server = cls(config, num_slots)
+            server = cls(config)
         except OSError as error:
             raise SandboxError(f"the sandbox's zygote could not be launched: {error}") from error
         words = ""
@@ -133,6 +148,7 @@ class ForkServer:
         except OSError as error:
             raise SandboxError(f"this process can not open what a child needs: {error}") from error
         self._children[number] = process
+        self._expect_answer(process)
         return process
 
     def abandon(self) -> None:
@@ -163,27 +179,38 @@ class ForkServer:
         )
 
     def _send(self, message: Message, fds: Sequence[int] = ()) -> None:
+        if not self.is_alive:
+            raise ServerLostError("the sandbox's zygote is gone")
         try:
-            self._control.send(message, fds)
-        except OSError as error:  # dead, or it reads no more
+            self._orders.send(message, fds)
+        except ConnectionError as error:
             self.abandon()
             raise ServerLostError(f"the sandbox's zygote takes no orders: {error}") from error
 
     def _order(self, message: Signal | Resume, fds: Sequence[int]) -> None:
-        if not self.is_alive or message.number not in self._children:
+        """Have an order for a living child carried out, the end of one at rest when its turn comes."""
+        process = self._children.get(message.number)
+        if not self.is_alive or process is None:
             return
+        if process.is_at_rest and isinstance(message, Signal) and message.signum == signal.SIGKILL:
+            self._burials.add(message.number)
+        else:
+            self._carry_out(message, fds)
+
+    def _carry_out(self, message: Signal | Resume, fds: Sequence[int] = ()) -> None:
         with suppress(ServerLostError):  # then the children are on their way out as well
             self._send(message, fds)
-        if isinstance(message, Signal) and message.signum == signal.SIGKILL:
-            asyncio.get_running_loop().call_later(self._config.kill_grace_s, self._check_death, message.number)
+            if isinstance(message, Resume):
+                self._expect_answer(self._children[message.number])
 
-    def _check_death(self, number: int) -> None:
-        if not self.is_alive or number not in self._children:
-            return
-        self._overdue.add(number)
-        _logger.error("program %d was killed and does not end; its slot is retired until it does", number)
-        if len(self._overdue) >= self._num_slots:
-            _logger.error("no slot of the sandbox is left; its zygote is replaced")
+    def _expect_answer(self, process: Process) -> None:
+        asking = process.ask()
+        asyncio.get_running_loop().call_later(_ANSWER_S, self._check_answer, process.number, asking)
+
+    def _check_answer(self, number: int, asking: int) -> None:
+        process = self._children.get(number)
+        if process is not None and process.is_waiting_for(asking):
+            _logger.error("the sandbox's zygote carries out no orders; it is replaced")
             self.abandon()
 
     def _read_mail(self) -> None:
@@ -204,9 +231,12 @@ class ForkServer:
             self._ready.set()
         elif isinstance(message, Started):
             self._children[message.number].pid = message.pid
+            self._children[message.number].take_answer()
+        elif isinstance(message, Resumed) and message.number in self._children:
+            self._children[message.number].take_answer()
         elif isinstance(message, Ended | Refused):
-            self._overdue.discard(message.number)
             self._children.pop(message.number).conclude(message)
+            self._burials.strike_off(message.number)
             _remove(self._folder / str(message.number))
 
     def _lose(self) -> None:
@@ -214,6 +244,8 @@ class ForkServer:
             return
         self.is_alive = False
         asyncio.get_running_loop().remove_reader(self._control)
+        self._burials.clear()
+        self._orders.close()
         self._control.close()
         self._ready.set()
         for process in self._children.values():
@@ -259,7 +291,7 @@ def _remove(folder: Path) -> None:
 def _kill_marked(mark: bytes) -> None:
     """Kill every process that was started with `mark` in its environment, until a look at all finds none."""
     for _ in range(_LOOKS):
-        marked = [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if mark in _environment(entry)]
+        marked = [pid for pid in _processes() if mark in _environment(pid)]
         for pid in marked:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -267,8 +299,16 @@ def _kill_marked(mark: bytes) -> None:
             return
 
 
-def _environment(entry: Path) -> bytes:
+def _processes() -> list[int]:
     try:
-        return (entry / "environ").read_bytes()
+        return [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208 - names are enough
+    except OSError as error:
+        _logger.error("what the sandbox's zygote left behind can't be looked for: %s", error)  # noqa: TRY400
+        return []
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
         return b""

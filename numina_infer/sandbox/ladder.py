@@ -24,7 +24,6 @@ from numina_infer.sandbox.channel import Ended
 from numina_infer.sandbox.forkserver import ForkServer
 from numina_infer.sandbox.output import clean
 from numina_infer.sandbox.process import ServerLostError
-from numina_infer.sandbox.report import Ending, Report
 
 _logger = logging.getLogger(__name__)
 _PROBE_S = 20.0
@@ -115,9 +114,8 @@ async def _run(server: ForkServer, code: str) -> str:
         await process.finish(_PROBE_S, anyio.current_time() + _PROBE_S, None, 1.0)
         if not isinstance(process.end, Ended):
             raise SandboxError("the self-test did not come to its end")
-        report = Report.unpack(process.end.report)
-        if report is not None and report.ending is Ending.BROKEN:
-            raise SandboxError(report.text)
+        if process.end.trouble:
+            raise SandboxError(process.end.trouble)
         found = verdict.of_exit(process.end, overran=process.is_killed, seconds=_PROBE_S)
         if found.note:
             raise SandboxError(f"the self-test failed: {clean(found.note).splitlines()[-1]}")

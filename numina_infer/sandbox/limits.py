@@ -18,6 +18,8 @@ from numina_infer.sandbox.libc import prctl
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _MAX_OPEN_FILES = 64
+_GOES_EARLY, _GOES_FIRST = 900, 1000
+"""Tenths of a percent of all memory that the kernel takes a process to use besides what it does."""
 _SESSION_CPU_S = 3600
 """Processor time of all blocks of a session."""
 
@@ -41,8 +43,16 @@ class Limits:
         _limit(resource.RLIMIT_MSGQUEUE, 0)
         seconds = _SESSION_CPU_S if is_session else math.ceil(timeout_s) + 1
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
-        with suppress(OSError):
-            Path("/proc/self/oom_score_adj").write_text("1000")
+        offer("self", is_at_rest=False)
+
+
+def offer(pid: int | str, *, is_at_rest: bool) -> None:
+    """Have the kernel end that child before any process of the host when memory runs out, and first of all at rest.
+
+    One that was at rest is missed by nobody until its next block, for which its earlier ones are run again.
+    """
+    with suppress(OSError):
+        Path(f"/proc/{pid}/oom_score_adj").write_text(str(_GOES_FIRST if is_at_rest else _GOES_EARLY))
 
 
 def limit_block(timeout_s: float) -> None:

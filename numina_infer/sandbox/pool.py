@@ -4,9 +4,11 @@ A slot is given back by the kernel's word that its program is gone, not by the t
 held up by a program that won't die, and no program starts in the place of one that still runs.
 """
 
+import asyncio
 import logging
 import math
 import os
+from functools import partial
 
 import anyio
 
@@ -38,8 +40,10 @@ class Pool:
         self.incidents: list[str] = []
         """What went wrong and was put right."""
         self._slots = Slots(self.num_slots)
-        self._num_stuck = 0
-        """Slots that wait for the end of a program that was killed."""
+        self._stuck: set[Process] = set()
+        """Programs that were killed and whose slots wait for their end."""
+        self._overdue: set[Process] = set()
+        """Those of them that had their time for it."""
         self._stuck_since = math.inf
         """Since when all slots do; loop time."""
         self._waiting: set[anyio.CancelScope] = set()
@@ -89,18 +93,32 @@ class Pool:
             self._slots.release()
         else:
             process.kill()
-            self._count_stuck(1)
-            process.when_ended(self._come_unstuck)
+            self._stuck.add(process)
+            self._look_at_stuck()
+            process.when_ended(partial(self._come_unstuck, process))
+            left_s = process.killed_at + self.config.kill_grace_s - anyio.current_time()
+            asyncio.get_running_loop().call_later(max(0.0, left_s), self._retire, process)
 
-    def _come_unstuck(self) -> None:
-        self._count_stuck(-1)
+    def _come_unstuck(self, process: Process) -> None:
+        self._stuck.discard(process)
+        self._overdue.discard(process)
+        self._look_at_stuck()
         self._slots.release()
 
-    def _count_stuck(self, more: int) -> None:
-        self._num_stuck += more
-        self._stuck_since = anyio.current_time() if self._num_stuck == self.num_slots else math.inf
+    def _look_at_stuck(self) -> None:
+        self._stuck_since = anyio.current_time() if len(self._stuck) == self.num_slots else math.inf
         for scope in self._waiting:
             scope.deadline = self._refused_at
+
+    def _retire(self, process: Process) -> None:
+        """Do without the slot of a program that had its time to end; without any slot, do without the zygote."""
+        if process not in self._stuck:
+            return
+        self._overdue.add(process)
+        _logger.error("program %d was killed and does not end; its slot is retired until it does", process.number)
+        if len(self._overdue) >= self.num_slots and self._server is not None:
+            _logger.error("no slot of the sandbox is left; its zygote is replaced")
+            self._server.abandon()
 
     async def server(self) -> ForkServer:
         """The living fork server, started if there is none."""
@@ -117,7 +135,7 @@ class Pool:
             return self._server
 
     async def _start(self) -> ForkServer:
-        server = await ForkServer.start(self.config, self.num_slots)
+        server = await ForkServer.start(self.config)
         try:
             if self.standing is None:
                 self.standing = await find_standing(server, self.config)

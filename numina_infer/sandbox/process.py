@@ -18,7 +18,7 @@ from numina_infer.errors import SandboxError
 from numina_infer.ports import Cutoff
 from numina_infer.sandbox.capture import captures
 from numina_infer.sandbox.channel import Channel, Ended, Refused, Resume, Signal, opened_programs
-from numina_infer.sandbox.report import Ending, Report
+from numina_infer.sandbox.report import REPORT_BYTES, Ending, Report
 
 _CPUCLOCK_SCHED = 2
 """With a process id it makes the id of that process's clock, as glibc's clock_getcpuclockid does."""
@@ -45,14 +45,15 @@ def until(cutoff: Cutoff | None, timeout_s: float = math.inf) -> Iterator[None]:
 
 
 Order = Callable[[Signal | Resume, Sequence[int]], None]
-"""Sends the zygote a message and descriptors; without effect if it is dead."""
+"""Sends the zygote a message and descriptors; without effect if it is dead, `OSError` if it can't be kept for it."""
+_UNREADABLE = Report(Ending.ERROR, "The program's report is unreadable.")
 
 
 class Process:
     """A child between its fork and its end."""
 
     def __init__(self, number: int, order: Order, max_output_bytes: int, *, is_session: bool) -> None:
-        self._number = number
+        self.number = number
         self._order = order
         self._control: Channel | None = None
         self._childs_control: Channel | None = None
@@ -60,23 +61,42 @@ class Process:
             self._control, self._childs_control = Channel.pair()
         self._settled = anyio.Event()
         self._started, self._cpu_before, self._queued_before = anyio.current_time(), 0.0, 0.0
+        self._asked_at: float | None = None
+        """Since when the zygote has orders for it to carry out, loop time; None if it has none."""
+        self._num_asked = self._num_answered = 0
+        self._delayed_s = 0.0
         self.pid = 0
         """0 until the zygote tells it."""
         self._on_end: list[Callable[[], object]] = []
         self.report: Report | None = None
         """How the block that runs in a session ended."""
         self.end: Ended | Refused | Lost | None = None
-        self.is_killed = False
+        self.killed_at = math.inf
+        """Loop time at which its death was asked for."""
         self.has_begun = False
         """True once a session's child was given a block."""
+        self.is_at_rest = False
+        """True while a session's child is stopped between its blocks."""
         self.stdout, self.stderr = captures(max_output_bytes, self.kill)
         if self._control is not None:
             self._control.set_nonblocking()
             asyncio.get_running_loop().add_reader(self._control, self._read_report)
 
     @property
+    def is_killed(self) -> bool:
+        """True once its death was asked for."""
+        return self.killed_at < math.inf
+
+    def can_go_on(self) -> bool:
+        """Read whatever it said at rest; True if it can take another block after that."""
+        self._read_report()
+        self.stdout.drain()
+        self.stderr.drain()
+        return self.is_usable
+
+    @property
     def is_usable(self) -> bool:
-        """True while it can take another block of a session."""
+        """True while it can take another block of a session, as far as was read."""
         return self.end is None and not self.is_killed and self._control is not None
 
     @property
@@ -87,14 +107,16 @@ class Process:
     @property
     def has_succeeded(self) -> bool:
         """True if a session's block came to its end without an error, within its bounds."""
-        return self.report is not None and self.report.ending is Ending.OK and not self.is_flooded
+        is_well = self.report is not None and self.report.ending is Ending.OK
+        return is_well and not self.is_flooded and not self.is_killed
 
     @property
     def cpu_s(self) -> float:
-        """Processor time of the program, as far as anybody told."""
+        """Processor time of the program: in a session what it said itself, up to what the kernel says."""
+        counted_s = self.end.cpu_s if isinstance(self.end, Ended) else self.spent_s
         if self.report is not None:
-            return self.report.cpu_s
-        return self.end.cpu_s if isinstance(self.end, Ended) else 0.0
+            return min(self.report.cpu_s, counted_s)
+        return counted_s if isinstance(self.end, Ended) else 0.0
 
     @property
     def is_flooded(self) -> bool:
@@ -118,20 +140,53 @@ class Process:
             yield [self.stdout.write_end, self.stderr.write_end, third]
 
     def start_block(self, code: str, timeout_s: float) -> None:
-        """Have a session's child run `code`."""
+        """Have a session's child run `code`; ask whether it `can_go_on` before.
+
+        Raises:
+            SandboxError: this process has no descriptors or memory left; the child is as it was.
+        """
         if self._control is None:
             raise SandboxError("a child without a session takes no block")
-        self._read_report()  # what a program may have forged in advance is thrown away here
-        self.report, self._settled, self.has_begun = None, anyio.Event(), True
+        try:
+            with opened_programs([code]) as program:
+                self._begin_block()
+                self._order(Resume(self.number, timeout_s), [self._control.fileno(), program])
+        except OSError as error:
+            raise SandboxError(f"this process can not open what a program needs: {error}") from error
+
+    def _begin_block(self) -> None:
+        self.report, self._settled, self.has_begun, self.is_at_rest = None, anyio.Event(), True, False
         self.stdout.restart()
         self.stderr.restart()
-        with opened_programs([code]) as program:
-            self._order(Resume(self._number, timeout_s), [self._control.fileno(), program])
 
     def start_clock(self) -> None:
         """Let the program's time count from here, not from its fork."""
-        self._started = anyio.current_time()
+        self._started, self._delayed_s = anyio.current_time(), 0.0
         self._cpu_before, self._queued_before = self._cpu_clock(), self._queue_clock() or 0.0
+
+    def ask(self) -> int:
+        """Note that the zygote has an order to carry out for this child; returns which."""
+        if self._asked_at is None:
+            self._asked_at = anyio.current_time()
+        self._num_asked += 1
+        return self._num_asked
+
+    def take_answer(self) -> None:
+        """Note that the next of them is carried out: what that took isn't the program's time."""
+        self._num_answered += 1
+        if self._num_answered == self._num_asked:
+            self._delayed_s, self._asked_at = self._zygotes_s, None
+
+    def is_waiting_for(self, asking: int) -> bool:
+        """True while that order isn't carried out."""
+        return self._num_answered < asking
+
+    @property
+    def _zygotes_s(self) -> float:
+        """What the zygote took for its orders since `start_clock`."""
+        if self._asked_at is None:
+            return self._delayed_s
+        return self._delayed_s + anyio.current_time() - max(self._asked_at, self._started)
 
     @property
     def spent_s(self) -> float:
@@ -150,10 +205,12 @@ class Process:
     def awake_s(self) -> float | None:
         """Wall seconds in which the program had a processor or wanted none; None where the kernel doesn't tell.
 
-        What is left out it spent waiting for a processor: the machine was busy, and the program isn't to blame.
+        What is left out it spent waiting for a processor or the zygote: the program isn't to blame for either.
         """
         queued = self._queue_clock()
-        return None if queued is None else anyio.current_time() - self._started - (queued - self._queued_before)
+        if queued is None:
+            return None
+        return anyio.current_time() - self._started - self._zygotes_s - (queued - self._queued_before)
 
     def _queue_clock(self) -> float | None:
         """Seconds that the living child has waited for a processor (the second figure of the kernel's schedstat)."""
@@ -199,13 +256,14 @@ class Process:
 
     def pause(self) -> None:
         """Stop a session's child between blocks: what its program left running takes no processor."""
-        self._order(Signal(self._number, signal.SIGSTOP), ())
+        self._order(Signal(self.number, signal.SIGSTOP), ())
+        self.is_at_rest = True
 
     def kill(self) -> None:
         """Ask for its death, once."""
         if self.end is None and not self.is_killed:
-            self.is_killed = True
-            self._order(Signal(self._number, signal.SIGKILL), ())
+            self.killed_at = anyio.current_time()
+            self._order(Signal(self.number, signal.SIGKILL), ())
 
     def conclude(self, end: Ended | Refused | Lost) -> None:
         """Take note of its end."""
@@ -230,16 +288,19 @@ class Process:
         self._hang_up()
 
     def _read_report(self) -> None:
+        """Read until nothing is left; a child that says more than one report a block is killed, not listened to."""
         while self._control is not None:
             try:
-                packet = self._control.receive_bytes()
+                packet = self._control.receive_bytes(REPORT_BYTES)
             except BlockingIOError:
                 return
             if not packet:
                 self._hang_up()
-            elif not self._settled.is_set():
-                unreadable = Report(Ending.ERROR, "The program's report is unreadable.")
-                self.report = Report.unpack(packet.decode("utf-8", "replace")) or unreadable
+            elif self._settled.is_set():
+                self._hang_up()
+                self.kill()
+            else:
+                self.report = Report.unpack(packet.decode("utf-8", "replace")) or _UNREADABLE
                 self._settled.set()
 
     def _hang_up(self) -> None:

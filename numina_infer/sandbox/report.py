@@ -2,6 +2,7 @@
 
 It is written by a process that ran untrusted code, so it is read as text and believed about its own trajectory only;
 for a program in a fresh child even the ending itself is the kernel's word, and the report adds no more than words.
+It has no word for a failure of the sandbox itself: of that speaks readiness.py, before any program can.
 """
 
 import math
@@ -20,8 +21,6 @@ class Ending(StrEnum):
     ERROR = "error"
     MEMORY = "memory"
     """An uncaught MemoryError."""
-    BROKEN = "broken"
-    """The child couldn't be made ready; the program never ran."""
 
 
 @dataclass(frozen=True, slots=True)

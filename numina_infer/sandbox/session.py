@@ -155,7 +155,7 @@ class KeptSession(PooledSession):
 
     async def _run(self, server: ForkServer, code: str, timeout_s: float, cutoff: Cutoff | None) -> Process:
         process = self._process
-        if process is None or not process.is_usable:  # it may have died at rest
+        if process is None or not process.can_go_on():  # it may have died at rest
             self._drop()
             self._process = process = server.spawn(timeout_s, None)
         process.start_clock()
@@ -171,7 +171,7 @@ class KeptSession(PooledSession):
         """Run the history again; one that doesn't come to its end in time is forgotten, lest it stop every block."""
         for block in self._history:
             await self._block(process, block, time)
-            if not process.is_quiet or not process.is_usable:
+            if not process.is_quiet or not process.can_go_on():
                 _logger.warning("the %d earlier blocks of a session can not be run again", len(self._history))
                 self._history.clear()
                 return False

@@ -2,6 +2,7 @@
 
 The kernel goes first: for a program in a child of its own, the wait status decides, and whatever the program wrote
 can't change it. In a session the child lives on, so its report is all there is; it concerns its own trajectory only.
+That the sandbox itself failed is never read from a report, since a program can write one.
 """
 
 import os
@@ -40,13 +41,7 @@ def flooded(max_output_bytes: int) -> Verdict:
 
 
 def of_report(report: Report) -> Verdict:
-    """The child says how the program ended.
-
-    Raises:
-        SandboxError: the child couldn't be made ready for it.
-    """
-    if report.ending is Ending.BROKEN:
-        raise SandboxError(f"a child could not be made ready for its program: {report.text}")
+    """The child says how the program ended."""
     return Verdict(_STATUS[report.ending], report.text)
 
 
@@ -56,7 +51,10 @@ def of_exit(ended: Ended, *, overran: bool, seconds: float) -> Verdict:
     Raises:
         SandboxError: the child couldn't be made ready for its program.
     """
-    if os.WIFSIGNALED(ended.wait_status):
+    is_signalled = os.WIFSIGNALED(ended.wait_status)
+    if ended.trouble and not (is_signalled and overran):
+        raise SandboxError(f"a child could not be made ready for its program: {ended.trouble}")
+    if is_signalled:
         return _of_signal(os.WTERMSIG(ended.wait_status), overran=overran, seconds=seconds)
     code = os.waitstatus_to_exitcode(ended.wait_status)
     if code == 0:

@@ -23,9 +23,22 @@ from types import FrameType
 
 from numina_infer.config import Rung
 from numina_infer.sandbox import child, hugepages, warmup
-from numina_infer.sandbox.channel import Block, Channel, Ended, Message, Ready, Refused, Resume, Signal, Spawn, Started
-from numina_infer.sandbox.limits import Limits, adopt_orphans, die_with_parent
+from numina_infer.sandbox.channel import (
+    Block,
+    Channel,
+    Ended,
+    Message,
+    Ready,
+    Refused,
+    Resume,
+    Resumed,
+    Signal,
+    Spawn,
+    Started,
+)
+from numina_infer.sandbox.limits import Limits, adopt_orphans, die_with_parent, offer
 from numina_infer.sandbox.lockdown import Lockdown
+from numina_infer.sandbox.readiness import Readiness
 from numina_infer.sandbox.report import REPORT_BYTES
 
 _BURIAL_S = 2.0
@@ -38,6 +51,7 @@ class _Child:
     place: int
     """The smallest number that no other living child has: its user id goes by it."""
     report: mmap.mmap
+    readiness: Readiness
 
 
 class Zygote:
@@ -83,15 +97,18 @@ class Zygote:
         if isinstance(message, Resume):
             self._signal(message.number, signal.SIGCONT)
             _hand_over(Block(message.timeout_s), *fds)
+            self._control.send(Resumed(message.number))
         return None
 
     def _signal(self, number: int, signum: int) -> None:
         for pid, known in self._children.items():
             if known.number == number:
                 _signal_group(pid, signum)
+                if signum in (signal.SIGSTOP, signal.SIGCONT):
+                    offer(pid, is_at_rest=signum == signal.SIGSTOP)
 
     def _fork(self, spawn: Spawn, fds: list[int]) -> child.Job | None:
-        zygote, report = os.getpid(), mmap.mmap(-1, REPORT_BYTES)
+        zygote, report, readiness = os.getpid(), mmap.mmap(-1, REPORT_BYTES), Readiness()
         taken = {known.place for known in self._children.values()}
         place = next(number for number in itertools.count() if number not in taken)
         try:
@@ -114,12 +131,14 @@ class Zygote:
                 stderr,
                 program,
                 report,
+                readiness,
             )
         for fd in fds:
             os.close(fd)
         if pid > 0:
             report.madvise(mmap.MADV_DONTFORK)  # no later child is to write into it
-            self._children[pid] = _Child(spawn.number, place, report)
+            readiness.hide()
+            self._children[pid] = _Child(spawn.number, place, report, readiness)
             self._control.send(Started(spawn.number, pid))
         return None
 
@@ -139,8 +158,9 @@ class Zygote:
     def _tell(self, known: _Child, status: int, cpu_s: float) -> None:
         packed = known.report[:].rstrip(b"\0").decode("utf-8", "replace")
         known.report.close()
+        trouble = known.readiness.close()
         with suppress(OSError):  # the host is gone: the loop is about to learn it
-            self._control.send(Ended(known.number, status, cpu_s, packed))
+            self._control.send(Ended(known.number, status, cpu_s, packed, trouble))
 
     def _sweep(self) -> None:
         """Kill every child that nobody asked for: an orphan of some program.

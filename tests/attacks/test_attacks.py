@@ -46,6 +46,7 @@ HELD_BY_LIMITS = {
     **dict.fromkeys(("atexit_hang", "exit0_silent", "sys_exit"), "the exit by os._exit, and the wait for it"),
     **dict.fromkeys(("stdin_input", "inherited_fds", "close_stdout"), "the child's three descriptors"),
     **dict.fromkeys(("smuggle_descriptor", "pickle_report", "other_reports", "gc_refs"), "the wire's design"),
+    **dict.fromkeys(("say_broken", "flood_reports", "report_and_hang_up"), "the wire's design, and the kill"),
     **dict.fromkeys(("monkeypatch_builtins", "unicode_garbage"), "a child of its own; clean text"),
     **dict.fromkeys(("daemon_setsid", "fork_bomb"), "the sweep of orphans, if it is in time"),
     "message_queue": "the limit of message queues",

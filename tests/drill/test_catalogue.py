@@ -24,7 +24,7 @@ ASKED_FOR = {
     *("wall-clock-jumps", "loop-blocked", "asks-twice", "asks-late", "drops-connection", "empty-statement"),
     *("long-statement", "nul-bytes", "unbalanced-latex", "duplicate-id", "extra-columns", "fewer-problems"),
     *("more-problems", "several-threads", "endless-loops", "real-floods", "huge-answers"),
-    *("answers-in-outputs-only", "one-token-for-ever", "attacks"),
+    *("answers-in-outputs-only", "one-token-for-ever", "attacks", "session-no-descriptor", "sessions-left-at-once"),
 }
 VIRTUAL = [fault for fault in FAULTS.values() if fault.place is Place.VIRTUAL]
 

@@ -119,6 +119,12 @@ def test_what_happened_once_is_not_said_to_have_happened_often() -> None:
     assert Check.SAID in checks(seen, drill(Expected(says_once=("it happened",))))
 
 
+def test_what_must_not_come_of_a_fault_is_not_said() -> None:
+    """In any line."""
+    assert Check.SAID in checks(WELL, drill(Expected(never_says=("happened",))))
+    assert Check.SAID not in checks(WELL, drill(Expected(never_says=("died",))))
+
+
 def test_a_fallback_that_no_fault_excuses_is_found_whatever_the_bound() -> None:
     """A fault that has none when it comes alone excuses none in company, unless another is at work there."""
     harmless = Fault("harmless", "It costs nothing.", _nothing_happens, Expected(everything))

@@ -1,8 +1,10 @@
 """The drill itself is tested: with a safety of the contest taken out, it fails, and at the right check."""
 
+import asyncio
+import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -26,6 +28,10 @@ from numina_infer.drill.report import Tally, run
 from numina_infer.drill.seen import Seen
 from numina_infer.errors import EngineError
 from numina_infer.ports import Cutoff
+from numina_infer.sandbox.channel import Message, Resume, Signal, opened_programs
+from numina_infer.sandbox.forkserver import ForkServer
+from numina_infer.sandbox.orders import Orders
+from numina_infer.sandbox.process import Process
 from numina_infer.sandbox.scripted import ScriptedSandbox
 from numina_infer.sandbox.simulated import pretend
 from numina_infer.trajectory import Execution, ExecutionStatus, Outcome, Problem, Solution, Trajectory
@@ -69,7 +75,7 @@ def test_without_threads_that_hand_problems_over_a_blocked_loop_makes_the_next_r
         def __init__(self, target: Callable[..., None], args: tuple[object, ...], **_named: object) -> None:
             self.start = partial(target, *args)
 
-    threads = SimpleNamespace(Thread=Inline, Lock=threading.Lock)
+    threads = SimpleNamespace(Thread=Inline, RLock=threading.RLock)
     monkeypatch.setattr("numina_infer.contest.threading", threads)
     assert Check.TIME in failed(drill("loop-blocked", 10))
 
@@ -196,6 +202,60 @@ def test_without_a_thread_of_the_logs_own_a_disk_that_hangs_takes_the_replies(
     monkeypatch.setattr("numina_infer.contest._CLOSE_S", 0.1)
     monkeypatch.setattr(Background, "do", wait_for)
     assert Check.REPLIES in failed(drill("disk-hangs", 10))
+
+
+def test_without_its_mend_a_block_without_descriptors_is_no_error_of_the_sandbox(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever catches the sandbox's errors doesn't know of it."""
+
+    def start_block(self: Process, code: str, timeout_s: float) -> None:
+        with opened_programs([code]) as file:
+            self._begin_block()
+            assert self._control is not None
+            self._order(Resume(self.number, timeout_s), [self._control.fileno(), file])
+
+    whole = together([FAULTS["session-no-descriptor"]], Course(10), play)
+    assert failed(whole) == set()
+    monkeypatch.setattr(Process, "start_block", start_block)
+    assert Check.SAID in failed(whole)
+
+
+def send_or_give_up(self: Orders, message: Message, fds: Sequence[int] = ()) -> None:
+    """Take a socket that is full for the zygote's death."""
+    try:
+        self._control.send(message, fds)
+    except OSError as error:
+        raise BrokenPipeError(str(error)) from error
+
+
+def order_and_count(self: ForkServer, message: Signal | Resume, fds: Sequence[int]) -> None:
+    """Take every kill that isn't confirmed in time for that of a slot."""
+
+    def look() -> None:
+        if self.is_alive and message.number in self._children:
+            self.abandon()
+
+    self._send(message, fds)
+    if isinstance(message, Signal) and message.signum == signal.SIGKILL:
+        asyncio.get_running_loop().call_later(self._config.kill_grace_s, look)
+
+
+@pytest.mark.parametrize(
+    ("of", "name", "without"),
+    [(Orders, "send", send_or_give_up), (ForkServer, "_order", order_and_count)],
+    ids=["orders-wait", "slots-are-counted"],
+)
+def test_without_its_mends_a_crowd_that_leaves_costs_the_zygote(
+    of: type, name: str, without: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With all of them ended at once, or what waits in the queue would be no more than its socket takes."""
+    monkeypatch.setattr("numina_infer.drill.session_faults._OPENING_S", 0.0)  # no more than are needed
+    monkeypatch.setattr("numina_infer.sandbox.burials._AT_ONCE", 10_000)
+    whole = together([FAULTS["sessions-left-at-once"]], Course(10), play)
+    assert failed(whole) == set()
+    monkeypatch.setattr(of, name, without)
+    assert failed(whole) == {Check.SAID}
 
 
 def test_a_contest_that_raises_or_never_replies_fails_its_drill_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,10 @@ class Undying(Process):
     """A program that was killed, and whose end the kernel doesn't confirm."""
 
     is_quiet = False
+    killed_at = 0.0
 
     def __init__(self) -> None:
+        self.number = 1
         self.callbacks: list[Callable[[], object]] = []
 
     def kill(self) -> None:

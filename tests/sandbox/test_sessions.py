@@ -1,8 +1,12 @@
 """What the programs of one session share, and what a kill costs them."""
 
+import os
+import signal
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
+import anyio
 import pytest
 
 from numina_infer.config import Mode
@@ -126,6 +130,28 @@ async def test_threads_left_running_rest_between_blocks(sandbox: Sandbox, eventu
         stat = Path(f"/proc/{(await session.execute(code, timeout_s=20)).output}/stat")
         assert await eventually(lambda: ") T " in stat.read_text())
         assert (await session.execute("'awake'", timeout_s=20)).output == "awake"
+
+
+async def test_when_memory_runs_out_the_kernel_takes_sessions_at_rest_first(
+    sandbox: Sandbox, eventually: Eventually
+) -> None:
+    """Then programs that run, and both before the host."""
+    async with sandbox.session() as session, anyio.create_task_group() as tasks:
+        pid = (await session.execute("import os\nos.getpid()", timeout_s=20)).output
+        badness = Path(f"/proc/{pid}/oom_score_adj")
+        assert await eventually(lambda: badness.read_text() == "1000\n")
+        tasks.start_soon(partial(session.execute, "while True: pass", timeout_s=60))
+        assert await eventually(lambda: badness.read_text() == "900\n")
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_session_that_is_killed_at_rest_knows_what_it_knew(sandbox: Sandbox, eventually: Eventually) -> None:
+    """As the kernel does when memory runs out: its blocks are run again."""
+    async with sandbox.session() as session:
+        pid = int((await session.execute("import os\nx = 20\nos.getpid()", timeout_s=20)).output)
+        os.kill(pid, signal.SIGKILL)
+        assert await eventually(lambda: not Path(f"/proc/{pid}").exists())
+        assert (await session.execute("x", timeout_s=20)).output == "20"
 
 
 async def test_a_block_that_uses_up_descriptors_fails_alone(sandbox: Sandbox) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -134,7 +135,7 @@ def test_the_echo_keeps_line_numbers() -> None:
 
 def ended(wait_status: int, report: str = "") -> Ended:
     """The zygote's word on a child."""
-    return Ended(1, wait_status, 0.0, report)
+    return Ended(1, wait_status, 0.0, report, "")
 
 
 @pytest.mark.parametrize(
@@ -161,7 +162,16 @@ def test_the_kernels_word_decides(end: Ended, overran: bool, status: ExecutionSt
     assert verdict.of_exit(end, overran=overran, seconds=5.0).status is status
 
 
-def test_a_child_that_could_not_be_made_ready_is_the_sandboxes_fault() -> None:
-    """It is an exception, never shown to the model."""
+@pytest.mark.parametrize("wait_status", [0, 1 << 8, 9, 11])
+def test_a_child_that_could_not_be_made_ready_is_the_sandboxes_fault(wait_status: int) -> None:
+    """It is an exception, never shown to the model; a kill of ours before it was ready is none."""
+    end = Ended(1, wait_status, 0.0, "", "no space")
     with pytest.raises(SandboxError, match="no space"):
-        verdict.of_exit(ended(1 << 8, "broken 0\nno space"), overran=False, seconds=5.0)
+        verdict.of_exit(end, overran=False, seconds=5.0)
+    assert verdict.of_exit(replace(end, wait_status=9), overran=True, seconds=5.0).status is ExecutionStatus.TIMEOUT
+
+
+@given(st.text() | st.sampled_from(["broken 0.0\nno space", "broken"]))
+def test_no_report_says_that_the_sandbox_broke(report: str) -> None:
+    """Whatever stands in it, it is one of a program."""
+    assert verdict.of_exit(ended(1 << 8, report), overran=False, seconds=5.0).status in set(ExecutionStatus)
