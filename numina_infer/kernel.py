@@ -103,7 +103,7 @@ class Kernel:
         self._model, self._preset, self._problems = model, preset, problems
         self.output.mkdir(parents=True, exist_ok=True)
         log = KernelLog(self.output / LOG_FILE, started_at=self.started_at)
-        self.console: Console = _console(log)
+        self.console: Console = RunConsole(cast("IO[str]", log))
 
     def examine(self) -> Preflight:
         """Look at the machine and at what is attached, and say what was found and what to do.
@@ -281,13 +281,6 @@ class Kernel:
         if wheelhouse is None:
             return choices
         return replace(choices, vllm_python=str(install_vllm(wheelhouse, self._prefix, self._report)))
-
-
-def _console(log: KernelLog) -> Console:
-    """Plain lines; Jupyter claims to be a terminal, and would have them on the screen alone."""
-    return RunConsole(
-        file=cast("IO[str]", log), width=140, markup=False, highlight=False, force_terminal=False, force_jupyter=False
-    )
 
 
 def _require_votes(summary: Summary) -> None:
