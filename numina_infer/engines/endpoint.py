@@ -15,7 +15,7 @@ from numina_infer.config import SamplingParams
 from numina_infer.engines.address import KEY_VARIABLE, LOOK_TIMEOUT_S, Address, without_key
 from numina_infer.engines.wire import BrokenOffError, Chunk, Dialect, Turn, error_message, read_chunks, request
 from numina_infer.errors import EngineError
-from numina_infer.trajectory import FinishReason
+from numina_infer.trajectory import FinishReason, is_count
 
 if TYPE_CHECKING:
     import httpx2
@@ -320,7 +320,7 @@ def kv_tokens(metrics: str) -> int | None:
             labels = _labels(line)
             with suppress(KeyError, ValueError):
                 total += max(0, int(labels["num_gpu_blocks"])) * max(0, int(labels["block_size"]))
-    return total or None
+    return total if is_count(total) and total else None
 
 
 def counter(metrics: str, name: str) -> float:
@@ -334,7 +334,7 @@ def counter(metrics: str, name: str) -> float:
 
 
 def _whole(value: object) -> int | None:
-    return value if type(value) is int and value > 0 else None
+    return value if is_count(value) and value else None
 
 
 def _is_name(value: object) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 from numina_infer.config import SamplingParams
 from numina_infer.engines.address import without_key
 from numina_infer.errors import EngineError
+from numina_infer.trajectory import is_count
 
 _MOST_SHAPES = 5
 """Around what a server says; known ones have two."""
@@ -169,13 +170,15 @@ def _encodable(text: str) -> str:
 
 
 def _token_id(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"{value!r} is no token id")
+    if not is_count(value):
+        raise ValueError(f"{value!r:.60} is no token id")
     return value
 
 
 def _count(value: object) -> int | None:
-    return None if value is None else _token_id(value)
+    if value is not None and not is_count(value):
+        raise ValueError(f"{value!r:.60} is no number of tokens")
+    return value
 
 
 def error_message(reply: object) -> str:
