@@ -1,8 +1,8 @@
 """Rows of JSON read back as the frozen records that they were written from, each field as its type says.
 
 A log may have been cut, edited, or made by something else, so nothing of it is taken on trust: a field that is
-missing, unknown, or of another type is an error that names it, and so is an integer beyond `LARGEST_WHOLE`, which other
-programs can't hold; only an engine's token ids are read whatever their size.
+missing, unknown, or of another type is an error that names it, and so is an integer beyond `LARGEST_WHOLE`, which
+other programs can't hold; only an engine's token ids are read whatever their size.
 """
 
 import types

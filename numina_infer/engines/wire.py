@@ -170,9 +170,9 @@ def _encodable(text: str) -> str:
 
 
 def _token_id(value: object) -> int:
-    if not is_count(value):
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(f"{value!r:.60} is no token id")
-    return value
+    return value  # however large: no vocabulary has it, which is said where it is looked up
 
 
 def _count(value: object) -> int | None:
