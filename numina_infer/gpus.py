@@ -133,7 +133,7 @@ def _ask(fields: str, environment: Mapping[str, str]) -> str:
         return ""
     question = [program, f"--query-gpu=index,uuid,{fields}", "--format=csv,noheader,nounits"]
     asked = subprocess.run(  # noqa: S603 (our own words, and no shell)
-        question, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True
+        question, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, check=True
     )
     return asked.stdout
 
