@@ -36,6 +36,7 @@ from benchmarks.frame import Target, finish, name_machine, pass_over, read_optio
 from benchmarks.recorded import NOT_HERE, RecordedText, data_folder, recorded_texts
 from numina_infer.answer import AnswerRange, extract_answer
 from numina_infer.paper import Sample, states_answer
+from numina_infer.usage import HelpFormatter
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MATH_VERIFY_TIMEOUT_S = 5.0
@@ -382,7 +383,7 @@ def targets(ours_row: Score, others: list[Score]) -> list[Target]:
 
 def main() -> None:
     """Measure, print, and write the figures if asked."""
-    parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(formatter_class=HelpFormatter)
     parser.add_argument("--disagreements", action="store_true", help="list where ours and the recorded reading differ")
     options = read_options(__doc__, "every tenth text, no ten megabytes", parser=parser)
     if data_folder() is None:

@@ -31,6 +31,7 @@ from numina_infer.engines.samples import Recorded, read_samples
 from numina_infer.presets import get_preset
 from numina_infer.problems import packaged_path
 from numina_infer.trajectory import StopReason
+from numina_infer.usage import HelpFormatter
 
 HOUR = 3600.0
 ARMS = ("rounds", "equal slices", "time bank")
@@ -155,7 +156,7 @@ def show(title: str, table: Mapping[str, Mapping[str, float]]) -> None:
 def main() -> None:
     """Play, print, and write the figures if asked."""
     assert __doc__ is not None
-    parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(formatter_class=HelpFormatter)
     parser.add_argument("--contests", type=int, metavar="N", default=1000, help="of each world (default: 1000)")
     parser.add_argument("--baselines", type=int, metavar="N", help="for rounds and equal slices (default: as many)")
     options = read_options(__doc__, "8 contests of each world instead of 1,000", parser=parser)

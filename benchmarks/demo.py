@@ -19,6 +19,7 @@ from numina_infer.references import Accepted
 from numina_infer.rehearsal import rehearse
 from numina_infer.summary import ProblemSummary, Summary
 from numina_infer.trajectory import ExecutionStatus, Trajectory
+from numina_infer.usage import HelpFormatter
 
 
 def is_confirmed(trajectory: Trajectory, accepted: Accepted) -> bool:
@@ -55,7 +56,7 @@ def run(problems: str, seed: int) -> dict[str, float]:
 
 def main() -> None:
     """Run, print, and write the figures if asked."""
-    parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(formatter_class=HelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options = read_options(__doc__, "two problems, one seed", parser=parser)
     print(name_machine())

@@ -44,6 +44,7 @@ from numina_infer.kaggle.notebook import Notebook
 from numina_infer.kaggle.place import RERUN_VARIABLE
 from numina_infer.presets import Preset, get_preset
 from numina_infer.summary import ProblemSummary, Summary, summarize
+from numina_infer.usage import HelpFormatter
 
 NUM_PROBLEMS, NUM_TRAJECTORIES = 50, 61
 LIMIT_S, START_S = 9 * 3600.0, 600.0
@@ -406,7 +407,7 @@ def targets(found: Rehearsed) -> list[Target]:
 
 def main() -> None:
     """Rehearse, print, and write the figures if asked."""
-    parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(formatter_class=HelpFormatter)
     parser.add_argument("--speed", type=float, default=SPEED, help="seconds of the machine's in one (default: 12)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder for notebook, log and submission")
     options = read_options(__doc__, f"{SHORT} problems of fifty, and servers that start in a minute", parser=parser)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from numina_infer.provenance import machine
+from numina_infer.usage import HelpFormatter
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def read_options(
     parser: argparse.ArgumentParser | None = None,
 ) -> argparse.Namespace:
     """`--short` (whose help is `short`) and `--json FILE`, beside what `parser` has already."""
-    parser = parser or argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser or argparse.ArgumentParser(formatter_class=HelpFormatter)
     parser.description = description
     parser.add_argument("--short", action="store_true", help=short)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
@@ -112,7 +113,7 @@ def summary(file: Path) -> list[str]:
 
 def main() -> int:
     """Print one line a target; 0 whether met or not: a benchmark tells, tests decide."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("folder", type=Path, help="where the benchmarks wrote their JSON")
     for file in sorted(parser.parse_args().folder.glob("*.json")):
         print(*summary(file), sep="\n")

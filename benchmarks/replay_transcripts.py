@@ -19,6 +19,7 @@ from benchmarks.frame import Target, finish, name_machine, pass_over, read_optio
 from benchmarks.recorded import NOT_HERE, SOURCES, Block, data_folder, trajectories
 from numina_infer.config import Mode
 from numina_infer.sandbox import Execution, Sandbox
+from numina_infer.usage import HelpFormatter
 
 FLOOR = 97.0
 TIMEOUT_S = 10.0
@@ -137,7 +138,7 @@ def show_differences(compared: Sequence[Compared]) -> None:
 
 def main() -> None:
     """Replay, print, and write the figures if asked."""
-    parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(formatter_class=HelpFormatter)
     parser.add_argument("--differences", action="store_true", help="print every block that isn't the same")
     options = read_options(__doc__, "every tenth solution", parser=parser)
     if data_folder() is None:

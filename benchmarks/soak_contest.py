@@ -27,8 +27,10 @@ from numina_infer.choices import Choices
 from numina_infer.composition import make_parts, open_contest, run_info
 from numina_infer.history import read_run
 from numina_infer.problems import example_problems_path, read_problems
+from numina_infer.progress import RunConsole
 from numina_infer.runlog import RunLog
 from numina_infer.trajectory import Problem
+from numina_infer.usage import HelpFormatter
 
 HOUR_MIN = 60.0
 EVERY_S = 5.0
@@ -47,7 +49,7 @@ def problems() -> Iterator[Problem]:
 
 def work(folder: Path, seconds: float, num_at_most: int) -> None:
     """Be the contest: solve for so long, close everything, and stay until standard input ends."""
-    choices, console = Choices(), Console(stderr=True)
+    choices, console = Choices(), RunConsole(sys.stderr)
     parts = make_parts(choices, console.print)
     began = time.monotonic()
     with (
@@ -152,7 +154,7 @@ def targets(soaked: Soaked) -> list[Target]:
 
 def main() -> None:
     """Soak, print, and write the figures if asked."""
-    parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(formatter_class=HelpFormatter)
     parser.add_argument("--minutes", type=float, default=HOUR_MIN, metavar="M", help="how long (default: 60)")
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)

@@ -13,6 +13,7 @@ from numina_infer.config import Policy
 from numina_infer.events import Ended, Event, Opened
 from numina_infer.history import Attempt, read_attempts, read_events, read_info
 from numina_infer.referee import Ledger, Stop, decide, fold
+from numina_infer.usage import HelpFormatter
 from numina_infer.vote import MILLI
 
 WIDTH, HEIGHT = 9.0, 6.8
@@ -85,7 +86,7 @@ def draw_ballot(axes: Any, seen: list[Moment], problem_id: str, epsilon: float) 
 
 def main() -> None:
     """Draw."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("problem", nargs="?", help="default: the first")
     chosen = parser.parse_args()

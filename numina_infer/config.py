@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from numina_infer.errors import ConfigError
-from numina_infer.trajectory import AnswerRange
+from numina_infer.trajectory import LARGEST_WHOLE, AnswerRange
 
 
 def require(condition: bool, message: str) -> None:
@@ -20,14 +20,25 @@ def require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def is_finite(name: str, value: float) -> bool:
+    """Whether `value` is neither infinite nor NaN; `ConfigError` where it is an integer that no float holds."""
+    try:
+        return math.isfinite(value)
+    except OverflowError as error:
+        raise ConfigError(f"{name} is an integer beyond all floats; give a smaller one") from error
+
+
 def require_positive(name: str, value: float) -> None:
     """Raise `ConfigError` unless `value` is a finite number above zero."""
-    require(math.isfinite(value) and value > 0, f"{name} is {value}; it must be above 0")
+    require(is_finite(name, value) and value > 0, f"{name} is {value}; it must be above 0")
 
 
 def require_whole(name: str, value: float, least: int, meaning: str = "") -> None:
     """Raise `ConfigError` unless `value` is a whole number that is `least` or above."""
     is_whole = isinstance(value, int) and not isinstance(value, bool)
+    require(
+        not is_whole or value <= LARGEST_WHOLE, f"{name} is beyond 2**63 - 1, which records hold at most; give less"
+    )
     least_means = f"{least}{f' ({meaning})' if meaning else ''}"
     require(is_whole and value >= least, f"{name} is {value!r}; it must be a whole number, {least_means} or above")
 
@@ -60,7 +71,7 @@ class SamplingParams:
 
     def __post_init__(self) -> None:
         require(
-            math.isfinite(self.temperature) and self.temperature >= 0,
+            is_finite("temperature", self.temperature) and self.temperature >= 0,
             f"temperature is {self.temperature}; it must be 0 (greedy) or above",
         )
         require(0 < self.top_p <= 1, f"top_p is {self.top_p}; it must be above 0 and at most 1")
@@ -133,15 +144,12 @@ class SandboxConfig:
 
     def __post_init__(self) -> None:
         require_whole("num_slots", self.num_slots, 0, "by the cores")
-        require(
-            self.memory_bytes >= 256 * 1024**2,
-            f"memory_bytes is {self.memory_bytes}; sympy and numpy need at least {256 * 1024**2}",
-        )
+        require_whole("memory_bytes", self.memory_bytes, 256 * 1024**2, "what sympy and numpy need")
         require_whole("max_output_bytes", self.max_output_bytes, 256)
         require_whole("max_file_bytes", self.max_file_bytes, 0)
         require_positive("kill_grace_s", self.kill_grace_s)
         require(
-            math.isfinite(self.wall_factor) and self.wall_factor >= 1,
+            is_finite("wall_factor", self.wall_factor) and self.wall_factor >= 1,
             f"wall_factor is {self.wall_factor}; it must be 1 or above",
         )
         require(
@@ -212,7 +220,7 @@ class VoteWeights:
         require(0 <= self.partial <= 1, f"partial is {self.partial}; it must be 0 (not counted) to 1, a plain vote")
         require_whole("length_tokens", self.length_tokens, 0, "off")
         require(
-            math.isfinite(self.logprob) and self.logprob >= 0,
+            is_finite("logprob", self.logprob) and self.logprob >= 0,
             f"logprob is {self.logprob}; it must be 0 (off) or above",
         )
 
@@ -233,10 +241,8 @@ class Policy:
     """Submitted where no vote and no program's output says better."""
 
     def __post_init__(self) -> None:
-        require(
-            0 <= self.fallback_answer <= 999,
-            f"fallback_answer is {self.fallback_answer}; it must be 0 to 999",
-        )
+        require_whole("fallback_answer", self.fallback_answer, 0)
+        require(self.fallback_answer <= 999, f"fallback_answer is {self.fallback_answer}; it must be 0 to 999")
         require_whole("num_samples", self.num_samples, 1)
         require_whole("width", self.width, 0, "the whole horizon")
         require(0 <= self.epsilon < 1, f"epsilon is {self.epsilon}; it must be at least 0 (lossless) and below 1")
@@ -272,7 +278,7 @@ class BankConfig:
             require_positive(name, getattr(self, name))
         for name in ("reserve_s", "floor_s"):
             value = getattr(self, name)
-            require(math.isfinite(value) and value >= 0, f"{name} is {value}; it must be 0 or above")
+            require(is_finite(name, value) and value >= 0, f"{name} is {value}; it must be 0 or above")
         require(
             self.time_limit_s > self.reserve_s,
             f"time_limit_s is {self.time_limit_s:g}; it must be above the reserve of {self.reserve_s:g} s",
@@ -313,4 +319,3 @@ class ContestConfig:
             f"problem_time_s is {self.problem_time_s}; it must be at most {MAX_PROBLEM_TIME_S:g}, which is 30 days",
         )
         require_whole("seed", self.seed, 0)
-        require(self.seed < 2**63, f"seed is {self.seed}; it must be below 2**63, which run logs hold")

@@ -3,11 +3,10 @@
 Names and meanings are vLLM's where it has them.
 """
 
-import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from numina_infer.config import require, require_choice, require_positive, require_whole
+from numina_infer.config import is_finite, require, require_choice, require_positive, require_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,4 +135,4 @@ class SimulatedConfig:
         require_whole("seed", self.seed, 0)
         for name in ("start_s", "stall_every_s", "stall_s"):
             value = getattr(self, name)
-            require(math.isfinite(value) and value >= 0, f"{name} is {value}; it must be 0 or above")
+            require(is_finite(name, value) and value >= 0, f"{name} is {value}; it must be 0 or above")

@@ -47,7 +47,7 @@ class Report:
             "mean context",
         ):
             table.add_column(heading, justify="left" if heading == "layout" else "right")
-        table.add_column("", max_width=60)
+        table.add_column("")
         for fit in self.fits:
             table.add_row(*_cells(fit), "taken" if fit is self.chosen else fit.refusal)
         table.caption = f"mean context: tokens that each of {fit.config.max_num_seqs} samples at once has on average"

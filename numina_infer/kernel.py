@@ -32,12 +32,12 @@ from numina_infer.config import ContestConfig
 from numina_infer.contest import Parts
 from numina_infer.errors import ConfigError, EngineError, NuminaError, RunLogError
 from numina_infer.formats.numina import NUMINA
-from numina_infer.gpus import find_gpus
+from numina_infer.gpus import require_gpus
 from numina_infer.kaggle.inputs import Inputs
 from numina_infer.kaggle.light import Check, Light, Preflight
 from numina_infer.kaggle.machine import process_age_s
 from numina_infer.kaggle.place import Place, find_place
-from numina_infer.kaggle.plan import Plan
+from numina_infer.kaggle.plan import Plan, is_for_gpus
 from numina_infer.kaggle.preflight import preflight
 from numina_infer.kaggle.wheel_prefix import install_vllm
 from numina_infer.kernel_log import KernelLog
@@ -103,7 +103,7 @@ class Kernel:
         self._model, self._preset, self._problems = model, preset, problems
         self.output.mkdir(parents=True, exist_ok=True)
         log = KernelLog(self.output / LOG_FILE, started_at=self.started_at)
-        self.console: Console = _console(log)
+        self.console: Console = RunConsole(cast("IO[str]", log))
 
     def examine(self) -> Preflight:
         """Look at the machine and at what is attached, and say what was found and what to do.
@@ -124,11 +124,16 @@ class Kernel:
         if self.place.is_watched:
             return preflight(self._plan)
         found: list[Preflight] = []
-        looking = threading.Thread(target=lambda: found.append(preflight(self._plan)), daemon=True)
+        looking = threading.Thread(target=lambda: found.append(self._look_or_say_why()), daemon=True)
         looking.start()
         looking.join(_PATIENCE_S)
-        late = Check("preflight", Light.AMBER, f"not done after {_PATIENCE_S:.0f} s; the contest begins without it")
-        return found[0] if found else Preflight((late,))
+        return found[0] if found else _without_preflight(f"not done after {_PATIENCE_S:.0f} s")
+
+    def _look_or_say_why(self) -> Preflight:
+        try:
+            return preflight(self._plan)
+        except Exception as error:  # noqa: BLE001 (the contest begins in any case, and its log is to tell the reason)
+            return _without_preflight(f"it broke: {error!r}")
 
     def run(self) -> Summary | None:
         """Answer the competition's problems, or rehearse where it isn't scored; None in a rerun.
@@ -207,8 +212,8 @@ class Kernel:
 
     @cached_property
     def has_gpus(self) -> bool:
-        """Whether there is a GPU for vLLM; where there should be, a driver that doesn't answer is asked twice."""
-        return bool(find_gpus() or (self.place.is_kaggle and find_gpus()))
+        """Whether this run is planned for GPUs; on Kaggle they are asked for again whenever the engine starts."""
+        return is_for_gpus(self.place, self.inputs)
 
     @cached_property
     def _plan(self) -> Plan:
@@ -273,6 +278,8 @@ class Kernel:
         return await anyio.to_thread.run_sync(self._engine, choices, preset, abandon_on_cancel=True)
 
     def _engine(self, choices: Choices, preset: Preset) -> AbstractAsyncContextManager[Engine]:
+        if self.place.is_kaggle and choices.engine is EngineName.VLLM:
+            require_gpus()
         return make_engine(self._with_vllm(choices), preset, self._report)
 
     def _with_vllm(self, choices: Choices) -> Choices:
@@ -283,11 +290,8 @@ class Kernel:
         return replace(choices, vllm_python=str(install_vllm(wheelhouse, self._prefix, self._report)))
 
 
-def _console(log: KernelLog) -> Console:
-    """Plain lines; Jupyter claims to be a terminal, and would have them on the screen alone."""
-    return RunConsole(
-        file=cast("IO[str]", log), width=140, markup=False, highlight=False, force_terminal=False, force_jupyter=False
-    )
+def _without_preflight(why: str) -> Preflight:
+    return Preflight((Check("preflight", Light.AMBER, f"{why}; the contest begins without it"),))
 
 
 def _require_votes(summary: Summary) -> None:

@@ -4,13 +4,14 @@ Both are observers of the same events as the run log, folded by the same referee
 is recorded.
 """
 
+import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, Self
+from typing import IO, Protocol, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -25,10 +26,30 @@ from numina_infer.vote import MILLI, Ballot
 
 HEARTBEAT_S = 10.0
 """Between two lines about the same problem in a plain log."""
+_ENDLESS = sys.maxsize
+"""The width of what has no edge."""
 
 
 class RunConsole(Console):
-    """A console whose reader may leave: the run goes on without it."""
+    """A console for plain text, whose reader may leave: the run goes on without it.
+
+    Lines are broken for a terminal alone. In a file or a pipe they are whole, since a path that is broken in two can
+    neither be opened nor be searched for; what the environment says of terminals (`COLUMNS`, `FORCE_COLOR`) changes
+    nothing there, and neither does Jupyter, which claims to be one.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        is_terminal = file.isatty()
+        super().__init__(
+            file=file,
+            force_terminal=is_terminal,
+            force_jupyter=False,
+            width=None if is_terminal else _ENDLESS,
+            soft_wrap=not is_terminal,  # a table's title would be broken to the table's width
+            markup=False,
+            highlight=False,
+            emoji=False,  # `:x:` in a path or in a problem's name stays what it is
+        )
 
     def on_broken_pipe(self) -> None:
         """Be quiet from now on, where rich would end the process."""

@@ -1,8 +1,8 @@
 """Rows of JSON read back as the frozen records that they were written from, each field as its type says.
 
 A log may have been cut, edited, or made by something else, so nothing of it is taken on trust: a field that is
-missing, unknown, or of another type is an error that names it, and so is an integer beyond 64 bits, which other
-programs can't hold; only an engine's token ids are read whatever their size.
+missing, unknown, or of another type is an error that names it, and so is an integer beyond `LARGEST_WHOLE`, which
+other programs can't hold; only an engine's token ids are read whatever their size.
 """
 
 import types
@@ -14,10 +14,10 @@ from enum import StrEnum
 from functools import cache, partial
 from typing import Any, TypeVar
 
+from numina_infer.trajectory import LARGEST_WHOLE
+
 Record = TypeVar("Record")
 Read = Callable[[Any], Any]
-
-_LARGEST = 2**63 - 1
 
 
 class RowError(ValueError):
@@ -137,13 +137,18 @@ def _text(value: object) -> str:
 def _integer(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise RowError(f"{_shown(value)} is no integer")
-    if not -_LARGEST <= value <= _LARGEST:
+    if not -LARGEST_WHOLE <= value <= LARGEST_WHOLE:
         raise RowError("an integer is beyond 64 bits")
     return value
 
 
 def _number(value: object) -> float:
-    return value if isinstance(value, float) else float(_integer(value))
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise RowError(f"{_shown(value)} is no number")
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise RowError("a number is beyond what a float holds") from error
 
 
 def _truth(value: object) -> bool:

@@ -9,6 +9,18 @@ The vocabulary is docs/glossary.md; the shape of an attempt is SC-TIR as NuminaM
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeGuard
+
+LARGEST_WHOLE = 2**63 - 1
+"""The largest whole number in a record: programs that read our logs hold no larger one.
+
+Whoever takes a number from an endpoint or a user refuses what is beyond, and so does whoever reads a log.
+"""
+
+
+def is_count(value: object) -> TypeGuard[int]:
+    """Whether `value`, which somebody else says, is a whole number from 0 that a record may hold."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_WHOLE
 
 
 @dataclass(frozen=True, slots=True)

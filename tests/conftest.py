@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.socket_paths import short_folder
+
 # A property is a property on a slow machine too; speed is measured in benchmarks/. `make fuzz` takes the second one.
 settings.register_profile("no deadline", deadline=None)
 settings.register_profile(
@@ -26,6 +28,13 @@ if TYPE_CHECKING:
 def anyio_backend() -> str:
     """Async tests run on asyncio, as the library does."""
     return "asyncio"
+
+
+@pytest.fixture
+def sockets() -> Iterator[Path]:
+    """A folder whose path leaves room for a socket's, wherever temporary files go."""
+    with short_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

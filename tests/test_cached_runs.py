@@ -18,6 +18,7 @@ from numina_infer.engines.scripted import ScriptedEngine, sum_of_numbers
 from numina_infer.engines.scripts import Cue
 from numina_infer.errors import ConfigError
 from numina_infer.history import read_info
+from numina_infer.progress import RunConsole
 from tests.test_collection import arguments, assert_complete, stop_after, write_script, write_sums
 
 
@@ -58,7 +59,7 @@ def test_a_collection_that_is_stopped_in_the_middle_generates_no_turn_twice(
 
     again, shown = Logged(), io.StringIO()
     monkeypatch.setattr(composition, "make_engine", lambda *_: ScriptedEngine(again))
-    collect(read_collection(folder), folder, Console(file=shown, width=200), resume=True)
+    collect(read_collection(folder), folder, RunConsole(shown), resume=True)
     assert_complete(folder, 40)
     assert whole + again.turns.total() == 40 * 3 * 2
     assert max(again.turns.values()) == 1
@@ -132,7 +133,7 @@ def test_solving_one_problem_may_use_a_cache(tmp_path: Path) -> None:
     choices = Choices(engine=EngineName.SCRIPTED, preset="collect", num_samples=3, cache=str(tmp_path / "cache"))
     shown = io.StringIO()
     for _ in range(2):
-        assert solve("Add 1 and 2.", choices, console=Console(file=shown, width=200)).answer == 3
+        assert solve("Add 1 and 2.", choices, console=RunConsole(shown)).answer == 3
     assert "cache: 6 turns were there, 0 were generated" in shown.getvalue()
 
 

@@ -29,7 +29,7 @@ from numina_infer.harvest import Harvest
 from numina_infer.headway import LiveHeadway, headway
 from numina_infer.history import read_events, read_info
 from numina_infer.presets import PRESETS
-from numina_infer.progress import Scoreboard
+from numina_infer.progress import RunConsole, Scoreboard
 from tests.test_runlog import EVENTS
 from tests.waiting import wait_until
 
@@ -65,7 +65,7 @@ def run(problems: Path, folder: Path, at_once: int = 4, **chosen: object) -> tup
     """What a collection brings in, and what a log file would show of it."""
     choices = Choices(**{"engine": EngineName.SCRIPTED, "preset": "collect", "num_samples": 3, **chosen})  # type: ignore[arg-type] # what a test chooses
     log = io.StringIO()
-    harvest = collect(Collection(str(problems), choices, at_once), folder, Console(file=log, width=200))
+    harvest = collect(Collection(str(problems), choices, at_once), folder, RunConsole(log))
     return harvest, log.getvalue()
 
 
@@ -272,10 +272,10 @@ def test_empty_seats_of_the_engine_are_told_once(sums: Path, tmp_path: Path) -> 
 
 
 @pytest.fixture
-def two_servers(tmp_path: Path) -> Iterator[tuple[StandIn, StandIn]]:
+def two_servers(sockets: Path) -> Iterator[tuple[StandIn, StandIn]]:
     """Stand-ins for two servers, on a loop of their own."""
     with start_blocking_portal() as portal, ExitStack() as stack:
-        servers = (StandIn(tmp_path / "a", sum_of_numbers), StandIn(tmp_path / "b", sum_of_numbers))
+        servers = (StandIn(sockets / "a", sum_of_numbers), StandIn(sockets / "b", sum_of_numbers))
         for server in servers:
             stack.enter_context(portal.wrap_async_context_manager(server))
         yield servers

@@ -1,5 +1,6 @@
 """The kernel behind the notebook: where it is, what it makes of what is attached, what a rerun gets if all breaks."""
 
+import os
 import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -8,12 +9,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from numina_infer.choices import Choices
+from numina_infer.choices import Choices, EngineName
 from numina_infer.competitions import COMPETITIONS, Api, Competition
 from numina_infer.engines.scripted import ScriptedEngine
 from numina_infer.errors import ConfigError, EngineError
+from numina_infer.formats.numina import NUMINA
 from numina_infer.kaggle.inputs import Inputs
+from numina_infer.kaggle.light import Light, Preflight
 from numina_infer.kaggle.place import RERUN_VARIABLE, RUN_TYPE_VARIABLE, Place
+from numina_infer.kaggle.plan import Plan
 from numina_infer.kernel import Kernel
 from numina_infer.kernel_log import KernelLog
 from numina_infer.kernel_stage import Stage
@@ -162,6 +166,101 @@ def test_a_rehearsal_made_of_guesses_fails_loudly(tmp_path: Path, asker: Asker) 
     with pytest.raises(EngineError, match=r"made of guesses.*the servers don't start"):
         kernel.run()
     assert asker.replies == [[0, 0]] * 3
+
+
+def test_a_preflight_that_breaks_says_why_in_a_rerun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The contest begins without it; somebody who watches is shown the error itself."""
+
+    def broken(plan: Plan) -> Preflight:
+        raise KeyError("x")
+
+    monkeypatch.setattr("numina_infer.kernel.preflight", broken)
+    (check,) = Kernel("aimo-1", environment=RERUN, output=tmp_path / "out").examine().checks
+    assert (check.light, check.finding) == (Light.AMBER, "it broke: KeyError('x'); the contest begins without it")
+    assert "it broke: KeyError('x')" in (tmp_path / "out" / "kernel.txt").read_text()
+    with pytest.raises(KeyError):
+        Kernel("aimo-1", environment=COMMIT, output=tmp_path / "other").examine()
+
+
+class Driver:
+    """A stand-in for nvidia-smi, which fails until it is told to answer."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        self.say("exit 9")
+
+    def say(self, script: str) -> None:
+        """Do that when asked."""
+        program = self.folder / "nvidia-smi"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+
+    def answer(self, num_gpus: int) -> None:
+        """Have so many T4s."""
+        rows = [f"{index}, GPU-{index}, Tesla T4, 15360, 258, 7.5" for index in range(num_gpus)]
+        self.say("\n".join(f"echo '{row}'" for row in rows) or "true")
+
+
+@pytest.fixture
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
+    """The only nvidia-smi there is."""
+    stand_in = Driver(tmp_path / "bin")
+    monkeypatch.setenv("PATH", f"{stand_in.folder}:{os.environ['PATH']}")
+    return stand_in
+
+
+def attach_model(root: Path) -> Inputs:
+    """A folder of inputs with one model."""
+    folder = root / "models" / "me" / "m" / "transformers" / "v" / "1"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    return Inputs(root)
+
+
+@pytest.mark.parametrize("environment", [COMMIT, RERUN, {RUN_TYPE_VARIABLE: "Interactive"}])
+def test_a_driver_that_fails_is_no_machine_without_gpus_on_kaggle(
+    environment: dict[str, str], driver: Driver, tmp_path: Path
+) -> None:
+    """Elsewhere the CPU is taken, as for a machine whose driver was never right."""
+    kernel = Kernel("aimo-1", environment=environment, inputs=Inputs(tmp_path / "no"), output=tmp_path / "out")
+    assert kernel.has_gpus
+    assert not Kernel("aimo-1", environment={}, output=tmp_path / "other").has_gpus
+
+
+@pytest.mark.parametrize(("num_gpus", "has_gpus"), [(0, False), (2, True)])
+def test_a_driver_that_answers_is_believed_where_somebody_watches(
+    num_gpus: int, has_gpus: bool, driver: Driver, tmp_path: Path
+) -> None:
+    """A session without GPUs has the embedded model."""
+    driver.answer(num_gpus)
+    kernel = Kernel("aimo-1", environment=COMMIT, inputs=attach_model(tmp_path / "in"), output=tmp_path / "out")
+    assert kernel.has_gpus is has_gpus
+
+
+def test_gpus_are_asked_for_again_whenever_the_engine_starts(
+    driver: Driver, asker: Asker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A driver that fails, then sees none, then has them: the third start is the engine that answers."""
+    starts = []
+
+    class Patient(Kernel):
+        starts = LateConfig(max_starts=5, pause_s=0.01)
+
+        def _engine(self, choices: Choices, preset: Preset) -> AbstractAsyncContextManager[Engine]:
+            starts.append(choices.engine)
+            if len(starts) > 1:
+                driver.answer(2 if len(starts) > 2 else 0)
+            return super()._engine(choices, preset)
+
+    monkeypatch.setattr("numina_infer.kernel.choose_format", lambda *_: NUMINA)
+    monkeypatch.setattr("numina_infer.kernel.make_engine", lambda *_: ScriptedEngine(right))
+    inputs = attach_model(tmp_path / "in")
+    Patient("aimo-3", environment=RERUN, inputs=inputs, output=tmp_path / "out").run()
+    assert starts == [EngineName.VLLM] * 3
+    assert asker.replies == [[100, 100], [101, 101], [102, 102]]
+    assert "the engine didn't start: nvidia-smi doesn't tell which GPUs are here" in caplog.text
+    assert "the engine didn't start: nvidia-smi finds no GPU here" in caplog.text
 
 
 def test_red_ends_a_commit_run_before_anything_is_started(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from numina_infer.competitions import Api
 from numina_infer.errors import ConfigError, RunLogError
 from numina_infer.nasty import Nasty
 from numina_infer.problems import read_problems
+from numina_infer.progress import RunConsole
 from numina_infer.rehearsal import read_rehearsal, rehearse
 from numina_infer.summary import Summary
 from numina_infer.trajectory import AnswerRange
@@ -57,7 +58,7 @@ def write_rows(path: Path, rows: list[dict[str, str]]) -> Path:
 def run(problems: Path, folder: Path, api: Api = Api.AIMO, choices: Choices = SCRIPTED) -> tuple[Summary, str]:
     """The summary of a rehearsal, and what a log file would show of it."""
     log = io.StringIO()
-    summary = rehearse(Rehearsal(str(problems), choices, api), folder, Console(file=log, width=140))
+    summary = rehearse(Rehearsal(str(problems), choices, api), folder, RunConsole(log))
     return summary, log.getvalue()
 
 

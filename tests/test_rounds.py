@@ -12,7 +12,6 @@ import pytest
 from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.console import Console
 
 from numina_infer import read_run
 from numina_infer.choices import Choices, EngineName, Rehearsal
@@ -26,6 +25,7 @@ from numina_infer.history import read_attempts
 from numina_infer.paper import Sample, process
 from numina_infer.ports import Cutoff
 from numina_infer.presets import Preset
+from numina_infer.progress import RunConsole
 from numina_infer.referee import Ledger, fold
 from numina_infer.rehearsal import read_rehearsal, rehearse
 from numina_infer.rounds import PaperSolver
@@ -417,11 +417,11 @@ def test_a_run_goes_on_the_papers_way(tmp_path: Path) -> None:
     rows = [{"id": f"s{n}", "problem": f"Add {n}, 100 and 7.", "answer": str(n + 107)} for n in range(3)]
     problems.write_text("".join(json.dumps(row) + "\n" for row in rows))
     folder = tmp_path / "run"
-    whole = rehearse(Rehearsal(str(problems), PAPER), folder, Console(file=io.StringIO()))
+    whole = rehearse(Rehearsal(str(problems), PAPER), folder, RunConsole(io.StringIO()))
     lines = (folder / "solutions.jsonl").read_text().splitlines(keepends=True)
     (folder / "solutions.jsonl").write_text("".join(lines[:1]))
     assert read_rehearsal(folder).choices == PAPER
-    resumed = rehearse(read_rehearsal(folder), folder, Console(file=io.StringIO()), resume=True)
+    resumed = rehearse(read_rehearsal(folder), folder, RunConsole(io.StringIO()), resume=True)
     assert (whole.num_correct, resumed.num_correct) == (3, 3)
     texts = [
         [[turn.completion.text for turn in trajectory.turns] for trajectory in attempt.trajectories]

@@ -3,6 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
+from numina_infer.usage import HelpFormatter
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -13,18 +15,11 @@ class Parser(argparse.ArgumentParser):
     """Says in one line what is wrong, and takes options only as they are spelled."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(formatter_class=Formatter, allow_abbrev=False, **settings)
+        super().__init__(formatter_class=HelpFormatter, allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2 and one line."""
         self.exit(2, f"error: {message}; {self.prog} --help shows what there is\n")
-
-
-class Formatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps the examples' lines and leaves room for long options."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=32, width=110)
 
 
 def add_allow_limits_only(parser: argparse._ActionsContainer) -> None:
@@ -37,7 +32,7 @@ def add_allow_limits_only(parser: argparse._ActionsContainer) -> None:
 
 
 def make_console(file: TextIO) -> "Console":
-    """A terminal as it is; a log file wide enough for the table, and without markup."""
+    """What a command prints on."""
     from numina_infer.progress import RunConsole
 
-    return RunConsole(file=file, width=None if file.isatty() else 140, markup=False, highlight=False)
+    return RunConsole(file)

@@ -111,7 +111,14 @@ def _show_sweep(
     from numina_infer.lab.replay_table import ReplayRow, sweep_table
 
     shown = make_console(sys.stderr)
-    replays = track(replay_all(recording, changes), "replaying", total=len(changes), console=shown, transient=True)
+    replays = track(
+        replay_all(recording, changes),
+        "replaying",
+        total=len(changes),
+        console=shown,
+        transient=True,
+        disable=not shown.is_terminal,
+    )
     rows = [ReplayRow.of(change, one, references) for change, one in zip(changes, replays, strict=True)]
     if as_json:
         print(json.dumps([asdict(row) for row in rows]))

@@ -11,6 +11,7 @@ from numina_infer.drill.fault import Expected
 from numina_infer.drill.log_seen import read_log
 from numina_infer.drill.seen import Ended, Left, LogSeen, Reply, Seen
 from numina_infer.drill.theatre import NUM_PROBLEMS, Note, Theatre
+from numina_infer.engines.server_place import socket_root
 from numina_infer.errors import NuminaError
 from numina_infer.events import Opened
 from numina_infer.history import read_events
@@ -41,7 +42,7 @@ class ProcessFault:
 def play(fault: ProcessFault) -> Seen:
     """The drill of `fault`."""
     began = time.monotonic()
-    with TemporaryDirectory(prefix="numina-drill-") as folder:
+    with TemporaryDirectory(prefix="numina-drill-", dir=socket_root("numina-drill-12345678/server-0")) as folder:
         theatre = Theatre(Path(folder), Course(NUM_PROBLEMS), fault.speed)
         try:
             seen = _play(theatre, fault)

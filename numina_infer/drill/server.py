@@ -17,13 +17,14 @@ from numina_infer.drill.model import Words
 from numina_infer.engines.costs import t4_costs
 from numina_infer.engines.pace import Pace
 from numina_infer.engines.stand_in import StandIn
+from numina_infer.usage import HelpFormatter
 
 HANG = signal.SIGUSR1
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until ended."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("socket", type=Path)
     parser.add_argument("--speed", type=float, default=1.0)
     chosen = parser.parse_args(arguments)

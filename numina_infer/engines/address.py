@@ -71,21 +71,31 @@ class Address:
         return self.socket or self.url
 
     def client(self) -> "httpx2.AsyncClient":
-        """A client for this address, on which as many streams may run as are asked for."""
+        """A client for this address, on which as many streams may run as are asked for.
+
+        Raises:
+            ConfigError: the address or the key is none that a request can bear.
+        """
         import httpx2
 
         from numina_infer.engines.socket_transport import SocketTransport
 
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=32)
         transport = SocketTransport(self.socket, limits) if self.socket else httpx2.AsyncHTTPTransport(limits=limits)
-        key = os.environ.get(KEY_VARIABLE)
-        return httpx2.AsyncClient(
-            base_url=self.url,
-            headers={"authorization": f"Bearer {key}"} if key and self.socket is None else {},
-            # No limit on reading: a queue may be long, and stalls are told by `endpoint.Endpoint`.
-            timeout=httpx2.Timeout(CONNECT_TIMEOUT_S, read=None),
-            transport=transport,
-        )
+        headers = {} if self.socket else _authorization()
+        # No limit on reading: a queue may be long, and stalls are told by `endpoint.Endpoint`.
+        timeout = httpx2.Timeout(CONNECT_TIMEOUT_S, read=None)
+        try:
+            return httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=timeout, transport=transport)
+        except httpx2.InvalidURL as error:
+            raise ConfigError(f"endpoint {self.url!r:.80} is no address: {error}") from error
+
+
+def _authorization() -> dict[str, str]:
+    key = os.environ.get(KEY_VARIABLE, "")
+    is_plain = key.isascii() and key.isprintable()
+    require(is_plain, f"{KEY_VARIABLE} holds what no key has, such as the end of a line; set it to the key alone")
+    return {"authorization": f"Bearer {key}"} if key else {}
 
 
 def without_key(text: str) -> str:

@@ -16,6 +16,7 @@ Bytes that can't become a character once others have followed them are shown as 
 Detokenisation decodes a short window and takes what is new, as text-generation-inference and vLLM do.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from itertools import groupby
@@ -171,6 +172,11 @@ class Transcript:
             num_tokens=self.num_tokens,
             num_prompt_tokens=num_prompt_tokens,
             num_cached_tokens=num_cached_tokens,
-            cumulative_logprob=cumulative_logprob,
+            cumulative_logprob=_finite(cumulative_logprob),
             seed=seed,
         )
+
+
+def _finite(logprob: float | None) -> float | None:
+    """`logprob` where it is one: sums that overflow tell nothing, and JSON has no word for them."""
+    return logprob if logprob is not None and math.isfinite(logprob) else None

@@ -6,13 +6,12 @@ They come from the figures that `numina-infer probe` measured, or, where there a
 """
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numina_infer.config import require, require_positive, require_whole
+from numina_infer.config import is_finite, require, require_positive, require_whole
 from numina_infer.errors import ConfigError
 from numina_infer.fit import FitConfig, choose, survey
 from numina_infer.gpus import T4
@@ -46,7 +45,7 @@ class Costs:
     def __post_init__(self) -> None:
         for name in ("base_s", "sequence_s", "token_s", "prefill_s"):
             value = getattr(self, name)
-            require(math.isfinite(value) and value >= 0, f"{name} is {value}; it must be 0 or above")
+            require(is_finite(name, value) and value >= 0, f"{name} is {value}; it must be 0 or above")
         require_positive("base_s + sequence_s", self.base_s + self.sequence_s)
         require_whole("kv_tokens", self.kv_tokens, 1)
         require_whole("num_replicas", self.num_replicas, 1)

@@ -13,9 +13,10 @@ import anyio
 
 from numina_infer.config import SamplingParams
 from numina_infer.engines.address import KEY_VARIABLE, LOOK_TIMEOUT_S, Address, without_key
+from numina_infer.engines.line import Line, LineError, read_whole, received
 from numina_infer.engines.wire import BrokenOffError, Chunk, Dialect, Turn, error_message, read_chunks, request
 from numina_infer.errors import EngineError, EngineRefusalError
-from numina_infer.trajectory import FinishReason
+from numina_infer.trajectory import FinishReason, is_count
 
 if TYPE_CHECKING:
     import httpx2
@@ -83,7 +84,7 @@ class Endpoint:
         """Pieces of replies that came from it."""
         self.last_sign_at = 0.0
         """Loop time of the last token, or of the turn that ended its idleness."""
-        self._client: httpx2.AsyncClient = address.client()
+        self._line = Line(address.client())
         self._turns: set[anyio.CancelScope] = set()
         self._why_given_up = ""
 
@@ -92,7 +93,7 @@ class Endpoint:
 
     async def __aexit__(self, *_: object) -> None:
         with anyio.CancelScope(shield=True):
-            await self._client.aclose()
+            await self._line.close()
 
     @property
     def known(self) -> Abilities:
@@ -130,10 +131,10 @@ class Endpoint:
         """Whether it answers: vLLM's `/health`, or the list of models where there is none."""
         with anyio.move_on_after(LOOK_TIMEOUT_S):
             try:
-                response = await self._client.get("/health")
+                response = await self._line.get("/health")
                 if response.status_code == 404:
-                    response = await self._client.get("/v1/models")
-            except _transport_errors():
+                    response = await self._line.get("/v1/models")
+            except LineError:
                 return False
             return bool(response.status_code == 200)
         return False
@@ -161,9 +162,9 @@ class Endpoint:
 
     async def metrics(self) -> str:
         """The server's counters in Prometheus' text format; nothing where there are none."""
-        with suppress(*_transport_errors()), anyio.move_on_after(LOOK_TIMEOUT_S):
-            response = await self._client.get("/metrics")
-            return str(response.text) if response.status_code == 200 else ""
+        with suppress(LineError), anyio.move_on_after(LOOK_TIMEOUT_S):
+            response = await self._line.get("/metrics")
+            return _decoded(response) if response.status_code == 200 else ""
         return ""
 
     async def play(self, turn: Turn, reply: Sink) -> None:
@@ -199,18 +200,18 @@ class Endpoint:
         known = self.known
         body = request(turn, model=known.model, dialect=known.dialect, takes_priority=known.takes_priority)
         try:
-            async with self._client.stream("POST", "/v1/completions", json=body) as response:
+            async with self._line.stream("/v1/completions", body) as response:
                 if response.status_code != 200:
-                    await response.aread()
+                    await read_whole(response)
                     raise self._refusal(response)
-                async for chunk in read_chunks(response.aiter_bytes()):
+                async for chunk in read_chunks(received(response)):
                     self.last_sign_at = anyio.current_time()
                     self.num_signs += 1
                     reply.take(chunk)
                     if reply.finish_reason is not None and chunk.finish_reason is None:
                         return  # all is said, or the server doesn't know that this was the end: leaving tells it
-        except _transport_errors() as error:
-            raise EndpointLostError(f"{self.address} went away: {error!r}") from error
+        except LineError as error:
+            raise EndpointLostError(f"{self.address} went away: {error}") from error
         except BrokenOffError as error:
             raise EndpointLostError(f"{self.address} broke off: {error}") from error
         if reply.finish_reason is None:
@@ -234,9 +235,9 @@ class Endpoint:
         body = {name: value for name, value in body.items() if name not in {"stream", "stream_options"}}
         try:
             with anyio.fail_after(_TRIAL_TIMEOUT_S):
-                response = await self._client.post("/v1/completions", json=body)
-        except _transport_errors() as error:
-            raise EndpointLostError(f"{self.address} went away: {error!r}") from error
+                response = await self._line.post("/v1/completions", body)
+        except LineError as error:
+            raise EndpointLostError(f"{self.address} went away: {error}") from error
         except TimeoutError as error:
             raise EndpointLostError(f"{self.address} gives no token within {_TRIAL_TIMEOUT_S:g} s") from error
         if response.status_code in _REFUSED | {404, 405, 501}:
@@ -248,9 +249,9 @@ class Endpoint:
     async def _json(self, path: str) -> Mapping[str, Any]:
         try:
             with anyio.fail_after(LOOK_TIMEOUT_S):
-                response = await self._client.get(path)
-        except _transport_errors() as error:
-            raise EndpointLostError(f"{self.address} doesn't answer: {error!r}") from error
+                response = await self._line.get(path)
+        except LineError as error:
+            raise EndpointLostError(f"{self.address} doesn't answer: {error}") from error
         except TimeoutError as error:
             raise EndpointLostError(f"{self.address} doesn't answer within {LOOK_TIMEOUT_S:g} s") from error
         if response.status_code != 200:
@@ -264,19 +265,17 @@ class Endpoint:
             return {}
 
 
-def _transport_errors() -> tuple[type[Exception], ...]:
-    """What the HTTP client raises when a server isn't there or goes away."""
-    import httpx2
-
-    return (httpx2.HTTPError, httpx2.StreamError)
-
-
 def _object(response: "httpx2.Response") -> Mapping[str, Any]:
     try:
         content = response.json()
     except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _decoded(response: "httpx2.Response") -> str:
+    """The body as text in UTF-8, whatever encoding the server names: some are no encodings of texts."""
+    return response.content.decode("utf-8", "replace")
 
 
 def _objects(content: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
@@ -290,7 +289,7 @@ def _first(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _said(response: "httpx2.Response") -> str:
-    return without_key(error_message(_object(response) or response.text))
+    return without_key(error_message(_object(response) or _decoded(response)))
 
 
 def _pause_s(response: "httpx2.Response") -> float:
@@ -320,7 +319,7 @@ def kv_tokens(metrics: str) -> int | None:
             labels = _labels(line)
             with suppress(KeyError, ValueError):
                 total += max(0, int(labels["num_gpu_blocks"])) * max(0, int(labels["block_size"]))
-    return total or None
+    return total if is_count(total) and total else None
 
 
 def counter(metrics: str, name: str) -> float:
@@ -334,7 +333,7 @@ def counter(metrics: str, name: str) -> float:
 
 
 def _whole(value: object) -> int | None:
-    return value if type(value) is int and value > 0 else None
+    return value if is_count(value) and value else None
 
 
 def _is_name(value: object) -> bool:

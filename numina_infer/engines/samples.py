@@ -19,6 +19,7 @@ from numina_infer.config import require
 from numina_infer.engines.scripts import Cue
 from numina_infer.engines.simulated import Passage
 from numina_infer.errors import ConfigError
+from numina_infer.trajectory import LARGEST_WHOLE
 
 CHARS_A_TOKEN = 3.0
 """Of mathematics and programs."""
@@ -48,7 +49,7 @@ class Recorded:
             "give one length an answer, and at least one",
         )
         for tokens in self.tokens:
-            require(0 <= tokens < math.inf, f"a sample's length is {tokens}; it must be 0 or above")
+            require(0 <= tokens <= LARGEST_WHOLE, f"a sample's length is {tokens}; it must be 0 to 2**63 - 1")
 
 
 def read_samples(path: Path) -> tuple[Recorded, ...]:
@@ -70,12 +71,14 @@ def _row(line: str, place: str) -> Recorded:
     try:
         row: dict[str, Any] = json.loads(line)
         lengths = row.get("tokens") or [chars / CHARS_A_TOKEN for chars in row["chars"]]
+        tokens = tuple(map(float, lengths))
         answers = tuple(None if answer is None else str(answer) for answer in row["answers"])
-        return Recorded(row["problem"], answers, tuple(map(float, lengths)))
-    except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
+        problem = row["problem"]
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise ConfigError(
             f"{place}: no row of samples ({error!r}); give problem, answers and tokens or chars"
         ) from error
+    return Recorded(problem, answers, tokens)
 
 
 class SampledAuthor:

@@ -22,8 +22,8 @@ MARK = "NUMINA_INFER_SERVER"
 """The environment variable that tells the processes of a server from all others."""
 _GONE_S = 10.0
 _SOCKET, _LOG, _NOTE, _LOCK = "socket", "log", "server.json", "lock"
-_MAX_ROOT_BYTES = 107 - len("/0123456789abcdef-12345678/socket")
-"""The path of a unix socket may have 107 bytes at most."""
+_MAX_SOCKET_BYTES = 107
+"""The path of a unix socket may have so many at most."""
 
 
 class PlaceTakenError(EngineError):
@@ -158,12 +158,18 @@ def born(pid: int) -> int:
     return 0
 
 
+def socket_root(below: str) -> Path:
+    """The folder for temporary files, if a socket can lie at the relative path `below` it; /tmp otherwise."""
+    usual = Path(tempfile.gettempdir())
+    if len(os.fsencode(usual / below)) <= _MAX_SOCKET_BYTES:
+        return usual
+    return Path("/tmp")  # noqa: S108 (whoever asks makes a folder in it that others may not enter)
+
+
 def _root() -> Path:
-    """A folder of this user's; where the one for temporary files has too long a path for sockets, in /tmp."""
+    """A folder of this user's."""
     name = f"numina-infer-{os.getuid()}"
-    root = Path(tempfile.gettempdir()) / name
-    if len(os.fsencode(root)) > _MAX_ROOT_BYTES:
-        root = Path("/tmp") / name  # noqa: S108 (others may not enter it, which is looked at below)
+    root = socket_root(f"{name}/0123456789abcdef-12345678/{_SOCKET}") / name
     root.mkdir(mode=0o700, exist_ok=True)
     status = root.lstat()
     if root.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o077:

@@ -21,6 +21,7 @@ from numina_infer.engines.pace import Pace
 from numina_infer.engines.scripts import Cue, FileScript, load_script
 from numina_infer.engines.stand_in import StandIn
 from numina_infer.engines.vocabulary import TokenizerVocabulary
+from numina_infer.usage import HelpFormatter
 
 _OUTPUT = "```output"
 
@@ -57,7 +58,7 @@ class InTurn:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until ended."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter, allow_abbrev=False)
     parser.add_argument("--lines", type=Path, required=True)
     parser.add_argument("--speed", type=float, default=1.0)
     parser.add_argument("--start", type=float, default=0.0)

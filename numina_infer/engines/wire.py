@@ -8,15 +8,20 @@ vLLM's fields are read in vllm/entrypoints/openai/completion/protocol.py; both p
 """
 
 import json
+import logging
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from numina_infer.config import SamplingParams
 from numina_infer.engines.address import without_key
 from numina_infer.errors import EngineError
+from numina_infer.trajectory import LARGEST_WHOLE, is_count
+
+_log = logging.getLogger(__name__)
 
 _MOST_SHAPES = 5
 """Around what a server says; known ones have two."""
@@ -170,12 +175,24 @@ def _encodable(text: str) -> str:
 
 def _token_id(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"{value!r} is no token id")
-    return value
+        raise ValueError(f"{value!r:.60} is no token id")
+    return value  # however large: no vocabulary has it, which is said where it is looked up
 
 
 def _count(value: object) -> int | None:
-    return None if value is None else _token_id(value)
+    """How many tokens the server says; None where it doesn't, or says more than a record can hold."""
+    if value is None or is_count(value):
+        return value
+    if isinstance(value, int) and value > LARGEST_WHOLE:
+        _tell_of_absurd_counts()
+        return None
+    raise ValueError(f"{value!r:.60} is no number of tokens")
+
+
+@cache
+def _tell_of_absurd_counts() -> None:
+    """Once: the text is good all the same, and a vote isn't lost for a figure about it."""
+    _log.warning("an endpoint counts more than 2**63 - 1 tokens; what comes in is counted here instead")
 
 
 def error_message(reply: object) -> str:

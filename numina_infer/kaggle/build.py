@@ -14,6 +14,7 @@ from numina_infer.competitions import Api
 from numina_infer.errors import ConfigError
 from numina_infer.kaggle import notebook
 from numina_infer.kaggle.metadata import own_model
+from numina_infer.kaggle.new_folder import made_whole
 from numina_infer.kaggle.notebook import Notebook
 from numina_infer.kaggle.own_wheels import fetch_light_wheels, make_own_wheel
 from numina_infer.kaggle.push import Push
@@ -68,20 +69,21 @@ def submission_file(push: Push) -> str:
 
 
 def build(push: Push, out: Path, report: Report) -> Built:
-    """Write everything for `push` into `out`, which must be new or empty.
+    """Write everything for `push` into `out`, which must be new or empty; nothing stays there if that fails.
 
     Raises:
         ConfigError: `out` holds something, or the notebook can't be set.
         WheelError: a wheel can't be built or fetched.
     """
     require_empty(out)
-    _build_kernel(push, out / "kernel")
-    report(f"kernel/: {push.name} on {push.shape}")
-    _build_dataset(push, out / "dataset", report)
     has_model = push.model.owner == push.owner != OWNER_PLACEHOLDER
-    if has_model:
-        _build_model(push, out / "model")
-        report("model/: metadata to lie beside your own weights")
+    with made_whole(out, ("kernel", "dataset", "model")):
+        _build_kernel(push, out / "kernel")
+        report(f"kernel/: {push.name} on {push.shape}")
+        _build_dataset(push, out / "dataset", report)
+        if has_model:
+            _build_model(push, out / "model")
+            report("model/: metadata to lie beside your own weights")
     return Built(push, out, has_model)
 
 

@@ -96,9 +96,10 @@ def _folder_findings(places: _Places) -> Iterator[Finding]:
 
 def _dataset_id(folder: Path | None) -> str:
     try:
-        return str(read_content(folder / DatasetMetadata.FILE_NAME).get("id") or "") if folder else ""
+        content = read_content(folder / DatasetMetadata.FILE_NAME) if folder else {}
     except ConfigError:
         return ""
+    return str(DatasetMetadata.sound(content).get("id") or "")
 
 
 def _file_findings(kind: type[Metadata], folder: Path, place: str) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from numina_infer.kaggle.build import NOTEBOOK
 from numina_infer.kaggle.findings import Finding
 from numina_infer.kaggle.metadata import KernelMetadata, Metadata, read_content
 from numina_infer.kaggle.notebook import Notebook
-from numina_infer.kaggle.push import DATASET_SLUG, KNOWN_SHAPES, machine_shape
+from numina_infer.kaggle.push import DATASET_SLUG, KNOWN_SHAPES, T4X2, machine_shape
 from numina_infer.kaggle.shipped import find_shipped
 from numina_infer.kaggle.sources import OWNER_PLACEHOLDER, model_fault
 
@@ -37,10 +37,12 @@ def kernel_findings(folder: Path, place: str, *, own: str = "", wheelhouse: str 
         yield Finding(name, str(error), _BUILD)
         return
     yield from metadata_findings(KernelMetadata, content, name)
-    yield from (Finding(name, what, fix) for what, fix in _lost_submissions(content))
-    yield from (Finding(name, what, fix) for what, fix in _missing_datasets(content, own, wheelhouse))
-    code_file = str(content.get("code_file") or "submission.ipynb")
-    yield from _notebook_findings(folder / code_file, f"{place}{code_file}", content, name)
+    sound = KernelMetadata.sound(content)
+    wrong = content.keys() - sound.keys()  # of what is said to be of another type no more is said
+    lost = (*_lost_submissions(sound), *_missing_datasets(sound, own, wheelhouse))
+    yield from (Finding(name, what, fix) for key, what, fix in lost if key not in wrong)
+    code_file = sound.get("code_file") or "submission.ipynb"
+    yield from _notebook_findings(folder / code_file, f"{place}{code_file}", sound, name)
 
 
 def metadata_findings(kind: type[Metadata], content: Mapping[str, Any], name: str) -> Iterator[Finding]:
@@ -51,41 +53,49 @@ def metadata_findings(kind: type[Metadata], content: Mapping[str, Any], name: st
     for key in kind.field_names():
         if key not in content:
             yield Finding(name, f"{key} isn't stated, and the client takes a default", "state it")
-    stated = (fault for fault in kind.faults(content) if fault.key in content)
-    yield from (Finding(name, fault.message, "correct it") for fault in stated)
-    owner = str(content.get("id") or content.get("ownerSlug") or "").partition("/")[0]
+    yield from (Finding(name, fault.message, fault.fix) for fault in kind.faults(content))
+    sound = kind.sound(content)
+    owner = (sound.get("id") or sound.get("ownerSlug") or "").partition("/")[0]
     if owner == OWNER_PLACEHOLDER:
         yield Finding(name, f"the owner is still {OWNER_PLACEHOLDER}", "put your user name there: --owner NAME")
 
 
-def _lost_submissions(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+_Lost = tuple[str, str, str]
+"""A field, what is wrong with it, and what to do."""
+
+
+def _lost_submissions(content: Mapping[str, Any]) -> Iterator[_Lost]:
     if content.get("enable_internet"):
-        yield "internet is on, and a code competition takes no such kernel", "set enable_internet to false"
+        what = "internet is on, and a code competition takes no such kernel"
+        yield "enable_internet", what, "set enable_internet to false"
     if content.get("enable_gpu") is False:
-        yield "the GPU is off", "set enable_gpu to true"
+        yield "enable_gpu", "the GPU is off", "set enable_gpu to true"
     if content.get("enable_tpu"):
-        yield "a TPU is on, and vLLM here is for GPUs", "set enable_tpu to false"
+        yield "enable_tpu", "a TPU is on, and vLLM here is for GPUs", "set enable_tpu to false"
     if content.get("is_private") is False:
-        yield "the kernel is public", "set is_private to true"
+        yield "is_private", "the kernel is public", "set is_private to true"
     if not content.get("competition_sources"):
-        yield "no competition is attached", "name it in competition_sources"
+        yield "competition_sources", "no competition is attached", "name it in competition_sources"
     if not content.get("model_sources"):
-        yield "no model is attached", "name it in model_sources: OWNER/MODEL/FRAMEWORK/VARIATION/VERSION"
-    shape = content.get("machine_shape")
-    if shape and shape not in KNOWN_SHAPES:
-        yield f"no machine with GPUs is called {shape!r}", f"choose one of {', '.join(sorted(KNOWN_SHAPES))}"
+        fix = "name it in model_sources: OWNER/MODEL/FRAMEWORK/VARIATION/VERSION"
+        yield "model_sources", "no model is attached", fix
+    shape = content.get("machine_shape", T4X2)  # one that isn't stated has been told of
+    if shape not in KNOWN_SHAPES:
+        fix = f"choose one of {', '.join(sorted(KNOWN_SHAPES))}"
+        yield "machine_shape", f"no machine with GPUs is called {shape!r}", fix
 
 
-def _missing_datasets(content: Mapping[str, Any], own: str, wheelhouse: str) -> Iterator[tuple[str, str]]:
-    attached = {"/".join(str(source).split("/")[:2]) for source in content.get("dataset_sources") or ()}
+def _missing_datasets(content: Mapping[str, Any], own: str, wheelhouse: str) -> Iterator[_Lost]:
+    key, name_it = "dataset_sources", "name it in dataset_sources"
+    attached = {"/".join(source.split("/")[:2]) for source in content.get(key) or ()}
     ours = {own} if own else {source for source in attached if source.partition("/")[2] == DATASET_SLUG}
-    name_it = "name it in dataset_sources"
     if not ours & attached:
-        yield f"the dataset with this package, {own or f'OWNER/{DATASET_SLUG}'}, isn't attached", name_it
+        yield key, f"the dataset with this package, {own or f'OWNER/{DATASET_SLUG}'}, isn't attached", name_it
     if wheelhouse and wheelhouse not in attached:
-        yield f"the wheelhouse {wheelhouse} isn't attached", name_it
+        yield key, f"the wheelhouse {wheelhouse} isn't attached", name_it
     elif not attached - ours and not content.get("kernel_sources"):
-        yield "no wheelhouse is attached, and Kaggle's image has no vLLM", "name its dataset in dataset_sources"
+        what = "no wheelhouse is attached, and Kaggle's image has no vLLM"
+        yield key, what, "name its dataset in dataset_sources"
 
 
 def _notebook_findings(path: Path, place: str, content: Mapping[str, Any], metadata: str) -> Iterator[Finding]:

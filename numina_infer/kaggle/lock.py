@@ -54,6 +54,8 @@ class Lock:
             text = path.read_text(encoding="utf-8")
         except OSError as error:
             raise ConfigError(f"{path} can't be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path} is no text: {error}") from error
         return cls.parse(text, str(path))
 
     @classmethod

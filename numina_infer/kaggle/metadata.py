@@ -8,13 +8,14 @@ so here every field is written, and a file that is read is held to all of them.
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, get_type_hints
 
 from numina_infer.config import require
 from numina_infer.errors import ConfigError
+from numina_infer.kaggle.field_types import as_json, wanted_type
 from numina_infer.kaggle.sources import ModelSource, dataset_fault, is_slug, kernel_fault, model_fault, slugify
 
 APACHE = "Apache 2.0"
@@ -28,6 +29,7 @@ class Fault(NamedTuple):
 
     key: str
     message: str
+    fix: str = "correct it"
 
 
 class Metadata(ABC):
@@ -42,9 +44,36 @@ class Metadata(ABC):
         return tuple(field.name for field in fields(cls))  # type: ignore[arg-type] # subclasses are dataclasses
 
     @classmethod
-    @abstractmethod
     def faults(cls, content: Mapping[str, Any]) -> Iterator[Fault]:
-        """What the client or Kaggle would refuse in a file with this content."""
+        """What the client or Kaggle would refuse, or take for something else, in the fields that `content` has."""
+        yield from cls.type_faults(content)
+        sound = cls.sound(content)
+        yield from (fault for fault in cls._rule_faults(sound) if fault.key in sound)
+
+    @classmethod
+    def sound(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of `content` that are of the type that is due, and those that the file doesn't know."""
+        wrong = {fault.key for fault in cls.type_faults(content)}
+        return {key: value for key, value in content.items() if key not in wrong}
+
+    @classmethod
+    def type_faults(cls, content: Mapping[str, Any]) -> Iterator[Fault]:
+        """Fields that hold another type than their own."""
+        hints = get_type_hints(cls)
+        for field in fields(cls):  # type: ignore[arg-type] # subclasses are dataclasses
+            if field.name not in content:
+                continue
+            value, wanted = content[field.name], wanted_type(content[field.name], hints[field.name])
+            if wanted:
+                fix = (
+                    "correct it" if field.default is MISSING else f"write for example {as_json(_plain(field.default))}"
+                )
+                yield Fault(field.name, f"{field.name} is {as_json(value)}; it must be {wanted}", fix)
+
+    @classmethod
+    @abstractmethod
+    def _rule_faults(cls, content: Mapping[str, Any]) -> Iterator[Fault]:
+        """What is wrong with values of the right types; a fault of a field that isn't there is left out."""
 
     @property
     def content(self) -> dict[str, Any]:
@@ -72,7 +101,7 @@ def read_content(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} can't be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} holds no JSON: {error}") from error
     require(isinstance(content, dict), f"{path} holds no JSON object")
     return dict(content)
@@ -117,13 +146,11 @@ class KernelMetadata(Metadata):
         self._refuse_faults()
 
     @classmethod
-    def faults(cls, content: Mapping[str, Any]) -> Iterator[Fault]:
-        """See `Metadata.faults`."""
+    def _rule_faults(cls, content: Mapping[str, Any]) -> Iterator[Fault]:
         yield from _name_faults(content)
         yield from _choice_faults(content, "language", ("python", "r", "rmarkdown"))
         yield from _choice_faults(content, "kernel_type", ("script", "notebook"))
         yield from _choice_faults(content, "docker_image_pinning_type", ("original", "latest"))
-        yield from _flag_faults(content, ("is_private", "enable_gpu", "enable_tpu", "enable_internet"))
         if not content.get("code_file"):
             yield Fault("code_file", "code_file is missing; it names the notebook")
         checks = {"dataset_sources": dataset_fault, "kernel_sources": kernel_fault, "model_sources": model_fault}
@@ -157,8 +184,7 @@ class DatasetMetadata(Metadata):
         self._refuse_faults()
 
     @classmethod
-    def faults(cls, content: Mapping[str, Any]) -> Iterator[Fault]:
-        """See `Metadata.faults`."""
+    def _rule_faults(cls, content: Mapping[str, Any]) -> Iterator[Fault]:
         name = content.get("id")
         fault = dataset_fault(name)
         if fault or str(name).count("/") != 1:
@@ -168,8 +194,8 @@ class DatasetMetadata(Metadata):
         yield from _length_faults("title", content.get("title"), 6, 50)
         if content.get("subtitle"):
             yield from _length_faults("subtitle", content["subtitle"], 20, 80)
-        licenses = content.get("licenses")
-        if not (isinstance(licenses, list | tuple) and len(licenses) == 1 and licenses[0].get("name")):
+        licenses: Sequence[Any] = content.get("licenses") or ()
+        if len(licenses) != 1 or not licenses[0].get("name"):
             yield Fault("licenses", f"licenses is {licenses!r}; exactly one is wanted, such as {[{'name': APACHE}]}")
 
 
@@ -197,8 +223,7 @@ class ModelMetadata(Metadata):
         self._refuse_faults()
 
     @classmethod
-    def faults(cls, content: Mapping[str, Any]) -> Iterator[Fault]:
-        """See `Metadata.faults`."""
+    def _rule_faults(cls, content: Mapping[str, Any]) -> Iterator[Fault]:
         if not is_slug(str(content.get("ownerSlug"))):
             yield Fault("ownerSlug", f"ownerSlug is {content.get('ownerSlug')!r}; it must be a user name on Kaggle")
         slug = content.get("slug")
@@ -206,7 +231,6 @@ class ModelMetadata(Metadata):
             yield Fault("slug", f"slug is {slug!r}; small letters, digits and single hyphens are wanted")
         if not content.get("title"):
             yield Fault("title", "title is missing")
-        yield from _flag_faults(content, ("isPrivate",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,16 +263,12 @@ class ModelInstanceMetadata(Metadata):
         self._refuse_faults()
 
     @classmethod
-    def faults(cls, content: Mapping[str, Any]) -> Iterator[Fault]:
-        """See `Metadata.faults`."""
+    def _rule_faults(cls, content: Mapping[str, Any]) -> Iterator[Fault]:
         for key in ("ownerSlug", "modelSlug", "instanceSlug", "framework"):
             if not is_slug(str(content.get(key) or "")):
                 yield Fault(key, f"{key} is {content.get(key)!r}; it must be a name without spaces or slashes")
         if not content.get("licenseName"):
             yield Fault("licenseName", "licenseName is missing")
-        yield from _flag_faults(content, ("fineTunable",))
-        if not isinstance(content.get("trainingData"), list | tuple):
-            yield Fault("trainingData", "trainingData must be a list")
 
 
 def own_model(source: ModelSource) -> tuple[ModelMetadata, ModelInstanceMetadata]:
@@ -288,12 +308,6 @@ def _name_faults(content: Mapping[str, Any]) -> Iterator[Fault]:
 def _choice_faults(content: Mapping[str, Any], key: str, choices: tuple[str, ...]) -> Iterator[Fault]:
     if content.get(key) not in choices:
         yield Fault(key, f"{key} is {content.get(key)!r}; it must be one of {', '.join(choices)}")
-
-
-def _flag_faults(content: Mapping[str, Any], keys: Iterable[str]) -> Iterator[Fault]:
-    for key in keys:
-        if not isinstance(content.get(key), bool):
-            yield Fault(key, f"{key} is {content.get(key)!r}; it must be true or false")
 
 
 def _length_faults(key: str, text: object, least: int, most: int) -> Iterator[Fault]:

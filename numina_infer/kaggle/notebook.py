@@ -35,9 +35,10 @@ class Notebook:
         try:
             text = path.read_text(encoding="utf-8")
             cells = json.loads(text)["cells"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ConfigError(f"{path} isn't a notebook: {error!r}") from error
         require(isinstance(cells, list), f"{path} isn't a notebook: it has no list of cells")
+        require(all(map(_is_cell, cells)), f"{path} isn't a notebook: a cell has no type, or no text for a source")
         return cls(text)
 
     @property
@@ -89,6 +90,13 @@ class Notebook:
             return str(json.loads(found[0]))
         except ValueError as error:
             raise ConfigError(f"the notebook's {name} is {found[0]}; write it as JSON does") from error
+
+
+def _is_cell(cell: object) -> bool:
+    if not isinstance(cell, dict) or not isinstance(cell.get("cell_type"), str):
+        return False
+    source = cell.get("source")
+    return isinstance(source, str) or (isinstance(source, list) and all(isinstance(line, str) for line in source))
 
 
 def _code(content: Any) -> Iterator[dict[str, Any]]:

@@ -7,8 +7,23 @@ from numina_infer.choices import EMBEDDED_MODEL, EngineName
 from numina_infer.competitions import Competition
 from numina_infer.config import Rung
 from numina_infer.engine_config import ServerConfig
+from numina_infer.gpus import GpuDriverError, ask_for_gpus
 from numina_infer.kaggle.inputs import Inputs
 from numina_infer.kaggle.place import Place
+
+
+def is_for_gpus(place: Place, inputs: Inputs) -> bool:
+    """Whether a run at `place` is planned for GPUs; that they are there is asked again when its engine starts.
+
+    In a rerun nobody waits for the driver: a model that is attached is for GPUs. Elsewhere on Kaggle a driver that
+    doesn't answer, or fails, is no machine without GPUs.
+    """
+    if place is Place.RERUN and inputs.models():
+        return True
+    try:
+        return bool(ask_for_gpus())
+    except GpuDriverError:
+        return place.is_kaggle
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from numina_infer.kaggle import lock as lock_file
 from numina_infer.kaggle.download import sha256_of
 from numina_infer.kaggle.lock import Entry, Lock
 from numina_infer.kaggle.metadata import OTHER_LICENCE, DatasetMetadata
+from numina_infer.kaggle.new_folder import made_whole
 from numina_infer.kaggle.own_wheels import OWN, make_own_wheel
 from numina_infer.kaggle.push import VLLM, wheelhouse_slug
 from numina_infer.kaggle.registry import Registry, RemoteWheel, configured_index
@@ -54,6 +55,7 @@ class Wanted:
             all(extra.replace("-", "").isalnum() for extra in self.extras),
             f"extras are {','.join(self.extras)!r}; name them like transformers,kaggle",
         )
+        _ = self.dataset  # what Kaggle would refuse is refused before anything is fetched
 
     @property
     def has_own(self) -> bool:
@@ -193,9 +195,9 @@ def _with_size(wheel: RemoteWheel, registry: Registry) -> RemoteWheel:
 
 def begin(plan: Plan, folder: Path) -> None:
     """Write what the folder holds beside the wheels; from then on a run that broke off can go on."""
-    folder.mkdir(parents=True, exist_ok=True)
-    plan.lock.write(folder)
-    plan.wanted.dataset.write(folder)
+    with made_whole(folder, (lock_file.FILE_NAME, DatasetMetadata.FILE_NAME)):
+        plan.wanted.dataset.write(folder)
+        plan.lock.write(folder)
 
 
 def split_extras(text: str) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from numina_infer.mock.submission import Submission
 from numina_infer.nasty import Nasty
 from numina_infer.problems import ProblemSet, read_problems
 from numina_infer.relay_wire.payloads import encode_reply, require_packages
+from numina_infer.usage import HelpFormatter
 
 if TYPE_CHECKING:
     import polars as pl
@@ -227,7 +228,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m numina_infer.mock.relay",
         description="Stand for Kaggle's gateway in a rerun: call an inference server's predict for every problem.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--problems", metavar="FILE", type=Path, required=True, help="CSV, JSONL or Parquet")

@@ -26,6 +26,7 @@ from numina_infer.engines.transformers import TransformersEngine
 from numina_infer.late import LateEngine
 from numina_infer.ports import Cutoff, Engine
 from numina_infer.trajectory import Completion, FinishReason, StopReason
+from tests.socket_paths import short_folder
 
 if TYPE_CHECKING:
     from tests.vllm_servers import RunningServer
@@ -46,8 +47,8 @@ def chatter(context_text: str, seed: int) -> str:
 @asynccontextmanager
 async def open_stand_in(**limits: Any) -> AsyncIterator[Engine]:
     """The client, before a stand-in for a server."""
-    with TemporaryDirectory() as folder:
-        socket = Path(folder, "s")
+    with short_folder() as folder:
+        socket = folder / "s"
         async with (
             StandIn(socket, chatter, max_model_len=limits.get("max_model_len", 1_000_000)),
             OpenAIEngine([Address.parse(str(socket))], VOCABULARY, ClientConfig(**limits)) as engine,

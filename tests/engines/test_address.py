@@ -52,3 +52,20 @@ async def test_the_key_goes_to_hosts_alone(text: str, sent: str | None, monkeypa
     monkeypatch.setenv(KEY_VARIABLE, "k")
     async with Address.parse(text).client() as client:
         assert client.headers.get("authorization") == sent
+
+
+@pytest.mark.parametrize("address", ["http://999.1.1.1", "http://h\0st", "http://h/" + "p" * 70_000])
+def test_an_address_that_the_client_cannot_use_is_refused(address: str) -> None:
+    """Though it is written as one."""
+    with pytest.raises(ConfigError, match="is no address"):
+        Address.parse(address).client()
+
+
+@pytest.mark.parametrize("key", ["a\n", "é", "a\rb"])
+def test_a_key_that_no_header_can_bear_is_refused(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not shown; a socket is sent none."""
+    monkeypatch.setenv(KEY_VARIABLE, key)
+    with pytest.raises(ConfigError, match=f"^{KEY_VARIABLE} holds what no key has") as refused:
+        Address.parse("https://host").client()
+    assert key not in str(refused.value)
+    Address.parse("/run/s").client()

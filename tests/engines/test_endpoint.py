@@ -67,15 +67,15 @@ def answers(**by_path: object) -> Callable[[Request], Awaitable[Response]]:
     return answer
 
 
-async def test_a_greeting_finds_out_what_an_endpoint_can_do(tmp_path: Path) -> None:
+async def test_a_greeting_finds_out_what_an_endpoint_can_do(sockets: Path) -> None:
     """All of it on vLLM, and less elsewhere."""
-    address = Address.parse(str(tmp_path / "s"))
+    address = Address.parse(str(sockets / "s"))
     async with Endpoint(address) as endpoint:
-        async with StandIn(tmp_path / "s", [["a"]], max_model_len=300, kv_tokens=900):
+        async with StandIn(sockets / "s", [["a"]], max_model_len=300, kv_tokens=900):
             full = await endpoint.greet()
-        async with StandIn(tmp_path / "s", [["a"]], mood=Mood(is_vllm=False)):
+        async with StandIn(sockets / "s", [["a"]], mood=Mood(is_vllm=False)):
             plain = await endpoint.greet("stand-in")
-        async with StandIn(tmp_path / "s", [["a"]]):
+        async with StandIn(sockets / "s", [["a"]]):
             without = await endpoint.greet(with_tokens=False)
     assert (full.dialect, full.takes_priority, full.max_model_len, full.kv_tokens) == (Dialect.TOKENS, True, 300, 900)
     assert (plain.dialect, plain.takes_priority, plain.max_model_len, plain.kv_tokens) == (
@@ -104,24 +104,24 @@ MODELS = {"data": [{"id": "m"}]}
     ],
 )
 async def test_a_greeting_names_what_is_no_such_server(
-    by_path: dict[str, object], message: str, tmp_path: Path
+    by_path: dict[str, object], message: str, sockets: Path
 ) -> None:
     """In an error of ours, whatever it answers."""
-    async with serving(tmp_path, answers(**by_path)) as endpoint:
+    async with serving(sockets, answers(**by_path)) as endpoint:
         with pytest.raises(EngineError, match=message):
             await endpoint.greet()
 
 
 @pytest.mark.parametrize("choices", [5, {}, [], [5], [{}], [{"token_ids": None}]])
-async def test_an_odd_answer_to_a_trial_shows_that_token_ids_are_not_spoken(choices: object, tmp_path: Path) -> None:
+async def test_an_odd_answer_to_a_trial_shows_that_token_ids_are_not_spoken(choices: object, sockets: Path) -> None:
     """Then text is."""
     models = {"data": [5, {"id": "m", "max_model_len": "many"}]}
-    async with serving(tmp_path, answers(models=models, completions={"choices": choices})) as endpoint:
+    async with serving(sockets, answers(models=models, completions={"choices": choices})) as endpoint:
         abilities = await endpoint.greet()
     assert (abilities.dialect, abilities.max_model_len) == (Dialect.TEXT, None)
 
 
-async def test_a_trial_that_is_never_answered_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_trial_that_is_never_answered_is_given_up(sockets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stuck server must not hold whoever greets it."""
     monkeypatch.setattr(module, "_TRIAL_TIMEOUT_S", 0.05)
 
@@ -130,7 +130,7 @@ async def test_a_trial_that_is_never_answered_is_given_up(tmp_path: Path, monkey
             await anyio.sleep_forever()
         return Response.of(MODELS)
 
-    async with serving(tmp_path, answer) as endpoint:
+    async with serving(sockets, answer) as endpoint:
         with pytest.raises(EndpointLostError, match="gives no token within"):
             await endpoint.greet()
 
@@ -144,11 +144,11 @@ async def test_a_trial_that_is_never_answered_is_given_up(tmp_path: Path, monkey
         (None, True),
     ],
 )
-async def test_health_is_asked_in_two_ways(health: Response | None, is_healthy: bool, tmp_path: Path) -> None:
+async def test_health_is_asked_in_two_ways(health: Response | None, is_healthy: bool, sockets: Path) -> None:
     """The list of models tells where there is no `/health`; what can't be read is no health."""
-    async with serving(tmp_path, answers(health=health, models=MODELS)) as endpoint:
+    async with serving(sockets, answers(health=health, models=MODELS)) as endpoint:
         assert await endpoint.is_healthy() is is_healthy
-    assert await endpoint_at(tmp_path / "nobody") is False
+    assert await endpoint_at(sockets / "nobody") is False
 
 
 async def endpoint_at(path: Path) -> bool:
@@ -157,14 +157,14 @@ async def endpoint_at(path: Path) -> bool:
         return await endpoint.is_healthy()
 
 
-async def test_turns_that_are_given_up_are_lost(tmp_path: Path) -> None:
+async def test_turns_that_are_given_up_are_lost(sockets: Path) -> None:
     """All of them, and the server drops them."""
 
     def endless(context_text: str, seed: int) -> str:
         return "and so on " * 20_000
 
     lost: list[EndpointLostError] = []
-    async with StandIn(tmp_path / "s", endless) as server, Endpoint(Address.parse(server.address)) as endpoint:
+    async with StandIn(sockets / "s", endless) as server, Endpoint(Address.parse(server.address)) as endpoint:
         await endpoint.greet()
 
         async def play() -> None:
@@ -181,7 +181,7 @@ async def test_turns_that_are_given_up_are_lost(tmp_path: Path) -> None:
     assert (len(lost), endpoint.num_running) == (3, 0)
 
 
-async def test_a_reply_without_an_end_is_lost(tmp_path: Path) -> None:
+async def test_a_reply_without_an_end_is_lost(sockets: Path) -> None:
     """However politely the server closes it."""
 
     async def pieces() -> AsyncGenerator[bytes, None]:
@@ -193,16 +193,16 @@ async def test_a_reply_without_an_end_is_lost(tmp_path: Path) -> None:
         return Response.of({**MODELS, "choices": []})
 
     sink = Collected()
-    async with serving(tmp_path, answer) as endpoint:
+    async with serving(sockets, answer) as endpoint:
         await endpoint.greet()
         with pytest.raises(EndpointLostError, match="broke off in the middle"):
             await endpoint.play(Turn("a", SamplingParams(), 5, seed=0, priority=0), sink)
     assert [chunk.text for chunk in sink.chunks] == ["a"]
 
 
-async def test_an_endpoint_is_greeted_before_it_plays(tmp_path: Path) -> None:
+async def test_an_endpoint_is_greeted_before_it_plays(sockets: Path) -> None:
     """Or nobody knew how to speak to it."""
-    async with Endpoint(Address.parse(str(tmp_path / "s"))) as endpoint:
+    async with Endpoint(Address.parse(str(sockets / "s"))) as endpoint:
         with pytest.raises(EngineError, match="hasn't been greeted"):
             await endpoint.play(TURN, Collected())
 

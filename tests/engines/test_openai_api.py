@@ -63,12 +63,12 @@ def engine_for(*servers: StandIn, vocabulary: Vocabulary | None = VOCABULARY, **
 
 
 @asynccontextmanager
-async def two(tmp_path: Path, script: Any = chatter, *moods: Mood) -> AsyncIterator[tuple[StandIn, StandIn]]:
+async def two(sockets: Path, script: Any = chatter, *moods: Mood) -> AsyncIterator[tuple[StandIn, StandIn]]:
     """Two stand-ins that say the same."""
     first, second = (*moods, Mood(), Mood())[:2]
     async with (
-        StandIn(tmp_path / "a", script, mood=first) as one,
-        StandIn(tmp_path / "b", script, mood=second) as other,
+        StandIn(sockets / "a", script, mood=first) as one,
+        StandIn(sockets / "b", script, mood=second) as other,
     ):
         yield one, other
 
@@ -112,9 +112,9 @@ def texts(trajectories: dict[int, list[Completion]]) -> dict[int, list[str]]:
     return {ticket: [completion.text for completion in turns] for ticket, turns in trajectories.items()}
 
 
-async def test_the_cutoff_closes_the_connection_and_the_server_drops_the_request(tmp_path: Path) -> None:
+async def test_the_cutoff_closes_the_connection_and_the_server_drops_the_request(sockets: Path) -> None:
     """What there was by then is handed over."""
-    async with StandIn(tmp_path / "a", endless) as server, engine_for(server) as engine:
+    async with StandIn(sockets / "a", endless) as server, engine_for(server) as engine:
         cutoff, written = never(), list[Completion]()
 
         async def go() -> None:
@@ -135,10 +135,10 @@ async def test_the_cutoff_closes_the_connection_and_the_server_drops_the_request
 
 
 @pytest.mark.parametrize("retry_after", ["", "0", "0.01", "soon"])
-async def test_a_busy_endpoint_is_asked_again_for_the_same(retry_after: str, tmp_path: Path) -> None:
+async def test_a_busy_endpoint_is_asked_again_for_the_same(retry_after: str, sockets: Path) -> None:
     """Whether it says when or not; a busy one isn't given up."""
     mood = Mood(num_busy=2, retry_after=retry_after)
-    async with StandIn(tmp_path / "a", chatter, mood=mood) as server, engine_for(server, max_losses=0) as engine:
+    async with StandIn(sockets / "a", chatter, mood=mood) as server, engine_for(server, max_losses=0) as engine:
         completion = await write(engine, seed=7)
     first, *others = server.requests
     assert others == [first, first]
@@ -148,10 +148,10 @@ async def test_a_busy_endpoint_is_asked_again_for_the_same(retry_after: str, tmp
 
 
 @pytest.mark.parametrize("says_why", [False, True])
-async def test_a_reply_that_breaks_off_is_asked_again_for_the_same(says_why: bool, tmp_path: Path) -> None:
+async def test_a_reply_that_breaks_off_is_asked_again_for_the_same(says_why: bool, sockets: Path) -> None:
     """From the beginning; the endpoint stays, since it is healthy, and the solver is told."""
     mood = Mood(num_broken=1, breaks_after=20, says_why=says_why)
-    async with StandIn(tmp_path / "a", chatter, mood=mood) as server, engine_for(server) as engine:
+    async with StandIn(sockets / "a", chatter, mood=mood) as server, engine_for(server) as engine:
         completion = await write(engine)
         is_open = engine.pool.has_open_room
     first, second = server.requests
@@ -162,7 +162,7 @@ async def test_a_reply_that_breaks_off_is_asked_again_for_the_same(says_why: boo
     assert ("the engine died" in incident) is says_why
 
 
-async def test_a_turn_that_is_always_lost_ends_its_own_trajectory_and_no_other(tmp_path: Path) -> None:
+async def test_a_turn_that_is_always_lost_ends_its_own_trajectory_and_no_other(sockets: Path) -> None:
     """A request at which a server breaks must not take the others along."""
 
     def script(context_text: str, seed: int) -> str:
@@ -171,7 +171,7 @@ async def test_a_turn_that_is_always_lost_ends_its_own_trajectory_and_no_other(t
         return endless(context_text, seed)
 
     async with (
-        StandIn(tmp_path / "a", script) as server,
+        StandIn(sockets / "a", script) as server,
         engine_for(server, max_losses=2) as engine,
         anyio.create_task_group() as group,
     ):
@@ -184,9 +184,11 @@ async def test_a_turn_that_is_always_lost_ends_its_own_trajectory_and_no_other(t
     assert [body["seed"] for body in server.requests] == [1, 0, 0, 0]
 
 
-async def test_an_endpoint_that_breaks_at_every_turn_is_given_up_though_it_says_it_is_healthy(tmp_path: Path) -> None:
+async def test_an_endpoint_that_breaks_at_every_turn_is_given_up_though_it_says_it_is_healthy(
+    sockets: Path,
+) -> None:
     """A trial shows it; its trajectories go elsewhere and lose one try."""
-    async with two(tmp_path) as (broken, other), engine_for(broken, other, max_losses=1) as engine:
+    async with two(sockets) as (broken, other), engine_for(broken, other, max_losses=1) as engine:
         broken.mood = Mood(is_broken=True)
         ended = await run_all(engine, range(4))
         assert broken.num_running == 0
@@ -194,9 +196,9 @@ async def test_an_endpoint_that_breaks_at_every_turn_is_given_up_though_it_says_
     assert "lost a turn and isn't well" in engine.stats.incidents[0]
 
 
-async def test_trajectories_stay_on_their_endpoint_and_new_ones_go_to_the_least_loaded(tmp_path: Path) -> None:
+async def test_trajectories_stay_on_their_endpoint_and_new_ones_go_to_the_least_loaded(sockets: Path) -> None:
     """Their keys and values are there."""
-    async with two(tmp_path) as (one, other), engine_for(one, other) as engine:
+    async with two(sockets) as (one, other), engine_for(one, other) as engine:
         await run_all(engine, range(6))
     for server in (one, other):
         tickets = [body["priority"] for body in server.requests]
@@ -204,10 +206,10 @@ async def test_trajectories_stay_on_their_endpoint_and_new_ones_go_to_the_least_
         assert len(set(tickets)) == 3
 
 
-async def test_trajectories_of_an_endpoint_that_dies_finish_elsewhere_with_their_history(tmp_path: Path) -> None:
+async def test_trajectories_of_an_endpoint_that_dies_finish_elsewhere_with_their_history(sockets: Path) -> None:
     """Each prompt extends the one before, the texts are what they would have been, and no turn is lost."""
     ended: dict[int, list[Completion]] = {}
-    async with two(tmp_path) as (one, dying), engine_for(one, dying) as engine:
+    async with two(sockets) as (one, dying), engine_for(one, dying) as engine:
 
         async def go() -> None:
             ended.update(await run_all(engine, range(6)))
@@ -228,10 +230,10 @@ async def test_trajectories_of_an_endpoint_that_dies_finish_elsewhere_with_their
         assert [body for body in one.requests if body["priority"] == ticket][-1]["seed"] == 10 * ticket + 2
 
 
-async def test_an_endpoint_that_stalls_is_given_up_and_its_turn_finished_elsewhere(tmp_path: Path) -> None:
+async def test_an_endpoint_that_stalls_is_given_up_and_its_turn_finished_elsewhere(sockets: Path) -> None:
     """The solver is told what it did and how it looks otherwise."""
     async with (
-        two(tmp_path, chatter, Mood(hangs_after=0)) as (hanging, other),
+        two(sockets, chatter, Mood(hangs_after=0)) as (hanging, other),
         engine_for(hanging, other, stall_s=0.5) as engine,
     ):
         completion = await write(engine)
@@ -241,10 +243,10 @@ async def test_an_endpoint_that_stalls_is_given_up_and_its_turn_finished_elsewhe
     assert engine.stats.incidents[0] == f"{hanging.address} gave no token for 0.5 s and answers otherwise"
 
 
-async def test_a_turn_is_given_up_when_the_only_endpoint_stalls_again_and_again(tmp_path: Path) -> None:
+async def test_a_turn_is_given_up_when_the_only_endpoint_stalls_again_and_again(sockets: Path) -> None:
     """After as many losses as the config allows."""
     async with (
-        StandIn(tmp_path / "a", chatter, mood=Mood(hangs_after=0)) as server,
+        StandIn(sockets / "a", chatter, mood=Mood(hangs_after=0)) as server,
         engine_for(server, stall_s=0.1, max_losses=1) as engine,
     ):
         with pytest.raises(EngineError, match="lost 2 times"):
@@ -254,10 +256,10 @@ async def test_a_turn_is_given_up_when_the_only_endpoint_stalls_again_and_again(
     assert sum("is back" in incident for incident in engine.stats.incidents) == 1
 
 
-async def test_an_endpoint_that_comes_back_is_used_again(tmp_path: Path) -> None:
+async def test_an_endpoint_that_comes_back_is_used_again(sockets: Path) -> None:
     """A turn that waits for it is then written."""
     completions: list[Completion] = []
-    async with StandIn(tmp_path / "a", chatter) as server, engine_for(server) as engine:
+    async with StandIn(sockets / "a", chatter) as server, engine_for(server) as engine:
 
         async def go() -> None:
             completions.append(await write(engine))
@@ -266,16 +268,16 @@ async def test_an_endpoint_that_comes_back_is_used_again(tmp_path: Path) -> None
         async with anyio.create_task_group() as group:
             group.start_soon(go)
             await until(lambda: not engine.pool.has_open_room)
-            async with StandIn(tmp_path / "a", chatter):
+            async with StandIn(sockets / "a", chatter):
                 await until(lambda: completions)
     assert completions[0].text == chatter(PROMPT, 1)
     assert engine.stats.incidents[-1].endswith("is back")
 
 
-async def test_an_endpoint_that_comes_later_is_used_once_it_is_there(tmp_path: Path) -> None:
+async def test_an_endpoint_that_comes_later_is_used_once_it_is_there(sockets: Path) -> None:
     """The others don't wait for it longer than for a greeting."""
-    late = StandIn(tmp_path / "late", chatter)
-    async with StandIn(tmp_path / "a", chatter) as server, engine_for(server, late, greet_s=0.1) as engine:
+    late = StandIn(sockets / "late", chatter)
+    async with StandIn(sockets / "a", chatter) as server, engine_for(server, late, greet_s=0.1) as engine:
         assert len(engine.pool.known) == 1
         async with late:
             await until(lambda: len(engine.pool.known) == 2)
@@ -285,13 +287,13 @@ async def test_an_endpoint_that_comes_later_is_used_once_it_is_there(tmp_path: P
 
 
 async def test_an_endpoint_that_comes_back_with_another_model_is_not_used(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    sockets: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Half of a trajectory would be another model's."""
-    async with two(tmp_path) as (one, other), engine_for(one, other) as engine:
+    async with two(sockets) as (one, other), engine_for(one, other) as engine:
         await other.__aexit__()
         await run_all(engine, range(2))
-        async with StandIn(tmp_path / "b", chatter, model="another") as another:
+        async with StandIn(sockets / "b", chatter, model="another") as another:
             await until(lambda: "can't be used" in caplog.text)
             await run_all(engine, range(2))
     assert "doesn't serve 'stand-in'; it has another" in caplog.text
@@ -317,9 +319,9 @@ class Mender:
 
 
 @asynccontextmanager
-async def mended(tmp_path: Path, **plan: int) -> AsyncIterator[tuple[OpenAIEngine, StandIn, Mender]]:
+async def mended(sockets: Path, **plan: int) -> AsyncIterator[tuple[OpenAIEngine, StandIn, Mender]]:
     """An engine on one stand-in that has an owner, who has as long for a repair as for a greeting: hardly any time."""
-    async with StandIn(tmp_path / "a", chatter) as server:
+    async with StandIn(sockets / "a", chatter) as server:
         owner = Mender(server, **plan)
         config = ClientConfig(greet_s=5.0, patience_s=20.0)
         async with OpenAIEngine([Address.parse(server.address)], VOCABULARY, config, owner=owner) as engine:
@@ -327,17 +329,19 @@ async def mended(tmp_path: Path, **plan: int) -> AsyncIterator[tuple[OpenAIEngin
             yield engine, server, owner
 
 
-async def test_a_server_that_is_healthy_after_its_repair_and_gives_no_token_is_repaired_again(tmp_path: Path) -> None:
+async def test_a_server_that_is_healthy_after_its_repair_and_gives_no_token_is_repaired_again(
+    sockets: Path,
+) -> None:
     """Its health says little: the turn that waits is written after the second repair."""
-    async with mended(tmp_path, num_needed=2) as (engine, server, owner):
+    async with mended(sockets, num_needed=2) as (engine, server, owner):
         server.mood = Mood(is_broken=True)
         assert (await write(engine, seed=3)).text == chatter(PROMPT, 3)
         assert owner.num_repairs == 2
 
 
-async def test_a_server_that_its_owner_has_given_up_is_taken_again_when_it_comes_back(tmp_path: Path) -> None:
+async def test_a_server_that_its_owner_has_given_up_is_taken_again_when_it_comes_back(sockets: Path) -> None:
     """By whose hand ever; until then whoever asks is told that there is nothing to wait for."""
-    async with mended(tmp_path, num_needed=100, num_most=2) as (engine, server, owner):
+    async with mended(sockets, num_needed=100, num_most=2) as (engine, server, owner):
         server.mood = Mood(is_broken=True)
         with pytest.raises(EngineGoneError, match="is left dead"):
             await write(engine)
@@ -347,18 +351,18 @@ async def test_a_server_that_its_owner_has_given_up_is_taken_again_when_it_comes
         assert owner.num_repairs == 2
 
 
-async def test_patience_ends_when_no_endpoint_comes_back(tmp_path: Path) -> None:
+async def test_patience_ends_when_no_endpoint_comes_back(sockets: Path) -> None:
     """The trajectory ends with an error that says so."""
-    async with StandIn(tmp_path / "a", chatter) as server, engine_for(server, patience_s=0.1) as engine:
+    async with StandIn(sockets / "a", chatter) as server, engine_for(server, patience_s=0.1) as engine:
         await server.__aexit__()
         with pytest.raises(EngineError, match=r"no endpoint came back within 0\.1 s"):
             await write(engine)
 
 
-async def test_garbage_from_an_endpoint_is_named(tmp_path: Path) -> None:
+async def test_garbage_from_an_endpoint_is_named(sockets: Path) -> None:
     """Token ids that no tokenizer has show that the tokenizer is another model's."""
     async with (
-        StandIn(tmp_path / "a", chatter, mood=Mood(sends_garbage=True)) as server,
+        StandIn(sockets / "a", chatter, mood=Mood(sends_garbage=True)) as server,
         engine_for(server) as engine,
     ):
         with pytest.raises(EngineError, match=rf"token {1 << 70}.*give the model's own folder"):
@@ -366,14 +370,14 @@ async def test_garbage_from_an_endpoint_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("vocabulary", [None, VOCABULARY], ids=["no tokenizer", "a tokenizer"])
-async def test_a_trajectory_on_an_endpoint_without_extensions(vocabulary: Vocabulary | None, tmp_path: Path) -> None:
+async def test_a_trajectory_on_an_endpoint_without_extensions(vocabulary: Vocabulary | None, sockets: Path) -> None:
     """Text goes out and comes in; stop strings are cut here; history is text."""
 
     def script(context_text: str, seed: int) -> str:
         return "ANSWER" if OBSERVATION in context_text else "code\n```\nand more"
 
     async with (
-        StandIn(tmp_path / "a", script, mood=Mood(is_vllm=False)) as server,
+        StandIn(sockets / "a", script, mood=Mood(is_vllm=False)) as server,
         engine_for(server, vocabulary=vocabulary) as engine,
     ):
         first = await write(engine, stop=("```\n",))
@@ -384,19 +388,19 @@ async def test_a_trajectory_on_an_endpoint_without_extensions(vocabulary: Vocabu
     assert not {"priority", "top_k", "return_token_ids", "stop_token_ids"} & set(server.requests[0])
 
 
-async def test_limits_on_an_endpoint_without_extensions(tmp_path: Path) -> None:
+async def test_limits_on_an_endpoint_without_extensions(sockets: Path) -> None:
     """The turn's own, the window that the server has, and the one that was asked for."""
     mood = Mood(is_vllm=False)
     num_prompt = len(VOCABULARY.encode(PROMPT))
-    async with StandIn(tmp_path / "a", endless, mood=mood) as server, engine_for(server) as engine:
+    async with StandIn(sockets / "a", endless, mood=mood) as server, engine_for(server) as engine:
         short = await write(engine, max_tokens=5)
     async with (
-        StandIn(tmp_path / "a", endless, mood=mood, max_model_len=num_prompt + 7) as server,
+        StandIn(sockets / "a", endless, mood=mood, max_model_len=num_prompt + 7) as server,
         engine_for(server, vocabulary=None) as engine,
     ):
         full = await write(engine, max_tokens=15)
     async with (
-        StandIn(tmp_path / "a", endless, mood=mood) as server,
+        StandIn(sockets / "a", endless, mood=mood) as server,
         engine_for(server, max_model_len=num_prompt) as engine,
     ):
         none = await write(engine)
@@ -405,17 +409,17 @@ async def test_limits_on_an_endpoint_without_extensions(tmp_path: Path) -> None:
     assert (none.num_tokens, none.finish_reason) == (0, FinishReason.CONTEXT)
 
 
-async def test_sampling_that_an_endpoint_without_extensions_lacks_is_refused(tmp_path: Path) -> None:
+async def test_sampling_that_an_endpoint_without_extensions_lacks_is_refused(sockets: Path) -> None:
     """Rather than left out without a word."""
-    async with StandIn(tmp_path / "a", chatter, mood=Mood(is_vllm=False)) as server, engine_for(server) as engine:
+    async with StandIn(sockets / "a", chatter, mood=Mood(is_vllm=False)) as server, engine_for(server) as engine:
         with pytest.raises(EngineError, match="top_k and min_p can't be asked"):
             await write(engine, top_k=5, min_p=0.1)
 
 
-async def test_a_priority_that_an_endpoint_refuses_is_left_out(tmp_path: Path) -> None:
+async def test_a_priority_that_an_endpoint_refuses_is_left_out(sockets: Path) -> None:
     """All else stays."""
     async with (
-        StandIn(tmp_path / "a", chatter, mood=Mood(takes_priority=False)) as server,
+        StandIn(sockets / "a", chatter, mood=Mood(takes_priority=False)) as server,
         engine_for(server) as engine,
     ):
         await write(engine, ticket=5)
@@ -424,15 +428,18 @@ async def test_a_priority_that_an_endpoint_refuses_is_left_out(tmp_path: Path) -
     assert body["return_token_ids"]
 
 
-async def test_endpoints_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+async def test_endpoints_that_cannot_be_used_are_named(sockets: Path) -> None:
     """One error, no group of them, with what to do."""
-    nobody = Address.parse(str(tmp_path / "nobody"))
+    nobody = Address.parse(str(sockets / "nobody"))
     with pytest.raises(ConfigError, match="no endpoint is named"):
         OpenAIEngine([], VOCABULARY)
     with pytest.raises(EngineError, match=r"no endpoint answers at .*nobody"):
         async with OpenAIEngine([nobody], VOCABULARY, ClientConfig(greet_s=0.05)):
             pass
-    async with StandIn(tmp_path / "a", chatter) as one, StandIn(tmp_path / "b", chatter, model="other") as other:
+    async with (
+        StandIn(sockets / "a", chatter) as one,
+        StandIn(sockets / "b", chatter, model="other") as other,
+    ):
         with pytest.raises(EngineError, match="doesn't serve 'llama'; it has stand-in"):
             await engine_for(one, model="llama").__aenter__()
         with pytest.raises(ConfigError, match="different models: other, stand-in"):
@@ -459,13 +466,13 @@ async def test_the_key_goes_to_hosts_and_is_told_to_nobody(
 
 
 async def test_a_key_that_is_refused_is_not_repeated(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, sockets: Path
 ) -> None:
     """Though the server repeats it; and a socket is sent none."""
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv(KEY_VARIABLE, "open-barley")
     mood = Mood(key="open-sesame")
-    async with StandIn(None, chatter, mood=mood) as host, StandIn(tmp_path / "a", chatter, mood=mood) as socket:
+    async with StandIn(None, chatter, mood=mood) as host, StandIn(sockets / "a", chatter, mood=mood) as socket:
         with pytest.raises(EngineError, match=f"wants a key.*put it into {KEY_VARIABLE}") as refused:
             await engine_for(host).__aenter__()
         with pytest.raises(EngineError, match="None is no key of ours"):
@@ -473,12 +480,12 @@ async def test_a_key_that_is_refused_is_not_repeated(
     assert "open-barley" not in str(refused.value) + caplog.text
 
 
-async def test_a_server_never_has_more_tokens_in_flight_than_it_can_hold(tmp_path: Path) -> None:
+async def test_a_server_never_has_more_tokens_in_flight_than_it_can_hold(sockets: Path) -> None:
     """So it need not preempt; and more than one context is in flight."""
     num_prompt = len(VOCABULARY.encode(PROMPT))
     kv_tokens = 3 * (num_prompt + 120)
     async with (
-        StandIn(tmp_path / "a", chatter, max_model_len=300, kv_tokens=kv_tokens) as server,
+        StandIn(sockets / "a", chatter, max_model_len=300, kv_tokens=kv_tokens) as server,
         engine_for(server) as engine,
     ):
         ended = await run_all(engine, range(8))
@@ -488,11 +495,11 @@ async def test_a_server_never_has_more_tokens_in_flight_than_it_can_hold(tmp_pat
     assert (described["kv_tokens"], described["max_model_len"]) == (kv_tokens, 300)
 
 
-async def test_long_turns_are_not_begun_beyond_what_the_server_can_hold(tmp_path: Path) -> None:
+async def test_long_turns_are_not_begun_beyond_what_the_server_can_hold(sockets: Path) -> None:
     """Contexts that grow to many times their prompt, all asked for at once; several are in flight all the same."""
     num_prompt, num_written = len(VOCABULARY.encode(PROMPT)), 400
     kv_tokens = 3 * (num_prompt + num_written + MARGIN)
-    async with StandIn(tmp_path / "a", endless, kv_tokens=kv_tokens) as server, engine_for(server) as engine:
+    async with StandIn(sockets / "a", endless, kv_tokens=kv_tokens) as server, engine_for(server) as engine:
         written: list[int] = []
 
         async def go(ticket: int) -> None:
@@ -505,11 +512,11 @@ async def test_long_turns_are_not_begun_beyond_what_the_server_can_hold(tmp_path
     assert 2 * num_written < server.most_tokens <= kv_tokens
 
 
-async def test_of_a_turn_that_is_asked_again_the_longer_text_is_handed_over(tmp_path: Path) -> None:
+async def test_of_a_turn_that_is_asked_again_the_longer_text_is_handed_over(sockets: Path) -> None:
     """At a cutoff that comes before the second reply has got as far as the first: no vote in it is lost."""
     cutoff, handed = never(), list[Completion]()
     mood = Mood(num_broken=5, breaks_after=64)
-    async with StandIn(tmp_path / "a", endless, mood=mood) as server, engine_for(server, max_losses=9) as engine:
+    async with StandIn(sockets / "a", endless, mood=mood) as server, engine_for(server, max_losses=9) as engine:
 
         async def go() -> None:
             async with engine.slot(0) as decoder:
@@ -524,12 +531,12 @@ async def test_of_a_turn_that_is_asked_again_the_longer_text_is_handed_over(tmp_
     assert handed[0].num_tokens >= 56
 
 
-async def test_the_window_of_the_smallest_endpoint_ends_a_turn(tmp_path: Path) -> None:
+async def test_the_window_of_the_smallest_endpoint_ends_a_turn(sockets: Path) -> None:
     """A trajectory may have to move there."""
     num_prompt = len(VOCABULARY.encode(PROMPT))
     async with (
-        StandIn(tmp_path / "a", endless, max_model_len=num_prompt + 9) as one,
-        StandIn(tmp_path / "b", endless) as other,
+        StandIn(sockets / "a", endless, max_model_len=num_prompt + 9) as one,
+        StandIn(sockets / "b", endless) as other,
         engine_for(other, one) as engine,
     ):
         completion = await write(engine)

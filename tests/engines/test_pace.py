@@ -110,9 +110,9 @@ def test_outputs_tell_the_turn(tmp_path: Path) -> None:
     assert script.line(Cue(before, 0, 1, 0)) == "3"
 
 
-def test_a_server_process_says_its_lines(tmp_path: Path) -> None:
+def test_a_server_process_says_its_lines(tmp_path: Path, sockets: Path) -> None:
     """Started by an executable that takes vLLM's arguments, in the tokens of the model that those name."""
-    model, socket, lines = make_tiny_model(tmp_path / "model"), tmp_path / "socket", tmp_path / "lines.jsonl"
+    model, socket, lines = make_tiny_model(tmp_path / "model"), sockets / "s", tmp_path / "lines.jsonl"
     lines.write_text(LINES)
     python = write_interpreter(tmp_path / "python", lines=lines, speed=100.0)
     arguments = [

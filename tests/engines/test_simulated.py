@@ -164,6 +164,9 @@ def test_what_is_no_probe_is_refused_with_its_name(text: str, tmp_path: Path) ->
     ("row", "message"),
     [
         ("{", "line 1: no row of samples"),
+        ('{"problem": "p", "answers": ["1"], "tokens": [1%s]}' % ("0" * 400), "line 1: no row of samples"),
+        ('{"problem": "p", "answers": ["1"], "tokens": ["many"]}', "line 1: no row of samples"),
+        ('{"problem": "p", "answers": ["1"], "tokens": [1e300]}', "it must be 0 to 2"),
         ('{"problem": "p", "answers": ["1"], "tokens": [1, 2]}', "1 answers and 2 lengths"),
         ('{"problem": " ", "answers": ["1"], "tokens": [1]}', "empty problem"),
         ('{"problem": "p", "answers": [], "tokens": []}', "line 1|0 answers"),

@@ -14,7 +14,9 @@ from numina_infer.engines.http_server import HttpServer, Request, Response
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_read_that_is_cancelled_in_the_moment_data_comes_leaves_nothing_in_the_log(tmp_path: Path) -> None:
+async def test_a_read_that_is_cancelled_in_the_moment_data_comes_leaves_nothing_in_the_log(
+    sockets: Path,
+) -> None:
     """At a cutoff all trajectories are; what the loop logs fails a test here."""
     scope = anyio.CancelScope()
 
@@ -29,9 +31,9 @@ async def test_a_read_that_is_cancelled_in_the_moment_data_comes_leaves_nothing_
     async def answer(request: Request) -> Response:
         return Response(pieces=pieces())
 
-    server = HttpServer(tmp_path / "s", answer)
+    server = HttpServer(sockets / "s", answer)
     await server.open()
-    async with Address.parse(str(tmp_path / "s")).client() as client:
+    async with Address.parse(str(sockets / "s")).client() as client:
         with scope:
             async with client.stream("GET", "/") as response:
                 assert [data async for data in response.aiter_bytes()] == []
@@ -39,32 +41,32 @@ async def test_a_read_that_is_cancelled_in_the_moment_data_comes_leaves_nothing_
     await server.close()
 
 
-async def test_what_goes_wrong_with_a_socket_is_the_clients_own_error(tmp_path: Path) -> None:
+async def test_what_goes_wrong_with_a_socket_is_the_clients_own_error(sockets: Path) -> None:
     """Nobody there; and one that hangs up without a word."""
 
     async def hang_up(request: Request) -> Response:
         raise ConnectionResetError
 
-    address = Address.parse(str(tmp_path / "s"))
+    address = Address.parse(str(sockets / "s"))
     async with address.client() as client:
         with pytest.raises(httpx2.ConnectError):
             await client.get("/")
-        server = HttpServer(tmp_path / "s", hang_up)
+        server = HttpServer(sockets / "s", hang_up)
         await server.open()
         with pytest.raises(httpx2.TransportError):
             await client.get("/")
         await server.close()
 
 
-async def test_a_connection_is_used_again_until_the_server_closes_it(tmp_path: Path) -> None:
+async def test_a_connection_is_used_again_until_the_server_closes_it(sockets: Path) -> None:
     """Then a new one is made, without an error."""
 
     async def greet(request: Request) -> Response:
         return Response(body=request.path.encode())
 
-    async with Address.parse(str(tmp_path / "s")).client() as client:
+    async with Address.parse(str(sockets / "s")).client() as client:
         for path in ("/a", "/b"):
-            server = HttpServer(tmp_path / "s", greet)
+            server = HttpServer(sockets / "s", greet)
             await server.open()
             assert [(await client.get(path)).text for _ in range(2)] == [path, path]
             assert len(server.connections) == 1

@@ -71,21 +71,20 @@ class Machine:
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+def machine(monkeypatch: pytest.MonkeyPatch, sockets: Path) -> Iterator[Machine]:
     """A machine without servers, in the end too."""
     for module in (vllm_server, pool):
         monkeypatch.setattr(module, "_LOOK_EVERY_S" if module is vllm_server else "LOOK_EVERY_S", 0.02)
     monkeypatch.setattr(openai_api, "_SHORTEST_PAUSE_S", 0.01)
     monkeypatch.setattr(TokenizerVocabulary, "from_folder", lambda folder: VOCABULARY)
-    with tempfile.TemporaryDirectory() as folder:  # the path of a socket must be short
-        monkeypatch.setattr(tempfile, "tempdir", folder)
-        monkeypatch.setenv("TMPDIR", folder)
-        made = Machine(Path(folder))
-        yield made
-        left = made.pids
-        for pid in left:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    monkeypatch.setattr(tempfile, "tempdir", str(sockets))
+    monkeypatch.setenv("TMPDIR", str(sockets))
+    made = Machine(sockets)
+    yield made
+    left = made.pids
+    for pid in left:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     assert left == []
 
 

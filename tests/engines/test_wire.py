@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numina_infer.config import SamplingParams
+from numina_infer.engines import wire
 from numina_infer.engines.wire import BrokenOffError, Chunk, Dialect, Turn, error_message, read_chunks, request
 from numina_infer.errors import EngineError
 
@@ -123,6 +124,17 @@ def test_what_is_no_completion_is_named(content: object) -> None:
     """With its beginning."""
     with pytest.raises(EngineError, match=r"sent what is no completion: ['\x22]"):
         read(event(content))
+
+
+def test_a_count_that_no_record_holds_costs_no_text(caplog: pytest.LogCaptureFixture) -> None:
+    """The text is good, tokens are counted here, and it is said once."""
+    wire._tell_of_absurd_counts.cache_clear()
+    usage = {"completion_tokens": 2**64, "prompt_tokens": 2**63, "prompt_tokens_details": {"cached_tokens": 10**30}}
+    content = {"choices": [{"text": "5", "finish_reason": "stop"}], "usage": usage}
+    chunks = read(event(content), event(content))
+    assert chunks == [Chunk(text="5", finish_reason="stop")] * 2
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "counts more than 2**63 - 1 tokens" in caplog.text
 
 
 @pytest.mark.parametrize("data", [b"{", b"\xff", b"[" * 100_000, b'{"choices": [{"token_ids": [1' + b"0" * 5000])

@@ -6,16 +6,22 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from numina_infer.cli import main
+from numina_infer.competitions import get_competition
 from numina_infer.errors import ConfigError, WheelError
+from numina_infer.kaggle import build as build_module
 from numina_infer.kaggle.build import Built, build
 from numina_infer.kaggle.notebook import Notebook
 from numina_infer.kaggle.own_wheels import LIGHT, needed_by, repack
+from numina_infer.kaggle.push import Push
+from numina_infer.kaggle.sources import ModelSource
 from numina_infer.kaggle.target import Target
 from numina_infer.kaggle.wheel_files import WheelFile, lacks
 
@@ -123,6 +129,82 @@ def test_a_folder_that_holds_something_is_left_alone(built: Built, tmp_path: Pat
     with pytest.raises(ConfigError, match=r"isn't empty; name a new folder with --out"):
         build(built.push, tmp_path, lambda line: None)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+PUSH = Push("me", get_competition("aimo-1"), ModelSource.parse("me/my-7b/transformers/default/3"))
+
+
+def break_off(error: BaseException) -> Callable[..., Any]:
+    """What raises instead of doing its work."""
+
+    def broken(*_: object) -> Any:
+        raise error
+
+    return broken
+
+
+@pytest.fixture(params=["_build_kernel", "make_own_wheel", "fetch_light_wheels", "_build_model"])
+def broken_step(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build that comes to one of its steps; the ones before need no network."""
+    monkeypatch.setattr(build_module, "make_own_wheel", lambda folder: folder / "own.whl")
+    monkeypatch.setattr(build_module, "fetch_light_wheels", lambda folder, target: ())
+    monkeypatch.setattr(build_module, request.param, break_off(WheelError("refused")))
+
+
+@pytest.mark.usefixtures("broken_step")
+@pytest.mark.parametrize("depth", ["out", "new/out", "new/newer/out"])
+def test_a_refused_build_leaves_nothing(depth: str, tmp_path: Path) -> None:
+    """Neither its folder nor the parents that were made for it; what lies beside them stays."""
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(WheelError):
+        build(PUSH, tmp_path / depth, lambda line: None)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.usefixtures("broken_step")
+def test_a_refused_build_leaves_the_folder_that_was_there(tmp_path: Path) -> None:
+    """Empty, as it was."""
+    out = tmp_path / "out"
+    out.mkdir(mode=0o750)
+    before = out.stat()
+    with pytest.raises(WheelError):
+        build(PUSH, out, lambda line: None)
+    assert not any(out.iterdir())
+    assert (out.stat().st_ino, out.stat().st_mode) == (before.st_ino, before.st_mode)
+
+
+def test_ctrl_c_leaves_nothing_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is told to whoever pressed it."""
+    monkeypatch.setattr(build_module, "make_own_wheel", break_off(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        build(PUSH, tmp_path / "out", lambda line: None)
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_somebody_puts_beside_a_build_stays(tmp_path: Path) -> None:
+    """Though the folder was made for the build."""
+    out = tmp_path / "new" / "out"
+
+    def put_beside(line: str) -> None:
+        (out.parent / "mine.txt").write_text("mine")
+        (out / "mine too.txt").write_text("mine")
+        raise WheelError("refused")
+
+    with pytest.raises(WheelError):
+        build(PUSH, out, put_beside)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["mine too.txt", "mine.txt", "new", "out"]
+
+
+@pytest.mark.parametrize("title", ["ab", "Two words beside --slug"])
+def test_a_title_that_kaggle_would_refuse_leaves_nothing(
+    title: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is found out when the metadata is made."""
+    given = ["--owner", "me", "--competition", "aimo-1", "--model", "me/m/transformers/v/1"]
+    named = ["--title", title, "--slug", "another-slug"]
+    assert main(["kaggle", "build", *given, *named, "--out", str(tmp_path / "new" / "out")]) == 2
+    assert "title" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
 
 
 def test_the_next_commands_are_told(built: Built) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -232,3 +232,79 @@ def test_a_folder_without_any_of_it_is_refused(tmp_path: Path) -> None:
     """It isn't good for having nothing wrong in it."""
     with pytest.raises(ConfigError, match="holds nothing that was built for Kaggle"):
         check(tmp_path)
+
+
+OF_ANOTHER_TYPE: list[Any] = [
+    *(None, 5, True, "text", [], [1], [None], [["a"]], {}, {"a": 1}, [{"a": 1}], 1e400, float("nan"), "\ud800"),
+    "x" * 5000,
+]
+
+
+def of_another_type(folder: Path, file: str) -> Iterator[tuple[str, Any]]:
+    """Each field of `file` with values that are of another type than the one it has in a good folder."""
+    for key, good in json.loads((folder / file).read_text()).items():
+        for value in OF_ANOTHER_TYPE:
+            is_same = type(value) is type(good) and value != "\ud800" and not (isinstance(value, list) and value)
+            is_right_too = (key == "docker_image" and value in (None, "text", "x" * 5000)) or (
+                key == "resources" and value == [{"a": 1}]
+            )
+            if not (is_same or is_right_too):
+                yield key, value
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        METADATA,
+        "dataset/dataset-metadata.json",
+        "model/model-metadata.json",
+        "model/model-instance-metadata.json",
+    ],
+)
+def test_a_value_of_another_type_is_found_and_nothing_falls_over_it(
+    file: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In any field of any file, in one line that names the field and says what to write."""
+    monkeypatch.setattr("numina_infer.kaggle.check._wheel_findings", lambda wheels, place: ())
+    good = (folder / file).read_text()
+    for key, value in of_another_type(folder, file):
+        change(folder / file, **{key: value})
+        found = [line for line in lines(folder) if line.startswith(f"{file}: {key} is ")]
+        assert len(found) == 1, (key, value)
+        assert all("; it must be " in line and line.count("; ") >= 2 for line in found)
+        (folder / file).write_text(good)
+
+
+def test_a_machine_that_is_null_is_found(folder: Path) -> None:
+    """Kaggle takes one without a GPU then, or an old one."""
+    change(folder / METADATA, machine_shape=None)
+    assert lines(folder) == [
+        'kernel/kernel-metadata.json: machine_shape is null; it must be a text; write for example "NvidiaTeslaT4"'
+    ]
+    change(folder / METADATA, machine_shape="")
+    assert "no machine with GPUs is called ''" in lines(folder)[0]
+
+
+@pytest.mark.parametrize("id_", [None, 5, ["me/numina-infer"], {"a": 1}])
+def test_a_dataset_without_a_name_is_found_once(id_: Any, folder: Path) -> None:
+    """The kernel isn't compared with a name that is none."""
+    change(folder / "dataset/dataset-metadata.json", id=id_)
+    (found,) = lines(folder)
+    assert found.startswith("dataset/dataset-metadata.json: id is ")
+
+
+@pytest.mark.parametrize(
+    "cell", [5, {}, {"cell_type": "code"}, {"cell_type": 5, "source": ""}, {"cell_type": "code", "source": [5]}]
+)
+def test_a_notebook_with_a_cell_of_another_type_is_none(cell: Any, folder: Path) -> None:
+    """As its file says."""
+    edit_notebook(folder, lambda cells: cells.append(cell))
+    (found,) = lines(folder)
+    assert "isn't a notebook: a cell has no type, or no text for a source" in found
+
+
+def test_a_file_that_is_nested_without_end_is_found(folder: Path) -> None:
+    """Python's reader gives up on it in its own way."""
+    (folder / METADATA).write_text('{"id": ' + "[" * 100_000)
+    (found,) = lines(folder)
+    assert "holds no JSON" in found

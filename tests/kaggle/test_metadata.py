@@ -40,7 +40,7 @@ def test_every_field_is_written(metadata: Metadata, tmp_path: Path) -> None:
         ({"language": "julia"}, "language is 'julia'; it must be one of python, r, rmarkdown"),
         ({"kernel_type": "book"}, "kernel_type is 'book'"),
         ({"docker_image_pinning_type": "newest"}, "must be one of original, latest"),
-        ({"enable_internet": "false"}, "enable_internet is 'false'; it must be true or false"),
+        ({"enable_internet": "false"}, 'enable_internet is "false"; it must be true or false'),
         ({"dataset_sources": ("mine",)}, "the dataset 'mine' isn't"),
         ({"dataset_sources": ("me/mine/newest",)}, "is no number"),
         ({"kernel_sources": ("me/abc",)}, "the kernel 'me/abc' has fewer than 5"),

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from numina_infer import read_run
 from numina_infer.kaggle.commands import fetch_all
@@ -20,6 +19,7 @@ from numina_infer.kaggle.target import Target
 from numina_infer.kaggle.trial import install_faults, read_faults
 from numina_infer.kaggle.wheelhouse import Wanted, begin, find_wheels
 from numina_infer.problems import example_problems_path
+from numina_infer.progress import RunConsole
 
 pytestmark = [pytest.mark.wheelhouse, pytest.mark.timeout(1200)]
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -34,7 +34,7 @@ def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scratch = tmp_path_factory.mktemp("scratch")
     plan = find_wheels(wanted, folder, scratch, lambda line: None)
     begin(plan, folder)
-    fetch_all(plan, folder, Console(file=io.StringIO()))
+    fetch_all(plan, folder, RunConsole(io.StringIO()))
     return folder
 
 

@@ -148,6 +148,32 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(
     assert not set(fetched) & {name for name, _ in index.transfers}
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_wheelhouse_that_cannot_be_begun_leaves_nothing(
+    is_there: bool, index: WheelIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that was there stays, and the same command begins anew."""
+    out = tmp_path / "new" / "wheels"
+    if is_there:
+        out.mkdir(parents=True)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Lock, "write", full)
+        assert collect(out) == 1
+    assert (out.parent.exists(), out.exists(), any(out.glob("*"))) == (is_there, is_there, False)
+    assert collect(out) == 0
+
+
+def test_a_wheelhouse_that_kaggle_would_refuse_is_not_collected(index: WheelIndex, tmp_path: Path) -> None:
+    """Its name is too long for a dataset's, which is found before anything is asked for."""
+    assert collect(tmp_path / "wheels", "--vllm", "0.19.1" + ".1" * 40) == 2
+    assert not (tmp_path / "wheels").exists()
+    assert not index.transfers
+
+
 @pytest.mark.parametrize("more", [["--vllm", "0.20.0"], ["--python-version", "3.13"]])
 def test_another_wheelhouse_is_not_mixed_in(index: WheelIndex, more: list[str], tmp_path: Path) -> None:
     """Nor are files that are no wheelhouse's."""

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from numina_infer import composition, read_run
 from numina_infer.choices import Choices, EngineName
@@ -23,6 +22,7 @@ from numina_infer.lab.search_space import SearchSpace, Setting
 from numina_infer.lab.trial import Standing
 from numina_infer.lab.tuning import Tuning, read_tuning
 from numina_infer.lab.tuning_report import TuningReport
+from numina_infer.progress import RunConsole
 from tests.test_collection import write_sums
 from tests.waiting import wait_until
 from tests.witness import Witness
@@ -201,7 +201,7 @@ def test_no_more_settings_are_tried_than_were_asked_for(sums: Path, tmp_path: Pa
 def test_progress_tells_place_result_and_time_left(sums: Path, tmp_path: Path) -> None:
     """A line when a setting begins, and one when it ends."""
     log = io.StringIO()
-    tune(search(sums, {"max_turns": "1,2"}), tmp_path / "tuning", Console(file=log, width=300))
+    tune(search(sums, {"max_turns": "1,2"}), tmp_path / "tuning", RunConsole(log))
     shown = log.getvalue()
     assert "[2/2] max_turns 2\n" in shown
     assert "[1/2] max_turns 1: maj@4 0.0% (0.0 to" in shown
@@ -275,7 +275,7 @@ def test_problems_without_answers_are_left_out_and_named(sums: Path, tmp_path: P
     """The others are searched on."""
     assert search(sums).remark.startswith("left out: 1 problem (bare) without an answer that is a vote in the range")
     shown = io.StringIO()
-    tune(search(sums, {"max_turns": "1,2"}, heats=(2,)), tmp_path / "tuning", Console(file=shown, width=200))
+    tune(search(sums, {"max_turns": "1,2"}, heats=(2,)), tmp_path / "tuning", RunConsole(shown))
     assert "bare" in shown.getvalue()
 
 

@@ -4,13 +4,12 @@ import io
 import json
 from pathlib import Path
 
-from rich.console import Console
-
 from numina_infer.lab.metrics import Tally
 from numina_infer.lab.search_space import Setting
 from numina_infer.lab.trial import Standing, Trial
 from numina_infer.lab.tuning_report import TuningReport, best_of
 from numina_infer.ports import CacheStats
+from numina_infer.progress import RunConsole
 
 
 def tried(temperature: float, rights: list[int], *, tokens: int = 4000, standing: Standing = Standing.WHOLE) -> Trial:
@@ -80,7 +79,7 @@ def test_the_table_and_the_file_have_every_setting(tmp_path: Path) -> None:
     one, other = tried(0.2, [4] * 10), tried(0.8, [0] * 4, standing=Standing.DROPPED)
     other.num_hits = 5
     told, log = report(one, other), io.StringIO()
-    Console(file=log, width=160).print(told.table())
+    RunConsole(log).print(told.table())
     rows = [line for line in log.getvalue().splitlines() if "temperature" in line]
     assert "10" in rows[0]
     assert "100.0% (" in rows[0]

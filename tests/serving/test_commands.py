@@ -2,26 +2,24 @@
 
 import io
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
 import pytest
-from rich.console import Console
 
 from numina_infer.engine_config import ServerConfig
 from numina_infer.engines.launch import Launch
 from numina_infer.engines.vllm_server import VllmServer
+from numina_infer.progress import RunConsole
 from numina_infer.serving import commands
 from tests.fake_vllm import fake_python
 
 
 @pytest.fixture
-def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(monkeypatch: pytest.MonkeyPatch, sockets: Path) -> Path:
     """A place for servers that has none yet."""
-    with tempfile.TemporaryDirectory() as name:  # the path of a socket must be short
-        monkeypatch.setattr(tempfile, "tempdir", name)
-        yield Path(name)
+    monkeypatch.setattr(tempfile, "tempdir", str(sockets))
+    return sockets
 
 
 def started(folder: Path, *, keep: bool) -> VllmServer:
@@ -42,7 +40,7 @@ def test_only_servers_that_were_left_running_are_ended(folder: Path) -> None:
     """One that belongs to a run goes on, and both are listed."""
     kept, owned = started(folder, keep=True), started(folder, keep=False)
     output = io.StringIO()
-    console = Console(file=output, width=300)
+    console = RunConsole(output)
     try:
         assert commands.show_running(console) == 0
         assert str(kept.pid) in said(output)
@@ -58,7 +56,7 @@ def test_only_servers_that_were_left_running_are_ended(folder: Path) -> None:
 def test_where_nothing_runs_that_is_said(folder: Path) -> None:
     """In words."""
     output = io.StringIO()
-    commands.show_running(Console(file=output))
+    commands.show_running(RunConsole(output))
     assert said(output) == "no server of ours runs"
 
 
@@ -66,7 +64,7 @@ def test_a_detached_server_stays_and_says_how_to_reach_and_end_it(folder: Path) 
     """Its socket, and the way to stop it."""
     output = io.StringIO()
     launch = Launch(fake_python(folder / "python"), folder, ServerConfig())
-    assert commands.serve([launch], Console(file=output, width=300), detach=True) == 0
+    assert commands.serve([launch], RunConsole(output), detach=True) == 0
     server = VllmServer(launch, keep=True, report=lambda line: None)
     try:
         assert server.find()

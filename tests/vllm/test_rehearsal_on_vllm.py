@@ -3,13 +3,13 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
 
 from numina_infer import read_run
 from numina_infer.cli import main
+from tests.socket_paths import short_folder
 from tests.vllm_servers import vllm_python
 
 pytestmark = [pytest.mark.vllm]
@@ -18,8 +18,8 @@ pytestmark = [pytest.mark.vllm]
 @pytest.fixture(scope="module")
 def kept_server() -> Iterator[None]:
     """What `--keep-server` leaves running is ended behind the last test, and no server of the user's."""
-    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tempfile.tempdir", folder)
+    with short_folder() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(folder))
         yield
         assert main(["serve", "--stop"]) == 0
 

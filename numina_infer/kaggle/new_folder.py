@@ -1,0 +1,33 @@
+"""A folder that is made whole or not at all: a build that is refused leaves nothing behind, and takes nothing away."""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def made_whole(folder: Path, names: Iterable[str]) -> Iterator[None]:
+    """Make `folder`, in which the block makes `names`; all of that is removed if the block doesn't come to its end.
+
+    What was there before stays: a name that was taken, the folder itself, and its parents. So does a parent that
+    somebody else has put something into meanwhile.
+    """
+    new_names = [folder / name for name in names if not (folder / name).exists()]
+    new_folders = [each for each in (folder, *folder.parents) if not each.exists()]
+    with ExitStack() as undoing:
+        undoing.callback(_remove, new_names, new_folders)
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+        undoing.pop_all()
+
+
+def _remove(paths: Iterable[Path], folders: Iterable[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    for folder in folders:
+        with suppress(OSError):  # one that isn't empty is somebody's
+            folder.rmdir()
