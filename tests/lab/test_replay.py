@@ -82,10 +82,12 @@ def collected(folder: Path, raws: Sequence[str], answer_range: AnswerRange = Ans
 
 
 def as_older(folder: Path) -> None:
-    """Make a log what it would have been before it told where the referee stopped."""
+    """Make a log what it would have been before it told where the referee stopped, and by which rules."""
     path = folder / "trajectories.jsonl"
-    lines = [line for line in path.read_text().splitlines() if json.loads(line)["event"] != "stopped"]
-    path.write_text("".join(f"{line}\n" for line in lines))
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        row.pop("rules", None)
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows if row["event"] != "stopped"))
     info = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps({**info, "format_version": 1}))
 
