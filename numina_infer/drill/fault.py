@@ -69,6 +69,8 @@ class Expected:
     """Texts that stand in one line each of the summary, however often that line says that it happened."""
     says_once: tuple[str, ...] = ()
     """The same, of lines that say so of no second time."""
+    says_at_least_once: tuple[str, ...] = ()
+    """Texts that stand in a line of it or in several, where more than one part may notice."""
     never_says: tuple[str, ...] = ()
     """Texts that stand in no line of it: what the fault must not come to."""
     log: LogState = LogState.WHOLE
@@ -83,7 +85,7 @@ class Expected:
         if self.ends:
             return f"ends with {self.ends}, what was done is on disk, resumed to the end"
         log = {LogState.WHOLE: "", LogState.PART: ", log up to it", LogState.GONE: ", no log"}[self.log]
-        texts = (*self.says_once, *self.says)
+        texts = (*self.says_once, *self.says, *self.says_at_least_once)
         said = f", says «{'», «'.join(texts)}»" if texts else ""
         unsaid = f", never says «{'», «'.join(self.never_says)}»" if self.never_says else ""
         return f"all in time, at most {self.max_fallbacks} fallbacks{log}{said}{unsaid}"

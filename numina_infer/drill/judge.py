@@ -146,6 +146,9 @@ def _said(drill: Drill, seen: Seen) -> Iterator[str]:
             yield f"«{text}» stands in {len(lines)} lines of the summary"
         elif text in drill.expected.says_once and lines[0].endswith(" times)"):
             yield f"«{lines[0]}», where once is enough"
+    for text in drill.expected.says_at_least_once:
+        if not any(text in line for line in seen.summary):
+            yield f"«{text}» stands in no line of the summary"
     yield from (line for line in seen.summary if any(text in line for text in drill.expected.never_says))
 
 

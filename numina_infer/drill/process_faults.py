@@ -96,7 +96,7 @@ PROCESS_FAULTS = (
         "no-descriptors",
         "For two problems the process gets no descriptor more than it has.",
         {_STRIKES: _take_descriptors, _PASSES: _give_descriptors},
-        Expected(max_fallbacks=2, says=("Too many open files",)),
+        Expected(max_fallbacks=2, says_at_least_once=("Too many open files",)),
     ),
     ProcessFault(
         "replica-killed",

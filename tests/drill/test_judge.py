@@ -125,6 +125,14 @@ def test_what_must_not_come_of_a_fault_is_not_said() -> None:
     assert Check.SAID not in checks(WELL, drill(Expected(never_says=("died",))))
 
 
+def test_what_several_parts_may_notice_has_to_be_said_by_one_of_them() -> None:
+    """By how many doesn't matter, and in no line is too few."""
+    twice = replace(WELL, summary=("the engine has no descriptor", "the sandbox has no descriptor"))
+    expected = Expected(says_at_least_once=("no descriptor",))
+    assert Check.SAID not in checks(twice, drill(expected))
+    assert Check.SAID in checks(WELL, drill(expected))
+
+
 def test_a_fallback_that_no_fault_excuses_is_found_whatever_the_bound() -> None:
     """A fault that has none when it comes alone excuses none in company, unless another is at work there."""
     harmless = Fault("harmless", "It costs nothing.", _nothing_happens, Expected(everything))
