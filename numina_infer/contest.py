@@ -13,6 +13,7 @@ Here stands a broad `except`: whatever breaks in a problem costs that problem's 
 
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
@@ -130,7 +131,7 @@ class Contest:
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
-            opening.callback(self._witnesses.dismiss_onlookers)
+            opening.callback(self._witnesses.dismiss)
             self._portal = self._parts.portal or opening.enter_context(open_portal(self._clock))
             self.engine, self.sandbox = opening.enter_context(
                 self._portal.wrap_async_context_manager(self._open_parts())
@@ -186,9 +187,10 @@ class Contest:
     def _catch_up(self, case: Case) -> None:
         """Let log and onlookers take note of a verdict, as long as the reply has time."""
         left_s = min(_CATCH_UP_S, self._clock.real_s(max(0.0, case.reply_by - self._clock.now())))
+        until = time.monotonic() + left_s
         if self._lock.acquire(timeout=left_s):  # whoever settled it may still hand it to them
             self._lock.release()
-            self._witnesses.catch_up(left_s)
+            self._witnesses.catch_up(max(0.0, until - time.monotonic()))
 
     def _reply_late(self, case: Case) -> None:
         if case.solution is not None:
@@ -196,7 +198,8 @@ class Contest:
         with self._lock:  # no ending is recorded between what the verdict knows and the verdict
             is_late = self._settle(case, self._best_known(case, "no verdict in time"))
         if is_late:
-            _log.error("problem %s has no verdict in time; the best known is submitted", case.problem.id)
+            say = self._witnesses.say
+            say(_log.error, "problem %s has no verdict in time; the best known is submitted", case.problem.id)
 
     def interrupt(self) -> None:
         """End what is being worked on: attempts hand over what they have, and the waiting threads get replies."""
@@ -243,7 +246,7 @@ class Contest:
             self._portal.start_task_soon(self._work, case, opened)
         except Exception as error:  # noqa: BLE001 (nothing may reach the thread that waits for a reply)
             # Not a verdict: whoever resumes the run will solve the problem.
-            _log.error("problem %s can't be begun: %r", case.problem.id, error)
+            self._witnesses.say(_log.error, "problem %s can't be begun: %r", case.problem.id, error)
             self._begun()
             with suppress(RuntimeError):  # a loop that is closed needs no waking
                 self._portal.start_task_soon(checkpoint)
@@ -289,7 +292,7 @@ class Contest:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._watch, case)
-                self._settle(case, await self._solve(case, opened, tasks))
+                self._settle_with_incidents(case, await self._solve(case, opened, tasks))
                 tasks.cancel_scope.cancel()
         finally:
             if case.solution is None:
@@ -306,15 +309,16 @@ class Contest:
         try:
             return await solver.solve(case.problem, opened, case.cutoff, attempts)
         except Exception as error:  # noqa: BLE001 (no submission is lost)
-            _log.exception("problem %s broke off; the best known is submitted", case.problem.id)
+            text = "problem %s broke off; the best known is submitted"
+            self._witnesses.say(partial(_log.error, exc_info=error), text, case.problem.id)
             return self._best_known(case, repr(error))
 
     def _new_incidents(self) -> tuple[str, ...]:
         """What engine, sandbox and contest tell of that no verdict has told yet."""
         try:
             told = (self.engine.stats.incidents, self.sandbox.incidents, tuple(self._own_incidents))
-        except Exception:  # noqa: BLE001 (no reply is lost for what is told beside it)
-            _log.exception("engine and sandbox don't tell what happened to them")
+        except Exception as error:  # noqa: BLE001 (no reply is lost for what is told beside it)
+            self._witnesses.say(_log.error, "engine and sandbox don't tell what happened to them: %r", error)
             return ()
         new = [incidents[num_told:] for incidents, num_told in zip(told, self._num_told, strict=True)]
         self._num_told = (len(told[0]), len(told[1]), len(told[2]))
@@ -327,7 +331,7 @@ class Contest:
             ledger = case.ledger = fold(case.ledger, event, self._preset.policy.weights)
         if isinstance(event, Ended) and event.trajectory.error not in self._told_errors:
             self._told_errors.add(event.trajectory.error)
-            _log.warning("a trajectory ended with an error: %s", event.trajectory.error)
+            self._witnesses.say(_log.warning, "a trajectory ended with an error: %s", event.trajectory.error)
         return ledger
 
     def _note(self, case: Case, event: Event) -> None:
@@ -344,7 +348,7 @@ class Contest:
             if case.solution is not None:
                 return False
             is_final = solution.stop_reason is not StopReason.INTERRUPTED
-            case.solution = replace(solution, incidents=self._new_incidents()) if is_final else solution
+            case.solution = solution
             case.settled.set()
             self._num_open -= 1
             self._pace()
@@ -352,6 +356,14 @@ class Contest:
             if case.ledger is not None:
                 self._note_verdict(case, case.solution, is_final=is_final)
             return True
+
+    def _settle_with_incidents(self, case: Case, solution: Solution) -> None:
+        """The same, with what has happened; on the loop alone, since engine and sandbox are its own."""
+        num_told = self._num_told
+        if solution.stop_reason is not StopReason.INTERRUPTED:
+            solution = replace(solution, incidents=self._new_incidents())
+        if not self._settle(case, solution):
+            self._num_told = num_told  # the next verdict tells it
 
     def _note_verdict(self, case: Case, solution: Solution, *, is_final: bool) -> None:
         """Record a verdict, and before it, where nothing did, that the problem is stopped."""

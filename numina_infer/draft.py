@@ -122,7 +122,10 @@ def _outcome_of(raised: BaseException) -> Outcome:
 def describe(raised: BaseException) -> str:
     """An error of engine or sandbox by its text, any other by its type too."""
     first = _first(raised)
-    return str(first) if isinstance(first, EngineError | SandboxError) and str(first) else repr(first)
+    try:
+        return str(first) if isinstance(first, EngineError | SandboxError) and str(first) else repr(first)
+    except Exception:  # noqa: BLE001 (an exception of somebody's may not even be able to say what it is)
+        return type(first).__name__
 
 
 def read_answer(said: list[str], outcome: Outcome, answer_range: AnswerRange) -> ExtractedAnswer:

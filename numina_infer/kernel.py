@@ -329,7 +329,7 @@ class _Note:
     def _add(self, name: str, part: Engine | SandboxPort) -> None:
         with suppress(NuminaError, OSError, ValueError):  # for want of a note nothing is started again
             self._info[name] = part.describe()
-            self._log.describe(self._info)
+            self._log.describe(self._info, is_waited_for=False)  # this is the loop
 
 
 def _process_start(limit_s: float) -> float:

@@ -41,6 +41,8 @@ class Losses:
     """Loop time of the last loss."""
     num_started: int = 0
     """Attempts that had started by then; those behind it are new."""
+    num_before: int = 0
+    """Attempts that had started when the row began; one behind it that ends well ends the row."""
 
     @property
     def pause_s(self) -> float:
@@ -54,11 +56,11 @@ class Losses:
 
     def after(self, trajectory: Trajectory, num_started: int, at: float) -> "Losses":
         """The losses after `trajectory` has ended `at` loop time, when `num_started` attempts had started."""
-        is_new = trajectory.index >= self.num_started
         if trajectory.is_lost:
-            return Losses(self.num + 1, max(1, self.in_a_row + is_new), at, num_started)
+            in_a_row = max(1, self.in_a_row + (trajectory.index >= self.num_started))
+            return Losses(self.num + 1, in_a_row, at, num_started, self.num_before if self.in_a_row else num_started)
         ended_well = not trajectory.outcome.is_failure and trajectory.outcome is not Outcome.CUTOFF
-        return replace(self, in_a_row=0) if ended_well and is_new else self
+        return replace(self, in_a_row=0) if ended_well and trajectory.index >= self.num_before else self
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import anyio
 
@@ -48,6 +49,25 @@ async def rollout(
     return draft.outcome
 
 
+def require_recordable(completion: Any) -> None:
+    """See that a log can hold what an engine gave: one odd value would end the log for all attempts.
+
+    Raises:
+        TypeError: it can't.
+    """
+    numbers = (completion.num_tokens, completion.num_prompt_tokens, completion.num_cached_tokens, completion.seed)
+    is_whole = (
+        isinstance(completion.text, str)
+        and isinstance(completion.tail, str)
+        and isinstance(completion.finish_reason, FinishReason)
+        and isinstance(completion.stop_reason, str | None)
+        and isinstance(completion.cumulative_logprob, float | int | None)
+        and {*map(type, completion.token_ids), *map(type, numbers)} == {int}
+    )
+    if not is_whole:
+        raise TypeError("the engine gave a completion that no log can hold: its fields are of other types")
+
+
 @dataclass(frozen=True, slots=True)
 class _Attempt:
     """Everything that stays the same from turn to turn."""
@@ -74,6 +94,7 @@ class _Attempt:
         context: list[Part] = [*fmt.prompt(self.draft.problem.statement)]
         while True:
             completion = await self.decoder.generate(context, self.sampling, seed=self.next_seed, cutoff=self.cutoff)
+            require_recordable(completion)
             end = _ENDS.get(completion.finish_reason)
             turns.append(Turn(completion))  # before it is read: a format that breaks on it loses none of it
             code = None if end else fmt.program(completion)

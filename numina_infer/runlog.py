@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import is_dataclass
 from functools import partial
@@ -61,6 +61,7 @@ class RunLog:
         self._is_vital = is_vital
         self._lock = threading.Lock()
         self._disk, self._patience_s = Background("run-log", patience_s), patience_s
+        self._voice = Background("run-log-voice", patience_s)
         with ExitStack() as files:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -75,32 +76,30 @@ class RunLog:
                 raise RunLogError(f"can't write the run log in {folder}: {error.strerror or error}") from error
             files.pop_all()
 
-    def describe(self, info: Mapping[str, object]) -> None:
+    def describe(self, info: Mapping[str, object], *, is_waited_for: bool = True) -> None:
         """Write `run.json`, whole or not at all, from any thread; where it isn't vital nobody waits for it.
 
         Raises:
-            RunLogError: it can't be written, and is vital.
+            RunLogError: it can't be written, is vital, and is waited for.
         """
         text = json.dumps({"format_version": FORMAT_VERSION, **info}, indent=2)
-        trouble: list[str] = []
-        self._disk.do(partial(self._write_info, text, trouble))
-        if not self._is_vital:
+        path, trouble = self.folder / RUN_FILE, list[str]()
+        if not (self._is_vital and is_waited_for):
+            goes_on = partial(self._say, "can't write %s, the contest goes on: %s", path)
+            self._disk.do(partial(_write_whole, path, text, goes_on))
             return
+        self._disk.do(partial(_write_whole, path, text, trouble.append))
         if not self._disk.flush(self._patience_s):
             trouble.append(f"the disk didn't take it within {self._patience_s:g} s")
         if trouble:
-            raise RunLogError(f"can't write {self.folder / RUN_FILE}: {trouble[0]}")
+            raise RunLogError(f"can't write {path}: {trouble[0]}")
 
-    def _write_info(self, text: str, trouble: list[str]) -> None:
-        path = self.folder / RUN_FILE
-        draft = path.with_suffix(".tmp")
-        try:
-            draft.write_text(text + "\n", encoding="utf-8")
-            draft.replace(path)
-        except OSError as error:
-            trouble.append(error.strerror or str(error))
-            if not self._is_vital:
-                _log.error("can't write %s, the contest goes on: %s", path, error)
+    def _say(self, text: str, *values: object) -> None:
+        """Log an error; while events come nobody waits for that, since standard error may hang like any disk."""
+        if self._is_closed:
+            _log.error(text, *values)
+        else:
+            self._voice.do(partial(_log.error, text, *values))
 
     def write(self, event: Event) -> None:
         """Append one event, from any thread; waits for nothing and never raises.
@@ -158,7 +157,7 @@ class RunLog:
         """Have the summary say `trouble`, once."""
         if trouble not in self.trouble:
             self.trouble = "; ".join(filter(None, [self.trouble, trouble]))
-            _log.error("%s; the contest goes on", trouble)
+            self._say("%s; the contest goes on", trouble)
 
     def close(self) -> None:
         """Write what is still to be written, and close the files; a closed log takes no more events.
@@ -169,6 +168,7 @@ class RunLog:
         with self._lock:
             self._look()
             self._is_closed = True
+        self._voice.close()
 
     def _close_files(self) -> None:
         self._trajectories.close()
@@ -188,7 +188,7 @@ class NoLog(RunLog):
         self.folder = Path(os.devnull)
         self.trouble = f"there is no run log: {why}"
 
-    def describe(self, info: Mapping[str, object]) -> None:
+    def describe(self, info: Mapping[str, object], *, is_waited_for: bool = True) -> None:
         """Nothing."""
 
     def write(self, event: Event) -> None:
@@ -197,8 +197,22 @@ class NoLog(RunLog):
     def flush(self, timeout_s: float) -> None:
         """Nothing."""
 
+    def tell(self, trouble: str) -> None:
+        """Have the summary say `trouble` too."""
+        self.trouble = f"{self.trouble}; {trouble}"
+
     def close(self) -> None:
         """Nothing."""
+
+
+def _write_whole(path: Path, text: str, tell: Callable[[str], None]) -> None:
+    """Write `text` whole or not at all, and `tell` why not."""
+    draft = path.with_suffix(".tmp")
+    try:
+        draft.write_text(text + "\n", encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        tell(error.strerror or str(error))
 
 
 def _as_row(record: Any) -> dict[str, Any]:

@@ -58,6 +58,15 @@ class Odd(BaseException):
     """An exception that isn't even an `Exception`."""
 
 
+class MuteError(Exception):
+    """An exception that can't even say what it is."""
+
+    def __repr__(self) -> str:
+        raise ZeroDivisionError("a bug in a bug")
+
+    __str__ = __repr__
+
+
 RAISED = (
     KeyError("a token that nobody thought of"),
     RuntimeError("CUDA error"),
@@ -66,6 +75,7 @@ RAISED = (
     SystemExit(3),
     KeyboardInterrupt(),
     Odd("odd"),
+    MuteError(),
     asyncio.CancelledError("from within a package"),
     BaseExceptionGroup("several", [Odd("odd"), KeyError("x")]),
 )
@@ -228,7 +238,45 @@ def test_whatever_an_attempt_raises_ends_that_attempt_alone(tmp_path: Path, plac
     assert len(third.turns) == {"slot": 0, "session": 0, "leave slot": 2, "leave session": 2, "said": 2}.get(place, 1)
     assert third.outcome is (Outcome.FINISHED if place.startswith("leave") else Outcome.FAILED)
     first = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error
-    assert third.error == repr(first)
+    assert third.error == ("MuteError" if isinstance(first, MuteError) else repr(first))
+    assert replay(read_recording(tmp_path)).num_as_recorded == 1
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        None,
+        "52",
+        Completion("x", (b"x",), FinishReason.EOS),  # type: ignore[arg-type] # what somebody's engine may give
+        Completion("x", None, FinishReason.EOS),  # type: ignore[arg-type] # the same
+        Completion(b"x", (), FinishReason.EOS),  # type: ignore[arg-type] # the same
+        Completion("x", (), "eos"),  # type: ignore[arg-type] # the same
+        Completion("x", (), FinishReason.EOS, num_tokens=1.5),  # type: ignore[arg-type] # the same
+    ],
+    ids=repr,
+)
+def test_a_completion_that_no_log_can_hold_costs_its_attempt_alone(tmp_path: Path, odd: Completion) -> None:
+    """The log goes on, and the attempt keeps what it had stated."""
+
+    class OddDecoder(_Decoder):
+        async def generate(
+            self, context: Sequence[Part], params: SamplingParams, *, seed: int, cutoff: Cutoff
+        ) -> Completion:
+            said = await super().generate(context, params, seed=seed, cutoff=cutoff)
+            return odd if self.index == 2 and said.text == LAST else said
+
+    class OddEngine(TrappedEngine):
+        @asynccontextmanager
+        async def slot(self, ticket: int) -> AsyncIterator[Decoder]:
+            yield OddDecoder(self.trap, ticket)
+
+    trap = Trap("nowhere", None)
+    parts = Parts(PRESET, NUMINA, OddEngine(trap), TrappedSandbox(trap), clock=virtual_clock())
+    with RunLog(described(tmp_path, PRESET), resume=True) as log, Contest(parts, log) as contest:
+        solution = contest.solve(Problem("a", "?"))
+    assert (log.trouble, solution.votes) == ("", {52: 1000 * NUM})
+    third = endings_in(tmp_path)[2]
+    assert (third.outcome, len(third.turns)) == (Outcome.FAILED, 1)
     assert replay(read_recording(tmp_path)).num_as_recorded == 1
 
 

@@ -1,7 +1,8 @@
 """A contest in trouble: a loop that hangs, problems that come together or late, and what is told of it all."""
 
+import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -428,3 +429,71 @@ def test_work_that_breaks_off_beside_the_solver_costs_no_reply(tmp_path: Path) -
         solution = contest.solve(Problem("a", "?"))
     assert (solution.answer, solution.is_fallback, solution.solved_at) == (7, True, 0.0)
     assert solution.error == "the work on it broke off"
+
+
+class HangingHandler(logging.Handler):
+    """What standard error is when nobody reads it any more."""
+
+    def __init__(self, released: threading.Event) -> None:
+        super().__init__()
+        self.released = released
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hang."""
+        self.released.wait(60)
+
+
+@pytest.fixture
+def hung_logging() -> Iterator[threading.Event]:
+    """Everything that the library logs hangs until the event is set."""
+    released, logger = threading.Event(), logging.getLogger("numina_infer")
+    handler = HangingHandler(released)
+    logger.addHandler(handler)
+    yield released
+    released.set()
+    logger.removeHandler(handler)
+    wait_until(lambda: not {thread.name for thread in threading.enumerate()} & {"contest-voice", "run-log-voice"})
+
+
+@pytest.mark.parametrize("does_disk_hang", [False, True])
+def test_a_reply_waits_for_nothing_that_is_logged(
+    tmp_path: Path, does_disk_hang: bool, hung_logging: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether an attempt breaks, the disk hangs, or a reply is late."""
+    monkeypatch.setattr("numina_infer.onlooker._PATIENCE_S", 0.1)
+
+    def fail_once(context_text: str, seed: int) -> str:
+        if "late" in context_text:
+            hung_logging.wait(0.5)
+        if seed % 2:
+            raise ZeroDivisionError("a bug")
+        return FIVE
+
+    log: RunLog = HangingLog(tmp_path, Ended, hung_logging) if does_disk_hang else RunLog(tmp_path, patience_s=0.1)
+    preset = replace(HASTY, contest=ContestConfig(problem_time_s=0.2, reply_grace_s=0.2))
+    with log:
+        parts = Parts(preset, NUMINA, ScriptedEngine(fail_once), ScriptedSandbox(two))
+        with Contest(parts, log) as contest, ThreadPoolExecutor() as threads:
+            replies = [threads.submit(contest.answer, Problem(text, text)).result(20) for text in ("a", "late?", "b")]
+        assert set(replies) <= {5, 7}
+    hung_logging.set()
+    wait_until(lambda: "run-log" not in {thread.name for thread in threading.enumerate()})
+
+
+class StuckStats(ScriptedEngine):
+    """An engine that hangs where it is asked what it has done."""
+
+    released = threading.Event()
+
+    @property
+    def stats(self) -> EngineStats:
+        """Nothing for a long time."""
+        self.released.wait(60)
+        return EngineStats()
+
+
+def test_a_reply_waits_for_nothing_that_is_told_beside_it(tmp_path: Path) -> None:
+    """The thread that waits has the votes that were cast by then."""
+    with contest_in(tmp_path, StuckStats([[FIVE]]), HASTY) as contest:
+        assert contest.answer(Problem("a", "?")) == 5
+        StuckStats.released.set()

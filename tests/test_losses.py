@@ -126,6 +126,17 @@ def test_what_another_attempt_would_not_mend_is_not_replaced(outcome: Outcome) -
     assert decide(Policy(num_samples=1), ledger, 1.0) == Stop(StopReason.EXHAUSTED)
 
 
+def test_attempts_that_end_well_in_between_keep_the_pause_short() -> None:
+    """A third of all is lost at once, for good: the others vote as if nothing were."""
+    fates: list[Fate] = [(1.0, None), (40.0, 5), (40.0, 5)]
+    play = Play(Policy(num_samples=48, width=8, stop_rule=StopRule.NEVER), fates, deadline=300.0)
+    solution = play.run()
+    longest = max(later - sooner for sooner, later in zip(play.starts, play.starts[1:], strict=False))
+    assert longest < 40.0
+    older = Play(play.policy, fates, deadline=300.0, rules=1).run()
+    assert solution.votes[5] >= older.votes[5]
+
+
 @given(POLICIES, FATES)
 def test_at_most_as_many_again_are_started_and_lost_ones_alone_are_replaced(policy: Policy, fates: list[Fate]) -> None:
     """However engines fare, and always to an end."""

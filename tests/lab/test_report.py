@@ -278,6 +278,7 @@ def test_a_run_that_is_being_written_has_a_page(tmp_path: Path) -> None:
         log.describe({})
         for event in EVENTS[:4]:
             log.write(event)
+        log.flush(20)
         assert len(read_page(write_report(tmp_path / "run")).trajectories) == 1
 
 
