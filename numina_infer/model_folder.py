@@ -96,9 +96,12 @@ def read_architecture(config: Mapping[str, Any], source: Path) -> Architecture:
 
 def _whole(config: Mapping[str, Any], key: str, source: Path) -> int:
     require(key in config, f"{source} lacks {key}, which tells the model's size")
-    require_whole(f"{key} in {source}", config[key], 1)
-    require(config[key] <= _LARGEST, f"{key} in {source} is above {_LARGEST:,}: it is no model's")
-    return int(config[key])
+    size = config[key]
+    require(
+        not isinstance(size, int) or size <= _LARGEST, f"{key} in {source} is above {_LARGEST:,}: it is no model's"
+    )
+    require_whole(f"{key} in {source}", size, 1)
+    return int(size)
 
 
 def _dtype(config: Mapping[str, Any]) -> Dtype:

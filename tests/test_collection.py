@@ -30,6 +30,7 @@ from numina_infer.headway import LiveHeadway, headway
 from numina_infer.history import read_events, read_info
 from numina_infer.presets import PRESETS
 from numina_infer.progress import RunConsole, Scoreboard
+from tests.halting import halted
 from tests.test_runlog import EVENTS
 from tests.waiting import wait_until
 
@@ -147,10 +148,12 @@ def test_as_many_problems_as_were_asked_for_are_in_work_and_no_more(
 
 
 def stop_after(num_solved: int, folder: Path, command: list[str], stop: signal.Signals) -> tuple[int, str, str]:
-    """Run `command`, send `stop` once the log in `folder` has `num_solved` verdicts; exit code, stdout and stderr."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "numina_infer", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    """Run `command`, send `stop` once the log in `folder` has `num_solved` verdicts; exit code, stdout and stderr.
+
+    It comes no further than 20 problems of three trajectories by itself.
+    """
+    halting = halted([sys.executable, "-m", "numina_infer", *command], 20 * 3)
+    process = subprocess.Popen(halting, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     log = folder / "solutions.jsonl"
     wait_until(lambda: log.exists() and log.read_bytes().count(b"\n") >= num_solved)
     process.send_signal(stop)

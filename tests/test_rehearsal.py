@@ -25,6 +25,7 @@ from numina_infer.progress import RunConsole
 from numina_infer.rehearsal import read_rehearsal, rehearse
 from numina_infer.summary import Summary
 from numina_infer.trajectory import AnswerRange
+from tests.halting import halted
 from tests.waiting import wait_until
 
 SCRIPTED = Choices(engine=EngineName.SCRIPTED, num_samples=3)
@@ -153,9 +154,11 @@ def test_a_folder_without_a_run_is_not_resumed(tmp_path: Path) -> None:
         read_rehearsal(tmp_path)
 
 
-def stop_after(num_solved: int, command: list[str], stop: signal.Signals) -> subprocess.CompletedProcess[str]:
-    """Run `command` and send `stop` as soon as its log has `num_solved` verdicts."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def stop_after(
+    num_solved: int, command: list[str], stop: signal.Signals, limit: int = 20 * 3
+) -> subprocess.CompletedProcess[str]:
+    """Run `command`, which comes no further than `limit` trajectories, and send `stop` at `num_solved` verdicts."""
+    process = subprocess.Popen(halted(command, limit), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
@@ -204,7 +207,7 @@ def test_a_killed_run_with_a_model_keeps_finished_problems_byte_for_byte(
     chosen = ["--problems", str(sums), "--model", str(tiny_model), "--num-samples", "2", "--max-tokens", "12"]
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     subprocess.run(command("rehearse", *chosen, "--out", undisturbed), check=True, capture_output=True)
-    stopped = stop_after(2, command("rehearse", *chosen, "--out", killed), signal.SIGKILL)
+    stopped = stop_after(2, command("rehearse", *chosen, "--out", killed), signal.SIGKILL, limit=4 * 2)
     assert stopped.returncode == -signal.SIGKILL
     before = {name: (killed / name).read_bytes() for name in ("trajectories.jsonl", "solutions.jsonl")}
     subprocess.run(command("rehearse", "--resume", killed), check=True, capture_output=True)
