@@ -115,7 +115,7 @@ class Background:
                 work, self._since = self._waiting.popleft(), time.monotonic()
             try:
                 work()
-            except Exception:  # noqa: BLE001 (what comes behind it is done all the same)
+            except BaseException:  # noqa: BLE001 (what comes behind it is done all the same)
                 _log.exception("work of %s broke", self._name)
             with self._news:
                 self._since, self._num_done = None, self._num_done + 1

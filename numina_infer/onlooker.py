@@ -44,7 +44,7 @@ class Onlooker:
         self._run_log.flush(_RECORDED_FIRST_S)
         try:
             self._observer(event)
-        except Exception:  # noqa: BLE001 (who only looks on must cost no reply)
+        except BaseException:  # noqa: BLE001 (who only looks on must cost no reply)
             _log.exception("an observer broke at %s", type(event).__name__)
 
     def flush(self, timeout_s: float) -> None:

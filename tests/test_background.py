@@ -29,6 +29,8 @@ def test_work_is_done_in_order_and_before_the_end(kinds: list[int]) -> None:
             done.append(number)
             if kind == 0:
                 raise ZeroDivisionError("a bug")
+            if kind == 2:
+                raise SystemExit
 
         return work
 
