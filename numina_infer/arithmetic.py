@@ -65,6 +65,11 @@ _CHOOSE = re.compile(_command("choose"))
 _SQRT = re.compile(_command("sqrt") + r'|"?(?<![A-Za-z\\])sqrt"?\s?(?=\()')
 _PI = re.compile(_command("pi") + "|π")
 _MOD = re.compile(_command("b?mod") + r'|"mod(?:ulo)?"|mod(?![A-Za-z])')
+_MODULAR_POWER = re.compile(
+    r"([0-9]{1,99})\s?\^\s?(?:\{\s?([0-9]{1,99})\s?\}|([0-9]))\s?"
+    rf"(?:{_MOD.pattern})\s?(?:\{{\s?([1-9][0-9]{{0,98}})\s?\}}|([1-9][0-9]{{0,98}})(?![0-9.]))(?!\s?(?:[*/^!(]|\\[a-z]))"
+)
+"""`2024^{2024} \\bmod 10` has a value within bounds, though the power alone has none."""
 _DEGREE = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|" + _command("degree|deg"))
 _JUXTAPOSED = re.compile(r"\(|\\\{|" + _command("[dtc]?frac|[dt]?binom|sqrt|pi|lfloor|lceil|lvert|floor|ceil") + "|π")
 
@@ -113,6 +118,8 @@ class Reader:
     def number(self) -> Fraction:
         """The number in front, behind a label if there is one."""
         self._accept(LABEL)
+        if powers := self._accept(_MODULAR_POWER):
+            return Fraction(pow(int(powers[1]), int(powers[2] or powers[3]), int(powers[4] or powers[5])))
         number = self._product()
         number = modulo(number, self._product()) if self._accept(_MOD) else self._rest_of_sum(number)
         self._accept(ORDINAL)

@@ -19,6 +19,7 @@ from fractions import Fraction
 
 from numina_infer.arithmetic import NoNumberError, Reader
 from numina_infer.conditions import is_limited
+from numina_infer.spelled import SPELLED, number_once
 from numina_infer.trajectory import NoAnswer
 from numina_infer.typography import plain
 from numina_infer.units import LABEL
@@ -45,9 +46,9 @@ def read_integer(expression: str, *, prose: bool = False) -> int | NoAnswer:
 def _read(expression: str, prose: bool) -> Fraction:
     if len(expression.strip()) > MAX_LENGTH:
         raise NoNumberError(NoAnswer.TOO_LARGE)
-    if ".." in expression or _RANGE.search(expression) or is_limited(expression):
+    if ".." in expression or _UNREADABLE.search(expression) or is_limited(expression):
         raise NoNumberError(NoAnswer.UNREADABLE)
-    text = plain(expression, prose=prose)
+    text = SPELLED.sub(number_once, plain(expression, prose=prose))
     if _ROUGH.search(text) or (prose and _ROUGHLY.match(expression)):
         raise NoNumberError(NoAnswer.NOT_AN_INTEGER)
     text, num_moduli = _MODULUS.subn("", _ALWAYS.sub("", text))
@@ -57,8 +58,14 @@ def _read(expression: str, prose: bool) -> Fraction:
     return _equation(_sides(congruent[-1]), must_agree=num_moduli == 0 and len(congruent) == 1)
 
 
-_RANGE = re.compile(r"[0-9}]\s*(?:--+|[\u2013\u2014])\s*[0-9{\\]")
-"""`10--20` and `10–20` say from to, not minus."""
+_UNREADABLE = re.compile(
+    r"[0-9}]\s*(?:--+|[\u2013\u2014])\s*[0-9{\\]"  # `10--20` and `10–20` say from to, not minus
+    r"|\\not(?![A-Za-z])|(?<![0-9)}\]!\\])!(?:\\!)*=|=\s?/\s?=|≢|≉|≄|\\n(?:cong|sim)(?![A-Za-z])|<>"
+    r"|\b(?:wrong|false|incorrect|not|invalid|rejected)(?:\s(?:answer|value|result|guess))?\s?(?:[:=]|is\b)"
+    r"|\b(?:is|are|was)\s(?:wrong|false|incorrect|not|invalid|impossible)\b",
+    re.IGNORECASE,
+)
+"""A range, a negated relation, or what says that it isn't so."""
 _ALWAYS = re.compile(r',?\s*"for (?:all|every|each|any)[^"]*"(?:\s*[A-Za-z](?![A-Za-z]))?(?:\s*"[^"]*")?$')
 _ROUGH = re.compile(
     r"\\(?:sim|cong|doteq)(?![A-Za-z])|(?<!\\)\b(?:approximately|approx|about|roughly|nearly|almost)\b"
@@ -126,24 +133,40 @@ def _equation(sides: list[str], *, must_agree: bool) -> Fraction:
 
 _LISTED = re.compile(r'[,;<>]|\\[lg]eq?\b|\\neq?\b|"[^"]*(?:\b(?:and|or)\b|[或和与])[^"]*"')
 _ARGUMENTS = re.compile(r"\([^()]*\)|_\{[^{}]*\}")
-_NAME = re.compile(r"\\?[A-Za-z]{1,20}\s?(?:_\s?\{?[0-9A-Za-z]{1,9}\}?|\{[^{}]{0,20}\})?\s*$")
-_WORDS = re.compile(r'(?:"[^"]*"|(?<![\\A-Za-z])[A-Za-z]{3,20}|[:@&|]|\\(?:mid|vert|land|lor|because))$')
-
-
-def _names_behind(side: str) -> bool:
-    """True where a value, words and a name stand here: the equals sign is the name's (`42 "since" n = 5`)."""
-    name = _NAME.search(side)
-    rest = side[: name.start()].rstrip(" (") if name else ""
-    start = rest.rfind('"', 0, -1) if rest.endswith('"') else max(0, len(rest) - 21)
-    words = _WORDS.search(rest, start)
-    return words is not None and re.search(r"[0-9)}!]", rest[: words.start()]) is not None
+_BETWEEN_TWO = re.compile(
+    r"(?:[0-9)}\]!|'’]|(?<![A-Za-z])[A-Za-z]|\\[A-Za-z]{2,12})\s{0,3}"
+    r"(?:\"(?!(?:th|st|[nr]d|mod)\b)[^\"]*\"|(?<=\s)(?!mod)[a-z]{2,20})[\s(]{0,3}(?:[A-Za-z0-9]|\\(?!cdot|times|div|q?quad)[A-Za-z])"
+)
+"""A value, words and a name: the equals sign is the name's (`42 "since" n = 5`, `k "once" n = 5`)."""
+_OTHER_COMMAND = re.compile(
+    r"\\(?!(?:alpha|beta|gamma|delta|epsilon|varepsilon|zeta|eta|theta|vartheta|iota|kappa|lambda|mu|nu|xi|pi|rho|sigma"
+    r"|tau|upsilon|phi|varphi|chi|psi|omega|Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Upsilon|Phi|Psi|Omega|ell|hbar"
+    r"|Re|Im|cdot|times|div|ast|pm|mp|frac|dfrac|tfrac|cfrac|binom|dbinom|tbinom|sqrt|sum|prod|int|min|max|inf"
+    r"|sup|lim|gcd|lcm|log|ln|lg|exp|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|det|dim|deg|Pr|bmod|mod|pmod"
+    r"|cup|cap|bigcup|bigcap|setminus|overline|underline|overrightarrow|overleftarrow|widehat|widetilde|hat|bar"
+    r"|vec|tilde|dot|ddot|overset|underset|angle|measuredangle|triangle|square|odot|circ|degree|perp|parallel"
+    r"|prime|star|ldots|cdots|dots|dotsc|dotsb|lfloor|rfloor|lceil|rceil|floor|ceil|lvert|rvert|vert|lVert"
+    r"|rVert|Vert|langle|rangle|left|right|mathbb|mathcal|equiv|over|choose|therefore|operatorname|text|textbf"
+    r"|mathrm|emptyset|varnothing|infty|partial|nabla|limits|stackrel|substack)(?![A-Za-z]))[A-Za-z]"
+)
+"""A command other than what computes or names: it may join two statements in front of an equals sign."""
 
 
 def _states_more(side: str) -> bool:
     """True where `side` is more than one, so that the equation is a list."""
     flat = _ARGUMENTS.sub("", side)
     label = LABEL.match(flat)
-    return _LISTED.search(flat) is not None or _names_behind(flat[label.end() if label else 0 :])
+    bare = flat[label.end() if label else 0 :]
+    return (
+        _LISTED.search(flat) is not None
+        or _BETWEEN_TWO.search(bare) is not None
+        or re.search(r"[:@&]", bare) is not None
+        or len(_BAR.findall(bare)) % 2 == 1
+        or _OTHER_COMMAND.search(bare) is not None
+    )
+
+
+_BAR = re.compile(r"\||\\vert(?![A-Za-z])")
 
 
 def _contradicts(side: str, number: Fraction, is_between: bool) -> bool:
