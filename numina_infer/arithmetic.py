@@ -4,7 +4,7 @@ A recursive-descent parser of our own, since what it reads was written by a mode
 number of digits can each be kept busy for hours by a short text (`10^{10^{10}}`, `1000000!`).
 It takes the LaTeX that `typography.plain` leaves: no typography, text in double quotes.
 
-    side    = label? product ("mod" product | (± product)*) unit?
+    side    = label? product ("mod" power | (± product)*) unit?
     product = signed ((· | /) signed | power)*
     power   = atom !* (^ exponent)?
     atom    = number | \frac | \binom | \sqrt | bracketed sum, floored or not
@@ -121,7 +121,7 @@ class Reader:
         if powers := self._accept(_MODULAR_POWER):
             return Fraction(pow(int(powers[1]), int(powers[2] or powers[3]), int(powers[4] or powers[5])))
         number = self._product()
-        number = modulo(number, self._product()) if self._accept(_MOD) else self._rest_of_sum(number)
+        number = modulo(number, self._power()) if self._accept(_MOD) else self._rest_of_sum(number)
         self._accept(ORDINAL)
         return exact(number)
 

@@ -18,9 +18,12 @@ from numina_infer.units import NUMBER_WORD
 
 _SENTENCE_END = re.compile(
     r"(?<!\bRs)[.!?](?=[\"'”’»)*_`\]]{0,3}(?:\s|$))|[。！？；\n]|;(?![\s$\\(]{0,4}-?\d)"
-    r"|[.!?]?\*\*(?=[\s_]{0,3}(?:[A-Z]|$))|[.!?]?<(?=[/|])|[.!?]?(?=<br)"
+    r"|[.!?]?\*\*(?=[\s_]{1,3}[A-Z][a-z]|\s{0,3}$)|[.!?]?<(?=[/|])|[.!?]?(?=<br)"
 )
-_BOLD = re.compile(r"(?<![0-9])\*\*|\*\*(?![0-9])")
+_EMPHASIS = re.compile(
+    r"(?<![0-9])\*\*|\*\*(?![0-9])|(?<![0-9A-Za-z\\])[*_](?=[A-Za-z])|(?<=[A-Za-z])\*(?![0-9A-Za-z])"
+    r"|(?<=[0-9A-Za-z])_{1,2}(?![0-9A-Za-z{\\_])"
+)
 _MARKUP = " \t\r*_`\"”'’»」』"
 _REMARK = re.compile(
     r"\s?,\s{1,9}(?!and\b|or\b)(?=[A-Za-z])|，(?!\d{3})|\s(?:--+|[—–-])\s{1,3}(?=[^\W\d])|\s\((?!\s?(?:mod|\\b?mod"
@@ -32,7 +35,7 @@ _OPENING = r"[\s,;:$*_`\"'“‘(\[{\\]{0,12}"
 _JOINING = (
     r"(?:and/or|or|and|&|as\swell\sas|to|through|thru|versus|vs\.?|plus|minus|times|alternatively|respectively"
     r"|(?:or|and|but)\s(?:also|else|maybe|possibly|perhaps|even|rather|sometimes|then|equally)"
-    r"|maybe|possibly|perhaps|rather|no|wait|sorry|oops|或者?|和|与|以及)"
+    r"|maybe|possibly|perhaps|rather|或者?|和|与|以及)"
 )
 _OTHER_VALUE = re.compile(
     rf"[\s,;]{{0,4}}(?:and\s)?[$]?[A-Za-z]\s?=|[\s,(\[—–-]{{0,9}}{_JOINING}(?:,?\s|(?<=[^A-Za-z])){_OPENING}-?\d"
@@ -41,6 +44,7 @@ _OTHER_VALUE = re.compile(
     r"|[\s,(]{0,9}in\s(?:binary|octal|hex)"
     r"|[\s,(]{0,9}(?:is|was|are|being|seems|looks)\s(?:wrong|incorrect|false|not|impossible|mistaken|invalid)\b"
     r"|[\s,(]{0,9}(?:and|or)\s(?:up|more|less|fewer|above|below|over|under|so|higher|lower|greater|beyond)\b"
+    r"|[\s,.;(—–-]{1,9}(?:no|wait|sorry|oops|whoops|hmm)\b"
     r"|[\s,(]{0,9}(?:wrong|incorrect|false|at\s(?:least|most)|give\sor\stake|plus\sor\sminus)\b",
     re.IGNORECASE,
 )
@@ -52,17 +56,16 @@ _SECOND_VALUE = re.compile(
 _IN_OTHER_WORDS = re.compile(
     r"\s?\([^()]{0,60}\bin\s(?:binary|octal|hexadecimal|hex|base)\b[^()]{0,20}\)", re.IGNORECASE
 )
-_BELOW = re.compile(
-    rf"[\s.,;:$*_`\"'”’)\]}}\\]{{0,20}}(?i:{_JOINING}){_OPENING}\n?{_OPENING}-?\d[\d,.]{{0,20}}"
-    r"[ \t.,$*_`\"'”’)\]}\\]{0,12}(?:\n|$)"
-)
+_ON_A_LINE = rf"{_OPENING}-?\d[\d,.]{{0,20}}[ \t.,$*_`\"'”’)\]}}\\]{{0,12}}(?:\n|$)"
+_BELOW = re.compile(rf"[\s.,;:$*_`\"'”’)\]}}\\]{{0,20}}(?i:{_JOINING}){_OPENING}\n?{_ON_A_LINE}")
+_NEXT_LINE = re.compile(rf"[ \t.,;$*_`\"'”’)\]}}\\]{{0,20}}\n{_ON_A_LINE}")
 
 
 def sentence_at(text: str, at: int) -> str:
-    """What stands between `at` and the end of the sentence, its question mark included, spaces for bold's marks."""
+    """What stands between `at` and the end of the sentence, its question mark included, without bold and italics."""
     rest = text[at : at + MAX_LENGTH + 1]
     end = _SENTENCE_END.search(rest)
-    return _BOLD.sub("  ", rest)[: end.start() + (end[0] in "?？") if end else None]
+    return _EMPHASIS.sub(lambda marks: " " * len(marks[0]), rest)[: end.start() + (end[0] in "?？") if end else None]
 
 
 def clause_of(sentence: str) -> str:
@@ -99,6 +102,11 @@ def goes_on_below(text: str, at: int) -> bool:
     return _BELOW.match(text, at) is not None
 
 
+def number_is_below(text: str, at: int) -> bool:
+    """True where the line below the one that ends at `at` is nothing but a number."""
+    return _NEXT_LINE.match(text, at) is not None
+
+
 def without_markup(raw: str) -> str:
     """`raw` without the ends of bold, quotes and code behind it."""
     return before_unopened(raw).rstrip(_MARKUP)
@@ -131,7 +139,7 @@ _CASE = re.compile(
 )
 _SCALE = re.compile(
     rf"{_CLOSERS}(?:(?:in\s)?(?:{NUMBER_WORD.pattern})|and\s(?:an?|one|two|three)\s(?:half|thirds?|quarters?|fifths?)\b"
-    r"|(?:or|and)\s(?:more|less|fewer|up|so)\b|at\s(?:least|most)\b)",
+    r"|(?:or|and)\s(?:more|less|fewer|up|so)\b|at\s(?:least|most)\s?(?:[.,;$)]|$))",
     re.IGNORECASE,
 )
 

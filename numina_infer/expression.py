@@ -60,7 +60,7 @@ def _read(expression: str, prose: bool) -> Fraction:
 
 _UNREADABLE = re.compile(
     r"[0-9}]\s*(?:--+|[\u2013\u2014])\s*[0-9{\\]"  # `10--20` and `10–20` say from to, not minus
-    r"|\\not(?![A-Za-z])|(?<![0-9)}\]!\\])!(?:\\!)*=|=\s?/\s?=|≢|≉|≄|\\n(?:cong|sim)(?![A-Za-z])|<>"
+    r"|\\not(?![A-Za-z])|(?<![0-9)}\]!\\])!(?:\\!)*=|=\s?/\s?=|\\&|≢|≉|≄|\\n(?:cong|sim)(?![A-Za-z])|<>"
     r"|\b(?:wrong|false|incorrect|not|invalid|rejected)(?:\s(?:answer|value|result|guess))?\s?(?:[:=]|is\b)"
     r"|\b(?:is|are|was)\s(?:wrong|false|incorrect|not|invalid|impossible)\b",
     re.IGNORECASE,
@@ -132,7 +132,7 @@ def _equation(sides: list[str], *, must_agree: bool) -> Fraction:
 
 
 _LISTED = re.compile(r'[,;<>]|\\[lg]eq?\b|\\neq?\b|"[^"]*(?:\b(?:and|or)\b|[或和与])[^"]*"')
-_ARGUMENTS = re.compile(r"\([^()]*\)|_\{[^{}]*\}")
+_ARGUMENTS = re.compile(r"\([^()]*\)|\\(?:min|max|gcd|lcm|inf|sup)\s?\\\{[^{}]*\\\}|_\{[^{}]*\}")
 _BETWEEN_TWO = re.compile(
     r"(?:[0-9)}\]!|'’]|(?<![A-Za-z])[A-Za-z]|\\[A-Za-z]{2,12})\s{0,3}"
     r"(?:\"(?!(?:th|st|[nr]d|mod)\b)[^\"]*\"|(?<=\s)(?!mod)[a-z]{2,20})[\s(]{0,3}(?:[A-Za-z0-9]|\\(?!cdot|times|div|q?quad)[A-Za-z])"
@@ -156,7 +156,8 @@ def _states_more(side: str) -> bool:
     """True where `side` is more than one, so that the equation is a list."""
     flat = _ARGUMENTS.sub("", side)
     label = LABEL.match(flat)
-    bare = flat[label.end() if label else 0 :]
+    is_label = label is not None and re.search(r'"|[A-Za-z]{2}', label[0])
+    bare = flat[label.end() if label and is_label else 0 :]
     return (
         _LISTED.search(flat) is not None
         or _BETWEEN_TWO.search(bare) is not None

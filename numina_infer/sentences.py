@@ -18,7 +18,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from numina_infer.behind import clause_of, goes_on_below, is_changed, is_kept, sentence_at, without_markup
+from numina_infer.behind import (
+    clause_of,
+    goes_on_below,
+    is_changed,
+    is_kept,
+    number_is_below,
+    sentence_at,
+    without_markup,
+)
 from numina_infer.conditions import names_other_base
 from numina_infer.statement import PROGRAM, Statement, places
 from numina_infer.trajectory import AnswerSource
@@ -140,7 +148,7 @@ _ALONE = re.compile(
 _REST_OF_LINE = re.compile(r"[ \t.*_`\"”'✓✔✅]{0,9}(?:\n|$)")
 _LIST_ITEM = re.compile(r"\d{1,2}[.)]\s{1,3}\S")
 _FIRST_ITEM = re.compile(r"1[.)][ \t]{1,3}\S")
-_STARRED = re.compile(r"\n\s{0,9}[*•‣+][ \t]{1,3}\Z")
+_STARRED = re.compile(r"\n\s{0,9}[*•‣+][ \t]{1,3}[*_$]{0,3}\Z")
 _NEXT_STARRED = re.compile(r"[^\n]{0,200}\n\s{0,9}[*•‣+][ \t]{1,3}\S")
 _HASHED = re.compile(r"####[ \t]{0,3}([^\n#]{1,60})")
 _END_OF_TEXT = re.compile(r"(?:[\s#*]|<\|?[^<>\n]{1,40}\|?>|\D){0,200}")
@@ -157,12 +165,15 @@ def _headed(text: str, start: int) -> Statement | None:
         return None
     delimited = _DELIMITED.match(text, at)
     if delimited and _REST_OF_LINE.match(text, delimited.end()):
-        return Statement(delimited[delimited.lastindex or 0], AnswerSource.SENTENCE, at, delimited.end())
-    line = text[at : at + 80].partition("\n")[0].rstrip(" \t\r*_`\"”'’»」』")
-    is_alone = _ALONE.fullmatch(line) and not _ALONE.fullmatch(
-        text[at : at + 200].partition("\n")[2].lstrip().partition("\n")[0]
-    )
-    return Statement(line, AnswerSource.SENTENCE, at, at + len(line), is_prose=True) if is_alone else None
+        return _alone(text, delimited[delimited.lastindex or 0], at, delimited.end())
+    line = without_markup(text[at : at + 80].partition("\n")[0])
+    return _alone(text, line, at, at + len(line), is_prose=True) if _ALONE.fullmatch(line) else None
+
+
+def _alone(text: str, raw: str, start: int, end: int, *, is_prose: bool = False) -> Statement:
+    """The number of a line of its own, unless another one stands below it."""
+    is_limited = goes_on_below(text, end) or number_is_below(text, end)
+    return Statement(raw, AnswerSource.SENTENCE, start, end, is_prose=is_prose, is_limited=is_limited)
 
 
 def _hashed(text: str, start: int) -> Statement | None:
@@ -180,9 +191,9 @@ def _hashed(text: str, start: int) -> Statement | None:
 # --- sentences ---
 
 _SUPPOSED = re.compile(
-    r"\b(?:if|whether|suppose|supposing|assume|assuming|unless|until|(?:not|n['’]t)\s(?:be\s)?(?:true|the\scase"
-    r"|correct|right|clear|possible|think|believe|mean|say)|false|untrue|incorrect|wrong|doubt|doubtful|unlikely"
-    r"|impossible|unclear|denies|deny)(?:\sto\s(?:say|claim|think))?\s(?:that\s)?(?:(?:the|your|my|our|final"
+    r"(?:\b(?:if|whether|suppose|supposing|assume|assuming|unless|until)|(?:\bnot|n['’]t)\s(?:be\s)?(?:true|the\scase"
+    r"|correct|right|clear|possible|think|believe|mean|say)|\b(?:false|untrue|incorrect|wrong|doubt|doubtful|unlikely"
+    r"|impossible|unclear|denies|deny))(?:\sto\s(?:say|claim|think))?\s(?:that\s)?(?:(?:the|your|my|our|final"
     r"|correct)\s){0,3}\Z"
     r"|\b(?:wrong|incorrect|false|untrue|naive|bogus|tempting|mistaken|erroneous|invalid|bad|rejected|previous|earlier"
     r"|initial|old|approximate|rough|estimated|possible|plausible|candidate|partial|intermediate|wrong\sfinal)\s\Z",

@@ -41,11 +41,11 @@ _NUMBERS = (
     r"|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?!\s?-)"
 )
 _CHANGES = (
-    r"or|to|than|more|less|fewer|over|out[\s\x22]+of|times|plus|minus|by|mod|modulo|choose|factorial|squared"
-    r"|cubed|doubled?"
+    r"or|(?<!ways )(?<!ways\x22 \x22)to|than|more|less|fewer|over|out[\s\x22]+of|times|plus|minus|by|mod|modulo|choose"
+    r"|factorial|squared|cubed|doubled?"
     r"|trebled?|tripled?|quadrupled?|quintupled?|halved|twice|thrice|multiplied|divided|increased|decreased|reduced"
     r"|raised|added|subtracted|incremented|decremented|negated|inverted|reversed|repeated|followed|preceded|appended"
-    r"|prefixed|concatenated|itself|themselves|through|thru|until|versus|vs|point|at[\s\x22]+(?:least|most)"
+    r"|prefixed|concatenated|itself|themselves|through|thru|until|versus|vs|point|at[\s\x22]+(?:the[\s\x22]+)?(?:very[\s\x22]+)?(?:least|most|minimum|maximum)"
     r"|above|below"
     r"|beneath|beyond|under|short|shy|negative|power|not|if|otherwise|up|upwards?|onwards?|downwards?|away|wrong|incorrect"
 )
