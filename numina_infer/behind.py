@@ -18,9 +18,10 @@ from numina_infer.units import NUMBER_WORD
 
 _SENTENCE_END = re.compile(
     r"(?<!\bRs)[.!?](?=[\"'”’»)*_`\]]{0,3}(?:\s|$))|[。！？；\n]|;(?![\s$\\(]{0,4}-?\d)"
-    r"|[.!?]?\*\*(?=[\s_]{1,3}[A-Z][a-z]|\s{0,3}$)|[.!?]?<(?=[/|])|[.!?]?(?=<br)"
+    r"|[.!?]?\*\*(?=[\s_]{1,3}[A-Z][a-z]|\s{0,3}$)|[.!?]?<(?=\||/(?!(?:b|strong|u|i|em|code)>))|[.!?]?(?=<br)"
 )
 _EMPHASIS = re.compile(
+    r"</?(?:b|strong|u|i|em|code)>|"
     r"(?<![0-9])\*\*|\*\*(?![0-9])|(?<![0-9A-Za-z\\])[*_](?=[A-Za-z])|(?<=[A-Za-z])\*(?![0-9A-Za-z])"
     r"|(?<=[0-9A-Za-z])_{1,2}(?![0-9A-Za-z{\\_])"
 )
@@ -28,7 +29,8 @@ _MARKUP = " \t\r*_`\"”'’»」』"
 _REMARK = re.compile(
     r"\s?,\s{1,9}(?!and\b|or\b)(?=[A-Za-z])|，(?!\d{3})|\s(?:--+|[—–-])\s{1,3}(?=[^\W\d])|\s\((?!\s?(?:mod|\\b?mod"
     r"|[A-F]\s?\)))(?=[A-Za-z])"
-    r"|\s(?:because|since|as|which|where|so|when|if|for|provided|assuming|using|by|obtained|from)\s"
+    r"|\s(?:because|since|as|which|where|so|when|if|for|provided|assuming|using|by|obtained|from"
+    r"|regardless|irrespective|independent|including|counting)\s"
 )
 _REASON = re.compile(r"\b(?:because|since|so|which|hence|thus|therefore|using|obtained|from)\b|因为|因為|所以")
 _OPENING = r"[\s,;:$*_`\"'“‘(\[{\\]{0,12}"
@@ -57,7 +59,7 @@ _IN_OTHER_WORDS = re.compile(
     r"\s?\([^()]{0,60}\bin\s(?:binary|octal|hexadecimal|hex|base)\b[^()]{0,20}\)", re.IGNORECASE
 )
 _ON_A_LINE = rf"{_OPENING}-?\d[\d,.]{{0,20}}[ \t.,$*_`\"'”’)\]}}\\]{{0,12}}(?:\n|$)"
-_BELOW = re.compile(rf"[\s.,;:$*_`\"'”’)\]}}\\]{{0,20}}(?i:{_JOINING}){_OPENING}\n?{_ON_A_LINE}")
+_BELOW = re.compile(rf"[\s.,;:$*_`\"'”’)\]}}\\]{{0,20}}(?:(?i:{_JOINING}){_OPENING}\n?|(?<=,)\s*\n){_ON_A_LINE}")
 _NEXT_LINE = re.compile(rf"[ \t.,;$*_`\"'”’)\]}}\\]{{0,20}}\n{_ON_A_LINE}")
 
 

@@ -16,7 +16,7 @@ LABEL = re.compile(
 )
 ORDINAL = re.compile(r'\^?\s*\{?\s*(?:"(?:th|st|[nr]d)"|(?:th|st|[nr]d)\b)\s*\}?')
 _SHORT_UNIT = (
-    r"(?:cm|mm|km|kg|mg|ml|mL|ft|in|mi|lbs?|oz|min|sec|hrs?|mph|deg|sq|gal|men|USD|EUR|GBP|INR|JPY|CNY|RMB|CAD"
+    r"(?:m(?=/)|cm|mm|km|kg|mg|ml|mL|ft|in|mi|lbs?|oz|min|sec|hrs?|mph|deg|sq|gal|men|USD|EUR|GBP|INR|JPY|CNY|RMB|CAD"
     r"|AUD|CHF)\b"
 )
 UNIT = re.compile(
