@@ -17,7 +17,7 @@ from numina_infer.units import NUMBER_WORD
 # --- behind a number that a sentence announces ---
 
 _SENTENCE_END = re.compile(
-    r"(?<!\bRs)[.!?](?=[\"'”’»)*_`\]]{0,3}(?:\s|$))|[。！？；\n]|;(?![\s$\\(]{0,4}-?\d)"
+    r"(?<!\bRs)[.!?](?=[\"'”’»)*_`\]]{0,3}(?:\s|$))|[。！？\n]|；(?!\s?\d)|;(?![\s$\\(]{0,4}-?\d)"
     r"|[.!?]?\*\*(?=[\s_]{1,3}[A-Z][a-z]|\s{0,3}$)|[.!?]?<(?=\||/(?!(?:b|strong|u|i|em|code)>))|[.!?]?(?=<br)"
 )
 _EMPHASIS = re.compile(
@@ -33,14 +33,14 @@ _REMARK = re.compile(
     r"|regardless|irrespective|independent|including|counting)\s"
 )
 _REASON = re.compile(r"\b(?:because|since|so|which|hence|thus|therefore|using|obtained|from)\b|因为|因為|所以")
-_OPENING = r"[\s,;:$*_`\"'“‘(\[{\\]{0,12}"
+_OPENING = r"[\s,;:$*_>`\"'“‘(\[{\\]{0,12}"
 _JOINING = (
     r"(?:and/or|or|and|&|as\swell\sas|to|through|thru|versus|vs\.?|plus|minus|times|alternatively|respectively"
     r"|(?:or|and|but)\s(?:also|else|maybe|possibly|perhaps|even|rather|sometimes|then|equally)"
     r"|maybe|possibly|perhaps|rather|或者?|和|与|以及)"
 )
 _OTHER_VALUE = re.compile(
-    rf"[\s,;]{{0,4}}(?:and\s)?[$]?[A-Za-z]\s?=|[\s,(\[—–-]{{0,9}}{_JOINING}(?:,?\s|(?<=[^A-Za-z])){_OPENING}-?\d"
+    rf"[，；、]\s?\d|[\s,;]{{0,4}}(?:and\s)?[$]?[A-Za-z]\s?=|[\s,(\[—–-]{{0,9}}{_JOINING}(?:,?\s|(?<=[^A-Za-z])){_OPENING}-?\d"
     rf"|[\s,(\[—–-]{{0,9}}(?:or|and)\s{{1,9}}(?:[$-]|\\[(\[])"
     rf"|[\s,(-]{{0,9}}(?:\\(?:text|mathrm|mbox)\s?\{{\s?)?(?:in\s)?(?:{NUMBER_WORD.pattern})"
     r"|[\s,(]{0,9}in\s(?:binary|octal|hex)"
@@ -67,7 +67,12 @@ def sentence_at(text: str, at: int) -> str:
     """What stands between `at` and the end of the sentence, its question mark included, without bold and italics."""
     rest = text[at : at + MAX_LENGTH + 1]
     end = _SENTENCE_END.search(rest)
-    return _EMPHASIS.sub(lambda marks: " " * len(marks[0]), rest)[: end.start() + (end[0] in "?？") if end else None]
+    return without_emphasis(rest)[: end.start() + (end[0] in "?？") if end else None]
+
+
+def without_emphasis(text: str) -> str:
+    """`text` with spaces for the marks of bold and italics."""
+    return _EMPHASIS.sub(lambda marks: " " * len(marks[0]), text)
 
 
 def clause_of(sentence: str) -> str:

@@ -49,23 +49,29 @@ def _read(expression: str, prose: bool) -> Fraction:
     if ".." in expression or _UNREADABLE.search(expression) or is_limited(expression):
         raise NoNumberError(NoAnswer.UNREADABLE)
     text = SPELLED.sub(number_once, plain(expression, prose=prose))
+    if _relates_another(text) or (prose and _ASIDE.search(text)):
+        raise NoNumberError(NoAnswer.UNREADABLE)
     if _ROUGH.search(text) or (prose and _ROUGHLY.match(expression)):
         raise NoNumberError(NoAnswer.NOT_AN_INTEGER)
     text, num_moduli = _MODULUS.subn("", _ALWAYS.sub("", text))
     if _APPROXIMATE.search(text):
         return _approximated(*_APPROXIMATE.split(text, maxsplit=1))
     congruent = text.split(r"\equiv")
+    if any(_states_more(side) for side in congruent[:-1]):
+        raise NoNumberError(NoAnswer.UNREADABLE)
     return _equation(_sides(congruent[-1]), must_agree=num_moduli == 0 and len(congruent) == 1)
 
 
 _UNREADABLE = re.compile(
     r"[0-9}]\s*(?:--+|[\u2013\u2014])\s*[0-9{\\]"  # `10--20` and `10–20` say from to, not minus
-    r"|\\not(?![A-Za-z])|(?<![0-9)}\]!\\])!(?:\\!)*=|=\s?/\s?=|\\&|≢|≉|≄|\\n(?:cong|sim)(?![A-Za-z])|<>"
+    r"|\\not(?![A-Za-z])|(?<![0-9)}\]!\\])!(?:\\!)*=|=\s?/\s?=|(?<![0-9])/=|\\&|≢|≉|≄|\\n(?:cong|sim)(?![A-Za-z])|<>"
     r"|\b(?:wrong|false|incorrect|not|invalid|rejected)(?:\s(?:answer|value|result|guess))?\s?(?:[:=]|is\b)"
     r"|\b(?:is|are|was)\s(?:wrong|false|incorrect|not|invalid|impossible)\b",
     re.IGNORECASE,
 )
 """A range, a negated relation, or what says that it isn't so."""
+_ASIDE = re.compile(r"[0-9]\s+\([0-9.]+\)$")
+"""A sentence that says `7 (8)` multiplies nothing."""
 _ALWAYS = re.compile(r',?\s*"for (?:all|every|each|any)[^"]*"(?:\s*[A-Za-z](?![A-Za-z]))?(?:\s*"[^"]*")?$')
 _ROUGH = re.compile(
     r"\\(?:sim|cong|doteq)(?![A-Za-z])|(?<!\\)\b(?:approximately|approx|about|roughly|nearly|almost)\b"
@@ -81,6 +87,8 @@ _MODULUS = re.compile(
 def _approximated(exact: str, rounded: str) -> Fraction:
     """What is written as an integer, and approximates a mere name or itself."""
     number = _equation(_sides(rounded), must_agree=True)
+    if any(_states_more(side) for side in _sides(exact)):
+        raise NoNumberError(NoAnswer.UNREADABLE)
     if re.search(r"[.][0-9]|[0-9][eE]|\\approx", rounded) or number.denominator != 1:
         raise NoNumberError(NoAnswer.NOT_AN_INTEGER)
     names = [
@@ -134,10 +142,39 @@ def _equation(sides: list[str], *, must_agree: bool) -> Fraction:
 _LISTED = re.compile(r'[,;<>]|\\[lg]eq?\b|\\neq?\b|"[^"]*(?:\b(?:and|or)\b|[或和与])[^"]*"')
 _ARGUMENTS = re.compile(r"\([^()]*\)|\\(?:min|max|gcd|lcm|inf|sup)\s?\\\{[^{}]*\\\}|_\{[^{}]*\}")
 _BETWEEN_TWO = re.compile(
-    r"(?:[0-9)}\]!|'’]|(?<![A-Za-z])[A-Za-z]|\\[A-Za-z]{2,12})\s{0,3}"
-    r"(?:\"(?!(?:th|st|[nr]d|mod)\b)[^\"]*\"|(?<=\s)(?!mod)[a-z]{2,20})[\s(]{0,3}(?:[A-Za-z0-9]|\\(?!cdot|times|div|q?quad)[A-Za-z])"
+    r"[0-9A-Za-z)}\]!|'’]\s{0,3}§[\s§(|{\[]{0,6}(?:[A-Za-z0-9]|\\\{|\\(?!cdot|times|div|q?quad)[A-Za-z])"
+    r"|(?:[0-9)}\]!|]|(?<![A-Za-z\\])[A-Za-z])\s{1,3}(?!mod)[a-z]{2,20}[\s({|]{1,4}\\?[A-Za-z0-9]"
 )
-"""A value, words and a name: the equals sign is the name's (`42 "since" n = 5`, `k "once" n = 5`)."""
+"""A value, words (`§`) and a name: the relation behind is the name's (`42 "since" n = 5`, `k "once" n = 5`)."""
+_QUOTED = re.compile(r'"\s*(?:(?P<unit>(?:th|st|[nr]d|mod)\b)?[^"]*?(?P<name>(?<![A-Za-z])[A-Za-z])?)\s*"')
+
+
+def _stands_between_two(text: str) -> bool:
+    return _BETWEEN_TWO.search(_QUOTED.sub(_as_mark, _unlabelled(_OF_NAMES.sub("", text)))) is not None
+
+
+def _as_mark(quoted: re.Match[str]) -> str:
+    """`§` for words, with the name that they end in; a name alone is one, and so is an ordinal's ending no word."""
+    if quoted["unit"]:
+        return " "
+    return ("§" if quoted[0].strip('" ') != quoted["name"] else "") + (quoted["name"] or "")
+
+
+_RELATION = re.compile(r'"(?!is")[^"]*"|(=|:|\\(?:equiv|approx|approxeq|simeq|[lg]eq?)(?![A-Za-z])|"is")')
+_OF_NAMES = re.compile(r"(?<=[A-Za-z0-9}\]'])\s?\([^()]*\)|_\{[^{}]*\}")
+
+
+def _relates_another(text: str) -> bool:
+    """True where a relation says of another name, behind words, what it is."""
+    ends = [match.start() for match in _RELATION.finditer(text) if match[1]]
+    return any(_stands_between_two(text[:end]) for end in ends[:9])
+
+
+def _unlabelled(text: str) -> str:
+    label = LABEL.match(text)
+    return text[label.end() :] if label and re.search(r'"|[A-Za-z]{2}', label[0]) else text
+
+
 _OTHER_COMMAND = re.compile(
     r"\\(?!(?:alpha|beta|gamma|delta|epsilon|varepsilon|zeta|eta|theta|vartheta|iota|kappa|lambda|mu|nu|xi|pi|rho|sigma"
     r"|tau|upsilon|phi|varphi|chi|psi|omega|Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Upsilon|Phi|Psi|Omega|ell|hbar"
@@ -155,12 +192,10 @@ _OTHER_COMMAND = re.compile(
 def _states_more(side: str) -> bool:
     """True where `side` is more than one, so that the equation is a list."""
     flat = _ARGUMENTS.sub("", side)
-    label = LABEL.match(flat)
-    is_label = label is not None and re.search(r'"|[A-Za-z]{2}', label[0])
-    bare = flat[label.end() if label and is_label else 0 :]
+    bare = _unlabelled(flat)
     return (
         _LISTED.search(flat) is not None
-        or _BETWEEN_TWO.search(bare) is not None
+        or _stands_between_two(side)
         or re.search(r"[:@&]", bare) is not None
         or len(_BAR.findall(bare)) % 2 == 1
         or _OTHER_COMMAND.search(bare) is not None

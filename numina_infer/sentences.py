@@ -25,6 +25,7 @@ from numina_infer.behind import (
     is_kept,
     number_is_below,
     sentence_at,
+    without_emphasis,
     without_markup,
 )
 from numina_infer.conditions import names_other_base
@@ -118,11 +119,12 @@ def _statement(text: str, start: int) -> Statement | None:
 
 
 def _begins_list(text: str, at: int, announced: str) -> bool:
-    """True where a numbered list begins at `at`, or a list with stars of more than one item."""
+    """True where a list begins at `at`: numbered, or with stars or names and more than one item."""
     if "\n" not in announced:
         return announced.rstrip("* \t").endswith((":", "：")) and _FIRST_ITEM.match(text, at) is not None
     is_starred = _STARRED.search(announced) is not None and _NEXT_STARRED.match(text, at) is not None
-    return is_starred or _LIST_ITEM.match(text, at) is not None
+    is_numbered = _LIST_ITEM.match(text, at) or _NAMED_IN_TURN.match(text, at)
+    return is_starred or is_numbered is not None
 
 
 def _tagged(text: str, start: int) -> Statement | None:
@@ -141,15 +143,16 @@ _HEADING_END = re.compile(
     r"answer[ \t*_#:：=}]{0,20}(?:</?[a-z0-9]{1,9}>)?\r?\n[\s#*_]{0,20}(?:[-=]{3,}\s{1,5})?[\s*_`\"“'>]{0,9}",
     re.IGNORECASE,
 )
+_NAMED_IN_TURN = re.compile(r"[A-Za-z]\s?[:=][^\n:=]{1,40}\n[\s$*]{0,9}[A-Za-z]\s?[:=]\s?-?\d")
 _ALONE = re.compile(
     r"[-−]?\s?(?:\\?\$|[£€¥₹])?\s?\d(?:[\d,]|[. ](?=\d)){0,30}(?:\\?%|°"
-    r"|[ \t][A-Za-z]{2,20}(?:[ \t][A-Za-z]{2,20})?)?[.\s*_`\"”'✓✔✅]{0,9}"
+    r"|[ \t]{1,3}[A-Za-z]{2,20}(?:[ \t][A-Za-z]{2,20})?)?[.\s*_`\"”'✓✔✅]{0,9}"
 )
 _REST_OF_LINE = re.compile(r"[ \t.*_`\"”'✓✔✅]{0,9}(?:\n|$)")
-_LIST_ITEM = re.compile(r"\d{1,2}[.)]\s{1,3}\S")
-_FIRST_ITEM = re.compile(r"1[.)][ \t]{1,3}\S")
-_STARRED = re.compile(r"\n\s{0,9}[*•‣+][ \t]{1,3}[*_$]{0,3}\Z")
-_NEXT_STARRED = re.compile(r"[^\n]{0,200}\n\s{0,9}[*•‣+][ \t]{1,3}\S")
+_LIST_ITEM = re.compile(r"\(?\d{1,2}[.)]\s{1,3}\S|([+–·-])\s{1,3}\d[^\n]{0,200}\n\s{0,9}\1\s")
+_FIRST_ITEM = re.compile(r"\(?1[.)][ \t]{1,3}\S")
+_STARRED = re.compile(r"\n\s{0,9}[*•‣>][ \t]{1,3}[*_$]{0,3}\Z")
+_NEXT_STARRED = re.compile(r"[^\n]{0,200}\n\s{0,9}[*•‣>][ \t]{1,3}\S")
 _HASHED = re.compile(r"####[ \t]{0,3}([^\n#]{1,60})")
 _END_OF_TEXT = re.compile(r"(?:[\s#*]|<\|?[^<>\n]{1,40}\|?>|\D){0,200}")
 
@@ -166,7 +169,7 @@ def _headed(text: str, start: int) -> Statement | None:
     delimited = _DELIMITED.match(text, at)
     if delimited and _REST_OF_LINE.match(text, delimited.end()):
         return _alone(text, delimited[delimited.lastindex or 0], at, delimited.end())
-    line = without_markup(text[at : at + 80].partition("\n")[0])
+    line = without_markup(without_emphasis(text[at : at + 80].partition("\n")[0]))
     return _alone(text, line, at, at + len(line), is_prose=True) if _ALONE.fullmatch(line) else None
 
 
@@ -193,16 +196,17 @@ def _hashed(text: str, start: int) -> Statement | None:
 _SUPPOSED = re.compile(
     r"(?:\b(?:if|whether|suppose|supposing|assume|assuming|unless|until)|(?:\bnot|n['’]t)\s(?:be\s)?(?:true|the\scase"
     r"|correct|right|clear|possible|think|believe|mean|say)|\b(?:false|untrue|incorrect|wrong|doubt|doubtful|unlikely"
-    r"|impossible|unclear|denies|deny))(?:\sto\s(?:say|claim|think))?\s(?:that\s)?(?:(?:the|your|my|our|final"
+    r"|impossible|unclear|denies|deny|no\sway|(?:nobody|no\sone)\s\w{1,12}|(?:might|may|could|would)\s(?:\w{1,9}\s)?(?:think"
+    r"|guess|say|believe|expect|suspect|assume|conclude)))(?:\sto\s(?:say|claim|think))?\s(?:that\s)?(?:(?:the|your|my|our|final"
     r"|correct)\s){0,3}\Z"
     r"|\b(?:wrong|incorrect|false|untrue|naive|bogus|tempting|mistaken|erroneous|invalid|bad|rejected|previous|earlier"
-    r"|initial|old|approximate|rough|estimated|possible|plausible|candidate|partial|intermediate|wrong\sfinal)\s\Z",
+    r"|initial|old|approximate|rough|estimated|possible|plausible|candidate|partial|intermediate|wrong\sfinal)\s\Z|(?:错误|錯誤|错|不正确)的?\Z",
     re.IGNORECASE,
 )
 _CASE = re.compile(
     r"\b(?:if|unless|whenever|in case)\b[^.!?\n]{0,60}?(?:[=<>≤≥≠∈]|\\(?:[lg]eq?|neq?|in|equiv)(?![A-Za-z])"
     r"|\b(?:odd|even|prime|positive|negative)\b)"
-    r"|(?:如果|假如|若|当|當)[^。！？；\n]{0,40}?(?:[=＝<>≤≥≠]|[奇偶]数)|(?:否则|否則)"
+    r"|(?:如果|假如|假[设設]|若|当|當)[^。！？；\n]{0,40}?(?:[=＝<>≤≥≠]|[奇偶]数)|(?:否则|否則)"
     r"|\b(?:for|when)\b[^.!?\n]{0,40}?\b(?:odd|even)\b|\botherwise\b,?\s|\bin\s(?:binary|octal|hex)"
     r"|\b(?:binary|octal|hex(?:adecimal)?)\s\Z",
     re.IGNORECASE,

@@ -58,7 +58,7 @@ OTHER_BASE = (
 """Names of bases, where they don't tell what is counted (`42 binary strings`)."""
 NO_UNIT = re.compile(
     rf"\b(?:{_SCALES}|{_PARTS}|{_NUMBERS}|{_CHANGES}|{OTHER_BASE}|pi|sqrt|sin|cos|tan|log|e|i|k|b|(?-i:M))\b"
-    r"|[十百千万萬亿億兆仟佰半倍余餘约約]|进制|進制|进位|進位|或|和|与|與|及|到|至|多|左右|上下|以[上下内內外]|分之|不|的|之|打|[阶階][乘乗]"
+    r"|[十百万萬亿億兆仟佰半倍余餘约約]|千(?![克米瓦])|进制|進制|进位|進位|或|和|与|與|及|到|至|多|左右|上下|以[上下内內外]|分之|不|的|之|打|[阶階][乘乗]"
     r"|[平立]方(?![厘分千英公毫米尺寸])|次方|の|의",
     re.IGNORECASE,
 )
@@ -66,7 +66,7 @@ r"""Words that make another number of the one before them, or none: `52 \text{ m
 NUMBER_WORD = re.compile(
     rf"(?:{_SCALES}|{_PARTS}|{OTHER_BASE}|(?:doubled|tripled|trebled|quadrupled|halved|squared|cubed|followed\ by"
     rf"|(?:multiplied|divided|increased|decreased|reduced)\ by|factorial|point)|times\ itself|plus\ itself)\b"
-    r"|[十百千万萬亿億兆]",
+    r"|[十百万萬亿億兆]|千(?![克米瓦])",
     re.IGNORECASE,
 )
 """Those of them that change a number that stands in a box or in math of its own before them."""
@@ -97,6 +97,8 @@ def names_unit(words: str) -> bool:
     first_words = words.replace(",", " ").split()[:4]
     if first_words[:2] == ["for", "the"]:
         return True
+    if first_words[0] == "in" and first_words[1:] and first_words[1] != "of":
+        return False
     for word in first_words:
         if _MEASURE.fullmatch(word):
             return True
