@@ -23,6 +23,7 @@ _SENTENCE_END = re.compile(
 _EMPHASIS = re.compile(
     r"</?(?:b|strong|u|i|em|code)>|"
     r"(?<![0-9])\*\*|\*\*(?![0-9])|(?<![0-9A-Za-z\\])[*_](?=[A-Za-z])|(?<=[A-Za-z])\*(?![0-9A-Za-z])"
+    r"|(?<=[0-9])\*(?=\s[A-Za-z])"
     r"|(?<=[0-9A-Za-z])_{1,2}(?![0-9A-Za-z{\\_])"
 )
 _MARKUP = " \t\r*_`\"”'’»」』"
@@ -40,7 +41,7 @@ _JOINING = (
     r"|maybe|possibly|perhaps|rather|或者?|和|与|以及)"
 )
 _OTHER_VALUE = re.compile(
-    rf"[，；、]\s?\d|[\s,;]{{0,4}}(?:and\s)?[$]?[A-Za-z]\s?=|[\s,(\[—–-]{{0,9}}{_JOINING}(?:,?\s|(?<=[^A-Za-z])){_OPENING}-?\d"
+    rf"[，；、]\s?\d|[\s,;]{{0,9}}(?:and\s)?[$]?[A-Za-z]\s{{0,5}}=|[\s,(\[—–-]{{0,9}}{_JOINING}(?:,?\s|(?<=[^A-Za-z])){_OPENING}-?\d"
     rf"|[\s,(\[—–-]{{0,9}}(?:or|and)\s{{1,9}}(?:[$-]|\\[(\[])"
     rf"|[\s,(-]{{0,9}}(?:\\(?:text|mathrm|mbox)\s?\{{\s?)?(?:in\s)?(?:{NUMBER_WORD.pattern})"
     r"|[\s,(]{0,9}in\s(?:binary|octal|hex)"
@@ -60,7 +61,7 @@ _IN_OTHER_WORDS = re.compile(
 )
 _ON_A_LINE = rf"{_OPENING}-?\d[\d,.]{{0,20}}[ \t.,$*_`\"'”’)\]}}\\]{{0,12}}(?:\n|$)"
 _BELOW = re.compile(rf"[\s.,;:$*_`\"'”’)\]}}\\]{{0,20}}(?:(?i:{_JOINING}){_OPENING}\n?|(?<=,)\s*\n){_ON_A_LINE}")
-_NEXT_LINE = re.compile(rf"[ \t.,;$*_`\"'”’)\]}}\\]{{0,20}}\n{_ON_A_LINE}")
+_NEXT_LINE = re.compile(rf"[ \t.,;$*_`\"'”’)\]}}\\]{{0,20}}\n{_OPENING}(?:[A-Za-z]\s{{0,3}}[:=])?{_ON_A_LINE}")
 
 
 def sentence_at(text: str, at: int) -> str:

@@ -2,10 +2,11 @@ r"""What a text puts into a box: `\boxed{52}`, `\fbox{52}`, `\framebox{52}`, `\b
 
 The last box with something in it counts, readable or not; an empty `\boxed{}` only talks about boxes.
 Boxes that one sentence lists are parts of one answer, and the first of them counts, being what was asked for first:
-between them stand «and» or a comma, units (`\boxed{59} inches and \boxed{118} inches`), or a clause that says the same
-of another thing (`the larger number is \boxed{59} and the smaller number is \boxed{31}`), which has a noun in common
-with the sentence. Any other verb, an operator, an equals sign or a negation between two boxes makes the last one
-count. «or» offers a choice, which is no vote. A box that is denied (`it isn't \boxed{17}`) states nothing.
+between them stand «and» or a comma, units (`\boxed{59} inches and \boxed{118} inches`; `units.names_unit` tells them
+from what is said of the number, like «wrong» or «too small»), or a clause that says the same of another thing
+(`the larger number is \boxed{59} and the smaller number is \boxed{31}`), which has a noun in common with the sentence.
+Any other verb or word, an operator, an equals sign or a negation between two boxes makes the last one count.
+«or» offers a choice, which is no vote. A box that is denied (`it isn't \boxed{17}`) states nothing.
 What follows a box can make another number of it (`\boxed{3} thousand`, `\boxed{101}_2`, `\boxed{6} \times 7`), or
 limit it to a case (`\boxed{7} if n is odd`): then it can't be read. An assignment behind a box (`\boxed{42} at x = 3`)
 doesn't: the box has said which number is the answer.

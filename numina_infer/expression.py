@@ -9,7 +9,9 @@ unit behind (`\text{ cm}^2`, `^\circ`, `\%`: a percentage counts as the number o
 data do).
 An equation counts as its last side, and every other side that has a value must have the same.
 A value that is limited to a case or to another base (`5 \text{ for } n = 2`, `101_2`; `conditions.py`) is no number,
-and where a name gets its value behind words (`42 \text{ since } n = 5`), that isn't the expression's.
+and where a name gets its value behind words or signs other than arithmetic (`42 \text{ since } n = 5`,
+`k \text{ once } n = 6`, `k \mid n = 6`), that isn't the expression's.
+A relation that is denied (`\not=`, `!=`, `\text{wrong: } 6`) states nothing.
 A list, a pair, an inequality or an algebraic term is no number: half of it is never taken for all.
 `\approx 42` and `x \approx 42` state the integer; `41.8 \approx 42` and `\pi^3 \approx 31` round, and are no integers.
 """
@@ -69,7 +71,7 @@ _UNREADABLE = re.compile(
     r"|\b(?:is|are|was)\s(?:wrong|false|incorrect|not|invalid|impossible)\b",
     re.IGNORECASE,
 )
-"""A range, a negated relation, or what says that it isn't so."""
+"""A range, a negated relation, an alignment that isn't one, or what says that it isn't so."""
 _ASIDE = re.compile(r"[0-9]\s+\([0-9.]+\)$")
 """A sentence that says `7 (8)` multiplies nothing."""
 _ALWAYS = re.compile(r',?\s*"for (?:all|every|each|any)[^"]*"(?:\s*[A-Za-z](?![A-Za-z]))?(?:\s*"[^"]*")?$')
@@ -150,6 +152,7 @@ _QUOTED = re.compile(r'"\s*(?:(?P<unit>(?:th|st|[nr]d|mod)\b)?[^"]*?(?P<name>(?<
 
 
 def _stands_between_two(text: str) -> bool:
+    """True where words stand between a value or a name and the name that `text` ends with."""
     return _BETWEEN_TWO.search(_QUOTED.sub(_as_mark, _unlabelled(_OF_NAMES.sub("", text)))) is not None
 
 
@@ -171,6 +174,7 @@ def _relates_another(text: str) -> bool:
 
 
 def _unlabelled(text: str) -> str:
+    """`text` without the label in front; a letter alone and a colon are none."""
     label = LABEL.match(text)
     return text[label.end() :] if label and re.search(r'"|[A-Za-z]{2}', label[0]) else text
 

@@ -5,12 +5,11 @@ It is the last of these that something with a digit follows: «the answer is 42�
 number alone below it; `#### 42` at the end. A text that is nothing but an integer states it, too.
 The number may stand in math, in quotes or backticks, in bold.
 
-What is read ends with its clause: at the sentence's end, at a reason (`since`, `because`), at a remark. Where the rest
-of the sentence limits the number (`7 if n is odd and 8 otherwise`, `101 (in base 2)`), makes another of it
-(`$3$ thousand`), names a second one (`10 for the first and 12 for the second`) or asks (`The answer is 42?`), all of
-it is read, and is no number.
-A sentence that supposes an answer (`if the answer is 42`) announces none. One that begins with a case or a base
-(`if n is odd, the answer is 7`) can't be read. A numbered list below «Answer:» isn't a number.
+What is read ends with its clause: at the sentence's end, at a reason (`since`, `because`), at a remark. The rest of
+the sentence, and a line below it that is nothing but a second number, can leave no number of it (`behind.py`).
+A sentence that supposes an answer (`if the answer is 42`) or denies it (`it is false that the answer is 42`,
+`the wrong answer is 42`) announces none. One that begins with a case or a base (`if n is odd, the answer is 7`) can't
+be read. A list behind «Answer:» isn't a number; `Answer: 1. ` with more on the line is taken for one.
 The last number of any other text isn't its answer.
 """
 
