@@ -36,19 +36,22 @@ _REMARK = re.compile(
 _REASON = re.compile(r"\b(?:because|since|so|which|hence|thus|therefore|using|obtained|from)\b|因为|因為|所以")
 _OPENING = r"[\s,;:$*_>`\"'“‘(\[{\\]{0,12}"
 _JOINING = (
-    r"(?:and/or|or|and|&|as\swell\sas|to|through|thru|versus|vs\.?|plus|minus|times|alternatively|respectively"
+    r"(?:and/or|or|and|&|as\swell\sas|to|through|thru|versus|vs\.?|plus|minus|times|alternatively|respectively|then|but"
+    r"|(?:together|along)\swith|besides|followed\sby"
     r"|(?:or|and|but)\s(?:also|else|maybe|possibly|perhaps|even|rather|sometimes|then|equally)"
     r"|maybe|possibly|perhaps|rather|或者?|和|与|以及)"
 )
 _OTHER_VALUE = re.compile(
     rf"[，；、]\s?\d|[\s,;]{{0,9}}(?:and\s)?[$]?[A-Za-z]\s{{0,5}}=|[\s,(\[—–-]{{0,9}}{_JOINING}(?:,?\s|(?<=[^A-Za-z])){_OPENING}-?\d"
     rf"|[\s,(\[—–-]{{0,9}}(?:or|and)\s{{1,9}}(?:[$-]|\\[(\[])"
-    rf"|[\s,(-]{{0,9}}(?:\\(?:text|mathrm|mbox)\s?\{{\s?)?(?:in\s)?(?:{NUMBER_WORD.pattern})"
-    r"|[\s,(]{0,9}in\s(?:binary|octal|hex)"
+    rf"|[\s,(-]{{0,9}}(?:\\(?:text|mathrm|mbox)\s?\{{\s?)?(?:in\s|all\s|then\s)?(?:{NUMBER_WORD.pattern})"
+    r"|[\s,(]{0,9}to\sthe\s(?:power|second|third|\w{4,9}th)\b|[\s,(]{0,9}in\s(?:binary|octal|hex)"
+    r"|[\s,(—–-]{0,9}(?:which|but\s(?:it|this|that))\s(?:is|was|seems|looks)\s(?:wrong|incorrect|false|impossible"
+    r"|mistaken|invalid|not\s(?:correct|right|valid|possible|true|the\sanswer))\b"
     r"|[\s,(]{0,9}(?:is|was|are|being|seems|looks)\s(?:wrong|incorrect|false|not|impossible|mistaken|invalid)\b"
     r"|[\s,(]{0,9}(?:and|or)\s(?:up|more|less|fewer|above|below|over|under|so|higher|lower|greater|beyond)\b"
     r"|[\s,.;(—–-]{1,9}(?:no|wait|sorry|oops|whoops|hmm)\b"
-    r"|[\s,(]{0,9}(?:wrong|incorrect|false|at\s(?:least|most)|give\sor\stake|plus\sor\sminus)\b",
+    r"|[\s,(—–-]{0,9}(?:wrong|incorrect|false|at\s(?:least|most)|give\sor\stake|plus\sor\sminus)\b",
     re.IGNORECASE,
 )
 _SECOND_VALUE = re.compile(
