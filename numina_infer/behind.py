@@ -37,7 +37,7 @@ _REASON = re.compile(r"\b(?:because|since|so|which|hence|thus|therefore|using|ob
 _OPENING = r"[\s,;:$*_>`\"'“‘(\[{\\]{0,12}"
 _JOINING = (
     r"(?:and/or|or|and|&|as\swell\sas|to|through|thru|versus|vs\.?|plus|minus|times|alternatively|respectively|then|but"
-    r"|(?:together|along)\swith|besides|followed\sby"
+    r"|(?:together|along)\s{1,3}with|besides|followed\sby"
     r"|(?:or|and|but)\s(?:also|else|maybe|possibly|perhaps|even|rather|sometimes|then|equally)"
     r"|maybe|possibly|perhaps|rather|或者?|和|与|以及)"
 )
