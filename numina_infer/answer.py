@@ -7,13 +7,14 @@ no vote.
 
 1. A box counts before any sentence, and the last box with something in it before any other (`boxes.py`). It counts
    even if it can't be read: an earlier box is what the text has left behind, not what it says in the end.
-2. Boxes that one sentence lists are parts of one answer, and the first counts; a verb, an operator, an equals sign or
-   a negation between them makes the last one count.
+2. Boxes that one sentence lists are parts of one answer, and the first counts; words other than units, an operator, an
+   equals sign or a negation between them make the last one count.
 3. Without a box the last announcement with a digit counts, be it a sentence, a heading, a tag or `#### 42`
    (`sentences.py`); a text that is nothing but an integer states it.
 4. A number is read only from what states it: what limits it to a case (`42 for n = 5`, `7 if n is odd`), to another
    base (`101 (binary)`), or makes another number of it (`3 thousands`, `5 doubled`) makes it unreadable
-   (`conditions.py`, `units.py`, `expression.py`).
+   (`conditions.py`, `units.py`, `expression.py`); what follows it is judged alike in math, in bold, in quotes and
+   bare, and a second number behind it (`7 or 8`) leaves none (`behind.py`).
 5. What stands in a ```python or ```output block isn't said by the model: neither hides nor makes an answer.
 6. In a text that a limit cut short only boxes count, and none of them if a later one was opened and not closed
    (`CUT_OFF`): a sentence like «the answer is 6» may stand on the way to something else.

@@ -4,7 +4,7 @@ A recursive-descent parser of our own, since what it reads was written by a mode
 number of digits can each be kept busy for hours by a short text (`10^{10^{10}}`, `1000000!`).
 It takes the LaTeX that `typography.plain` leaves: no typography, text in double quotes.
 
-    side    = label? product ("mod" product | (± product)*) unit?
+    side    = label? product ("mod" power | (± product)*) unit?
     product = signed ((· | /) signed | power)*
     power   = atom !* (^ exponent)?
     atom    = number | \frac | \binom | \sqrt | bracketed sum, floored or not
@@ -65,6 +65,11 @@ _CHOOSE = re.compile(_command("choose"))
 _SQRT = re.compile(_command("sqrt") + r'|"?(?<![A-Za-z\\])sqrt"?\s?(?=\()')
 _PI = re.compile(_command("pi") + "|π")
 _MOD = re.compile(_command("b?mod") + r'|"mod(?:ulo)?"|mod(?![A-Za-z])')
+_MODULAR_POWER = re.compile(
+    r"([0-9]{1,99})\s?\^\s?(?:\{\s?([0-9]{1,99})\s?\}|([0-9]))\s?"
+    rf"(?:{_MOD.pattern})\s?(?:\{{\s?([1-9][0-9]{{0,98}})\s?\}}|([1-9][0-9]{{0,98}})(?![0-9.]))(?!\s?(?:[*/^!(]|\\[a-z]))"
+)
+"""`2024^{2024} \\bmod 10` has a value within bounds, though the power alone has none."""
 _DEGREE = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|" + _command("degree|deg"))
 _JUXTAPOSED = re.compile(r"\(|\\\{|" + _command("[dtc]?frac|[dt]?binom|sqrt|pi|lfloor|lceil|lvert|floor|ceil") + "|π")
 
@@ -113,8 +118,10 @@ class Reader:
     def number(self) -> Fraction:
         """The number in front, behind a label if there is one."""
         self._accept(LABEL)
+        if powers := self._accept(_MODULAR_POWER):
+            return Fraction(pow(int(powers[1]), int(powers[2] or powers[3]), int(powers[4] or powers[5])))
         number = self._product()
-        number = modulo(number, self._product()) if self._accept(_MOD) else self._rest_of_sum(number)
+        number = modulo(number, self._power()) if self._accept(_MOD) else self._rest_of_sum(number)
         self._accept(ORDINAL)
         return exact(number)
 

@@ -2,10 +2,11 @@ r"""What a text puts into a box: `\boxed{52}`, `\fbox{52}`, `\framebox{52}`, `\b
 
 The last box with something in it counts, readable or not; an empty `\boxed{}` only talks about boxes.
 Boxes that one sentence lists are parts of one answer, and the first of them counts, being what was asked for first:
-between them stand «and» or a comma, units (`\boxed{59} inches and \boxed{118} inches`), or a clause that says the same
-of another thing (`the larger number is \boxed{59} and the smaller number is \boxed{31}`), which has a noun in common
-with the sentence. Any other verb, an operator, an equals sign or a negation between two boxes makes the last one
-count. «or» offers a choice, which is no vote. A box that is denied (`it isn't \boxed{17}`) states nothing.
+between them stand «and» or a comma, units (`\boxed{59} inches and \boxed{118} inches`; `units.names_unit` tells them
+from what is said of the number, like «wrong» or «too small»), or a clause that says the same of another thing
+(`the larger number is \boxed{59} and the smaller number is \boxed{31}`), which has a noun in common with the sentence.
+Any other verb or word, an operator, an equals sign or a negation between two boxes makes the last one count.
+«or» offers a choice, which is no vote. A box that is denied (`it isn't \boxed{17}`) states nothing.
 What follows a box can make another number of it (`\boxed{3} thousand`, `\boxed{101}_2`, `\boxed{6} \times 7`), or
 limit it to a case (`\boxed{7} if n is odd`): then it can't be read. An assignment behind a box (`\boxed{42} at x = 3`)
 doesn't: the box has said which number is the answer.
@@ -15,11 +16,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from numina_infer.conditions import limits, names_other_base
+from numina_infer.behind import makes_other_of_box
+from numina_infer.conditions import limits
 from numina_infer.expression import MAX_LENGTH
 from numina_infer.statement import Statement, places
 from numina_infer.trajectory import AnswerSource
-from numina_infer.units import NUMBER_WORD
+from numina_infer.units import names_unit
 
 _MARKS = (r"\boxed", r"\fbox", r"\framebox", r"\Aboxed")
 _MARK = re.compile(r"\\(?:A?boxed|fbox|framebox(?:\s?\[[^\[\]\n]{0,40}\]){0,2})(?![A-Za-z])")
@@ -39,6 +41,8 @@ def final_box(text: str) -> Statement | None:
         return None
     if _is_denied(text, last):
         earlier = next(boxes, None)
+        if earlier is not None and _UNEQUAL.fullmatch(_between(text, earlier, last)):
+            return _limited(text, last, last)
         is_kept = (
             earlier is not None and not _is_denied(text, earlier) and _NO_END.fullmatch(_between(text, earlier, last))
         )
@@ -98,12 +102,17 @@ def _braced(text: str, start: int, at: int) -> Statement:
 # --- what stands between boxes ---
 
 _NO_END = re.compile(r"(?:[^.;!?\n]|\.(?=[0-9])|\n(?!\s{0,9}\n\s{0,9}[^\sa-z])){0,200}")
-_MARKUP = re.compile(r"\\(?:text|mathrm|mbox)\s?\{|\\[()\[\],;:! ]|\\q?quad|[${}*~\s]|\\?&|\^\\circ|\^\{?[23]\}?|\\?%")
+_MARKUP = re.compile(
+    r"\\(?:text(?:rm|bf|it|sf|tt|up|normal)?|math(?:rm|bf|sf)|mbox|hbox)\s?\{"
+    r"|\\[()\[\],;:! ]|\\q?quad|[${}*~\s]|\\?&|\^\\circ|\^\{?[23]\}?|[²³°]|\\?%"
+)
+_TEX_SPACE = re.compile(r"\\[;!:]")
+_UNEQUAL = re.compile(r"[\s$]{0,9}(?:≠|\\neq?(?![A-Za-z])|\\not\s?=)[\s$]{0,9}")
 _AND = r"(?:and|und|et|y|e|и|和|与|及|&)"
 _WORDS = r"(?:[A-Za-z'’%0-9-]{1,20}\s){0,9}?"
 _LIST = re.compile(
-    rf"\s?(?P<unit>{_WORDS})(?:,\s(?:(?P<and>{_AND})\s)?|(?P<plain>{_AND})\s|(?:,\s)?(?P<or>or|oder|ou"
-    rf"|或)\s)(?P<clause>(?:the|there)\s{_WORDS})?"
+    rf"\s?(?P<unit>{_WORDS})(?:,\s(?:(?P<and>{_AND})\s)?|(?P<plain>{_AND})\s|(?:,\s)?(?P<or>and\s?/\s?or|or|oder|ou"
+    rf"|或者?)\s)(?P<clause>(?:the|there)\s{_WORDS})?"
 )
 _NO_LIST = re.compile(
     r"\b(?:so|thus|hence|therefore|then|giving|gives?|given|wait|actually|but|which|answer|sum|total|product"
@@ -143,6 +152,7 @@ def _first_of_list(text: str, last: Statement, boxes: Iterator[Statement]) -> St
 
 def _listed(text: str, box: Statement, between: str) -> re.Match[str] | None:
     """What joins `box` to the next one, if it is nothing but a list."""
+    between = _TEX_SPACE.sub(" ", between)
     if not _NO_END.fullmatch(between):
         return None
     listed = _LIST.fullmatch(" ".join(_MARKUP.sub(" ", between).replace(",", " , ").split()) + " ")
@@ -150,6 +160,8 @@ def _listed(text: str, box: Statement, between: str) -> re.Match[str] | None:
         return None
     before, unit, clause = text[max(0, box.start - 200) : box.start], listed["unit"], listed["clause"]
     is_announced = _ANNOUNCED.search(before) is not None
+    if unit.strip() and not names_unit(unit):
+        return None
     if _NO_LIST.search(_BEING.sub("", unit) if is_announced else unit):
         return None
     is_list = clause is None or is_announced or _is_parallel(before + unit, clause)
@@ -176,20 +188,6 @@ _OTHERWISE = re.compile(
     r"[\s$*]{0,9}(?:\\[(\[]\s?)?\Z|(?:=|\$|\\[(\[])\s?[-−]\s?\Z",
     re.IGNORECASE,
 )
-_GOES_ON = re.compile(
-    r"\s?(?:_(?!\{?\s?\(?\s?(?:10(?![0-9])|\\(?:text|mathrm)\{\s?(?:base )?(?:ten|10|dec)))[{0-9\\]"
-    r"|\^\s?\{?\s?(?!th|st|[nr]d)-?[0-9a-z]|\\(?:times|cdot|div|pi|sqrt)(?![A-Za-z])|[+/]\s?[0-9\\({]"
-    r"|[-*]\s?[0-9]|!\s?\$)"
-    r"|\{,\}[0-9]|[,.]?[0-9]"
-)
-_CLOSERS = r"(?:[\s$*~},(]|\\[)\],;:! ]|\\(?:text|mathrm|mbox)\s?\{){0,12}+"
-_CASE = re.compile(
-    rf"{_CLOSERS}(?:otherwise\b|(?:if|iff|unless|whenever|depending)\b[^.;!?\n]{{0,40}}?(?:[=<>≤≥]"
-    rf"|\\[lgn]eq?(?![A-Za-z])"
-    r"|\b(?:odd|even|prime|positive|negative)\b)"
-    r"|(?:for|when|where|while)\b[^.;!?\n]{0,30}\b(?:odd|even)\b)"
-)
-_SCALE = re.compile(rf"{_CLOSERS}(?:in\s)?(?:{NUMBER_WORD.pattern})", re.IGNORECASE)
 
 
 def _is_denied(text: str, box: Statement) -> bool:
@@ -198,13 +196,6 @@ def _is_denied(text: str, box: Statement) -> bool:
 
 def _limited(text: str, last: Statement, first: Statement) -> Statement:
     """`first`, which can't be read where what stands around the last box makes something else of it."""
-    behind = text[last.end : last.end + 100]
-    sentence = re.split(r"[.;!?](?=\s|$)|\n", behind, maxsplit=1)[0]
-    is_other = (
-        _GOES_ON.match(behind)
-        or _CASE.match(behind)
-        or _SCALE.match(behind)
-        or names_other_base(sentence)
-        or _OTHERWISE.search(text[max(0, last.start - 60) : last.start])
-    )
+    before = text[max(0, last.start - 60) : last.start]
+    is_other = makes_other_of_box(text[last.end : last.end + 100]) or _OTHERWISE.search(before)
     return replace(first, is_limited=True) if is_other else first

@@ -5,12 +5,11 @@ It is the last of these that something with a digit follows: «the answer is 42�
 number alone below it; `#### 42` at the end. A text that is nothing but an integer states it, too.
 The number may stand in math, in quotes or backticks, in bold.
 
-What is read ends with its clause: at the sentence's end, at a reason (`since`, `because`), at a remark. Where the rest
-of the sentence limits the number (`7 if n is odd and 8 otherwise`, `101 (in base 2)`), makes another of it
-(`$3$ thousand`), names a second one (`10 for the first and 12 for the second`) or asks (`The answer is 42?`), all of
-it is read, and is no number.
-A sentence that supposes an answer (`if the answer is 42`) announces none. One that begins with a case or a base
-(`if n is odd, the answer is 7`) can't be read. A numbered list below «Answer:» isn't a number.
+What is read ends with its clause: at the sentence's end, at a reason (`since`, `because`), at a remark. The rest of
+the sentence, and a line below it that is nothing but a second number, can leave no number of it (`behind.py`).
+A sentence that supposes an answer (`if the answer is 42`) or denies it (`it is false that the answer is 42`,
+`the wrong answer is 42`) announces none. One that begins with a case or a base (`if n is odd, the answer is 7`) can't
+be read. A list behind «Answer:» isn't a number; `Answer: 1. ` with more on the line is taken for one.
 The last number of any other text isn't its answer.
 """
 
@@ -18,11 +17,19 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from numina_infer.conditions import limits, names_other_base
-from numina_infer.expression import MAX_LENGTH
+from numina_infer.behind import (
+    clause_of,
+    goes_on_below,
+    is_changed,
+    is_kept,
+    number_is_below,
+    sentence_at,
+    without_emphasis,
+    without_markup,
+)
+from numina_infer.conditions import names_other_base
 from numina_infer.statement import PROGRAM, Statement, places
 from numina_infer.trajectory import AnswerSource
-from numina_infer.units import NUMBER_WORD
 
 _MARKS = (
     "answer",
@@ -59,10 +66,11 @@ _WHICH = (
     r"(?:\s{1,9}(?:to|for|of|in|(?:we|you)\s(?:want|need|seek|are)|here)\b[^.:\n]{0,80}?"
     r"|\s\([^()\n]{1,60}\)|,\s[^.:,\n]{1,40},\s)"
 )
-_ANNOUNCED = re.compile(
-    rf"answer{_WHICH}?{_SKIPPED}{_IS}{_SKIPPED}",
-    re.IGNORECASE,
+_KIND = (
+    r"(?:the\s{1,3}(?:(?:positive|non-?negative|natural|whole|prime|even|odd|single|unique|exact|required|desired"
+    r"|one|two|three|four)[\s-](?:digit\s)?){0,2}(?:integer|number|value|prime)\s{1,3}(?:of\s)?(?=[\s$*_`\"\\(]{0,9}\d))?"
 )
+_ANNOUNCED = re.compile(rf"answer{_WHICH}?{_SKIPPED}{_IS}{_SKIPPED}{_KIND}{_SKIPPED}", re.IGNORECASE)
 _ANSWER_OF = re.compile(r"answer\s{1,9}(?:of|as)\s(?=[\s$*_`\"'\\(\[]{0,9}\d)", re.IGNORECASE)
 _ELSEWHERE = re.compile(
     rf"(?:答案|答え|éponse|espuesta|esposta|isposta|ntwort|твет)(?:\s(?:finale?|correcta?|final))?{_SKIPPED}"
@@ -72,28 +80,9 @@ _TAG = re.compile(r"answer>([^<]{0,1001})", re.IGNORECASE)
 _TAG_BEFORE = re.compile(r"<[A-Za-z_ -]{0,9}\Z")
 _DELIMITED = re.compile(
     r"\$\$([^$]{1,1001})\$\$(?![0-9])|\$([^$\n]{1,1001})\$(?![0-9])|\\\((.{1,1001}?)\\\)|\\\[(.{1,1001}?)\\\]"
-    r"|\\begin\{(?:equation|align|gather|displaymath|math|center)\*?\}(.{1,1001}?)\\end\{",
+    r"|\\begin\{(?:equation|align|gather|displaymath|math|center)\*?\}(.{1,1001}?)"
+    r"\\end\{[a-z*]{1,20}\}",
     re.DOTALL,
-)
-_SENTENCE_END = re.compile(
-    r"(?<!\bRs)[.!?](?=[\"'”’»)*_`\]]{0,3}(?:\s|$))|[。！？；\n]|;(?![\s$\\(]{0,4}-?\d)|[.!?]?\*\*|[.!?]?<(?=[/"
-    r"|])|[.!?]?(?=<br)"
-)
-_REMARK = re.compile(
-    r"\s?,\s{1,9}(?!and\b|or\b)(?=[A-Za-z])|，(?!\d{3})|\s(?:--+|[—–-])\s(?=[^\W\d])|\s\((?!\s?(?:mod|\\b?mod"
-    r"|[A-F]\s?\)))(?=[A-Za-z])"
-    r"|\s(?:because|since|as|which|where|so|when|if|for|provided|assuming|using|by|obtained|from)\s"
-)
-_REASON = re.compile(r"\b(?:because|since|so|which|hence|thus|therefore|using|obtained|from)\b|因为|因為|所以")
-_OTHER_VALUE = re.compile(
-    rf"[\s,;]{{0,4}}(?:and\s)?[$]?[A-Za-z]\s?=|[\s,]{{0,9}}(?:or|and)\s{{1,9}}(?:\d|[$-]|\\\("
-    rf"|\\\[)|[\s,(-]{{0,9}}(?:\\(?:text|mathrm|mbox)\s?\{{\s?)?(?:in\s)?(?:{NUMBER_WORD.pattern})|[\s,(]{{0,9}}in\s(?:binary|octal|hex)",
-    re.IGNORECASE,
-)
-_SECOND_VALUE = re.compile(
-    r"\b(?:and|or|but)\s{1,3}(?:(?:it\s)?is\s|(?:it's|that of)\s)?(?:\\?\$"
-    r"|\\[(\[])?\s?-?[0-9][0-9,.]{0,20}\b[^.;!?\n]{0,40}"
-    r"\b(?:for|if|when|in|otherwise|elsewhere)\b"
 )
 
 
@@ -122,10 +111,19 @@ def _statement(text: str, start: int) -> Statement | None:
     if announced is None or PROGRAM.match(text, announced.end()) or _is_supposed(text, start):
         return None
     at = announced.end()
-    if _LIST_ITEM.match(text, at) and "\n" in announced[0]:
+    if _begins_list(text, at, announced[0]):
         return None
-    statement = _delimited(text, at) or _clause(text, at)
-    return replace(statement, is_limited=_begins_with_case(text, start, announced[0]))
+    statement = _stated(text, at)
+    return replace(statement, is_limited=statement.is_limited or _begins_with_case(text, start, announced[0]))
+
+
+def _begins_list(text: str, at: int, announced: str) -> bool:
+    """True where a list begins at `at`: numbered, or with stars or names and more than one item."""
+    if "\n" not in announced:
+        return announced.rstrip("* \t").endswith((":", "：")) and _FIRST_ITEM.match(text, at) is not None
+    is_starred = _STARRED.search(announced) is not None and _NEXT_STARRED.match(text, at) is not None
+    is_numbered = _LIST_ITEM.match(text, at) or _NAMED_IN_TURN.match(text, at)
+    return is_starred or is_numbered is not None
 
 
 def _tagged(text: str, start: int) -> Statement | None:
@@ -144,12 +142,16 @@ _HEADING_END = re.compile(
     r"answer[ \t*_#:：=}]{0,20}(?:</?[a-z0-9]{1,9}>)?\r?\n[\s#*_]{0,20}(?:[-=]{3,}\s{1,5})?[\s*_`\"“'>]{0,9}",
     re.IGNORECASE,
 )
+_NAMED_IN_TURN = re.compile(r"[A-Za-z]\s?[:=][^\n:=]{1,40}\n[\s$*]{0,9}[A-Za-z]\s?[:=]\s?-?\d")
 _ALONE = re.compile(
     r"[-−]?\s?(?:\\?\$|[£€¥₹])?\s?\d(?:[\d,]|[. ](?=\d)){0,30}(?:\\?%|°"
-    r"|[ \t][A-Za-z]{2,20}(?:[ \t][A-Za-z]{2,20})?)?[.\s*_`\"”'✓✔✅]{0,9}"
+    r"|[ \t]{1,3}[A-Za-z]{2,20}(?:[ \t][A-Za-z]{2,20})?)?[.\s*_`\"”'✓✔✅]{0,9}"
 )
 _REST_OF_LINE = re.compile(r"[ \t.*_`\"”'✓✔✅]{0,9}(?:\n|$)")
-_LIST_ITEM = re.compile(r"\d{1,2}[.)]\s{1,3}[^\W\d]")
+_LIST_ITEM = re.compile(r"\(?\d{1,2}[.)]\s{1,3}\S|([+–·-])\s{1,3}\d[^\n]{0,200}\n\s{0,9}\1\s")
+_FIRST_ITEM = re.compile(r"\(?1[.)][ \t]{1,3}\S")
+_STARRED = re.compile(r"\n\s{0,9}[*•‣>][ \t]{1,3}[*_$]{0,3}\Z")
+_NEXT_STARRED = re.compile(r"[^\n]{0,200}\n\s{0,9}[*•‣>][ \t]{1,3}\S")
 _HASHED = re.compile(r"####[ \t]{0,3}([^\n#]{1,60})")
 _END_OF_TEXT = re.compile(r"(?:[\s#*]|<\|?[^<>\n]{1,40}\|?>|\D){0,200}")
 
@@ -161,14 +163,19 @@ def _headed(text: str, start: int) -> Statement | None:
     if heading is None or not _LINE_BEFORE.fullmatch(text, line_start, start):
         return None
     at = heading.end()
+    if _begins_list(text, at, heading[0]):
+        return None
     delimited = _DELIMITED.match(text, at)
     if delimited and _REST_OF_LINE.match(text, delimited.end()):
-        return Statement(delimited[delimited.lastindex or 0], AnswerSource.SENTENCE, at, delimited.end())
-    line = text[at : at + 80].partition("\n")[0].rstrip(_MARKUP)
-    is_alone = _ALONE.fullmatch(line) and not _ALONE.fullmatch(
-        text[at : at + 200].partition("\n")[2].lstrip().partition("\n")[0]
-    )
-    return Statement(line, AnswerSource.SENTENCE, at, at + len(line), is_prose=True) if is_alone else None
+        return _alone(text, delimited[delimited.lastindex or 0], at, delimited.end())
+    line = without_markup(without_emphasis(text[at : at + 80].partition("\n")[0]))
+    return _alone(text, line, at, at + len(line), is_prose=True) if _ALONE.fullmatch(line) else None
+
+
+def _alone(text: str, raw: str, start: int, end: int, *, is_prose: bool = False) -> Statement:
+    """The number of a line of its own, unless another one stands below it."""
+    is_limited = goes_on_below(text, end) or number_is_below(text, end)
+    return Statement(raw, AnswerSource.SENTENCE, start, end, is_prose=is_prose, is_limited=is_limited)
 
 
 def _hashed(text: str, start: int) -> Statement | None:
@@ -186,13 +193,19 @@ def _hashed(text: str, start: int) -> Statement | None:
 # --- sentences ---
 
 _SUPPOSED = re.compile(
-    r"\b(?:if|whether|suppose|supposing|assume|assuming|unless|until)\s(?:that\s)?(?:(?:the|your|my|our|final"
-    r"|correct)\s){0,3}\Z",
+    r"(?:\b(?:if|whether|suppose|supposing|assume|assuming|unless|until)|(?:\bnot|n['’]t)\s(?:be\s)?(?:true|the\scase"
+    r"|correct|right|clear|possible|think|believe|mean|say)|\b(?:false|untrue|incorrect|wrong|doubt|doubtful|unlikely"
+    r"|impossible|unclear|denies|deny|no\sway|(?:nobody|no\sone)\s\w{1,12}|(?:might|may|could|would)\s(?:\w{1,9}\s)?(?:think"
+    r"|guess|say|believe|expect|suspect|assume|conclude)))(?:\sto\s(?:say|claim|think))?\s(?:that\s)?(?:(?:the|your|my|our|final"
+    r"|correct)\s){0,3}\Z"
+    r"|\b(?:wrong|incorrect|false|untrue|naive|bogus|tempting|mistaken|erroneous|invalid|bad|rejected|previous|earlier"
+    r"|initial|old|approximate|rough|estimated|possible|plausible|candidate|partial|intermediate|wrong\sfinal)\s\Z|(?:错误|錯誤|错|不正确)的?\Z",
     re.IGNORECASE,
 )
 _CASE = re.compile(
     r"\b(?:if|unless|whenever|in case)\b[^.!?\n]{0,60}?(?:[=<>≤≥≠∈]|\\(?:[lg]eq?|neq?|in|equiv)(?![A-Za-z])"
     r"|\b(?:odd|even|prime|positive|negative)\b)"
+    r"|(?:如果|假如|假[设設]|若|当|當)[^。！？；\n]{0,40}?(?:[=＝<>≤≥≠]|[奇偶]数)|(?:否则|否則)"
     r"|\b(?:for|when)\b[^.!?\n]{0,40}?\b(?:odd|even)\b|\botherwise\b,?\s|\bin\s(?:binary|octal|hex)"
     r"|\b(?:binary|octal|hex(?:adecimal)?)\s\Z",
     re.IGNORECASE,
@@ -206,61 +219,33 @@ def _is_supposed(text: str, start: int) -> bool:
 
 def _begins_with_case(text: str, start: int, announced: str) -> bool:
     """True where the sentence has put a condition, or another base, in front of the announcement."""
-    sentence = re.split(r"[.;!?](?=\s)|\n", text[max(0, start - 150) : start])[-1]
+    sentence = re.split(r"[.;!?](?=\s)|[。！？；\n]", text[max(0, start - 150) : start])[-1]
     before = _CONCLUDED.split(sentence)[-1]
     in_base = names_other_base(re.split(r"\d{2,}", before)[0]) or names_other_base(announced)
     return in_base or _CASE.search(before) is not None
 
 
-def _delimited(text: str, at: int) -> Statement | None:
-    """The number in math of its own, where the rest of the sentence doesn't change it."""
+def _stated(text: str, at: int) -> Statement:
+    """The number at `at`, in math of its own or not, with what the rest of the sentence makes of it."""
     delimited = _DELIMITED.match(text, at)
-    if delimited is None or _is_changed(_sentence(text, delimited.end())):
-        return None
-    return Statement(delimited[delimited.lastindex or 0], AnswerSource.SENTENCE, at, delimited.end())
+    if delimited is None or not _DIGIT.search(delimited[0]) or _EQUALS.match(text, delimited.end()):
+        return _clause(text, at)
+    raw, end = delimited[delimited.lastindex or 0], delimited.end()
+    is_limited = not is_kept(sentence_at(text, end)) or goes_on_below(text, end)
+    return Statement(raw, AnswerSource.SENTENCE, at, end, is_limited=is_limited)
 
 
-def _sentence(text: str, at: int) -> str:
-    """What stands between `at` and the end of the sentence, its question mark included."""
-    rest = text[at : at + MAX_LENGTH + 1]
-    end = _SENTENCE_END.search(rest)
-    return rest[: end.start() + (end[0] in "?？")] if end else rest
-
-
-def _is_changed(rest: str) -> bool:
-    """True where `rest`, behind a number, makes more or less of it than that number."""
-    reason = _REASON.search(rest)
-    close = rest[: reason.start()] if reason else rest
-    return (
-        _OTHER_VALUE.match(close) is not None
-        or limits(close)
-        or names_other_base(rest)
-        or _SECOND_VALUE.search(close) is not None
-        or rest.rstrip().endswith(("?", "？"))
-    )
+_EQUALS = re.compile(r"\s?[=＝]")
 
 
 def _clause(text: str, at: int) -> Statement:
     """What stands between `at` and the end of the clause, or of the sentence where that changes the number."""
-    sentence = _sentence(text, at)
-    remark = _REMARK.search(sentence)
-    clause = sentence[: remark.start()] if remark else sentence
-    is_whole = _DIGIT.search(clause) and _is_changed(sentence[len(clause) :])
-    raw = _before_unopened(sentence if is_whole else clause).rstrip(_MARKUP)
-    return Statement(raw, AnswerSource.SENTENCE, at, at + len(raw), is_prose=True)
-
-
-_MARKUP = " \t\r*_`\"”'’»」』"
-
-
-def _before_unopened(raw: str) -> str:
-    r"""`raw` up to a brace that closes what was opened before it: `\textbf{Answer: 42}`, `{"answer": 42}`."""
-    depth = 0
-    for match in re.finditer(r"(?<!\\)[{}]", raw):
-        depth += 1 if match[0] == "{" else -1
-        if depth < 0:
-            return raw[: match.start()]
-    return raw
+    sentence = sentence_at(text, at)
+    clause = clause_of(sentence)
+    is_more = _DIGIT.search(clause) is not None and is_changed(sentence[len(clause) :])
+    raw = without_markup(sentence if is_more else clause)
+    is_limited = is_more or goes_on_below(text, at + len(raw))
+    return Statement(raw, AnswerSource.SENTENCE, at, at + len(raw), is_prose=True, is_limited=is_limited)
 
 
 _BARE = re.compile(r"[\s*_`$]*+(?:\\[(\[]\s*+)?[-$]?\d[\d,]*+(?:\.\d++)?+(?:\.?\s*+\\[)\]])?[\s*_`$.]*+")

@@ -70,11 +70,11 @@ _NUM = re.compile(r"\\(?:num|numprint|ang)\s?(?:\[[^\[\]]*\])?\s?\{([^{}]*)\}")
 _QUANTITY = re.compile(r"\\(?:SI|qty)\s?(?:\[[^\[\]]*\])?\s?\{([^{}]*)\}\s?\{([^{}]*)\}")
 _DECORATION = re.compile(
     r"\\(?:left|right|middle|[bB]igg?[lrm]?|(?:display|text|script)style|tiny|scriptsize|footnotesize|small|normalsize"
-    r"|large|Large|LARGE|huge|Huge|boxed|fbox|framebox|Aboxed|math(?:bf|it|sf|tt|bb|cal|scr|frak|normal|op|ord|inner)"
+    r"|large|Large|LARGE|huge|Huge|boxed|fbox|framebox|Aboxed|math(?:bf|it|sf|tt|bb|cal|scr|frak|normal|op|ord|inner|rel|bin)"
     r"|boldsymbol|boldmath|symbf|bm|pmb|bf|rm|it|sf|tt|sl|sc|em|bfseries|uline|underline|smash|ensuremath"
     r"|limits|strut|mathstrut|relax|null|noindent|centering|nonumber|notag|hfill|hfil|protect"
     r"|(?:text)?color(?:\s?\[[^\[\]]*\])?\s*\{[^{}]*\}|colorbox\s*\{[^{}]*\}|bbox\s?\[[^\[\]]*\]"
-    r"|[hv]space\*?\s?\{[^{}]*\}|[hv]?phantom\s?\{[^{}]*\}|(?:tag\*?|label)\s?\{[^{}]*\}"
+    r"|vspace\*?\s?\{[^{}]*\}|[hv]?phantom\s?\{[^{}]*\}|(?:tag\*?|label)\s?\{[^{}]*\}"
     r"|(?:m?kern|[hm]skip)\s?-?[0-9.]{1,9}\s?(?:em|ex|pt|mu|cm|mm|in))(?![A-Za-z])"
 )
 _END_MARK = re.compile(
@@ -100,7 +100,16 @@ _SEPARATOR = r"(?:\{,\}(?:\\!)?|,(?:\\!)?|\\[,;: ]|~)"
 _GROUPED = re.compile(rf"(?<![0-9.,])[1-9][0-9]{{0,2}}(?:{_SEPARATOR}[0-9]{{3}})+(?![0-9])")
 _SPACED = re.compile(r"(?<![0-9.,] )(?<![0-9.,])[1-9][0-9]{0,2}(?: [0-9]{3})+(?![0-9]| [0-9])")
 _OVER = re.compile(r"\{?\s*(?<![0-9])([0-9]+)\s*\\over(?![A-Za-z])\s*([0-9]+)\s*\}?")
-_ASIDE = re.compile(r"\\q?quad(?![A-Za-z])(?=\s*\(?\s*\\?[A-Za-z][A-Za-z_{}0-9]{0,20}\s*[=<>])")
+_BRACED_EQUALS = re.compile(r"\{\s?=\s?\}")
+_HSPACE = re.compile(r"\\hspace\*?\s?\{[^{}]*\}")
+_ASIDE = re.compile(
+    r"(?:\\q?quad(?![A-Za-z])|\\\\(?![A-Za-z])|(?:\\ \s?){2})\s*"
+    r"(?=\s*\(?\s*\\?[A-Za-z][A-Za-z_{}0-9]{0,20}\s*[=<>])"
+)
+_LABELS = re.compile(
+    r"\\(?:text(?:bf|it|rm|sf|tt|up|sl|sc|md|normal)?|mathrm|mbox|hbox|emph|operatorname)\s*\{[^{}]*\}"
+    r"|\\(?:q?quad|therefore|implies|Rightarrow|Longrightarrow|rightarrow|longrightarrow)(?![A-Za-z])"
+)
 _SPACE = re.compile(r"\\(?:[,;:! ]|q?quad(?![A-Za-z]))|~|\s+")
 _TEXT = re.compile(
     r"\\(?:text(?:bf|it|rm|sf|tt|up|sl|sc|md|normal)?|mathrm|mbox|hbox|emph|operatorname)\s*\{([^{}]*)\}"
@@ -155,8 +164,8 @@ def _undecorated(text: str) -> str:
     text = _EMPTY.sub(" ", _DOUBLED_BACKSLASH.sub(r"\\", text))
     text = text if r"\\" in text else _ENVIRONMENT.sub(" ", text)
     text = _QUANTITY.sub(r" \1 \\text{\2} ", _NUM.sub(_number, text))
-    text = _CURRENCY.sub(" ", _DELIMITER.sub(" ", text))
-    return _END_MARK.sub('""', _DECORATION.sub(" ", text))
+    text = _CURRENCY.sub(" ", _DELIMITER.sub(" ", _HSPACE.sub(r"\\quad ", text)))
+    return _END_MARK.sub('""', _BRACED_EQUALS.sub("=", _DECORATION.sub(" ", text)))
 
 
 def _number(match: re.Match[str]) -> str:
@@ -173,8 +182,8 @@ def _join_groups(match: re.Match[str]) -> str:
 
 
 def _aside(match: re.Match[str]) -> str:
-    r"""`42 \quad n = 5` is a list of two; a label in front is none of its parts."""
-    return "," if re.search(r"[0-9]", match.string[: match.start()]) else " "
+    r"""`42 \quad n = 5` and `a_n \quad n = 5` are lists of two; a label in front is none of their parts."""
+    return "," if re.search(r"[0-9A-Za-z]", _LABELS.sub("", match.string[: match.start()])) else " "
 
 
 def _quote(match: re.Match[str]) -> str:

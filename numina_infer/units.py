@@ -16,7 +16,7 @@ LABEL = re.compile(
 )
 ORDINAL = re.compile(r'\^?\s*\{?\s*(?:"(?:th|st|[nr]d)"|(?:th|st|[nr]d)\b)\s*\}?')
 _SHORT_UNIT = (
-    r"(?:cm|mm|km|kg|mg|ml|mL|ft|in|mi|lbs?|oz|min|sec|hrs?|mph|deg|sq|gal|men|USD|EUR|GBP|INR|JPY|CNY|RMB|CAD"
+    r"(?:m(?=/)|cm|mm|km|kg|mg|ml|mL|ft|in|mi|lbs?|oz|min|sec|hrs?|mph|deg|sq|gal|men|USD|EUR|GBP|INR|JPY|CNY|RMB|CAD"
     r"|AUD|CHF)\b"
 )
 UNIT = re.compile(
@@ -41,13 +41,13 @@ _NUMBERS = (
     r"|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?!\s?-)"
 )
 _CHANGES = (
-    r"or|to|than|more|less|fewer|over|out[\s\x22]+of|times|plus|minus|by|mod|modulo|choose|factorial|squared"
-    r"|cubed|doubled?"
+    r"or|(?<!ways )(?<!ways\x22 \x22)to|than|more|less|fewer|over|out[\s\x22]+of|times|plus|minus|by|mod|modulo|choose"
+    r"|factorial|squared|cubed|doubled?"
     r"|trebled?|tripled?|quadrupled?|quintupled?|halved|twice|thrice|multiplied|divided|increased|decreased|reduced"
     r"|raised|added|subtracted|incremented|decremented|negated|inverted|reversed|repeated|followed|preceded|appended"
-    r"|prefixed|concatenated|itself|themselves|through|thru|until|versus|vs|point|at[\s\x22]+(?:least|most)"
+    r"|prefixed|concatenated|itself|themselves|through|thru|until|versus|vs|point|at[\s\x22]+(?:the[\s\x22]+)?(?:very[\s\x22]+)?(?:least|most|minimum|maximum)"
     r"|above|below"
-    r"|beneath|beyond|under|short|shy|negative|power|not|if|otherwise"
+    r"|beneath|beyond|under|short|shy|negative|power|not|if|otherwise|up|upwards?|onwards?|downwards?|away|wrong|incorrect"
 )
 OTHER_BASE = (
     r"(?:binary|ternary|quaternary|quinary|senary|octal|duodecimal|hexadecimal|hex|bin|oct|vigesimal|roman)\b"
@@ -58,14 +58,52 @@ OTHER_BASE = (
 """Names of bases, where they don't tell what is counted (`42 binary strings`)."""
 NO_UNIT = re.compile(
     rf"\b(?:{_SCALES}|{_PARTS}|{_NUMBERS}|{_CHANGES}|{OTHER_BASE}|pi|sqrt|sin|cos|tan|log|e|i|k|b|(?-i:M))\b"
-    r"|[十百千万萬亿億兆仟佰半倍余餘约約]|进制|進制|进位|進位|或|和|与|與|及|到|至|多|左右|以上|以下|分之|不",
+    r"|[十百万萬亿億兆仟佰半倍余餘约約]|千(?![克米瓦])|进制|進制|进位|進位|或|和|与|與|及|到|至|多|左右|上下|以[上下内內外]|分之|不|的|之|打|[阶階][乘乗]"
+    r"|[平立]方(?![厘分千英公毫米尺寸])|次方|の|의",
     re.IGNORECASE,
 )
 r"""Words that make another number of the one before them, or none: `52 \text{ million}`, `3\text{i}`."""
 NUMBER_WORD = re.compile(
     rf"(?:{_SCALES}|{_PARTS}|{OTHER_BASE}|(?:doubled|tripled|trebled|quadrupled|halved|squared|cubed|followed\ by"
     rf"|(?:multiplied|divided|increased|decreased|reduced)\ by|factorial|point)|times\ itself|plus\ itself)\b"
-    r"|[十百千万萬亿億兆]",
+    r"|[十百万萬亿億兆]|千(?![克米瓦])",
     re.IGNORECASE,
 )
 """Those of them that change a number that stands in a box or in math of its own before them."""
+
+_MEASURE = re.compile(
+    r"(?:[cmkd]?m|mi|in|ft|yd|[kmc]?g|lbs?|oz|[mcd]?[lL]|s|sec|min|hrs?|h|deg|mph|rad|sq|cu"
+    r"|(?:square|cubic|centi|milli|kilo|deci)?(?:inch|foot|feet|yard|mile|met(?:er|re)|gram|lit(?:er|re)|gallon|pound"
+    r"|ounce|hour|minute|second|day|week|month|year|degree|radian|dollar|cent|euro|rupee|percent|point|unit)s?"
+    r"|square|cubic|people|persons?|men|women|children|mice|geese|teeth|sheep|fish|deer|dice|vertices|indices|matrices"
+    r"|radii|USD|EUR|GBP|INR)",
+)
+_NO_NOUN = re.compile(
+    r"(?:\w*(?:ous|ss|us|is|ly)|\w{3,}ed|yes|oops|whoops|no|not|wrong|false|bad|too|invalid|incorrect|mistaken|rather|hmm|sorry"
+    r"|fails?|gives|needs|looks|seems|appears|exceeds|violates|lies|works|checks|breaks|holds|\w{1,6}counts|contradicts"
+    r"|misses|leads|means|has|does|was|perhaps|sometimes|besides|afterwards|overshoots|minus|plus|times|versus|unless"
+    r"|thus|equals|becomes|makes|remains|goes|comes|gets|results|turns|stays|satisfies|doubles|triples|halves|squares"
+    r"|cubes|sums|yields|proves|shows|suffices|applies|follows|always|hers|ours|its|solves|matches|guess(?:es)?)",
+    re.IGNORECASE,
+)
+
+
+def names_unit(words: str) -> bool:
+    """True where `words`, behind a number, begin with what is counted, or with whose number it is.
+
+    That is a measure or a plural behind adjectives (`inches of wood`, `red balls`), or `for the smaller one`: not what
+    is said of the number (`wrong`, `too small`, `squared`, `fails`).
+    """
+    first_words = words.replace(",", " ").split()[:4]
+    if first_words[:2] == ["for", "the"]:
+        return True
+    if first_words[0] == "in" and first_words[1:] and first_words[1] != "of":
+        return False
+    for word in first_words:
+        if _MEASURE.fullmatch(word):
+            return True
+        if _NO_NOUN.fullmatch(word):
+            return False
+        if word.endswith("s") and len(word) > 3:
+            return True
+    return False
