@@ -108,3 +108,5 @@ def test_too_much_that_waits_is_given_up(hanging: threading.Event, monkeypatch: 
     for _ in range(13):
         background.do(hanging.wait)
     assert background.is_given_up
+    hanging.set()
+    background.close()

@@ -69,7 +69,7 @@ def no_descriptor_left(spare: int = 0) -> Iterator[None]:
     """Take all but `spare` of the descriptors that this process may open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
-    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1 + spare, hard))
     taken: list[int] = []
     try:
         with suppress(OSError):

@@ -45,8 +45,10 @@ ENDS = ["None", "1 / 0", "os._exit(0)", "os._exit(1)", "os.kill(os.getpid(), 9)"
 
 async def goes_on(session: Session) -> bool:
     """Whether a session runs programs again, once what an earlier one did behind its own report has come to light."""
-    outputs = [(await session.execute("print(6 * 7)", timeout_s=0.5)).output for _ in range(4)]
-    return outputs[-1] == "42"
+    for _ in range(20):
+        if (await session.execute("print(6 * 7)", timeout_s=0.5)).output == "42":
+            return True
+    return False
 
 
 @modes
