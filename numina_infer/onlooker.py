@@ -42,10 +42,7 @@ class Onlooker:
 
     def _tell(self, event: Event) -> None:
         self._run_log.flush(_RECORDED_FIRST_S)
-        try:
-            self._observer(event)
-        except BaseException:  # noqa: BLE001 (who only looks on must cost no reply)
-            _log.exception("an observer broke at %s", type(event).__name__)
+        self._observer(event)
 
     def flush(self, timeout_s: float) -> None:
         """Let it catch up for `timeout_s` at most."""

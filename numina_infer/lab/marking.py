@@ -59,10 +59,13 @@ def samples_of(recorded: Recorded) -> tuple[Trajectory, ...]:
     """The trajectories that count as samples, in the order of their ends, 1,000 at most.
 
     Those that were broken off because the problem was decided are none: nobody wanted them any more.
+    Nor are those that the engine or the sandbox lost, where others replace them.
     """
     is_decided = recorded.solution is not None and recorded.solution.stop_reason is StopReason.DECIDED
     wanted = [one for one in recorded.trajectories if not (is_decided and one.outcome is Outcome.CUTOFF)]
-    return tuple(wanted[:MOST_SAMPLES])
+    num_replaced = max(0, len(recorded.trajectories) - recorded.opened.num_samples)
+    replaced = {one.index for one in [one for one in wanted if one.is_lost][:num_replaced]}
+    return tuple(one for one in wanted if one.index not in replaced)[:MOST_SAMPLES]
 
 
 def mark_integers(samples: Iterable[Trajectory], accepted: Accepted) -> Marks:

@@ -16,6 +16,7 @@ from numina_infer.config import ContestConfig, Policy, RolloutConfig, SamplingPa
 from numina_infer.contest import Contest, Parts
 from numina_infer.errors import EngineError
 from numina_infer.formats.numina import NUMINA
+from numina_infer.lab.marking import samples_of
 from numina_infer.lab.recording import read_recording
 from numina_infer.lab.replay import replay
 from numina_infer.lab.variant import Change
@@ -77,3 +78,14 @@ def test_a_smaller_horizon_has_lost_attempts_replaced_by_the_next(seed: int, hor
     assert one.solution is not None
     assert one.solution.votes == live.votes
     assert one.solution.num_ended == live.num_ended
+
+
+@given(seed=st.integers(0, 10**6), num_samples=st.integers(1, 12))
+def test_a_lost_attempt_and_its_replacement_are_one_sample(seed: int, num_samples: int) -> None:
+    """Or an engine that was ill for a moment would lower every figure of the model."""
+    with TemporaryDirectory() as name:
+        solution = play(Path(name) / "run", seed, num_samples)
+        (recorded,) = read_recording(Path(name) / "run").problems
+    samples = samples_of(recorded)
+    assert len(samples) == num_samples
+    assert sum(sample.answer.value is not None for sample in samples) * 1000 == sum(solution.votes.values())
