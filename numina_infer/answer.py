@@ -49,9 +49,10 @@ def extract_answer(text: str, answer_range: AnswerRange, *, complete: bool = Tru
     if statement is None:
         return ExtractedAnswer(None, NoAnswer.NOT_STATED)
     vote = _vote(statement, answer_range) if complete or statement.source is AnswerSource.BOXED else NoAnswer.CUT_OFF
+    raw = statement.in_text(text)
     if isinstance(vote, NoAnswer):
-        return ExtractedAnswer(None, vote, statement.source, statement.raw)
-    return ExtractedAnswer(vote, None, statement.source, statement.raw)
+        return ExtractedAnswer(None, vote, statement.source, raw)
+    return ExtractedAnswer(vote, None, statement.source, raw)
 
 
 def _vote(statement: Statement, answer_range: AnswerRange) -> int | NoAnswer:

@@ -34,6 +34,10 @@ class Statement:
         """The integer that is stated, or why it is none."""
         return NoAnswer.UNREADABLE if self.is_limited else read_integer(self.raw, prose=self.is_prose)
 
+    def in_text(self, text: str) -> str:
+        """What `text`, which makes the statement, has in its place: prose is read without its bold and italics."""
+        return text[self.start : self.end] if self.is_prose else self.raw
+
 
 def places(text: str, marks: tuple[str, ...]) -> Iterator[int]:
     """Where one of `marks` stands outside programs and their outputs, from the end, `MAX_PLACES` at most."""

@@ -24,6 +24,7 @@ any_text = st.one_of(st.text(), LATEX)
 
 
 @given(text=any_text, answer_range=RANGES, complete=st.booleans())
+@example(text="AnswerIS<*A0", answer_range=AnswerRange.MOD_1000, complete=True)
 def test_an_answer_has_a_value_in_range_or_a_reason_and_says_where_it_stood(
     text: str, answer_range: AnswerRange, complete: bool
 ) -> None:
