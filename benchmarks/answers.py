@@ -2,7 +2,7 @@ r"""How many recorded texts each reader turns into votes, right ones, made-up on
 
     python benchmarks/answers.py [--short] [--json FILE] [--disagreements]
 
-Readers: ours; the rules of NuminaMath's 2024 notebook (`numina_infer.paper`); the last balanced box
+Readers: ours; the rules of NuminaMath's 2024 notebook (`numina_infer.solving.paper.rules`); the last balanced box
 through `int()`; math-verify where it is installed, in a process of its own that is killed when it hangs.
 Texts: tails of generations and whole transcripts that other projects published, with an integer reference, in the
 folder `shared` beside the repository or in `NUMINA_SHARED`; the tricky cases are tests/tricky_answers.toml, the cases
@@ -34,9 +34,9 @@ from typing import Any
 
 from benchmarks.frame import Target, finish, name_machine, pass_over, read_options, show
 from benchmarks.recorded import NOT_HERE, RecordedText, data_folder, recorded_texts
-from numina_infer.answer import AnswerRange, extract_answer
-from numina_infer.paper import Sample, states_answer
-from numina_infer.usage import HelpFormatter
+from numina_infer.answers.extract import AnswerRange, extract_answer
+from numina_infer.core.usage import HelpFormatter
+from numina_infer.solving.paper.rules import Sample, states_answer
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MATH_VERIFY_TIMEOUT_S = 5.0
@@ -126,7 +126,7 @@ def large_texts() -> Iterator[str]:
 
 
 def ours(text: str) -> int | None:
-    """`numina_infer.answer`."""
+    """`numina_infer.answers.extract`."""
     return extract_answer(text, AnswerRange.MOD_1000).value
 
 
@@ -136,7 +136,7 @@ def ours_cut_short(text: str) -> int | None:
 
 
 def notebook(text: str) -> int | None:
-    """NuminaMath's rules (`numina_infer.paper`), without those on blocks, which most of these texts don't have."""
+    """NuminaMath's rules (`solving/paper/rules.py`), without those on blocks, which most of these texts don't have."""
     return Sample.of(text).answered().extracted.value if states_answer(text) else None
 
 

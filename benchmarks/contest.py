@@ -1,8 +1,9 @@
 """Contests of fifty problems on two simulated T4s: rounds, equal slices and the time bank. Every figure is simulated.
 
-The machine is two T4s by arithmetic (`engines/costs.py`), with a slow start, stalls, heavy-tailed lengths and
-programs that never end; then the same ten times slower, and with three quarters of an hour instead of nine. Problems
-and samples are those of `numina_infer/data/samples.jsonl`, shuffled for each contest; all arms see the same contests.
+The machine is two T4s by arithmetic (`engines/simulated/costs.py`), with a slow start, stalls, heavy-tailed lengths
+and programs that never end; then the same ten times slower, and with three quarters of an hour instead of nine.
+Problems and samples are those of `numina_infer/runs/data/samples.jsonl`, shuffled for each contest; all arms see the
+same contests.
 
 - rounds: the winning kernel's schedule, 48 samples in rounds to the end of the last, with no deadline.
 - equal slices: the preset `t4x2` (refill, predictive stop), but each problem has a fiftieth of the time.
@@ -24,14 +25,14 @@ from dataclasses import dataclass, replace
 
 from benchmarks.frame import Target, finish, name_machine, read_options
 from benchmarks.quick_contest import Played, QuickContest, Setting
-from numina_infer.config import ContestConfig
-from numina_infer.engine_config import SimulatedConfig
-from numina_infer.engines.costs import Costs, t4_costs
-from numina_infer.engines.samples import Recorded, read_samples
-from numina_infer.presets import get_preset
-from numina_infer.problems import packaged_path
-from numina_infer.trajectory import StopReason
-from numina_infer.usage import HelpFormatter
+from numina_infer.core.config import ContestConfig
+from numina_infer.core.engine_config import SimulatedConfig
+from numina_infer.core.presets import get_preset
+from numina_infer.core.records import StopReason
+from numina_infer.core.usage import HelpFormatter
+from numina_infer.engines.simulated.costs import Costs, t4_costs
+from numina_infer.engines.simulated.samples import Recorded, read_samples
+from numina_infer.runs.problems import packaged_path
 
 HOUR = 3600.0
 ARMS = ("rounds", "equal slices", "time bank")

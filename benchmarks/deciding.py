@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from random import Random
 
 from benchmarks.frame import finish, name_machine, read_options, show
-from numina_infer.chance import chance_to_overtake
-from numina_infer.trajectory import ExtractedAnswer, NoAnswer
-from numina_infer.vote import MILLI, Ballot
+from numina_infer.core.records import ExtractedAnswer, NoAnswer
+from numina_infer.voting.ballot import MILLI, Ballot
+from numina_infer.voting.overtaking import chance_to_overtake
 
 HORIZONS = (48, 96, 192, 1000, 10_000)
 PARTS = ((0.6, 0.1, 0.1), (0.3, 0.15, 0.1, 0.05, 0.05), (0.26, 0.2, 0.1, 0.1), (0.3, 0.28, 0.1))

@@ -13,13 +13,13 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.frame import finish, name_machine, read_options, show
-from numina_infer.choices import Choices, Rehearsal
-from numina_infer.problems import example_problems_path
-from numina_infer.references import Accepted
-from numina_infer.rehearsal import rehearse
-from numina_infer.summary import ProblemSummary, Summary
-from numina_infer.trajectory import ExecutionStatus, Trajectory
-from numina_infer.usage import HelpFormatter
+from numina_infer.answers.references import Accepted
+from numina_infer.app.choices import Choices, Rehearsal
+from numina_infer.app.rehearsal import rehearse
+from numina_infer.core.records import ExecutionStatus, Trajectory
+from numina_infer.core.usage import HelpFormatter
+from numina_infer.runs.problems import example_problems_path
+from numina_infer.runs.summary import ProblemSummary, Summary
 
 
 def is_confirmed(trajectory: Trajectory, accepted: Accepted) -> bool:

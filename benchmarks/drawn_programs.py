@@ -11,11 +11,11 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from numina_infer.config import Mode, RolloutConfig
+from numina_infer.core.config import Mode, RolloutConfig
+from numina_infer.core.records import Completion, Execution, SpecialToken, Turn
+from numina_infer.formats.fences import OUTPUT_FENCE
 from numina_infer.formats.numina import NUMINA
-from numina_infer.rollout import turn_seed
-from numina_infer.tir import OUTPUT_FENCE
-from numina_infer.trajectory import Completion, Execution, SpecialToken, Turn
+from numina_infer.solving.rollout import turn_seed
 
 _GOES_ON = 0.6
 _SHORTEST_S, _LONGEST_S = 0.5, 2.0

@@ -35,16 +35,16 @@ from typing import Any
 
 from benchmarks.frame import Target, finish, name_machine, pass_over, read_options, show
 from benchmarks.recorded import NOT_HERE, data_folder, rows
-from numina_infer.config import BankConfig
+from numina_infer.core.config import BankConfig
+from numina_infer.core.errors import EngineError
+from numina_infer.core.presets import Preset, get_preset
+from numina_infer.core.usage import HelpFormatter
 from numina_infer.drill.leftovers import descendants
-from numina_infer.engines.models import find_folder
+from numina_infer.engines.local.models import find_folder
 from numina_infer.engines.stand_in_server import write_interpreter
-from numina_infer.errors import EngineError
-from numina_infer.kaggle.notebook import Notebook
+from numina_infer.kaggle.build.notebook import Notebook
 from numina_infer.kaggle.place import RERUN_VARIABLE
-from numina_infer.presets import Preset, get_preset
-from numina_infer.summary import ProblemSummary, Summary, summarize
-from numina_infer.usage import HelpFormatter
+from numina_infer.runs.summary import ProblemSummary, Summary, summarize
 
 NUM_PROBLEMS, NUM_TRAJECTORIES = 50, 61
 LIMIT_S, START_S = 9 * 3600.0, 600.0
@@ -132,7 +132,7 @@ echo "1, GPU-bbbb, $answer"
 _COMPETITION = """\
 from dataclasses import replace
 from pathlib import Path
-from numina_infer.competitions import COMPETITIONS
+from numina_infer.competitions.known import COMPETITIONS
 from numina_infer.kaggle.inputs import Inputs
 COMPETITION = replace(
     COMPETITIONS["aimo-3"], gpu="T4", num_gpus=2, machine_shape="NvidiaTeslaT4", answer_range="0-999",
@@ -244,7 +244,7 @@ class Scene:
 
     def relay(self) -> "subprocess.Popen[bytes]":
         """Kaggle's side, begun."""
-        command = [sys.executable, "-m", "numina_infer.mock.relay", "--version=0.9.0", "--shuffle-seed=1"]
+        command = [sys.executable, "-m", "numina_infer.competitions.mock.relay", "--version=0.9.0", "--shuffle-seed=1"]
         files = [f"--problems={self.folder / 'problems.jsonl'}", f"--out={self.relayed}"]
         return subprocess.Popen([*command, *files], env=self.environment, cwd=self.folder)
 

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from numina_infer.provenance import machine
-from numina_infer.usage import HelpFormatter
+from numina_infer.core.usage import HelpFormatter
+from numina_infer.runs.provenance import machine
 
 
 @dataclass(frozen=True, slots=True)

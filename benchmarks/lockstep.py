@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import anyio
 
-from numina_infer.config import Mode, SamplingParams
-from numina_infer.ports import Cutoff, Decoder, Engine, EngineStats, Sandbox, Session
-from numina_infer.trajectory import Completion, Execution, Part
+from numina_infer.core.config import Mode, SamplingParams
+from numina_infer.core.ports import Cutoff, Decoder, Engine, EngineStats, Sandbox, Session
+from numina_infer.core.records import Completion, Execution, Part
 
 
 class Barrier:

@@ -18,17 +18,17 @@ from pathlib import Path
 import anyio
 
 from benchmarks.frame import Target, finish, name_machine, read_options, show
-from numina_infer.config import Policy, RolloutConfig, StopRule
+from numina_infer.core.config import Policy, RolloutConfig, StopRule
+from numina_infer.core.events import Ended, Event, Opened
+from numina_infer.core.ports import Cutoff
+from numina_infer.core.presets import Preset
+from numina_infer.core.records import Part, Problem
 from numina_infer.engines.scripted import ScriptedEngine
-from numina_infer.events import Ended, Event, Opened
 from numina_infer.formats.numina import NUMINA
-from numina_infer.ports import Cutoff
-from numina_infer.presets import Preset
-from numina_infer.referee import Ledger, fold
-from numina_infer.runlog import RunLog
+from numina_infer.runs.log import RunLog
 from numina_infer.sandbox.scripted import ScriptedSandbox
-from numina_infer.solver import Solver
-from numina_infer.trajectory import Part, Problem
+from numina_infer.solving.solver import Solver
+from numina_infer.voting.referee import Ledger, fold
 
 IN_FLIGHT = (1, 48, 512)
 NUM_TURNS = 3

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.recorded import rows
-from numina_infer.answer import read_integer
+from numina_infer.answers.extract import read_integer
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]

@@ -2,7 +2,7 @@
 
 Of the run are taken how many tokens each turn wrote and had to compute first, and how long each program took; the time
 in which the batch does that, and who waits for whom, is simulated. So what is put to the test is the batch's model
-(`numina_infer/engines/batch.py`), on the schedule at hand.
+(`numina_infer/engines/simulated/batch.py`), on the schedule at hand.
 """
 
 import heapq
@@ -13,10 +13,10 @@ from typing import Any
 
 from benchmarks.compared import Arm, Comparison
 from benchmarks.timed_run import Run
-from numina_infer.engines.batch import Batch
-from numina_infer.engines.batch import Sequence as Running
-from numina_infer.engines.costs import Costs, costs_of_layout
-from numina_infer.trajectory import Trajectory, Turn
+from numina_infer.core.records import Trajectory, Turn
+from numina_infer.engines.simulated.batch import Batch
+from numina_infer.engines.simulated.batch import Sequence as Running
+from numina_infer.engines.simulated.costs import Costs, costs_of_layout
 
 
 class Prediction:

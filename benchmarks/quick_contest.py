@@ -15,25 +15,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from numina_infer.answer import extract_answer
-from numina_infer.budget import Bank, Slice
-from numina_infer.config import ContestConfig, Policy
-from numina_infer.engine_config import SimulatedConfig
-from numina_infer.engines.admission import MARGIN, TypicalContext
-from numina_infer.engines.batch import Batch
-from numina_infer.engines.batch import Sequence as Running
-from numina_infer.engines.costs import Costs
-from numina_infer.engines.samples import Recorded, SampledAuthor
-from numina_infer.engines.scripted import encode
-from numina_infer.engines.scripts import Cue
-from numina_infer.engines.simulated import Passage
-from numina_infer.engines.stalls import Stalls
-from numina_infer.events import Ended, Opened, Started
-from numina_infer.formats.numina import NUMINA
-from numina_infer.referee import Ledger, Start, Stop, conclude, decide, fold
-from numina_infer.rollout import turn_seed
-from numina_infer.sandbox.simulated import pretend
-from numina_infer.trajectory import (
+from numina_infer.answers.extract import extract_answer
+from numina_infer.core.config import ContestConfig, Policy
+from numina_infer.core.engine_config import SimulatedConfig
+from numina_infer.core.events import Ended, Opened, Started
+from numina_infer.core.records import (
     AnswerRange,
     ExtractedAnswer,
     NoAnswer,
@@ -44,6 +30,20 @@ from numina_infer.trajectory import (
     Trajectory,
     plain_text,
 )
+from numina_infer.engines.admission import MARGIN, TypicalContext
+from numina_infer.engines.http.stalls import Stalls
+from numina_infer.engines.scripted import encode
+from numina_infer.engines.scripts import Cue
+from numina_infer.engines.simulated.batch import Batch
+from numina_infer.engines.simulated.batch import Sequence as Running
+from numina_infer.engines.simulated.costs import Costs
+from numina_infer.engines.simulated.samples import Recorded, SampledAuthor
+from numina_infer.engines.simulated.simulated import Passage
+from numina_infer.formats.numina import NUMINA
+from numina_infer.sandbox.simulated import pretend
+from numina_infer.solving.rollout import turn_seed
+from numina_infer.voting.referee import Ledger, Start, Stop, conclude, decide, fold
+from numina_infer.voting.time_bank import Bank, Slice
 
 CODE_TIMEOUT_S = 5.0
 MAX_TOKENS = 2048

@@ -17,9 +17,9 @@ import anyio
 
 from benchmarks.frame import Target, finish, name_machine, pass_over, read_options, show
 from benchmarks.recorded import NOT_HERE, SOURCES, Block, data_folder, trajectories
-from numina_infer.config import Mode
+from numina_infer.core.config import Mode
+from numina_infer.core.usage import HelpFormatter
 from numina_infer.sandbox import Execution, Sandbox
-from numina_infer.usage import HelpFormatter
 
 FLOOR = 97.0
 TIMEOUT_S = 10.0

@@ -14,12 +14,12 @@ from random import Random
 from rich.console import Console
 
 from benchmarks.frame import Target, finish, name_machine, read_options, show
-from numina_infer.choices import COLLECT, Choices, Collection, EngineName
-from numina_infer.collection import collect
-from numina_infer.lab.recording import read_recording
-from numina_infer.lab.replay import replay, replay_all
-from numina_infer.lab.variant import sweep
-from numina_infer.trajectory import AnswerRange
+from numina_infer.app.choices import COLLECT, Choices, Collection, EngineName
+from numina_infer.app.collection import collect
+from numina_infer.core.records import AnswerRange
+from numina_infer.lab.replay.recording import read_recording
+from numina_infer.lab.replay.replay import replay, replay_all
+from numina_infer.lab.replay.variant import sweep
 
 NUM_TRAJECTORIES = 10_000
 EPSILONS = (0.0, 0.001, 0.01, 0.05)

@@ -44,19 +44,19 @@ from benchmarks.lockstep import Barrier, LockstepEngine, LockstepSandbox
 from benchmarks.prediction import predict
 from benchmarks.step_times import time_steps, warm_up
 from benchmarks.timed_run import Run, TimedEngine, run_problem
-from numina_infer.config import Policy, RolloutConfig, SandboxConfig, StopRule
-from numina_infer.engine_config import ServerConfig
-from numina_infer.engines.launch import Launch
-from numina_infer.engines.models import find_folder
-from numina_infer.engines.vllm import VllmEngine
-from numina_infer.engines.vllm_python import find_vllm_python
-from numina_infer.errors import EngineError
+from numina_infer.core.config import Policy, RolloutConfig, SandboxConfig, StopRule
+from numina_infer.core.engine_config import ServerConfig
+from numina_infer.core.errors import EngineError
+from numina_infer.core.ports import Format
+from numina_infer.core.presets import PRESETS, Preset
+from numina_infer.core.records import Problem
+from numina_infer.engines.local.models import find_folder
+from numina_infer.engines.vllm.launch import Launch
+from numina_infer.engines.vllm.vllm import VllmEngine
+from numina_infer.engines.vllm.vllm_python import find_vllm_python
 from numina_infer.formats.catalogue import get_format
-from numina_infer.ports import Format
-from numina_infer.presets import PRESETS, Preset
-from numina_infer.problems import example_problems_path, read_problems
+from numina_infer.runs.problems import example_problems_path, read_problems
 from numina_infer.sandbox import Sandbox
-from numina_infer.trajectory import Problem
 from tests.tiny_model import make_tiny_model
 
 WINDOW = 4096

@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 
 from benchmarks.frame import Target, finish, name_machine, read_options, show
-from numina_infer.config import SandboxConfig
+from numina_infer.core.config import SandboxConfig
 from numina_infer.sandbox import ExecutionStatus, Sandbox
 
 NUM_TASKS = 8

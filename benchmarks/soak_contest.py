@@ -23,14 +23,14 @@ from rich.console import Console
 
 from benchmarks.frame import Target, finish, name_machine, read_options, show
 from benchmarks.holdings import NAMES, Held, Sample, Trend, held_by, trend, watch
-from numina_infer.choices import Choices
-from numina_infer.composition import make_parts, open_contest, run_info
-from numina_infer.history import read_run
-from numina_infer.problems import example_problems_path, read_problems
-from numina_infer.progress import RunConsole
-from numina_infer.runlog import RunLog
-from numina_infer.trajectory import Problem
-from numina_infer.usage import HelpFormatter
+from numina_infer.app.choices import Choices
+from numina_infer.app.composition import make_parts, open_contest, run_info
+from numina_infer.core.records import Problem
+from numina_infer.core.usage import HelpFormatter
+from numina_infer.runs.history import read_run
+from numina_infer.runs.log import RunLog
+from numina_infer.runs.problems import example_problems_path, read_problems
+from numina_infer.runs.progress import RunConsole
 
 HOUR_MIN = 60.0
 EVERY_S = 5.0

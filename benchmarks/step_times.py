@@ -1,4 +1,4 @@
-"""How fast one running server is, in the shape of a layout of `probe.json` (numina_infer/serving/probe.py).
+"""How fast one running server is, in the shape of a layout of `probe.json` (`engines/vllm/serving/probe.py`).
 
 A simulator of schedules takes these figures; runs that were measured on the same server tell how right it is.
 """
@@ -8,11 +8,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from numina_infer.engines.endpoint import Endpoint, EndpointLostError
-from numina_infer.engines.vllm_server import VllmServer
+from numina_infer.core.errors import EngineError
+from numina_infer.engines.http.endpoint import Endpoint, EndpointLostError
+from numina_infer.engines.vllm.serving.stopwatch import REPEATS, Stopwatch
+from numina_infer.engines.vllm.vllm_server import VllmServer
 from numina_infer.engines.vocabulary import TokenizerVocabulary
-from numina_infer.errors import EngineError
-from numina_infer.serving.stopwatch import REPEATS, Stopwatch
 
 
 async def warm_up(server: VllmServer, batch: int, context: int) -> None:

@@ -24,10 +24,10 @@ from random import Random
 
 from benchmarks.frame import Target, finish, name_machine, pass_over, read_options, show
 from benchmarks.recorded import NOT_HERE, data_folder, rows
-from numina_infer.answer import read_integer
-from numina_infer.referee import is_decided
-from numina_infer.trajectory import ExtractedAnswer, NoAnswer
-from numina_infer.vote import MILLI, Ballot
+from numina_infer.answers.extract import read_integer
+from numina_infer.core.records import ExtractedAnswer, NoAnswer
+from numina_infer.voting.ballot import MILLI, Ballot
+from numina_infer.voting.referee import is_decided
 
 HORIZON = 48
 NO_VOTE = ExtractedAnswer(None, NoAnswer.NOT_STATED)

@@ -17,13 +17,13 @@ from typing import Any
 
 import anyio
 
-from numina_infer.config import SamplingParams
-from numina_infer.events import Ended, Event, Opened
-from numina_infer.ports import Cutoff, Decoder, Engine, EngineStats, Format, Sandbox
-from numina_infer.presets import Preset
-from numina_infer.referee import Ledger, fold
-from numina_infer.solver import Solver
-from numina_infer.trajectory import Completion, Part, Problem, Trajectory, Turn
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.events import Ended, Event, Opened
+from numina_infer.core.ports import Cutoff, Decoder, Engine, EngineStats, Format, Sandbox
+from numina_infer.core.presets import Preset
+from numina_infer.core.records import Completion, Part, Problem, Trajectory, Turn
+from numina_infer.solving.solver import Solver
+from numina_infer.voting.referee import Ledger, fold
 
 
 @dataclass(frozen=True, slots=True)

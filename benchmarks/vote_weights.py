@@ -37,9 +37,9 @@ from benchmarks.pools import (
 from benchmarks.recorded import NOT_HERE, SOURCES, data_folder, rows
 from benchmarks.weighted_votes import Votes
 from benchmarks.weightings import FIXED, WEIGHTINGS, model_features
-from numina_infer.referee import is_decided
-from numina_infer.trajectory import ExtractedAnswer, NoAnswer
-from numina_infer.vote import MILLI, Ballot
+from numina_infer.core.records import ExtractedAnswer, NoAnswer
+from numina_infer.voting.ballot import MILLI, Ballot
+from numina_infer.voting.referee import is_decided
 
 SIZES: Mapping[str, tuple[int, ...]] = {
     "boinf_aime": (8, 16, 48),

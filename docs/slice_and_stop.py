@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numina_infer.config import Policy
-from numina_infer.events import Ended, Event, Opened
-from numina_infer.history import Attempt, read_attempts, read_events, read_info
-from numina_infer.referee import Ledger, Stop, decide, fold
-from numina_infer.usage import HelpFormatter
-from numina_infer.vote import MILLI
+from numina_infer.core.config import Policy
+from numina_infer.core.events import Ended, Event, Opened
+from numina_infer.core.usage import HelpFormatter
+from numina_infer.runs.history import Attempt, read_attempts, read_events, read_info
+from numina_infer.voting.ballot import MILLI
+from numina_infer.voting.referee import Ledger, Stop, decide, fold
 
 WIDTH, HEIGHT = 9.0, 6.8
 

@@ -24,10 +24,10 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from numina_infer import Choices
-from numina_infer.lab.comparison import compare
-from numina_infer.lab.evaluation import evaluate
-from numina_infer.lab.frames import calibration_frame, cost_frame, loss_frame, problem_frame, program_frame
-from numina_infer.lab.plots import (
+from numina_infer.lab.evaluate.comparison import compare
+from numina_infer.lab.evaluate.evaluation import evaluate
+from numina_infer.lab.evaluate.frames import calibration_frame, cost_frame, loss_frame, problem_frame, program_frame
+from numina_infer.lab.evaluate.plots import (
     plot_calibration,
     plot_comparison,
     plot_curves,
@@ -36,14 +36,14 @@ from numina_infer.lab.plots import (
     plot_policies,
     plot_times,
 )
-from numina_infer.lab.reading import read_trajectory
-from numina_infer.lab.recording import read_recording
-from numina_infer.lab.replay import replay
-from numina_infer.lab.replay_table import replay_frame
-from numina_infer.lab.search import tune
-from numina_infer.lab.search_space import SearchSpace
-from numina_infer.lab.tuning import Tuning
-from numina_infer.lab.variant import sweep
+from numina_infer.lab.evaluate.reading import read_trajectory
+from numina_infer.lab.replay.recording import read_recording
+from numina_infer.lab.replay.replay import replay
+from numina_infer.lab.replay.replay_table import replay_frame
+from numina_infer.lab.replay.variant import sweep
+from numina_infer.lab.tune.search import tune
+from numina_infer.lab.tune.search_space import SearchSpace
+from numina_infer.lab.tune.tuning import Tuning
 
 RUN = Path("../tests/recorded_run")
 REFERENCES = RUN / "problems.jsonl"

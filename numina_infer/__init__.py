@@ -11,14 +11,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from numina_infer.answer import extract_answer
-    from numina_infer.choices import Choices
-    from numina_infer.competitions import Competition
-    from numina_infer.composition import solve
-    from numina_infer.history import Run, read_run
-    from numina_infer.kernel import Kernel
-    from numina_infer.problems import read_problems
-    from numina_infer.trajectory import AnswerRange, ExtractedAnswer, Problem, Solution, Trajectory
+    from numina_infer.answers.extract import extract_answer
+    from numina_infer.app.choices import Choices
+    from numina_infer.app.composition import solve
+    from numina_infer.competitions.known import Competition
+    from numina_infer.core.records import AnswerRange, ExtractedAnswer, Problem, Solution, Trajectory
+    from numina_infer.kaggle.kernel import Kernel
+    from numina_infer.runs.history import Run, read_run
+    from numina_infer.runs.problems import read_problems
 
 __all__ = [
     "AnswerRange",
@@ -37,19 +37,19 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AnswerRange": "trajectory",
-    "Choices": "choices",
-    "Competition": "competitions",
-    "ExtractedAnswer": "trajectory",
-    "Kernel": "kernel",
-    "Problem": "trajectory",
-    "Run": "history",
-    "Solution": "trajectory",
-    "Trajectory": "trajectory",
-    "extract_answer": "answer",
-    "read_problems": "problems",
-    "read_run": "history",
-    "solve": "composition",
+    "AnswerRange": "core.records",
+    "Choices": "app.choices",
+    "Competition": "competitions.known",
+    "ExtractedAnswer": "core.records",
+    "Kernel": "kaggle.kernel",
+    "Problem": "core.records",
+    "Run": "runs.history",
+    "Solution": "core.records",
+    "Trajectory": "core.records",
+    "extract_answer": "answers.extract",
+    "read_problems": "runs.problems",
+    "read_run": "runs.history",
+    "solve": "app.composition",
 }
 
 

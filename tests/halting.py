@@ -10,9 +10,9 @@ from typing import Any
 
 import anyio
 
-from numina_infer import composition
+from numina_infer.app import composition
 from numina_infer.cli import main
-from numina_infer.ports import Decoder
+from numina_infer.core.ports import Decoder
 
 
 def halted(command: list[str], limit: int) -> list[str]:

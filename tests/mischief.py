@@ -8,10 +8,10 @@ from typing import Self
 
 import anyio
 
-from numina_infer.config import Mode, SamplingParams
-from numina_infer.errors import EngineError, SandboxError
-from numina_infer.ports import Cutoff, Decoder, EngineStats, Session
-from numina_infer.trajectory import Completion, Execution, ExecutionStatus, FinishReason, Part
+from numina_infer.core.config import Mode, SamplingParams
+from numina_infer.core.errors import EngineError, SandboxError
+from numina_infer.core.ports import Cutoff, Decoder, EngineStats, Session
+from numina_infer.core.records import Completion, Execution, ExecutionStatus, FinishReason, Part
 
 TEXTS = (
     "\\boxed{52}",

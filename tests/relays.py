@@ -4,11 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from numina_infer.api_versions import Predict, get_version
-from numina_infer.gateways.inference_server import InferenceServer
-from numina_infer.mock.relay import Relay, RelayConfig
-from numina_infer.mock.submission import Submission
-from numina_infer.problems import ProblemSet
+from numina_infer.competitions.api_versions import Predict, get_version
+from numina_infer.competitions.gateways.inference_server import InferenceServer
+from numina_infer.competitions.mock.relay import Relay, RelayConfig
+from numina_infer.competitions.mock.submission import Submission
+from numina_infer.runs.problems import ProblemSet
 
 ANY_PORT = (0,)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from numina_infer.api_versions import Predict
-from numina_infer.problems import ProblemRow, ProblemSet
-from numina_infer.trajectory import Problem
+from numina_infer.competitions.api_versions import Predict
+from numina_infer.core.records import Problem
+from numina_infer.runs.problems import ProblemRow, ProblemSet
 
 TWO = ProblemSet((ProblemRow(Problem("007", "1+1?"), "2"), ProblemRow(Problem("229ee8", "1+2?"), "3")))
 

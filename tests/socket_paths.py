@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from numina_infer.engines.server_place import socket_root
+from numina_infer.engines.vllm.server_place import socket_root
 
 _DEEPEST = "numina-12345678/numina-infer-4294967295/0123456789abcdef-12345678/socket"
 """A server of ours, with the folder here as the one for temporary files."""

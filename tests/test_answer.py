@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.answer import AnswerRange, AnswerSource, NoAnswer, extract_answer
-from numina_infer.expression import MAX_LENGTH
+from numina_infer.answers.expression import MAX_LENGTH
+from numina_infer.answers.extract import AnswerRange, AnswerSource, NoAnswer, extract_answer
 
 CASES: list[dict[str, Any]] = tomllib.loads((Path(__file__).parent / "tricky_answers.toml").read_text("utf-8"))[
     "cases"

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from numina_infer.arithmetic import MAX_BITS, MAX_DEPTH, MAX_DIGITS, NoNumberError, Reader
-from numina_infer.expression import MAX_LENGTH, read_integer
-from numina_infer.trajectory import NoAnswer
-from numina_infer.typography import plain
+from numina_infer.answers.arithmetic import MAX_BITS, MAX_DEPTH, MAX_DIGITS, NoNumberError, Reader
+from numina_infer.answers.expression import MAX_LENGTH, read_integer
+from numina_infer.answers.typography import plain
+from numina_infer.core.records import NoAnswer
 
 INTEGERS = st.integers(-(10**12), 10**12)
 NATURALS = st.integers(0, 10**12)

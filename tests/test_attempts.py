@@ -11,23 +11,13 @@ import anyio
 import anyio.abc
 import pytest
 
-from numina_infer.clock import virtual_clock
-from numina_infer.config import ContestConfig, Mode, Policy, RolloutConfig, SamplingParams, StopRule
-from numina_infer.contest import Contest, Parts
-from numina_infer.errors import EngineError, EngineGoneError, SandboxError, SandboxGoneError
-from numina_infer.events import Ended, Event, Opened, Solved, Started, Stopped
-from numina_infer.formats.fenced import Fenced
-from numina_infer.formats.numina import NUMINA
-from numina_infer.history import read_events
-from numina_infer.lab.recording import read_recording
-from numina_infer.lab.replay import replay
-from numina_infer.ports import Cutoff, Decoder, EngineStats, Format, Session
-from numina_infer.presets import Preset
-from numina_infer.referee import Ledger
-from numina_infer.rounds import PaperSolver
-from numina_infer.runlog import RunLog
-from numina_infer.solver import MakeSolver, Solver
-from numina_infer.trajectory import (
+from numina_infer.core.clock import virtual_clock
+from numina_infer.core.config import ContestConfig, Mode, Policy, RolloutConfig, SamplingParams, StopRule
+from numina_infer.core.errors import EngineError, EngineGoneError, SandboxError, SandboxGoneError
+from numina_infer.core.events import Ended, Event, Opened, Solved, Started, Stopped
+from numina_infer.core.ports import Cutoff, Decoder, EngineStats, Format, Session
+from numina_infer.core.presets import Preset
+from numina_infer.core.records import (
     Completion,
     Execution,
     ExecutionStatus,
@@ -41,6 +31,16 @@ from numina_infer.trajectory import (
     Turn,
     plain_text,
 )
+from numina_infer.formats.fenced import Fenced
+from numina_infer.formats.numina import NUMINA
+from numina_infer.lab.replay.recording import read_recording
+from numina_infer.lab.replay.replay import replay
+from numina_infer.runs.history import read_events
+from numina_infer.runs.log import RunLog
+from numina_infer.solving.contest import Contest, Parts
+from numina_infer.solving.paper.solver import PaperSolver
+from numina_infer.solving.solver import MakeSolver, Solver
+from numina_infer.voting.referee import Ledger
 from tests.lab.test_replay import described
 
 NUM = 6

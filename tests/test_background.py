@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.background import Background
+from numina_infer.runs.background import Background
 from tests.waiting import wait_until
 
 
@@ -103,7 +103,7 @@ def test_without_a_thread_to_be_had_the_work_is_done_at_once(monkeypatch: pytest
 
 def test_too_much_that_waits_is_given_up(hanging: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that crawls would fill the memory else."""
-    monkeypatch.setattr("numina_infer.background._MOST_WAITING", 10)
+    monkeypatch.setattr("numina_infer.runs.background._MOST_WAITING", 10)
     background = Background("test", 20.0)
     for _ in range(13):
         background.do(hanging.wait)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.budget import FEWEST_LEFT, Bank, Bound
-from numina_infer.config import BankConfig, ContestConfig
-from numina_infer.errors import ConfigError
+from numina_infer.core.config import BankConfig, ContestConfig
+from numina_infer.core.errors import ConfigError
+from numina_infer.voting.time_bank import FEWEST_LEFT, Bank, Bound
 
 HOUR = 3600.0
 

@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from numina_infer import composition, read_run, solve
-from numina_infer.choices import Choices, Collection, EngineName
+from numina_infer import read_run, solve
+from numina_infer.app import composition
+from numina_infer.app.choices import Choices, Collection, EngineName
+from numina_infer.app.collection import collect, read_collection
 from numina_infer.cli import main
-from numina_infer.collection import collect, read_collection
+from numina_infer.core.errors import ConfigError
 from numina_infer.engines.scripted import ScriptedEngine, sum_of_numbers
 from numina_infer.engines.scripts import Cue
-from numina_infer.errors import ConfigError
-from numina_infer.history import read_info
-from numina_infer.progress import RunConsole
+from numina_infer.runs.history import read_info
+from numina_infer.runs.progress import RunConsole
 from tests.test_collection import arguments, assert_complete, stop_after, write_script, write_sums
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numina_infer import chance
-from numina_infer.chance import Race, chance_to_overtake, chances, is_below
-from numina_infer.trajectory import NoAnswer
-from numina_infer.vote import MILLI, Ballot
+from numina_infer.core.records import NoAnswer
+from numina_infer.voting import overtaking as chance
+from numina_infer.voting.ballot import MILLI, Ballot
+from numina_infer.voting.overtaking import Race, chance_to_overtake, chances, is_below
 
 THOUSANDS = 10_000
 EARLY_AND_LATE = [

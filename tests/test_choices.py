@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.choices import Choices, EngineName
-from numina_infer.config import SamplingParams, VoteWeights
-from numina_infer.errors import ConfigError
-from numina_infer.presets import get_preset
+from numina_infer.app.choices import Choices, EngineName
+from numina_infer.core.config import SamplingParams, VoteWeights
+from numina_infer.core.errors import ConfigError
+from numina_infer.core.presets import get_preset
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import anyio
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from numina_infer.clock import Clock, scaled_clock, virtual_clock
-from numina_infer.errors import ConfigError
+from numina_infer.core.clock import Clock, scaled_clock, virtual_clock
+from numina_infer.core.errors import ConfigError
 
 
 def test_under_a_scaled_clock_hours_pass_in_moments() -> None:

@@ -16,20 +16,21 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from rich.console import Console
 
-from numina_infer import composition, read_run
-from numina_infer.choices import Choices, Collection, EngineName
+from numina_infer import read_run
+from numina_infer.app import composition
+from numina_infer.app.choices import Choices, Collection, EngineName
+from numina_infer.app.collection import collect, read_collection
 from numina_infer.cli import main
-from numina_infer.collection import collect, read_collection
-from numina_infer.engine_config import ClientConfig
+from numina_infer.core.engine_config import ClientConfig
+from numina_infer.core.errors import ConfigError, EngineError, RunLogError
+from numina_infer.core.events import Ended, Opened, Solved
+from numina_infer.core.presets import PRESETS
 from numina_infer.engines.scripted import ScriptedDecoder, ScriptedEngine, sum_of_numbers
 from numina_infer.engines.stand_in import StandIn
-from numina_infer.errors import ConfigError, EngineError, RunLogError
-from numina_infer.events import Ended, Opened, Solved
-from numina_infer.harvest import Harvest
-from numina_infer.headway import LiveHeadway, headway
-from numina_infer.history import read_events, read_info
-from numina_infer.presets import PRESETS
-from numina_infer.progress import RunConsole, Scoreboard
+from numina_infer.runs.collection_progress import LiveHeadway, headway
+from numina_infer.runs.collection_summary import Harvest
+from numina_infer.runs.history import read_events, read_info
+from numina_infer.runs.progress import RunConsole, Scoreboard
 from tests.halting import halted
 from tests.test_runlog import EVENTS
 from tests.waiting import wait_until

@@ -8,7 +8,7 @@ import pytest
 from rich.table import Table
 
 from numina_infer.cli import _parser, main
-from numina_infer.progress import RunConsole
+from numina_infer.runs.progress import RunConsole
 
 LONG = "/data/with a blank/and-hyphens-/" + "/".join(["folder"] * 40) + "/:x:/[bold]/run"
 WIDTHS = ["20", "60", "200"]

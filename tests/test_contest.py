@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.clock import Clock, virtual_clock
-from numina_infer.config import BankConfig, ContestConfig, Policy, RolloutConfig, SamplingParams
-from numina_infer.contest import Contest, Parts
+from numina_infer.core.clock import Clock, virtual_clock
+from numina_infer.core.config import BankConfig, ContestConfig, Policy, RolloutConfig, SamplingParams
+from numina_infer.core.errors import EngineError
+from numina_infer.core.events import Ended, Event, Opened, Solved
+from numina_infer.core.ports import Engine
+from numina_infer.core.presets import Preset
+from numina_infer.core.records import Execution, ExecutionStatus, Outcome, Problem, Solution, StopReason
 from numina_infer.engines.scripted import ScriptedEngine
-from numina_infer.errors import EngineError
-from numina_infer.events import Ended, Event, Opened, Solved
 from numina_infer.formats.numina import NUMINA
-from numina_infer.history import read_events, solved_problems
-from numina_infer.onlooker import Observer
-from numina_infer.ports import Engine
-from numina_infer.presets import Preset
-from numina_infer.runlog import RunLog
+from numina_infer.runs.history import read_events, solved_problems
+from numina_infer.runs.log import RunLog
+from numina_infer.runs.onlooker import Observer
 from numina_infer.sandbox.scripted import ScriptedSandbox
-from numina_infer.trajectory import Execution, ExecutionStatus, Outcome, Problem, Solution, StopReason
+from numina_infer.solving.contest import Contest, Parts
 
 PRESET = Preset(
     "numina",

@@ -13,18 +13,18 @@ from anyio.abc import TaskGroup
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numina_infer.clock import Clock, virtual_clock
-from numina_infer.config import BankConfig, ContestConfig, Policy, RolloutConfig
-from numina_infer.contest import Contest, Parts
+from numina_infer.core.clock import Clock, virtual_clock
+from numina_infer.core.config import BankConfig, ContestConfig, Policy, RolloutConfig
+from numina_infer.core.ports import Cutoff
+from numina_infer.core.presets import Preset
+from numina_infer.core.records import Problem, Solution, StopReason
 from numina_infer.formats.numina import NUMINA
-from numina_infer.history import read_attempts
-from numina_infer.ports import Cutoff
-from numina_infer.presets import Preset
-from numina_infer.referee import Ledger
-from numina_infer.rounds import PaperSolver
-from numina_infer.runlog import RunLog
-from numina_infer.solver import MakeSolver, Solver
-from numina_infer.trajectory import Problem, Solution, StopReason
+from numina_infer.runs.history import read_attempts
+from numina_infer.runs.log import RunLog
+from numina_infer.solving.contest import Contest, Parts
+from numina_infer.solving.paper.solver import PaperSolver
+from numina_infer.solving.solver import MakeSolver, Solver
+from numina_infer.voting.referee import Ledger
 from tests.mischief import KINDS, BadEngine, BadSandbox, Mischief
 
 

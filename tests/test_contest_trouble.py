@@ -14,21 +14,21 @@ import pytest
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
-from numina_infer.clock import virtual_clock
-from numina_infer.config import BankConfig, ContestConfig, VoteWeights
-from numina_infer.contest import Contest, Parts
+from numina_infer.core.clock import virtual_clock
+from numina_infer.core.config import BankConfig, ContestConfig, VoteWeights
+from numina_infer.core.events import Ended, Event, Opened, Solved, Started, Stopped
+from numina_infer.core.ports import Cutoff, EngineStats
+from numina_infer.core.records import Problem, Solution
 from numina_infer.engines.scripted import ScriptedDecoder, ScriptedEngine
-from numina_infer.events import Ended, Event, Opened, Solved, Started, Stopped
 from numina_infer.formats import fenced
 from numina_infer.formats.numina import NUMINA
-from numina_infer.history import read_attempts, read_events, solved_problems
-from numina_infer.onlooker import Onlooker
-from numina_infer.ports import Cutoff, EngineStats
-from numina_infer.referee import Ledger, fold
-from numina_infer.runlog import RunLog
+from numina_infer.runs.history import read_attempts, read_events, solved_problems
+from numina_infer.runs.log import RunLog
+from numina_infer.runs.onlooker import Onlooker
 from numina_infer.sandbox.scripted import ScriptedSandbox
-from numina_infer.solver import Solver
-from numina_infer.trajectory import Problem, Solution
+from numina_infer.solving.contest import Contest, Parts
+from numina_infer.solving.solver import Solver
+from numina_infer.voting.referee import Ledger, fold
 from tests.test_contest import PRESET, boxing, contest_in, two
 from tests.waiting import wait_until
 
@@ -57,7 +57,7 @@ def test_a_loop_that_stays_stuck_keeps_nobody_from_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A kernel must end for its submission to be scored, whatever still hangs; what hangs is left and told."""
-    monkeypatch.setattr("numina_infer.contest._CLOSE_S", 0.05)
+    monkeypatch.setattr("numina_infer.solving.contest._CLOSE_S", 0.05)
     stuck, before = threading.Event(), set(threading.enumerate())
 
     def block(context_text: str, seed: int) -> str:
@@ -328,7 +328,7 @@ def test_a_contest_that_closes_at_the_last_moment_has_closed(
     """No error comes of it, and nothing is said to be left."""
     with contest_in(tmp_path, boxing(5)) as contest:
         assert contest.answer(Problem("a", "?")) == 5
-        monkeypatch.setattr("numina_infer.contest.Future", Tardy)
+        monkeypatch.setattr("numina_infer.solving.contest.Future", Tardy)
     assert "don't close" not in caplog.text
 
 
@@ -366,7 +366,7 @@ def test_an_onlooker_that_hangs_costs_no_reply_and_no_vote(
     tmp_path: Path, kind: type[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others see all, and the summary is told."""
-    monkeypatch.setattr("numina_infer.onlooker.Onlooker", partial(Onlooker, patience_s=0.1))
+    monkeypatch.setattr("numina_infer.runs.onlooker.Onlooker", partial(Onlooker, patience_s=0.1))
     released, seen = threading.Event(), list[Event]()
 
     def hang(event: Event) -> None:
@@ -391,7 +391,7 @@ def test_the_loop_alone_changes_a_ledger(tmp_path: Path, monkeypatch: pytest.Mon
         threads.setdefault(type(event), set()).add(threading.current_thread().name)
         return fold(ledger, event, weights)
 
-    monkeypatch.setattr("numina_infer.contest.fold", watched)
+    monkeypatch.setattr("numina_infer.solving.contest.fold", watched)
     stuck = threading.Event()
 
     def block(context_text: str, seed: int) -> str:
@@ -460,7 +460,7 @@ def test_a_reply_waits_for_nothing_that_is_logged(
     tmp_path: Path, does_disk_hang: bool, hung_logging: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether an attempt breaks, the disk hangs, or a reply is late."""
-    monkeypatch.setattr("numina_infer.onlooker._PATIENCE_S", 0.1)
+    monkeypatch.setattr("numina_infer.runs.onlooker._PATIENCE_S", 0.1)
 
     def fail_once(context_text: str, seed: int) -> str:
         if "late" in context_text:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.ports import Cutoff
-from numina_infer.trajectory import StopReason
+from numina_infer.core.ports import Cutoff
+from numina_infer.core.records import StopReason
 
 pytestmark = pytest.mark.anyio
 

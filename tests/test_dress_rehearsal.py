@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.dress_rehearsal import Scene, read_recorded, rehearse, turns
 from benchmarks.recorded import NOT_HERE, data_folder
-from numina_infer.engines.models import find_folder
+from numina_infer.engines.local.models import find_folder
 
 
 def test_recorded_solutions_become_turns() -> None:

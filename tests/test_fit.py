@@ -7,12 +7,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from numina_infer.capability import KvCacheDtype
-from numina_infer.errors import ConfigError
-from numina_infer.fit import Fit, FitConfig, Layout, choose, survey
-from numina_infer.gpus import KNOWN_GPUS, T4, Device, find_cpu, find_gpus, get_gpu, read_gpus
-from numina_infer.profiles import PROFILES
-from numina_infer.weights import GIB, Architecture, Dtype, Quantisation, Weights
+from numina_infer.core.errors import ConfigError
+from numina_infer.models.capability import KvCacheDtype
+from numina_infer.models.fit import Fit, FitConfig, Layout, choose, survey
+from numina_infer.models.gpus import KNOWN_GPUS, T4, Device, find_cpu, find_gpus, get_gpu, read_gpus
+from numina_infer.models.profiles import PROFILES
+from numina_infer.models.weights import GIB, Architecture, Dtype, Quantisation, Weights
 
 DEEPSEEK = PROFILES["deepseek-math-7b"].weights.architecture
 QWEN = PROFILES["qwen2.5-math-7b"].weights.architecture

@@ -9,22 +9,22 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from numina_infer.choices import Choices, EngineName
-from numina_infer.competitions import COMPETITIONS, Api, Competition
+from numina_infer.app.choices import Choices, EngineName
+from numina_infer.competitions.known import COMPETITIONS, Api, Competition
+from numina_infer.core.errors import ConfigError, EngineError
+from numina_infer.core.ports import Engine
+from numina_infer.core.presets import Preset
+from numina_infer.core.records import Problem
 from numina_infer.engines.scripted import ScriptedEngine
-from numina_infer.errors import ConfigError, EngineError
 from numina_infer.formats.numina import NUMINA
 from numina_infer.kaggle.inputs import Inputs
-from numina_infer.kaggle.light import Light, Preflight
+from numina_infer.kaggle.kernel import Kernel
+from numina_infer.kaggle.log import KernelLog
 from numina_infer.kaggle.place import RERUN_VARIABLE, RUN_TYPE_VARIABLE, Place
-from numina_infer.kaggle.plan import Plan
-from numina_infer.kernel import Kernel
-from numina_infer.kernel_log import KernelLog
-from numina_infer.kernel_stage import Stage
-from numina_infer.late import LateConfig
-from numina_infer.ports import Engine
-from numina_infer.presets import Preset
-from numina_infer.trajectory import Problem
+from numina_infer.kaggle.preflight.light import Light, Preflight
+from numina_infer.kaggle.preflight.plan import Plan
+from numina_infer.kaggle.problem_source import Stage
+from numina_infer.solving.supervised import LateConfig
 
 PROBLEMS = [Problem(f"p{number}", f"What is {number} plus 100?") for number in range(3)]
 COMMIT, RERUN = {RUN_TYPE_VARIABLE: "Batch"}, {RERUN_VARIABLE: ""}
@@ -66,7 +66,7 @@ class Asker:
 def asker(monkeypatch: pytest.MonkeyPatch) -> Asker:
     """What asks instead of Kaggle's package."""
     gateway = Asker()
-    monkeypatch.setattr("numina_infer.kernel.set_stage", lambda *_: Stage(gateway, len(PROBLEMS)))
+    monkeypatch.setattr("numina_infer.kaggle.kernel.set_stage", lambda *_: Stage(gateway, len(PROBLEMS)))
     return gateway
 
 
@@ -99,7 +99,7 @@ def test_a_rerun_whose_format_breaks_is_answered_all_the_same(
     def broken(*_: object) -> None:
         raise KeyError("template")
 
-    monkeypatch.setattr("numina_infer.kernel.choose_format", broken)
+    monkeypatch.setattr("numina_infer.kaggle.kernel.choose_format", broken)
     Dead("aimo-3", environment=RERUN, output=tmp_path / "out").run()
     assert asker.replies == [[0, 0]] * 3
     with pytest.raises(KeyError):
@@ -110,7 +110,7 @@ def test_a_process_that_seems_to_have_begun_long_ago_is_not_believed(
     tmp_path: Path, asker: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where clocks disagree the bank would be empty from the start."""
-    monkeypatch.setattr("numina_infer.kernel.process_age_s", lambda: 400_000.0)
+    monkeypatch.setattr("numina_infer.kaggle.kernel.process_age_s", lambda: 400_000.0)
     Right("aimo-3", environment=RERUN, output=tmp_path / "out").run()
     assert asker.replies == [[100, 100], [101, 101], [102, 102]]
 
@@ -174,7 +174,7 @@ def test_a_preflight_that_breaks_says_why_in_a_rerun(tmp_path: Path, monkeypatch
     def broken(plan: Plan) -> Preflight:
         raise KeyError("x")
 
-    monkeypatch.setattr("numina_infer.kernel.preflight", broken)
+    monkeypatch.setattr("numina_infer.kaggle.kernel.preflight", broken)
     (check,) = Kernel("aimo-1", environment=RERUN, output=tmp_path / "out").examine().checks
     assert (check.light, check.finding) == (Light.AMBER, "it broke: KeyError('x'); the contest begins without it")
     assert "it broke: KeyError('x')" in (tmp_path / "out" / "kernel.txt").read_text()
@@ -253,8 +253,8 @@ def test_gpus_are_asked_for_again_whenever_the_engine_starts(
                 driver.answer(2 if len(starts) > 2 else 0)
             return super()._engine(choices, preset)
 
-    monkeypatch.setattr("numina_infer.kernel.choose_format", lambda *_: NUMINA)
-    monkeypatch.setattr("numina_infer.kernel.make_engine", lambda *_: ScriptedEngine(right))
+    monkeypatch.setattr("numina_infer.kaggle.kernel.choose_format", lambda *_: NUMINA)
+    monkeypatch.setattr("numina_infer.kaggle.kernel.make_engine", lambda *_: ScriptedEngine(right))
     inputs = attach_model(tmp_path / "in")
     Patient("aimo-3", environment=RERUN, inputs=inputs, output=tmp_path / "out").run()
     assert starts == [EngineName.VLLM] * 3
@@ -302,7 +302,7 @@ def test_a_page_that_fails_fails_no_rehearsal(tmp_path: Path, asker: Asker, monk
     def broken(*_: object) -> None:
         raise KeyError("template")
 
-    monkeypatch.setattr("numina_infer.lab.report.write_report", broken)
+    monkeypatch.setattr("numina_infer.lab.report.report.write_report", broken)
     assert Right("aimo-3", environment={}, output=tmp_path / "out").run() is not None
     assert "no report of the run: KeyError('template')" in (tmp_path / "out" / "kernel.txt").read_text()
 

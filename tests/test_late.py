@@ -16,20 +16,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numina_infer.clock import Clock, virtual_clock
-from numina_infer.config import BankConfig, ContestConfig, Policy, RolloutConfig
-from numina_infer.contest import Contest, Parts
+from numina_infer.competitions.gateways.kaggle_evaluation import make_predict
+from numina_infer.core.clock import Clock, virtual_clock
+from numina_infer.core.config import BankConfig, ContestConfig, Policy, RolloutConfig
+from numina_infer.core.errors import ConfigError, EngineError, EngineGoneError, SandboxError
+from numina_infer.core.ports import Engine, Sandbox
+from numina_infer.core.presets import Preset
+from numina_infer.core.records import Problem, Solution
 from numina_infer.engines.faulty import Faults, FaultyEngine
 from numina_infer.engines.scripted import ScriptedDecoder, ScriptedEngine
-from numina_infer.errors import ConfigError, EngineError, EngineGoneError, SandboxError
 from numina_infer.formats.numina import NUMINA
-from numina_infer.gateways.kaggle_evaluation import make_predict
-from numina_infer.late import LateConfig, LateEngine, LateSandbox
-from numina_infer.ports import Engine, Sandbox
-from numina_infer.presets import Preset
-from numina_infer.runlog import RunLog
+from numina_infer.runs.log import RunLog
 from numina_infer.sandbox import ScriptedSandbox
-from numina_infer.trajectory import Problem, Solution
+from numina_infer.solving.contest import Contest, Parts
+from numina_infer.solving.supervised import LateConfig, LateEngine, LateSandbox
 
 LIMIT_S = 9 * 3600.0
 PROBLEMS = [Problem(f"p{number}", f"What is {number} + 100?") for number in range(1, 7)]

@@ -12,16 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.lockstep import Barrier, LockstepEngine, LockstepSandbox
-from numina_infer.config import Mode, Policy, RolloutConfig, SamplingParams, StopRule
+from numina_infer.core.config import Mode, Policy, RolloutConfig, SamplingParams, StopRule
+from numina_infer.core.events import Ended, Event, Opened
+from numina_infer.core.ports import Cutoff, Decoder, EngineStats, Session
+from numina_infer.core.presets import Preset
+from numina_infer.core.records import Completion, Execution, Part, Problem, StopReason, Trajectory
 from numina_infer.engines.scripted import ScriptedEngine
-from numina_infer.events import Ended, Event, Opened
 from numina_infer.formats.numina import NUMINA
-from numina_infer.ports import Cutoff, Decoder, EngineStats, Session
-from numina_infer.presets import Preset
-from numina_infer.referee import Ledger, fold
 from numina_infer.sandbox.scripted import ScriptedSandbox
-from numina_infer.solver import Solver
-from numina_infer.trajectory import Completion, Execution, Part, Problem, StopReason, Trajectory
+from numina_infer.solving.solver import Solver
+from numina_infer.voting.referee import Ledger, fold
 
 PROBLEM = Problem("p", "What is $1+1$?")
 ASKS = "We compute.\n```python\nprint(1 + 1)\n```\n```output\n"

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.config import Policy, StopRule, VoteWeights
-from numina_infer.events import Ended, Event, Opened, Started
-from numina_infer.referee import LONGEST_PAUSE_S, RULES, Ledger, Start, Stop, Wait, conclude, decide, fold
-from numina_infer.trajectory import ExtractedAnswer, NoAnswer, Outcome, Problem, Solution, StopReason, Trajectory
+from numina_infer.core.config import Policy, StopRule, VoteWeights
+from numina_infer.core.events import Ended, Event, Opened, Started
+from numina_infer.core.records import ExtractedAnswer, NoAnswer, Outcome, Problem, Solution, StopReason, Trajectory
+from numina_infer.voting.referee import LONGEST_PAUSE_S, RULES, Ledger, Start, Stop, Wait, conclude, decide, fold
 
 PROBLEM = Problem("p", "1+1?")
 HOURS = 1e6

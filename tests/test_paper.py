@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.config import Mode
-from numina_infer.minerva import normalize_answer
-from numina_infer.paper import (
+from numina_infer.core.config import Mode
+from numina_infer.core.records import AnswerSource, Execution, ExecutionStatus, ExtractedAnswer, NoAnswer
+from numina_infer.sandbox import Sandbox
+from numina_infer.solving.paper.normalize import normalize_answer
+from numina_infer.solving.paper.rules import (
     SILENT_END,
     Ruling,
     Sample,
@@ -26,8 +28,6 @@ from numina_infer.paper import (
     read_result,
     show_result,
 )
-from numina_infer.sandbox import Sandbox
-from numina_infer.trajectory import AnswerSource, Execution, ExecutionStatus, ExtractedAnswer, NoAnswer
 
 PROMPT = "### Problem: What is $1+1$?\n### Solution: "
 ASKS = "We compute.\n```python\nprint(1 + 1)\n```\n```output\n"

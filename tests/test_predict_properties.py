@@ -11,17 +11,17 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numina_infer.api_versions import API_VERSIONS
-from numina_infer.clock import virtual_clock
-from numina_infer.config import BankConfig, ContestConfig, Policy, RolloutConfig
-from numina_infer.contest import Contest, Parts
+from numina_infer.competitions.api_versions import API_VERSIONS
+from numina_infer.competitions.gateways.kaggle_evaluation import make_predict
+from numina_infer.competitions.mock.reply import read_reply
+from numina_infer.competitions.wire.payloads import decode_reply, encode_reply
+from numina_infer.core.clock import virtual_clock
+from numina_infer.core.config import BankConfig, ContestConfig, Policy, RolloutConfig
+from numina_infer.core.presets import Preset
+from numina_infer.core.records import AnswerRange
 from numina_infer.formats.numina import NUMINA
-from numina_infer.gateways.kaggle_evaluation import make_predict
-from numina_infer.mock.reply import read_reply
-from numina_infer.presets import Preset
-from numina_infer.relay_wire.payloads import decode_reply, encode_reply
-from numina_infer.runlog import RunLog
-from numina_infer.trajectory import AnswerRange
+from numina_infer.runs.log import RunLog
+from numina_infer.solving.contest import Contest, Parts
 from tests.mischief import KINDS, BadEngine, BadSandbox, Mischief
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)

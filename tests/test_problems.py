@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from numina_infer.errors import ConfigError, ProblemsFileError
-from numina_infer.problems import ProblemRow, ProblemSet, example_problems_path, read_problems
-from numina_infer.trajectory import Problem
+from numina_infer.core.errors import ConfigError, ProblemsFileError
+from numina_infer.core.records import Problem
+from numina_infer.runs.problems import ProblemRow, ProblemSet, example_problems_path, read_problems
 
 Record = Mapping[str, str]
 Write = Callable[[Path, Sequence[Record]], None]

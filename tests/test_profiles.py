@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from numina_infer.cli import main
-from numina_infer.config import SamplingParams
-from numina_infer.errors import ConfigError
-from numina_infer.fit import FitConfig, Layout, choose, survey
-from numina_infer.gpus import T4
-from numina_infer.profiles import PROFILES, Profile, find_profile
-from numina_infer.weights import Architecture, Quantisation
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.errors import ConfigError
+from numina_infer.models.fit import FitConfig, Layout, choose, survey
+from numina_infer.models.gpus import T4
+from numina_infer.models.profiles import PROFILES, Profile, find_profile
+from numina_infer.models.weights import Architecture, Quantisation
 
 SPLIT, REPLICAS = Layout(tensor_parallel_size=2), Layout(num_replicas=2)
 

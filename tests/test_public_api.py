@@ -7,9 +7,9 @@ from importlib import import_module
 import pytest
 
 import numina_infer
-from numina_infer.errors import ConfigError
+from numina_infer.core.errors import ConfigError
+from numina_infer.core.presets import PRESETS, get_preset
 from numina_infer.formats.catalogue import get_format
-from numina_infer.presets import PRESETS, get_preset
 
 HEAVY = ("torch", "transformers", "pandas", "numpy", "sympy", "polars", "pyarrow", "rich", "scipy")
 
@@ -87,7 +87,7 @@ def test_every_preset_names_a_format(name: str) -> None:
 )
 def test_a_value_that_cannot_be_used_is_named(config: str, field: str, bad: object) -> None:
     """When the config is made, with the field in the message."""
-    modules = [import_module(f"numina_infer.{name}") for name in ("config", "engine_config")]
+    modules = [import_module(f"numina_infer.{name}") for name in ("core.config", "core.engine_config")]
     (kind,) = [getattr(module, config) for module in modules if hasattr(module, config)]
     with pytest.raises(ConfigError, match=field.replace("stop", "stop string")):
         kind(**{field: bad})

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.references import read_reference, read_references, show_reference
-from numina_infer.trajectory import AnswerRange
+from numina_infer.answers.references import read_reference, read_references, show_reference
+from numina_infer.core.records import AnswerRange
 
 
 @pytest.mark.parametrize(

@@ -15,16 +15,16 @@ import pytest
 from rich.console import Console
 
 from numina_infer import read_run
-from numina_infer.choices import Choices, EngineName, Rehearsal
+from numina_infer.app.choices import Choices, EngineName, Rehearsal
+from numina_infer.app.rehearsal import read_rehearsal, rehearse
 from numina_infer.cli import main
-from numina_infer.competitions import Api
-from numina_infer.errors import ConfigError, RunLogError
-from numina_infer.nasty import Nasty
-from numina_infer.problems import read_problems
-from numina_infer.progress import RunConsole
-from numina_infer.rehearsal import read_rehearsal, rehearse
-from numina_infer.summary import Summary
-from numina_infer.trajectory import AnswerRange
+from numina_infer.competitions.known import Api
+from numina_infer.competitions.relay_faults import Nasty
+from numina_infer.core.errors import ConfigError, RunLogError
+from numina_infer.core.records import AnswerRange
+from numina_infer.runs.problems import read_problems
+from numina_infer.runs.progress import RunConsole
+from numina_infer.runs.summary import Summary
 from tests.halting import halted
 from tests.waiting import wait_until
 

@@ -8,15 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.config import Mode, RolloutConfig, SamplingParams
-from numina_infer.draft import Draft, end_of
-from numina_infer.engines.scripted import ScriptedEngine
-from numina_infer.errors import EngineError
-from numina_infer.formats.numina import NUMINA
-from numina_infer.ports import Cutoff, Decoder, Session
-from numina_infer.rollout import rollout, turn_seed
-from numina_infer.sandbox.scripted import ScriptedSandbox
-from numina_infer.trajectory import (
+from numina_infer.core.config import Mode, RolloutConfig, SamplingParams
+from numina_infer.core.errors import EngineError
+from numina_infer.core.ports import Cutoff, Decoder, Session
+from numina_infer.core.records import (
     AnswerRange,
     Execution,
     ExecutionStatus,
@@ -26,6 +21,11 @@ from numina_infer.trajectory import (
     StopReason,
     Trajectory,
 )
+from numina_infer.engines.scripted import ScriptedEngine
+from numina_infer.formats.numina import NUMINA
+from numina_infer.sandbox.scripted import ScriptedSandbox
+from numina_infer.solving.draft import Draft, end_of
+from numina_infer.solving.rollout import rollout, turn_seed
 
 pytestmark = pytest.mark.anyio
 

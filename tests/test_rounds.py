@@ -14,23 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numina_infer import read_run
-from numina_infer.choices import Choices, EngineName, Rehearsal
+from numina_infer.app.choices import Choices, EngineName, Rehearsal
+from numina_infer.app.rehearsal import read_rehearsal, rehearse
 from numina_infer.cli import main
-from numina_infer.config import Policy, RolloutConfig, SamplingParams, StopRule
-from numina_infer.engines.scripted import ScriptedDecoder, ScriptedEngine
-from numina_infer.errors import ConfigError, EngineError, SandboxError
-from numina_infer.events import Ended, Event, Opened, Started
-from numina_infer.formats.catalogue import get_format
-from numina_infer.history import read_attempts
-from numina_infer.paper import Sample, process
-from numina_infer.ports import Cutoff
-from numina_infer.presets import Preset
-from numina_infer.progress import RunConsole
-from numina_infer.referee import Ledger, fold
-from numina_infer.rehearsal import read_rehearsal, rehearse
-from numina_infer.rounds import PaperSolver
-from numina_infer.sandbox.scripted import ScriptedSandbox
-from numina_infer.trajectory import (
+from numina_infer.core.config import Policy, RolloutConfig, SamplingParams, StopRule
+from numina_infer.core.errors import ConfigError, EngineError, SandboxError
+from numina_infer.core.events import Ended, Event, Opened, Started
+from numina_infer.core.ports import Cutoff
+from numina_infer.core.presets import Preset
+from numina_infer.core.records import (
     AnswerRange,
     Execution,
     ExecutionStatus,
@@ -40,6 +32,14 @@ from numina_infer.trajectory import (
     StopReason,
     Trajectory,
 )
+from numina_infer.engines.scripted import ScriptedDecoder, ScriptedEngine
+from numina_infer.formats.catalogue import get_format
+from numina_infer.runs.history import read_attempts
+from numina_infer.runs.progress import RunConsole
+from numina_infer.sandbox.scripted import ScriptedSandbox
+from numina_infer.solving.paper.rules import Sample, process
+from numina_infer.solving.paper.solver import PaperSolver
+from numina_infer.voting.referee import Ledger, fold
 
 PROBLEM = Problem("p", "What is $1+1$?")
 PROMPT = "### Problem: What is $1+1$?\n### Solution: "
@@ -347,7 +347,7 @@ class WedgedEngine(ScriptedEngine):
 @pytest.mark.anyio
 async def test_an_engine_that_hears_no_cutoff_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its samples end at the cutoff as all others."""
-    monkeypatch.setattr("numina_infer.rounds.hand_over_s", lambda _preset, _ledger: 0.0)
+    monkeypatch.setattr("numina_infer.solving.paper.solver.hand_over_s", lambda _preset, _ledger: 0.0)
     recorder = Recorder()
     solution = await solve(WedgedEngine([[""]]), preset(2), recorder, time_left=0.01)
     assert [trajectory.outcome for trajectory in recorder.trajectories] == [Outcome.CUTOFF] * 2

@@ -9,11 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.errors import RunLogError
-from numina_infer.events import Ended, Event, Opened, Solved, Started, Stopped
-from numina_infer.history import read_events, read_info, read_outlines, read_run, solved_problems
-from numina_infer.runlog import SOLUTIONS_FILE, TRAJECTORIES_FILE, RunLog
-from numina_infer.trajectory import (
+from numina_infer.core.errors import RunLogError
+from numina_infer.core.events import Ended, Event, Opened, Solved, Started, Stopped
+from numina_infer.core.records import (
     AnswerSource,
     Completion,
     Execution,
@@ -28,6 +26,8 @@ from numina_infer.trajectory import (
     Trajectory,
     Turn,
 )
+from numina_infer.runs.history import read_events, read_info, read_outlines, read_run, solved_problems
+from numina_infer.runs.log import SOLUTIONS_FILE, TRAJECTORIES_FILE, RunLog
 from tests.waiting import wait_until
 
 TURNS = (

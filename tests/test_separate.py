@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.errors import GatewayError
-from numina_infer.mock.relay import RelayConfig
-from numina_infer.separate import SeparateCompetition
+from numina_infer.competitions.mock.relay import RelayConfig
+from numina_infer.competitions.two_processes import SeparateCompetition
+from numina_infer.core.errors import GatewayError
 from tests.relays import ANY_PORT
 from tests.replies import failing, replying
 

@@ -7,16 +7,16 @@ from pathlib import Path
 from anyio.lowlevel import checkpoint
 from rich.console import Console
 
-from numina_infer.choices import Choices, EngineName
-from numina_infer.composition import make_parts, open_contest, opened, run_info
-from numina_infer.config import SamplingParams
-from numina_infer.contest import Contest, Parts
+from numina_infer.app.choices import Choices, EngineName
+from numina_infer.app.composition import make_parts, open_contest, opened, run_info
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.events import Ended, Started
+from numina_infer.core.ports import Cutoff, Decoder
+from numina_infer.core.records import Completion, Part, Problem
 from numina_infer.engines.scripted import ScriptedEngine, sum_of_numbers
-from numina_infer.events import Ended, Started
-from numina_infer.history import read_events, solved_problems
-from numina_infer.ports import Cutoff, Decoder
-from numina_infer.runlog import RunLog
-from numina_infer.trajectory import Completion, Part, Problem
+from numina_infer.runs.history import read_events, solved_problems
+from numina_infer.runs.log import RunLog
+from numina_infer.solving.contest import Contest, Parts
 from tests.waiting import wait_until
 from tests.witness import Witness
 

@@ -9,16 +9,16 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numina_infer.config import Policy, RolloutConfig, SamplingParams, StopRule
+from numina_infer.core.config import Policy, RolloutConfig, SamplingParams, StopRule
+from numina_infer.core.events import Ended, Event, Opened, Started, Stopped
+from numina_infer.core.ports import Cutoff
+from numina_infer.core.presets import Preset
+from numina_infer.core.records import Execution, ExecutionStatus, Outcome, Problem, Solution, StopReason
 from numina_infer.engines.scripted import ScriptedEngine
-from numina_infer.events import Ended, Event, Opened, Started, Stopped
 from numina_infer.formats.numina import NUMINA
-from numina_infer.ports import Cutoff
-from numina_infer.presets import Preset
-from numina_infer.referee import Ledger, Stop, decide, fold
 from numina_infer.sandbox.scripted import ScriptedSandbox
-from numina_infer.solver import Solver
-from numina_infer.trajectory import Execution, ExecutionStatus, Outcome, Problem, Solution, StopReason
+from numina_infer.solving.solver import Solver
+from numina_infer.voting.referee import Ledger, Stop, decide, fold
 
 PROBLEM = Problem("p", "What is $1+1$?")
 PROGRAM = "We compute.\n```python\nprint(1 + 1)\n```\n```output\n"

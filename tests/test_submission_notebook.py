@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 from numina_infer import read_run
-from numina_infer.kaggle.notebook import Notebook
+from numina_infer.kaggle.build.notebook import Notebook
 from numina_infer.kaggle.place import RERUN_VARIABLE
-from numina_infer.problems import example_problems_path
+from numina_infer.runs.problems import example_problems_path
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
@@ -89,7 +89,15 @@ def test_a_rerun_is_answered_in_two_processes(tmp_path: Path) -> None:
     """Kaggle's relay is another process, and finds the notebook's server by itself."""
     problems, relayed = tmp_path / "two.jsonl", tmp_path / "relay"
     problems.write_text("".join(example_problems_path().read_text().splitlines(keepends=True)[:2]))
-    relay = [sys.executable, "-m", "numina_infer.mock.relay", "--problems", str(problems), "--out", str(relayed)]
+    relay = [
+        sys.executable,
+        "-m",
+        "numina_infer.competitions.mock.relay",
+        "--problems",
+        str(problems),
+        "--out",
+        str(relayed),
+    ]
     with rerun(tmp_path, "aimo-3"):
         subprocess.run([*relay, "--version", "0.9.0"], env=environment(tmp_path), check=True)
     (log,) = (tmp_path / "tmp").glob("numina-run-*")

@@ -2,9 +2,8 @@
 
 from dataclasses import replace
 
-from numina_infer.config import BankConfig
-from numina_infer.summary import ProblemSummary, Summary
-from numina_infer.trajectory import (
+from numina_infer.core.config import BankConfig
+from numina_infer.core.records import (
     Completion,
     Execution,
     ExecutionStatus,
@@ -17,6 +16,7 @@ from numina_infer.trajectory import (
     Trajectory,
     Turn,
 )
+from numina_infer.runs.summary import ProblemSummary, Summary
 
 BROKEN = Trajectory(
     "a", 0, (), Outcome.ENGINE_ERROR, ExtractedAnswer(None, NoAnswer.UNFINISHED), error="CUDA out of memory"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.tir import TRUNCATION_MARK, code_blocks, disarm, last_code_block, shorten_output
-from numina_infer.trajectory import Execution, ExecutionStatus
+from numina_infer.core.records import Execution, ExecutionStatus
+from numina_infer.formats.fences import TRUNCATION_MARK, code_blocks, disarm, last_code_block, shorten_output
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from numina_infer import composition
-from numina_infer.choices import Choices
-from numina_infer.lab.search import tune
-from numina_infer.lab.search_space import SearchSpace
-from numina_infer.lab.tuning import Tuning
-from numina_infer.ports import Engine
+from numina_infer.app import composition
+from numina_infer.app.choices import Choices
+from numina_infer.core.ports import Engine
+from numina_infer.lab.tune.search import tune
+from numina_infer.lab.tune.search_space import SearchSpace
+from numina_infer.lab.tune.tuning import Tuning
 from tests.test_collection import write_sums
 from tests.witness import Witness
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.config import VoteWeights
-from numina_infer.trajectory import (
+from numina_infer.core.config import VoteWeights
+from numina_infer.core.records import (
     Completion,
     Execution,
     ExecutionStatus,
@@ -19,7 +19,7 @@ from numina_infer.trajectory import (
     Trajectory,
     Turn,
 )
-from numina_infer.vote import MILLI, Ballot, weigh
+from numina_infer.voting.ballot import MILLI, Ballot, weigh
 
 answers = st.integers(0, 6)
 weights = st.integers(1, 5000)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.errors import ConfigError
-from numina_infer.model_folder import read_model_folder
-from numina_infer.profiles import PROFILES
-from numina_infer.weights import GIB, Architecture, Dtype, Quantisation, Weights
+from numina_infer.core.errors import ConfigError
+from numina_infer.models.model_folder import read_model_folder
+from numina_infer.models.profiles import PROFILES
+from numina_infer.models.weights import GIB, Architecture, Dtype, Quantisation, Weights
 
 DEEPSEEK = PROFILES["deepseek-math-7b"].weights.architecture
 LLAMA: dict[str, Any] = {

@@ -9,17 +9,17 @@ from typing import Any
 
 import anyio
 
-from numina_infer.config import SamplingParams
-from numina_infer.engine_config import ClientConfig, ServerConfig
-from numina_infer.engines import server_place
-from numina_infer.engines.launch import Launch
-from numina_infer.engines.openai_api import OpenAIEngine
-from numina_infer.engines.server_place import ServerPlace
-from numina_infer.engines.vllm_python import find_vllm_python
-from numina_infer.engines.vllm_server import VllmServer
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.engine_config import ClientConfig, ServerConfig
+from numina_infer.core.ports import Cutoff, Engine
+from numina_infer.core.records import Completion
+from numina_infer.engines.http.openai_api import OpenAIEngine
+from numina_infer.engines.vllm import server_place
+from numina_infer.engines.vllm.launch import Launch
+from numina_infer.engines.vllm.server_place import ServerPlace
+from numina_infer.engines.vllm.vllm_python import find_vllm_python
+from numina_infer.engines.vllm.vllm_server import VllmServer
 from numina_infer.engines.vocabulary import TokenizerVocabulary
-from numina_infer.ports import Cutoff, Engine
-from numina_infer.trajectory import Completion
 
 
 def vllm_python() -> Path:

@@ -27,7 +27,7 @@ from numina_infer.cli import (
     tuning,
 )
 from numina_infer.cli.parser import Parser
-from numina_infer.errors import ConfigError, NuminaError, RunLogError
+from numina_infer.core.errors import ConfigError, NuminaError, RunLogError
 
 _DESCRIPTION = """\
 Olympiad mathematics by tool-integrated reasoning and a vote: a model samples N solutions of a problem,

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from numina_infer.choices import COLLECT, Collection, EngineName
+from numina_infer.app.choices import COLLECT, Collection, EngineName
 from numina_infer.cli.parser import make_console
 from numina_infer.cli.runs import add_choices, make_choices, refuse_beside_resume
 
@@ -57,8 +57,8 @@ def add_collect(commands: "Commands") -> None:
 
 
 def _collect(chosen: argparse.Namespace) -> int:
-    from numina_infer.collection import collect, read_collection
-    from numina_infer.run_folder import new_folder
+    from numina_infer.app.collection import collect, read_collection
+    from numina_infer.app.run_folder import new_folder
 
     console = make_console(sys.stdout)
     given = vars(chosen)

@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from numina_infer.choices import Choices, EngineName
+from numina_infer.app.choices import Choices, EngineName
 from numina_infer.cli.parser import add_allow_limits_only, make_console
-from numina_infer.competitions import COMPETITIONS, get_competition
-from numina_infer.config import require_choice
-from numina_infer.presets import PRESETS
+from numina_infer.competitions.known import COMPETITIONS, get_competition
+from numina_infer.core.config import require_choice
+from numina_infer.core.presets import PRESETS
 
 if TYPE_CHECKING:
     from numina_infer.cli.parser import Commands
-    from numina_infer.kaggle.plan import Plan
+    from numina_infer.kaggle.preflight.plan import Plan
 
 _EXAMPLES = """\
 examples:
@@ -58,8 +58,8 @@ def add_doctor(commands: "Commands") -> None:
 
 
 def _doctor(chosen: argparse.Namespace) -> int:
-    from numina_infer.kaggle.light import Light
-    from numina_infer.kaggle.preflight import preflight
+    from numina_infer.kaggle.preflight.light import Light
+    from numina_infer.kaggle.preflight.preflight import preflight
 
     done = preflight(_plan(chosen))
     if chosen.json:
@@ -79,7 +79,7 @@ _MEANING = {
 
 def _plan(chosen: argparse.Namespace) -> "Plan":
     from numina_infer.kaggle.place import find_place
-    from numina_infer.kaggle.plan import Plan
+    from numina_infer.kaggle.preflight.plan import Plan
 
     place = find_place()
     usual = EngineName.VLLM if place.is_kaggle else EngineName.TRANSFORMERS

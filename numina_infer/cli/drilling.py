@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from numina_infer.cli.parser import make_console
-from numina_infer.errors import ConfigError
+from numina_infer.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from numina_infer.cli.parser import Commands
@@ -99,7 +99,7 @@ def _play(played: Iterable["Drill"], number: int, *, as_json: bool, shows: "Call
 def _results(played: Iterable["Drill"], number: int) -> "Iterator[Result]":
     """Each result as it comes, with how far it is and the time left on stderr now and then."""
     from numina_infer.drill.report import run
-    from numina_infer.progress import show_time
+    from numina_infer.runs.progress import show_time
 
     console = make_console(sys.stderr)
     began = said = time.monotonic()

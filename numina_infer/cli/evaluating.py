@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from numina_infer.cli.parser import Commands
-    from numina_infer.lab.comparison import Comparison
-    from numina_infer.lab.evaluation import Evaluation, Tell
+    from numina_infer.lab.evaluate.comparison import Comparison
+    from numina_infer.lab.evaluate.evaluation import Evaluation, Tell
 
 _EXAMPLES = """\
 examples:
@@ -65,7 +65,7 @@ def add_evaluate(commands: "Commands") -> None:
 
 
 def _evaluate(chosen: argparse.Namespace) -> int:
-    from numina_infer.lab.comparison import compare
+    from numina_infer.lab.evaluate.comparison import compare
 
     console = make_console(sys.stderr if chosen.json else sys.stdout)
     with _telling(make_console(sys.stderr)) as tell:
@@ -83,8 +83,8 @@ def _evaluate(chosen: argparse.Namespace) -> int:
 
 def _evaluations(chosen: argparse.Namespace, tell: "Tell") -> "list[Evaluation]":
     """One or two, graded in the same way."""
-    from numina_infer.lab.evaluation import evaluate
-    from numina_infer.lab.marking import GraderName
+    from numina_infer.lab.evaluate.evaluation import evaluate
+    from numina_infer.lab.evaluate.marking import GraderName
 
     runs = [chosen.run] if chosen.against is None else [chosen.run, chosen.against]
     done = [evaluate(run, chosen.references, grader=chosen.grader, tell=tell) for run in runs]
@@ -94,7 +94,7 @@ def _evaluations(chosen: argparse.Namespace, tell: "Tell") -> "list[Evaluation]"
 
 
 def _show(evaluation: "Evaluation", ks: list[int] | None, console: "Console") -> None:
-    from numina_infer.lab.tables import tables
+    from numina_infer.lab.evaluate.tables import tables
 
     for table in tables(evaluation, ks):
         console.print(table)
@@ -103,7 +103,7 @@ def _show(evaluation: "Evaluation", ks: list[int] | None, console: "Console") ->
 
 
 def _show_comparison(comparison: "Comparison", console: "Console") -> None:
-    from numina_infer.lab.tables import comparison_table
+    from numina_infer.lab.evaluate.tables import comparison_table
 
     console.print(comparison_table(comparison))
     for line in comparison.remarks:
@@ -112,7 +112,7 @@ def _show_comparison(comparison: "Comparison", console: "Console") -> None:
 
 
 def _as_dict(done: "list[Evaluation]", compared: "list[Comparison]", ks: list[int] | None) -> dict[str, Any]:
-    from numina_infer.lab.records import comparison_record, evaluation_record
+    from numina_infer.lab.evaluate.records import comparison_record, evaluation_record
 
     names = ("run", "against")
     return {

@@ -9,7 +9,7 @@ from numina_infer.cli.parser import make_console
 
 if TYPE_CHECKING:
     from numina_infer.cli.parser import Commands
-    from numina_infer.lab.export import Exported
+    from numina_infer.lab.export.export import Exported
 
 _EXAMPLES = """\
 examples:
@@ -50,9 +50,9 @@ def add_export(commands: "Commands") -> None:
 
 
 def _export(chosen: argparse.Namespace) -> int:
-    from numina_infer.config import require_choice
-    from numina_infer.lab.export import ExportConfig, export
-    from numina_infer.lab.training import Training
+    from numina_infer.core.config import require_choice
+    from numina_infer.lab.export.export import ExportConfig, export
+    from numina_infer.lab.export.training import Training
 
     console = make_console(sys.stdout)
     training = require_choice("--format", chosen.format, Training)
@@ -66,7 +66,7 @@ def _export(chosen: argparse.Namespace) -> int:
 
 
 def _lines(exported: "Exported") -> list[str]:
-    from numina_infer.lab.matching import named
+    from numina_infer.lab.evaluate.matching import named
 
     selection = exported.selection
     num_rows, left_out = len(selection.fates), selection.left_out.most_common()

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from numina_infer.cli.parser import make_console
-from numina_infer.competitions import COMPETITIONS, get_competition
-from numina_infer.errors import ConfigError
-from numina_infer.presets import PRESETS
+from numina_infer.competitions.known import COMPETITIONS, get_competition
+from numina_infer.core.errors import ConfigError
+from numina_infer.core.presets import PRESETS
 
 if TYPE_CHECKING:
     from numina_infer.cli.parser import Commands
@@ -115,9 +115,9 @@ def _add_check(actions: "Commands") -> None:
 
 def _build(chosen: argparse.Namespace) -> int:
     _require_tools("packaging")
+    from numina_infer.kaggle.build.push import Push
+    from numina_infer.kaggle.build.sources import ModelSource
     from numina_infer.kaggle.commands import run_build
-    from numina_infer.kaggle.push import Push
-    from numina_infer.kaggle.sources import ModelSource
 
     push = Push(
         owner=chosen.owner,
@@ -134,11 +134,11 @@ def _build(chosen: argparse.Namespace) -> int:
 
 def _wheelhouse(chosen: argparse.Namespace) -> int:
     _require_tools("packaging", "uv")
+    from numina_infer.kaggle.build.push import VLLM
+    from numina_infer.kaggle.build.sources import OWNER_PLACEHOLDER
     from numina_infer.kaggle.commands import run_wheelhouse
-    from numina_infer.kaggle.push import VLLM
-    from numina_infer.kaggle.sources import OWNER_PLACEHOLDER
-    from numina_infer.kaggle.target import HERE, Target
-    from numina_infer.kaggle.wheelhouse import Wanted, split_extras
+    from numina_infer.kaggle.wheelhouse.target import HERE, Target
+    from numina_infer.kaggle.wheelhouse.wheelhouse import Wanted, split_extras
 
     wanted = Wanted(
         target=Target.named(chosen.python_version),

@@ -6,17 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from numina_infer.choices import EMBEDDED_MODEL, Choices, EngineName
+from numina_infer.app.choices import EMBEDDED_MODEL, Choices, EngineName
 from numina_infer.cli.parser import add_allow_limits_only, make_console
-from numina_infer.config import Mode, Rung, SandboxConfig
-from numina_infer.engine_config import LayoutName, ServerConfig
-from numina_infer.presets import PRESETS
+from numina_infer.core.config import Mode, Rung, SandboxConfig
+from numina_infer.core.engine_config import LayoutName, ServerConfig
+from numina_infer.core.presets import PRESETS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from numina_infer.cli.parser import Commands
-    from numina_infer.engines.launch import Launch
+    from numina_infer.engines.vllm.launch import Launch
 
 _SERVE_EXAMPLES = """\
 examples:
@@ -141,7 +141,7 @@ def add_sandbox(commands: "Commands") -> None:
 
 
 def _fit(chosen: argparse.Namespace) -> int:
-    from numina_infer import fit_report
+    from numina_infer.models import fit_report
 
     devices = fit_report.find_devices(chosen.gpus, chosen.num_gpus)
     return fit_report.run(
@@ -157,7 +157,7 @@ def _fit(chosen: argparse.Namespace) -> int:
 
 
 def _serve(chosen: argparse.Namespace) -> int:
-    from numina_infer.serving import commands
+    from numina_infer.engines.vllm.serving import commands
 
     console = make_console(sys.stdout)
     if chosen.list:
@@ -168,7 +168,7 @@ def _serve(chosen: argparse.Namespace) -> int:
 
 
 def _probe(chosen: argparse.Namespace) -> int:
-    from numina_infer.serving.probe import ProbePlan, probe
+    from numina_infer.engines.vllm.serving.probe import ProbePlan, probe
 
     plan = ProbePlan(chosen.model, _server_config(chosen), chosen.vllm_python, is_short=chosen.short)
     return probe(plan, chosen.out, make_console(sys.stdout))
@@ -182,7 +182,7 @@ def _server_config(chosen: argparse.Namespace) -> ServerConfig:
 
 
 def _launches(chosen: argparse.Namespace, console: "Console") -> "tuple[Launch, ...]":
-    from numina_infer.serving.plan import plan_servers
+    from numina_infer.engines.vllm.serving.plan import plan_servers
 
     return plan_servers(chosen.model, _server_config(chosen), python=chosen.vllm_python, report=console.print)
 

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from numina_infer.usage import HelpFormatter
+from numina_infer.core.usage import HelpFormatter
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +33,6 @@ def add_allow_limits_only(parser: argparse._ActionsContainer) -> None:
 
 def make_console(file: TextIO) -> "Console":
     """What a command prints on."""
-    from numina_infer.progress import RunConsole
+    from numina_infer.runs.progress import RunConsole
 
     return RunConsole(file)

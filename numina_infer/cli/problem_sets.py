@@ -36,7 +36,7 @@ def add_problems(commands: "Commands") -> None:
 
 
 def _problems(chosen: argparse.Namespace) -> int:
-    from numina_infer.lab.validation_sets import load_set, write_problems
+    from numina_infer.lab.evaluate.validation_sets import load_set, write_problems
 
     loaded = load_set(chosen.source, expect=chosen.expect)
     write_problems(loaded.problems, chosen.out)

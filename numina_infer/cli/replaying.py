@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from numina_infer.cli.parser import make_console
 from numina_infer.cli.runs import read_vote_weight
-from numina_infer.config import StopRule
-from numina_infer.errors import ConfigError
-from numina_infer.presets import PRESETS
-from numina_infer.trajectory import AnswerRange
+from numina_infer.core.config import StopRule
+from numina_infer.core.errors import ConfigError
+from numina_infer.core.presets import PRESETS
+from numina_infer.core.records import AnswerRange
 
 if TYPE_CHECKING:
     from numina_infer.cli.parser import Commands
-    from numina_infer.lab.recording import Recording
-    from numina_infer.lab.variant import Change
+    from numina_infer.lab.replay.recording import Recording
+    from numina_infer.lab.replay.variant import Change
 
 _EXAMPLES = """\
 examples:
@@ -69,7 +69,7 @@ def add_replay(commands: "Commands") -> None:
 
 
 def _replay(chosen: argparse.Namespace) -> int:
-    from numina_infer.lab.recording import read_recording
+    from numina_infer.lab.replay.recording import read_recording
 
     given = vars(chosen)
     changes = _changes(given)
@@ -81,8 +81,8 @@ def _replay(chosen: argparse.Namespace) -> int:
 
 
 def _show_one(recording: "Recording", change: "Change", references: Mapping[str, str], *, as_json: bool) -> int:
-    from numina_infer.lab.replay import replay
-    from numina_infer.lab.replay_table import ReplayRow, problem_table, sweep_table
+    from numina_infer.lab.replay.replay import replay
+    from numina_infer.lab.replay.replay_table import ReplayRow, problem_table, sweep_table
 
     replayed = replay(recording, change)
     row = ReplayRow.of(change, replayed, references)
@@ -107,8 +107,8 @@ def _show_sweep(
 ) -> int:
     from rich.progress import track
 
-    from numina_infer.lab.replay import replay_all
-    from numina_infer.lab.replay_table import ReplayRow, sweep_table
+    from numina_infer.lab.replay.replay import replay_all
+    from numina_infer.lab.replay.replay_table import ReplayRow, sweep_table
 
     shown = make_console(sys.stderr)
     replays = track(
@@ -128,7 +128,7 @@ def _show_sweep(
 
 
 def _changes(given: Mapping[str, Any]) -> Sequence["Change"]:
-    from numina_infer.lab.variant import Change, sweep
+    from numina_infer.lab.replay.variant import Change, sweep
 
     base = Change(
         policy=given.get("policy"),
@@ -158,7 +158,7 @@ def _list(name: str, text: str | None, kind: Callable[[str], Value]) -> Sequence
 
 def _references(recording: "Recording", file: Path | None) -> Mapping[str, str]:
     """Those of `file`; without it those of the problems file that the run read, if it is there."""
-    from numina_infer.lab.matching import find_references
+    from numina_infer.lab.evaluate.matching import find_references
 
     try:
         return find_references(recording, file).of(recording)

@@ -7,15 +7,15 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from numina_infer.choices import Choices, EngineName, Rehearsal
+from numina_infer.app.choices import Choices, EngineName, Rehearsal
 from numina_infer.cli.parser import add_allow_limits_only, make_console
-from numina_infer.competitions import COMPETITIONS, Api, get_competition
-from numina_infer.engine_config import LayoutName
-from numina_infer.errors import ConfigError
+from numina_infer.competitions.known import COMPETITIONS, Api, get_competition
+from numina_infer.competitions.relay_faults import Nasty
+from numina_infer.core.engine_config import LayoutName
+from numina_infer.core.errors import ConfigError
+from numina_infer.core.presets import PRESETS
+from numina_infer.core.records import AnswerRange
 from numina_infer.formats.catalogue import FORMATS
-from numina_infer.nasty import Nasty
-from numina_infer.presets import PRESETS
-from numina_infer.trajectory import AnswerRange
 
 if TYPE_CHECKING:
     from numina_infer.cli.parser import Commands
@@ -230,8 +230,8 @@ def read_vote_weight(text: str) -> tuple[str, float]:
 
 
 def _rehearse(chosen: argparse.Namespace) -> int:
-    from numina_infer.rehearsal import read_rehearsal, rehearse
-    from numina_infer.run_folder import new_folder
+    from numina_infer.app.rehearsal import read_rehearsal, rehearse
+    from numina_infer.app.run_folder import new_folder
 
     console = make_console(sys.stdout)
     given = vars(chosen)
@@ -272,7 +272,7 @@ def refuse_beside_resume(given: dict[str, object]) -> None:
 
 
 def _solve(chosen: argparse.Namespace) -> int:
-    from numina_infer.composition import solve
+    from numina_infer.app.composition import solve
 
     given = vars(chosen)
     as_json = "json" in given
@@ -281,8 +281,8 @@ def _solve(chosen: argparse.Namespace) -> int:
     if as_json:
         print(json.dumps(asdict(solution)))
         return 0
-    from numina_infer.progress import show_votes
-    from numina_infer.vote import Ballot
+    from numina_infer.runs.progress import show_votes
+    from numina_infer.voting.ballot import Ballot
 
     doubt = " (no vote stands behind it)" if solution.is_fallback else ""
     for incident in solution.incidents:

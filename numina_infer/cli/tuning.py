@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numina_infer.choices import COLLECT, EngineName
+from numina_infer.app.choices import COLLECT, EngineName
 from numina_infer.cli.parser import make_console
 from numina_infer.cli.runs import add_choices, make_choices, refuse_beside_resume
-from numina_infer.errors import ConfigError
+from numina_infer.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from numina_infer.cli.parser import Commands
-    from numina_infer.lab.tuning import Tuning
+    from numina_infer.lab.tune.tuning import Tuning
 
 _EXAMPLES = """\
 examples:
@@ -74,8 +74,8 @@ def add_tune(commands: "Commands") -> None:
 
 
 def _tune(chosen: argparse.Namespace) -> int:
-    from numina_infer.lab.search import tune
-    from numina_infer.run_folder import new_folder
+    from numina_infer.app.run_folder import new_folder
+    from numina_infer.lab.tune.search import tune
 
     console = make_console(sys.stdout)
     given = vars(chosen)
@@ -98,8 +98,8 @@ def _tune(chosen: argparse.Namespace) -> int:
 
 
 def _tuning(given: dict[str, Any]) -> "Tuning":
-    from numina_infer.lab.search_space import SearchSpace
-    from numina_infer.lab.tuning import Tuning
+    from numina_infer.lab.tune.search_space import SearchSpace
+    from numina_infer.lab.tune.tuning import Tuning
 
     searched = {name: given[name] for name in _SEARCHED if name in given}
     if not searched:

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
-from numina_infer.config import require, require_whole
+from numina_infer.core.config import require, require_whole
 from numina_infer.drill.bank_faults import BANK_FAULTS
 from numina_infer.drill.clock_faults import CLOCK_FAULTS
 from numina_infer.drill.course import Course

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from numina_infer.config import Policy
+from numina_infer.core.config import Policy
 from numina_infer.drill.fault import Expected, Fault, Place
 from numina_infer.drill.scene import Scene
 from numina_infer.drill.seen import Reply, Seen

@@ -7,8 +7,8 @@ combination shifts all of its faults, so that they meet at other problems each t
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from numina_infer.config import require_whole
-from numina_infer.trajectory import Problem
+from numina_infer.core.config import require_whole
+from numina_infer.core.records import Problem
 
 NUM_PROBLEMS = 50
 """As many as a real contest has."""

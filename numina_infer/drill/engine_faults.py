@@ -9,15 +9,15 @@ from itertools import cycle
 
 import anyio
 
-from numina_infer.config import SamplingParams
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.ports import Cutoff, Decoder, Engine
+from numina_infer.core.records import Completion, Part, plain_text
 from numina_infer.drill.fault import Expected, Fault, everything, since, struck, without_engine
 from numina_infer.drill.model import asked_number, retold
 from numina_infer.drill.scene import Scene
 from numina_infer.drill.seen import Reply, Seen
 from numina_infer.drill.wrapped import WrappedEngine
 from numina_infer.engines.faulty import Faults
-from numina_infer.ports import Cutoff, Decoder, Engine
-from numina_infer.trajectory import Completion, Part, plain_text
 
 _LATE_S = 20 * 60.0
 _SLOW_SINCE = 1 / 3

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+from numina_infer.core.records import Problem
 from numina_infer.drill.fault import Expected, Fault, struck
 from numina_infer.drill.scene import Call, Round, Scene
 from numina_infer.drill.seen import Reply, Seen
-from numina_infer.trajectory import Problem
 
 _THREE = (0.2, 0.5, 0.8)
 _LATE_SHARE = 600.0 / (9 * 3600)

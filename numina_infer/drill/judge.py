@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
+from numina_infer.core.records import StopReason
 from numina_infer.drill.fault import Drill, LogState
 from numina_infer.drill.seen import Reply, Seen
-from numina_infer.trajectory import StopReason
 
 
 class Check(StrEnum):

@@ -4,15 +4,15 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from numina_infer.core.errors import NuminaError
+from numina_infer.core.events import Opened
+from numina_infer.core.presets import Preset
 from numina_infer.drill.course import right_answer
 from numina_infer.drill.seen import LogSeen
-from numina_infer.errors import NuminaError
-from numina_infer.events import Opened
-from numina_infer.history import read_events
-from numina_infer.lab.recording import read_recording
-from numina_infer.lab.replay import replay
-from numina_infer.presets import Preset
-from numina_infer.summary import summarize
+from numina_infer.lab.replay.recording import read_recording
+from numina_infer.lab.replay.replay import replay
+from numina_infer.runs.history import read_events
+from numina_infer.runs.summary import summarize
 
 
 def read_log(folder: Path, numbers: Mapping[str, int]) -> LogSeen:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from numina_infer.config import SamplingParams
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.ports import Cutoff, Decoder, Engine
+from numina_infer.core.records import Completion, FinishReason, Part
 from numina_infer.drill.course import right_answer
 from numina_infer.drill.wrapped import WrappedEngine
-from numina_infer.ports import Cutoff, Decoder, Engine
-from numina_infer.trajectory import Completion, FinishReason, Part
 
 Says = Callable[[int, str, int], str | None]
 """Problem number, context and seed → what the model says there, or None where it says what it would have."""

@@ -26,10 +26,15 @@ import anyio
 from anyio.from_thread import BlockingPortal
 from anyio.lowlevel import checkpoint
 
-from numina_infer.api_versions import API_VERSIONS, Predict
-from numina_infer.clock import Clock, scaled_clock, virtual_clock
-from numina_infer.config import BankConfig, ContestConfig
-from numina_infer.contest import Contest, Parts
+from numina_infer.competitions.api_versions import API_VERSIONS, Predict
+from numina_infer.competitions.gateways.kaggle_evaluation import make_predict
+from numina_infer.competitions.mock.reply import read_reply
+from numina_infer.core.clock import Clock, scaled_clock, virtual_clock
+from numina_infer.core.config import BankConfig, ContestConfig
+from numina_infer.core.events import Event, Opened
+from numina_infer.core.ports import Engine, Sandbox
+from numina_infer.core.presets import Preset
+from numina_infer.core.records import Problem, Solution
 from numina_infer.drill.course import Course, right_answer
 from numina_infer.drill.fault import Fault
 from numina_infer.drill.leftovers import Held, left_behind
@@ -39,16 +44,11 @@ from numina_infer.drill.scene import Call, Moment, Round, Scene
 from numina_infer.drill.seen import Reply, Seen
 from numina_infer.engines.faulty import FaultyEngine
 from numina_infer.engines.scripted import ScriptedEngine
-from numina_infer.events import Event, Opened
 from numina_infer.formats.numina import NUMINA
-from numina_infer.gateways.kaggle_evaluation import make_predict
-from numina_infer.late import LateEngine
-from numina_infer.mock.reply import read_reply
-from numina_infer.ports import Engine, Sandbox
-from numina_infer.presets import Preset
-from numina_infer.runlog import RunLog
+from numina_infer.runs.log import RunLog
 from numina_infer.sandbox.simulated import SimulatedSandbox
-from numina_infer.trajectory import Problem, Solution
+from numina_infer.solving.contest import Contest, Parts
+from numina_infer.solving.supervised import LateEngine
 
 _VERSION = API_VERSIONS["0.9.0"]
 _REAL_SLACK_S = 0.7

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from numina_infer.core.errors import NuminaError
+from numina_infer.core.events import Opened
 from numina_infer.drill.course import Course, right_answer
 from numina_infer.drill.fault import Expected
 from numina_infer.drill.log_seen import read_log
 from numina_infer.drill.seen import Ended, Left, LogSeen, Reply, Seen
 from numina_infer.drill.theatre import NUM_PROBLEMS, Note, Theatre
-from numina_infer.engines.server_place import socket_root
-from numina_infer.errors import NuminaError
-from numina_infer.events import Opened
-from numina_infer.history import read_events
+from numina_infer.engines.vllm.server_place import socket_root
+from numina_infer.runs.history import read_events
 
 _SLACK_S = 1.0
 """What a busy machine may be late by."""

@@ -8,18 +8,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from numina_infer.config import Policy, RolloutConfig
+from numina_infer.core.config import Policy, RolloutConfig
+from numina_infer.core.engine_config import ClientConfig
+from numina_infer.core.ports import Engine
+from numina_infer.core.records import Problem
 from numina_infer.drill.fault import Expected, Fault, Place, nothing, struck
 from numina_infer.drill.model import program
 from numina_infer.drill.scene import Scene
-from numina_infer.engine_config import ClientConfig
-from numina_infer.engines.address import Address
-from numina_infer.engines.openai_api import OpenAIEngine
+from numina_infer.engines.http.address import Address
+from numina_infer.engines.http.openai_api import OpenAIEngine
 from numina_infer.engines.scripted import VOCABULARY
 from numina_infer.engines.stand_in import Mood, StandIn
-from numina_infer.ports import Engine
 from numina_infer.sandbox import Sandbox
-from numina_infer.trajectory import Problem
 
 ATTACKS = (
     "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)",

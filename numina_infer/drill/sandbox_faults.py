@@ -2,15 +2,15 @@
 
 import anyio
 
+from numina_infer.core.errors import SandboxError
+from numina_infer.core.ports import Cutoff, Sandbox, Session
+from numina_infer.core.records import Execution, ExecutionStatus
 from numina_infer.drill.engine_faults import from_there_on
 from numina_infer.drill.fault import Expected, Fault, struck
 from numina_infer.drill.scene import Scene
 from numina_infer.drill.seen import Reply, Seen
 from numina_infer.drill.wrapped import WrappedSandbox
-from numina_infer.errors import SandboxError
-from numina_infer.ports import Cutoff, Sandbox, Session
-from numina_infer.sandbox.process import until
-from numina_infer.trajectory import Execution, ExecutionStatus
+from numina_infer.sandbox.host.process import until
 
 _PATIENCE_S = 10.0
 """The real pool's."""

@@ -8,13 +8,13 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from numina_infer.clock import Clock
-from numina_infer.config import Policy, RolloutConfig
+from numina_infer.core.clock import Clock
+from numina_infer.core.config import Policy, RolloutConfig
+from numina_infer.core.ports import Engine, Sandbox
+from numina_infer.core.records import Problem
 from numina_infer.drill.course import Course
 from numina_infer.drill.model import Says
 from numina_infer.engines.faulty import Faults
-from numina_infer.ports import Engine, Sandbox
-from numina_infer.trajectory import Problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from numina_infer.core.records import Solution
 from numina_infer.drill.course import Course
-from numina_infer.trajectory import Solution
 
 
 @dataclass(frozen=True, slots=True)

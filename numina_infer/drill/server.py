@@ -13,11 +13,11 @@ from pathlib import Path
 
 import anyio
 
+from numina_infer.core.usage import HelpFormatter
 from numina_infer.drill.model import Words
-from numina_infer.engines.costs import t4_costs
 from numina_infer.engines.pace import Pace
+from numina_infer.engines.simulated.costs import t4_costs
 from numina_infer.engines.stand_in import StandIn
-from numina_infer.usage import HelpFormatter
 
 HANG = signal.SIGUSR1
 

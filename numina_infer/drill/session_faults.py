@@ -14,17 +14,17 @@ from pathlib import Path
 
 import anyio
 
-from numina_infer.config import Mode, SandboxConfig
+from numina_infer.core.config import Mode, SandboxConfig
+from numina_infer.core.ports import Cutoff, Session
+from numina_infer.core.ports import Sandbox as OpenSandbox
+from numina_infer.core.records import Execution
 from numina_infer.drill.course import right_answer
 from numina_infer.drill.fault import Expected, Fault, Place, nothing
 from numina_infer.drill.model import program
 from numina_infer.drill.real_faults import in_real_time
 from numina_infer.drill.scene import Scene
 from numina_infer.drill.wrapped import WrappedSandbox
-from numina_infer.ports import Cutoff, Session
-from numina_infer.ports import Sandbox as OpenSandbox
 from numina_infer.sandbox import Sandbox
-from numina_infer.trajectory import Execution
 
 FEWEST_SESSIONS, MOST_SESSIONS = 320, 1000
 """In the crowd: more than the zygote's socket takes packets, and as many as come to rest in a few seconds."""

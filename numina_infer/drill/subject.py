@@ -17,9 +17,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from numina_infer import presets, rehearsal
-from numina_infer.composition import open_contest
-from numina_infer.trajectory import Problem
+from numina_infer.app import rehearsal
+from numina_infer.app.composition import open_contest
+from numina_infer.core import presets
+from numina_infer.core.records import Problem
 
 _STALL_S = 2.0
 

@@ -16,10 +16,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from numina_infer.config import BankConfig
+from numina_infer.core.config import BankConfig
+from numina_infer.core.errors import EngineError
 from numina_infer.drill.course import Course, right_answer
 from numina_infer.drill.leftovers import descendants
-from numina_infer.errors import EngineError
 
 NUM_PROBLEMS = 6
 SECONDS_A_PROBLEM = 8.0

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from numina_infer.config import Mode, SamplingParams
-from numina_infer.ports import Cutoff, Decoder, Engine, EngineStats, Sandbox, Session
-from numina_infer.trajectory import Completion, Execution, Part
+from numina_infer.core.config import Mode, SamplingParams
+from numina_infer.core.ports import Cutoff, Decoder, Engine, EngineStats, Sandbox, Session
+from numina_infer.core.records import Completion, Execution, Part
 
 
 class WrappedEngine:

@@ -21,7 +21,7 @@ from typing import Generic, TypeVar
 
 import anyio
 
-from numina_infer.config import require_whole
+from numina_infer.core.config import require_whole
 
 Place = TypeVar("Place")
 """What a room stands for; an endpoint."""

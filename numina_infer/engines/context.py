@@ -22,9 +22,9 @@ from functools import reduce
 from itertools import groupby
 from operator import add
 
-from numina_infer.config import SamplingParams
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.records import Completion, FinishReason, Part, SpecialToken
 from numina_infer.engines.vocabulary import Vocabulary
-from numina_infer.trajectory import Completion, FinishReason, Part, SpecialToken
 
 Decode = Callable[[Sequence[int]], str]
 """Token ids → text, U+FFFD where bytes are no UTF-8."""

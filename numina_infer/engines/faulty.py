@@ -12,10 +12,10 @@ from typing import Self
 
 import anyio
 
-from numina_infer.config import SamplingParams
-from numina_infer.errors import EngineError, EngineGoneError
-from numina_infer.ports import Cutoff, Decoder, Engine, EngineStats
-from numina_infer.trajectory import Completion, Part, plain_text
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.errors import EngineError, EngineGoneError
+from numina_infer.core.ports import Cutoff, Decoder, Engine, EngineStats
+from numina_infer.core.records import Completion, Part, plain_text
 
 
 @dataclass(slots=True)

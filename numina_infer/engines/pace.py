@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import anyio
 
-from numina_infer.config import require_positive
-from numina_infer.engines.batch import Batch
-from numina_infer.engines.batch import Sequence as Running
-from numina_infer.engines.costs import Costs
+from numina_infer.core.config import require_positive
+from numina_infer.engines.simulated.batch import Batch
+from numina_infer.engines.simulated.batch import Sequence as Running
+from numina_infer.engines.simulated.costs import Costs
 
 _TICK_S = 0.02
 """Of real time, between two looks at what is due."""

@@ -12,13 +12,13 @@ from typing import Self
 
 from anyio.lowlevel import checkpoint
 
-from numina_infer.config import SamplingParams
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.ports import Cutoff, EngineStats
+from numina_infer.core.records import Completion, Part, plain_text
 from numina_infer.engines.context import Transcript, render
 from numina_infer.engines.scripts import Cue, Script, as_script, load_script, sum_of_numbers
 from numina_infer.engines.slots import Slots
 from numina_infer.engines.vocabulary import Vocabulary
-from numina_infer.ports import Cutoff, EngineStats
-from numina_infer.trajectory import Completion, Part, plain_text
 
 __all__ = [
     "VOCABULARY",

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from numina_infer.config import require
-from numina_infer.errors import ConfigError, EngineRefusalError
+from numina_infer.core.config import require
+from numina_infer.core.errors import ConfigError, EngineRefusalError
 
 _STATEMENT = re.compile(r".*### Problem:(?P<statement>.*?)### Solution:(?P<solution>.*)", re.DOTALL)
 _LAST_OUTPUT = re.compile(r".*```output\n(?P<output>.*?)\n?```", re.DOTALL)

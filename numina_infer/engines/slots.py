@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from numina_infer.config import require
+from numina_infer.core.config import require
 
 
 @dataclass(order=True, slots=True)

@@ -14,14 +14,14 @@ from typing import Any, Self
 
 from anyio.lowlevel import checkpoint
 
-from numina_infer.config import SamplingParams
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.records import FinishReason
 from numina_infer.engines.context import Transcript
 from numina_infer.engines.http_server import HttpServer, Request, Response
 from numina_infer.engines.pace import Pace
 from numina_infer.engines.scripted import VOCABULARY
 from numina_infer.engines.scripts import Cue, Script, as_script
 from numina_infer.engines.vocabulary import Vocabulary
-from numina_infer.trajectory import FinishReason
 
 MODEL = "stand-in"
 _INTERVAL = 8

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from numina_infer.errors import EngineError, EngineRefusalError
+from numina_infer.core.errors import EngineError, EngineRefusalError
 
 _TOO_LARGE = 1 << 32
 """`tokenizers` takes no number that doesn't fit its own type."""

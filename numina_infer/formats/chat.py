@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from numina_infer.config import Mode, require
-from numina_infer.errors import ConfigError
+from numina_infer.core.config import Mode, require
+from numina_infer.core.errors import ConfigError
+from numina_infer.core.records import SpecialToken
 from numina_infer.formats.examples import EXAMPLES
 from numina_infer.formats.fenced import Fenced, Parts
-from numina_infer.trajectory import SpecialToken
 
 CHAT = "chat"
 _PLACEHOLDER = "STATEMENT0PLACE"

@@ -6,8 +6,8 @@ that are not special: plain text that spells one becomes one, which is why they 
 
 import re
 
+from numina_infer.core.records import SpecialToken
 from numina_infer.formats.fenced import Parts
-from numina_infer.trajectory import SpecialToken
 
 START = SpecialToken("<|im_start|>")
 END = SpecialToken("<|im_end|>")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from numina_infer.tir import OUTPUT_FENCE
+from numina_infer.formats.fences import OUTPUT_FENCE
 
 
 @dataclass(frozen=True, slots=True)

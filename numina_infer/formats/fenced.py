@@ -7,9 +7,16 @@ in what is kept of an output, and in what programs share.
 import re
 from dataclasses import dataclass
 
-from numina_infer.config import Mode
-from numina_infer.tir import OUTPUT_FENCE, disarm, last_code_block, shorten_output, statement, unify_newlines
-from numina_infer.trajectory import Completion, Execution, FinishReason, SpecialToken, Turn
+from numina_infer.core.config import Mode
+from numina_infer.core.records import Completion, Execution, FinishReason, SpecialToken, Turn
+from numina_infer.formats.fences import (
+    OUTPUT_FENCE,
+    disarm,
+    last_code_block,
+    shorten_output,
+    statement,
+    unify_newlines,
+)
 
 _OUTPUT_FENCES = (OUTPUT_FENCE, "```output\r\n")
 """How a model asks for an output; some write Windows newlines."""

@@ -8,7 +8,7 @@ Both run earlier programs again in silence before each new one.
 
 import re
 
-from numina_infer.config import Mode
+from numina_infer.core.config import Mode
 from numina_infer.formats import chatml
 from numina_infer.formats.fenced import Fenced
 

@@ -6,7 +6,7 @@ There is no instruction: two headings are the whole prompt.
 
 import re
 
-from numina_infer.config import Mode
+from numina_infer.core.config import Mode
 from numina_infer.formats.examples import EXAMPLES
 from numina_infer.formats.fenced import Fenced
 

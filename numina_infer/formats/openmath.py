@@ -8,11 +8,11 @@ Their evaluation also tells the model after each output how many calls are left;
 import re
 from dataclasses import dataclass
 
-from numina_infer.config import Mode, require_whole
+from numina_infer.core.config import Mode, require_whole
+from numina_infer.core.records import Completion, Execution, Turn
 from numina_infer.formats import chatml
 from numina_infer.formats.fenced import Parts
-from numina_infer.tir import OUTPUT_FENCE, disarm, shorten_output, unify_newlines
-from numina_infer.trajectory import Completion, Execution, Turn
+from numina_infer.formats.fences import OUTPUT_FENCE, disarm, shorten_output, unify_newlines
 
 _OPENING = "<tool_call>"
 _CLOSING = "</tool_call>"

@@ -17,15 +17,15 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from numina_infer.errors import WheelError
-from numina_infer.kaggle.build import build
-from numina_infer.kaggle.check import Checked, check
-from numina_infer.kaggle.download import fetch
-from numina_infer.kaggle.push import Push
-from numina_infer.kaggle.registry import Registry, RemoteWheel, configured_index
-from numina_infer.kaggle.sources import OWNER_PLACEHOLDER
-from numina_infer.kaggle.trial import Trial, try_wheelhouse
-from numina_infer.kaggle.wheelhouse import Plan, Wanted, begin, find_wheels, require_own_folder, show_bytes
+from numina_infer.core.errors import WheelError
+from numina_infer.kaggle.build.build import build
+from numina_infer.kaggle.build.check import Checked, check
+from numina_infer.kaggle.build.push import Push
+from numina_infer.kaggle.build.sources import OWNER_PLACEHOLDER
+from numina_infer.kaggle.wheelhouse.download import fetch
+from numina_infer.kaggle.wheelhouse.registry import Registry, RemoteWheel, configured_index
+from numina_infer.kaggle.wheelhouse.trial import Trial, try_wheelhouse
+from numina_infer.kaggle.wheelhouse.wheelhouse import Plan, Wanted, begin, find_wheels, require_own_folder, show_bytes
 
 
 def run_build(push: Push, out: Path, console: Console) -> int:

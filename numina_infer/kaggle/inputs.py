@@ -12,7 +12,7 @@ from heapq import heappop, heappush
 from itertools import islice
 from pathlib import Path
 
-from numina_infer.config import require
+from numina_infer.core.config import require
 
 LOCK = "requirements.lock"
 """What a wheelhouse is known by: its wheels' names, versions and hashes, beside the wheels."""

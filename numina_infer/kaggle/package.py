@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from numina_infer.competitions import Api, Competition
-from numina_infer.gateways import package
+from numina_infer.competitions.gateways import package
+from numina_infer.competitions.known import Api, Competition
 from numina_infer.kaggle.inputs import Inputs
 from numina_infer.kaggle.wheels import Version
 

@@ -20,9 +20,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event
 
-from numina_infer.config import require
-from numina_infer.engines import keeper
-from numina_infer.errors import EngineError
+from numina_infer.core.config import require
+from numina_infer.core.errors import EngineError
+from numina_infer.engines.vllm import keeper
 from numina_infer.kaggle.inputs import LOCK
 from numina_infer.kaggle.wheels import locked_packages, read_lock
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from numina_infer.config import require
-from numina_infer.errors import ConfigError
+from numina_infer.core.config import require
+from numina_infer.core.errors import ConfigError
 from numina_infer.kaggle.inputs import LOCK
 
 Version = tuple[int, int]

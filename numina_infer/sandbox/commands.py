@@ -9,11 +9,11 @@ import anyio
 from rich.console import Console
 from rich.table import Table
 
-from numina_infer.config import LADDER, Mode, Rung, SandboxConfig
-from numina_infer.errors import ConfigError
-from numina_infer.sandbox.host import Sandbox
-from numina_infer.sandbox.ladder import Standing
-from numina_infer.trajectory import Execution, ExecutionStatus
+from numina_infer.core.config import LADDER, Mode, Rung, SandboxConfig
+from numina_infer.core.errors import ConfigError
+from numina_infer.core.records import Execution, ExecutionStatus
+from numina_infer.sandbox.host.host import Sandbox
+from numina_infer.sandbox.host.ladder import Standing
 
 EXIT_CODES = {Rung.UID: 0, Rung.READER: 10, Rung.LANDLOCK: 11, Rung.SECCOMP: 12, Rung.LIMITS: 13}
 """Of `sandbox check`, by the rung that holds."""

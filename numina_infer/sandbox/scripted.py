@@ -11,13 +11,13 @@ from typing import Self
 
 import anyio
 
-from numina_infer.config import Mode, require_positive
-from numina_infer.errors import SandboxError
-from numina_infer.ports import Cutoff, Session
-from numina_infer.sandbox import verdict
-from numina_infer.sandbox.output import compose
-from numina_infer.sandbox.process import until
-from numina_infer.trajectory import Execution, ExecutionStatus
+from numina_infer.core.config import Mode, require_positive
+from numina_infer.core.errors import SandboxError
+from numina_infer.core.ports import Cutoff, Session
+from numina_infer.core.records import Execution, ExecutionStatus
+from numina_infer.sandbox.child.output import compose
+from numina_infer.sandbox.host import verdict
+from numina_infer.sandbox.host.process import until
 
 Script = Mapping[str, Execution | str] | Callable[[str], Execution | str]
 """From a program to its result; a string is what an `ok` program printed."""

@@ -1,6 +1,7 @@
 """A simulated sandbox: programs that say how long they would take and what they would print, on so many slots.
 
-A program is `# simulated: 1.250 s` and `print(52)`, as `engines/samples.py` writes it; others print nothing at once.
+A program is `# simulated: 1.250 s` and `print(52)`, as `engines/simulated/samples.py` writes it; others print nothing
+at once.
 """
 
 import math
@@ -9,12 +10,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Self
 
-from numina_infer.config import Mode
-from numina_infer.ports import Cutoff, Session
-from numina_infer.sandbox.process import until
+from numina_infer.core.config import Mode
+from numina_infer.core.ports import Cutoff, Session
+from numina_infer.core.records import Execution, ExecutionStatus
+from numina_infer.sandbox.host.process import until
+from numina_infer.sandbox.host.slots import Slots
 from numina_infer.sandbox.scripted import ScriptedSandbox
-from numina_infer.sandbox.slots import Slots
-from numina_infer.trajectory import Execution, ExecutionStatus
 
 _SECONDS = re.compile(r"# simulated: (\d+\.\d+) s")
 _PRINTED = re.compile(r"print\((-?\d+)\)")

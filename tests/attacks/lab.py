@@ -24,8 +24,8 @@ from pathlib import Path
 
 import anyio
 
-from numina_infer.config import Mode, Rung, SandboxConfig
-from numina_infer.errors import SandboxError
+from numina_infer.core.config import Mode, Rung, SandboxConfig
+from numina_infer.core.errors import SandboxError
 from numina_infer.sandbox import Execution, ExecutionStatus, Sandbox
 from tests.attacks.benign import BENIGN
 

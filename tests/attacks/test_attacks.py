@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.config import Mode
+from numina_infer.core.config import Mode
 from tests.attacks.benign import BENIGN
 
 pytestmark = [pytest.mark.attacks, pytest.mark.timeout(900)]

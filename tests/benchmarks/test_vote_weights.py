@@ -24,9 +24,9 @@ from benchmarks.pools import NO_VOTE, Pool, are_stated, make_pool, problem_of
 from benchmarks.vote_weights import stop
 from benchmarks.weighted_votes import Votes
 from benchmarks.weightings import WEIGHTINGS, fit
-from numina_infer.config import VoteWeights
-from numina_infer.trajectory import Completion, ExtractedAnswer, FinishReason, Outcome, Trajectory, Turn
-from numina_infer.vote import MILLI, weigh
+from numina_infer.core.config import VoteWeights
+from numina_infer.core.records import Completion, ExtractedAnswer, FinishReason, Outcome, Trajectory, Turn
+from numina_infer.voting.ballot import MILLI, weigh
 
 BY_NAME = {weighting.name: weighting for weighting in WEIGHTINGS}
 answers_of_few = st.lists(st.one_of(st.none(), st.integers(0, 3)), min_size=3, max_size=8)

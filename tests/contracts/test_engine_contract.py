@@ -11,21 +11,21 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from numina_infer.config import SamplingParams
-from numina_infer.engine_config import ClientConfig, SimulatedConfig, TransformersConfig
-from numina_infer.engines.address import Address
-from numina_infer.engines.cached import CachedEngine
-from numina_infer.engines.costs import Costs
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.engine_config import ClientConfig, SimulatedConfig, TransformersConfig
+from numina_infer.core.ports import Cutoff, Engine
+from numina_infer.core.records import Completion, FinishReason, StopReason
+from numina_infer.engines.cache.cached import CachedEngine
 from numina_infer.engines.faulty import Faults, FaultyEngine
-from numina_infer.engines.openai_api import OpenAIEngine
+from numina_infer.engines.http.address import Address
+from numina_infer.engines.http.openai_api import OpenAIEngine
+from numina_infer.engines.local.transformers import TransformersEngine
 from numina_infer.engines.scripted import VOCABULARY, ScriptedEngine
 from numina_infer.engines.scripts import Improvised
-from numina_infer.engines.simulated import Reader, SimulatedEngine
+from numina_infer.engines.simulated.costs import Costs
+from numina_infer.engines.simulated.simulated import Reader, SimulatedEngine
 from numina_infer.engines.stand_in import StandIn
-from numina_infer.engines.transformers import TransformersEngine
-from numina_infer.late import LateEngine
-from numina_infer.ports import Cutoff, Engine
-from numina_infer.trajectory import Completion, FinishReason, StopReason
+from numina_infer.solving.supervised import LateEngine
 from tests.socket_paths import short_folder
 
 if TYPE_CHECKING:

@@ -11,16 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from numina_infer.errors import GatewayError
-from numina_infer.gateways.aimo import AimoGateway
-from numina_infer.gateways.kaggle_evaluation import KaggleEvaluationGateway
-from numina_infer.mock.aimo import AimoEnv, make_env
-from numina_infer.mock.kaggle_evaluation import KaggleEvaluation
-from numina_infer.mock.relay import RelayConfig
-from numina_infer.nasty import Nasty
-from numina_infer.ports import Gateway
-from numina_infer.problems import ProblemRow, ProblemSet, example_problems_path, read_problems
-from numina_infer.trajectory import Problem
+from numina_infer.competitions.gateways.aimo import AimoGateway
+from numina_infer.competitions.gateways.kaggle_evaluation import KaggleEvaluationGateway
+from numina_infer.competitions.mock.aimo import AimoEnv, make_env
+from numina_infer.competitions.mock.kaggle_evaluation import KaggleEvaluation
+from numina_infer.competitions.mock.relay import RelayConfig
+from numina_infer.competitions.relay_faults import Nasty
+from numina_infer.core.errors import GatewayError
+from numina_infer.core.ports import Gateway
+from numina_infer.core.records import Problem
+from numina_infer.runs.problems import ProblemRow, ProblemSet, example_problems_path, read_problems
 from tests.relays import GrpcCompetition
 
 

@@ -7,13 +7,13 @@ from contextlib import AbstractAsyncContextManager
 import anyio
 import pytest
 
-from numina_infer.config import Mode, SandboxConfig
-from numina_infer.errors import ConfigError, SandboxError
-from numina_infer.late import LateSandbox
-from numina_infer.ports import Cutoff, Sandbox
+from numina_infer.core.config import Mode, SandboxConfig
+from numina_infer.core.errors import ConfigError, SandboxError
+from numina_infer.core.ports import Cutoff, Sandbox
+from numina_infer.core.records import StopReason
 from numina_infer.sandbox import Execution, ExecutionStatus, ScriptedSandbox
 from numina_infer.sandbox import Sandbox as ForkingSandbox
-from numina_infer.trajectory import StopReason
+from numina_infer.solving.supervised import LateSandbox
 
 pytestmark = pytest.mark.anyio
 GOOD, BAD, ENDLESS = "print(6 * 7)", "print('before')\n1 / 0", "while True: pass"

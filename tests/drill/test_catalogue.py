@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from numina_infer.core.errors import ConfigError
 from numina_infer.drill.catalogue import FAULTS, FEWEST, MOST, combinations, drills
 from numina_infer.drill.course import Course
 from numina_infer.drill.fault import Fault, LogState, Place, together
 from numina_infer.drill.judge import Check, judge
 from numina_infer.drill.leftovers import Held, left_behind
 from numina_infer.drill.play import play
-from numina_infer.errors import ConfigError
 
 ASKED_FOR = {
     *("servers-never-start", "servers-start-late", "servers-die", "servers-die-twice", "servers-hang"),

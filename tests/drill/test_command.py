@@ -5,10 +5,10 @@ import json
 import pytest
 
 from numina_infer.cli import main
-from numina_infer.contest import Contest
+from numina_infer.core.records import Problem, Solution
 from numina_infer.drill import report
 from numina_infer.drill.fault import Drill
-from numina_infer.trajectory import Problem, Solution
+from numina_infer.solving.contest import Contest
 
 
 def test_the_list_tells_what_is_drilled_and_what_is_expected(capsys: pytest.CaptureFixture[str]) -> None:

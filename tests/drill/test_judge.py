@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from numina_infer.core.records import Solution, StopReason
 from numina_infer.drill.course import Course, right_answer
 from numina_infer.drill.fault import Drill, Expected, Fault, LogState, everything, struck, together
 from numina_infer.drill.judge import Check, judge
 from numina_infer.drill.scene import Scene
 from numina_infer.drill.seen import Ended, Left, LogSeen, Reply, Seen
-from numina_infer.trajectory import Solution, StopReason
 
 
 def solution(number: int, *, is_fallback: bool = False) -> Solution:

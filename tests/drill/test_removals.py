@@ -12,12 +12,11 @@ from types import SimpleNamespace
 import anyio
 import pytest
 
-from numina_infer.background import Background
-from numina_infer.budget import Bank, Bound, Slice
-from numina_infer.clock import Clock, _HastySelector, _TimedLoop
-from numina_infer.config import BankConfig
-from numina_infer.contest import Contest
-from numina_infer.draft import Draft
+from numina_infer.core.clock import Clock, _HastySelector, _TimedLoop
+from numina_infer.core.config import BankConfig
+from numina_infer.core.errors import EngineError
+from numina_infer.core.ports import Cutoff
+from numina_infer.core.records import Execution, ExecutionStatus, Outcome, Problem, Solution, Trajectory
 from numina_infer.drill.catalogue import FAULTS
 from numina_infer.drill.course import Course
 from numina_infer.drill.fault import Drill, together
@@ -26,15 +25,16 @@ from numina_infer.drill.play import play
 from numina_infer.drill.real_faults import ATTACKS, WORKED
 from numina_infer.drill.report import Tally, run
 from numina_infer.drill.seen import Seen
-from numina_infer.errors import EngineError
-from numina_infer.ports import Cutoff
-from numina_infer.sandbox.channel import Message, Resume, Signal, opened_programs
-from numina_infer.sandbox.forkserver import ForkServer
-from numina_infer.sandbox.orders import Orders
-from numina_infer.sandbox.process import Process
+from numina_infer.runs.background import Background
+from numina_infer.sandbox.child.channel import Message, Resume, Signal, opened_programs
+from numina_infer.sandbox.host.forkserver import ForkServer
+from numina_infer.sandbox.host.orders import Orders
+from numina_infer.sandbox.host.process import Process
 from numina_infer.sandbox.scripted import ScriptedSandbox
 from numina_infer.sandbox.simulated import pretend
-from numina_infer.trajectory import Execution, ExecutionStatus, Outcome, Problem, Solution, Trajectory
+from numina_infer.solving.contest import Contest
+from numina_infer.solving.draft import Draft
+from numina_infer.voting.time_bank import Bank, Bound, Slice
 
 
 def drill(name: str, num_problems: int) -> Drill:
@@ -76,7 +76,7 @@ def test_without_threads_that_hand_problems_over_a_blocked_loop_makes_the_next_r
             self.start = partial(target, *args)
 
     threads = SimpleNamespace(Thread=Inline, RLock=threading.RLock)
-    monkeypatch.setattr("numina_infer.contest.threading", threads)
+    monkeypatch.setattr("numina_infer.solving.contest.threading", threads)
     assert Check.TIME in failed(drill("loop-blocked", 10))
 
 
@@ -182,7 +182,7 @@ def test_without_attempts_that_fail_alone_one_exception_takes_all_votes_of_its_p
             raise RuntimeError("it would end the loop, and this process with it") from raised
 
     assert failed(drill("attempt-raises", 10)) == set()
-    monkeypatch.setattr("numina_infer.solver.end_of", end_of)
+    monkeypatch.setattr("numina_infer.solving.solver.end_of", end_of)
     assert {Check.RIGHT, Check.FALLBACKS} <= failed(drill("attempt-raises", 10))
 
 
@@ -199,7 +199,7 @@ def test_without_a_thread_of_the_logs_own_a_disk_that_hangs_takes_the_replies(
     assert failed(drill("disk-hangs", 10)) == set()
     monkeypatch.setattr("numina_infer.drill.play._PATIENCE_S", 1.0)
     monkeypatch.setattr("numina_infer.drill.leftovers._PATIENCE_S", 20.0)
-    monkeypatch.setattr("numina_infer.contest._CLOSE_S", 0.1)
+    monkeypatch.setattr("numina_infer.solving.contest._CLOSE_S", 0.1)
     monkeypatch.setattr(Background, "do", wait_for)
     assert Check.REPLIES in failed(drill("disk-hangs", 10))
 
@@ -251,7 +251,7 @@ def test_without_its_mends_a_crowd_that_leaves_costs_the_zygote(
 ) -> None:
     """With all of them ended at once, or what waits in the queue would be no more than its socket takes."""
     monkeypatch.setattr("numina_infer.drill.session_faults._OPENING_S", 0.0)  # no more than are needed
-    monkeypatch.setattr("numina_infer.sandbox.burials._AT_ONCE", 10_000)
+    monkeypatch.setattr("numina_infer.sandbox.host.burials._AT_ONCE", 10_000)
     whole = together([FAULTS["sessions-left-at-once"]], Course(10), play)
     assert failed(whole) == set()
     monkeypatch.setattr(of, name, without)

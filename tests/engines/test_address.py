@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.engines.address import KEY_VARIABLE, Address
-from numina_infer.errors import ConfigError
+from numina_infer.core.errors import ConfigError
+from numina_infer.engines.http.address import KEY_VARIABLE, Address
 
 pytestmark = pytest.mark.anyio
 

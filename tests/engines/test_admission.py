@@ -11,8 +11,8 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from numina_infer.core.errors import ConfigError
 from numina_infer.engines.admission import MARGIN, Admission, Room, Seat, TypicalContext, TypicalTurn
-from numina_infer.errors import ConfigError
 
 pytestmark = pytest.mark.anyio
 WINDOW = 400

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.engines.cache_folder import CacheFolder, CacheSize
-from numina_infer.errors import ConfigError
-from numina_infer.trajectory import Completion, FinishReason
+from numina_infer.core.errors import ConfigError
+from numina_infer.core.records import Completion, FinishReason
+from numina_infer.engines.cache.cache_folder import CacheFolder, CacheSize
 
 KEY = "ab" + 62 * "0"
 SAID = Completion("It is $\\boxed{3}$.", (1, 2, 3), FinishReason.EOS, num_tokens=4, cumulative_logprob=-0.1, seed=7)

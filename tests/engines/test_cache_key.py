@@ -6,11 +6,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.config import SamplingParams
-from numina_infer.engines.cache_key import cache_key, identity
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.records import Completion, FinishReason, Part, SpecialToken
+from numina_infer.engines.cache.cache_key import cache_key, identity
 from numina_infer.engines.context import render, runs
 from numina_infer.engines.scripted import ByteVocabulary, encode
-from numina_infer.trajectory import Completion, FinishReason, Part, SpecialToken
 
 # Few letters, so that contexts which differ only in where they are cut do come up.
 texts = st.text(st.sampled_from('ab"\\\n{[,\ud800é'), max_size=4)

@@ -8,15 +8,15 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from numina_infer.config import SamplingParams
-from numina_infer.engines.cached import CachedEngine
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.errors import ConfigError, EngineError
+from numina_infer.core.ports import CacheStats, Cutoff, Engine
+from numina_infer.core.records import Completion, FinishReason, Part, StopReason
+from numina_infer.engines.cache.cached import CachedEngine
 from numina_infer.engines.faulty import Faults, FaultyEngine
 from numina_infer.engines.scripted import ScriptedEngine, sum_of_numbers
 from numina_infer.engines.scripts import Cue
-from numina_infer.errors import ConfigError, EngineError
-from numina_infer.late import LateEngine
-from numina_infer.ports import CacheStats, Cutoff, Engine
-from numina_infer.trajectory import Completion, FinishReason, Part, StopReason
+from numina_infer.solving.supervised import LateEngine
 
 pytestmark = pytest.mark.anyio
 PROMPT = "### Problem: What is 1 plus 2?\n### Solution: "

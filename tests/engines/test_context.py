@@ -6,10 +6,10 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.config import SamplingParams
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.records import Completion, FinishReason, Part, SpecialToken, plain_text
 from numina_infer.engines.context import Transcript, find_stop, render
 from numina_infer.engines.scripted import VOCABULARY, ByteVocabulary, decode, encode
-from numina_infer.trajectory import Completion, FinishReason, Part, SpecialToken, plain_text
 
 texts = st.text(st.sampled_from("ab`\n é€𝔽"), max_size=20)
 WITH_BOS = ByteVocabulary(bos=(1 << 40,))

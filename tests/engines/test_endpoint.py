@@ -9,15 +9,15 @@ import anyio
 import httpx2
 import pytest
 
-from numina_infer.config import SamplingParams
-from numina_infer.engines import endpoint as module
-from numina_infer.engines.address import Address
-from numina_infer.engines.endpoint import Endpoint, EndpointLostError, counter, kv_tokens
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.errors import EngineError
+from numina_infer.core.records import FinishReason
+from numina_infer.engines.http import endpoint as module
+from numina_infer.engines.http.address import Address
+from numina_infer.engines.http.endpoint import Endpoint, EndpointLostError, counter, kv_tokens
+from numina_infer.engines.http.wire import Chunk, Dialect, Turn
 from numina_infer.engines.http_server import HttpServer, Request, Response
 from numina_infer.engines.stand_in import Mood, StandIn
-from numina_infer.engines.wire import Chunk, Dialect, Turn
-from numina_infer.errors import EngineError
-from numina_infer.trajectory import FinishReason
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio

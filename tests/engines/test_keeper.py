@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from numina_infer.engines import keeper
-from numina_infer.engines.server_log import cause, read_log
-from numina_infer.engines.server_place import MARK, Note, ServerPlace, born
+from numina_infer.engines.vllm import keeper
+from numina_infer.engines.vllm.server_log import cause, read_log
+from numina_infer.engines.vllm.server_place import MARK, Note, ServerPlace, born
 from tests import process_tree
 from tests.waiting import wait_until
 

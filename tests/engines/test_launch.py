@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.api_versions import RELAY_PORTS
-from numina_infer.engine_config import ServerConfig
-from numina_infer.engines.address import KEY_VARIABLE
-from numina_infer.engines.launch import Launch
+from numina_infer.competitions.api_versions import RELAY_PORTS
+from numina_infer.core.engine_config import ServerConfig
+from numina_infer.engines.http.address import KEY_VARIABLE
+from numina_infer.engines.vllm.launch import Launch
 
 CPU = Launch(Path("/v/python"), Path("/m"), ServerConfig())
 GPU = replace(CPU, gpus=("0", "1"))

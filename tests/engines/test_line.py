@@ -9,12 +9,12 @@ import h11
 import httpx2
 import pytest
 
-from numina_infer.config import SamplingParams
-from numina_infer.engines.address import Address
-from numina_infer.engines.endpoint import Abilities, Endpoint, EndpointLostError
-from numina_infer.engines.reply import TextReply
-from numina_infer.engines.wire import Dialect, Turn
-from numina_infer.errors import EngineError
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.errors import EngineError
+from numina_infer.engines.http.address import Address
+from numina_infer.engines.http.endpoint import Abilities, Endpoint, EndpointLostError
+from numina_infer.engines.http.reply import TextReply
+from numina_infer.engines.http.wire import Dialect, Turn
 
 pytestmark = pytest.mark.anyio
 TURN = Turn("1 + 1", SamplingParams(), max_tokens=5, seed=0, priority=0)

@@ -6,9 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from numina_infer.engine_config import TransformersConfig
-from numina_infer.engines.models import find_folder, load, require_complete, require_plain_attention, weights_hash
-from numina_infer.errors import ConfigError, EngineError, ModelNotFoundError
+from numina_infer.core.engine_config import TransformersConfig
+from numina_infer.core.errors import ConfigError, EngineError, ModelNotFoundError
+from numina_infer.engines.local.models import (
+    find_folder,
+    load,
+    require_complete,
+    require_plain_attention,
+    weights_hash,
+)
 
 LINES: list[str] = []
 

@@ -13,20 +13,20 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from numina_infer.config import SamplingParams
-from numina_infer.engine_config import ClientConfig
-from numina_infer.engines import openai_api, pool
-from numina_infer.engines.address import KEY_VARIABLE, Address
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.engine_config import ClientConfig
+from numina_infer.core.errors import ConfigError, EngineError, EngineGoneError
+from numina_infer.core.ports import Cutoff, Engine
+from numina_infer.core.records import Completion, FinishReason, StopReason
 from numina_infer.engines.admission import MARGIN
-from numina_infer.engines.endpoint import Endpoint
-from numina_infer.engines.openai_api import OpenAIEngine
-from numina_infer.engines.pool import Repair
+from numina_infer.engines.http import openai_api, pool
+from numina_infer.engines.http.address import KEY_VARIABLE, Address
+from numina_infer.engines.http.endpoint import Endpoint
+from numina_infer.engines.http.openai_api import OpenAIEngine
+from numina_infer.engines.http.pool import Repair
 from numina_infer.engines.scripted import VOCABULARY, ScriptedEngine
 from numina_infer.engines.stand_in import Mood, StandIn
 from numina_infer.engines.vocabulary import Vocabulary
-from numina_infer.errors import ConfigError, EngineError, EngineGoneError
-from numina_infer.ports import Cutoff, Engine
-from numina_infer.trajectory import Completion, FinishReason, StopReason
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio

@@ -7,19 +7,19 @@ from pathlib import Path
 import anyio
 import pytest
 
-from numina_infer.clock import virtual_clock
-from numina_infer.config import SamplingParams
-from numina_infer.engine_config import ClientConfig
-from numina_infer.engines.address import Address
-from numina_infer.engines.costs import Costs
-from numina_infer.engines.openai_api import OpenAIEngine
+from numina_infer.core.clock import virtual_clock
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.engine_config import ClientConfig
+from numina_infer.core.errors import ConfigError
+from numina_infer.core.ports import Cutoff
+from numina_infer.core.records import Completion
+from numina_infer.engines.http.address import Address
+from numina_infer.engines.http.openai_api import OpenAIEngine
 from numina_infer.engines.pace import Pace
 from numina_infer.engines.scripts import Cue, load_script
+from numina_infer.engines.simulated.costs import Costs
 from numina_infer.engines.stand_in_server import InTurn, write_interpreter
 from numina_infer.engines.vocabulary import TokenizerVocabulary
-from numina_infer.errors import ConfigError
-from numina_infer.ports import Cutoff
-from numina_infer.trajectory import Completion
 from tests.tiny_model import make_tiny_model
 from tests.waiting import until
 

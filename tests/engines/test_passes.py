@@ -8,10 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.engine_config import TransformersConfig
-from numina_infer.engines.kv_cache import KVCache
-from numina_infer.engines.models import LoadedModel, load
-from numina_infer.engines.passes import COUNTS, Passes, Piece, RowCounts, agreeing, cut, pack
+from numina_infer.core.engine_config import TransformersConfig
+from numina_infer.engines.local.kv_cache import KVCache
+from numina_infer.engines.local.models import LoadedModel, load
+from numina_infer.engines.local.passes import COUNTS, Passes, Piece, RowCounts, agreeing, cut, pack
 
 PROMPTS = st.lists(st.integers(1, 200), min_size=1, max_size=8)
 CONTEXT, TOKENS = tuple(range(100, 121)), (7, 8, 9)

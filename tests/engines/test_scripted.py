@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.config import SamplingParams
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.errors import ConfigError, EngineError
+from numina_infer.core.ports import Cutoff
+from numina_infer.core.records import Completion, Execution, ExecutionStatus, FinishReason, Part
 from numina_infer.engines.scripted import ScriptedEngine, decode, encode
 from numina_infer.engines.scripts import Cue, Lines, load_script, sum_of_numbers
-from numina_infer.errors import ConfigError, EngineError
 from numina_infer.formats.catalogue import get_format
-from numina_infer.ports import Cutoff
-from numina_infer.trajectory import Completion, Execution, ExecutionStatus, FinishReason, Part
 
 NEVER = Cutoff(float("inf"))
 

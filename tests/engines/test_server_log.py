@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.engines.server_log import cause, read_log, stage, tail
+from numina_infer.engines.vllm.server_log import cause, read_log, stage, tail
 
 API = "(APIServer pid=11) INFO 11-24 07:10:01 [server.py:42]"
 CORE = "(EngineCore_DP0 pid=12) ERROR 11-24 07:10:02 [core.py:842]"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.engines import server_place
+from numina_infer.engines.vllm import server_place
 
 KEY = "0123456789abcdef"
 

@@ -10,24 +10,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.quick_contest import QuickContest, Setting
-from numina_infer.clock import virtual_clock
-from numina_infer.config import ContestConfig, Policy, SamplingParams, StopRule
-from numina_infer.contest import Contest, Parts
-from numina_infer.engine_config import SimulatedConfig
-from numina_infer.engines.batch import Batch, Sequence
-from numina_infer.engines.costs import Costs, costs_of_layout, read_costs, t4_costs
-from numina_infer.engines.samples import SampledAuthor, read_samples
+from numina_infer.core.clock import virtual_clock
+from numina_infer.core.config import ContestConfig, Policy, SamplingParams, StopRule
+from numina_infer.core.engine_config import SimulatedConfig
+from numina_infer.core.errors import ConfigError
+from numina_infer.core.ports import Cutoff
+from numina_infer.core.presets import get_preset
+from numina_infer.core.records import Completion, FinishReason, Problem
+from numina_infer.engines.http.stalls import Stalls
 from numina_infer.engines.scripts import Cue, Lines
-from numina_infer.engines.simulated import Passage, Reader, SimulatedEngine
-from numina_infer.engines.stalls import Stalls
-from numina_infer.errors import ConfigError
+from numina_infer.engines.simulated.batch import Batch, Sequence
+from numina_infer.engines.simulated.costs import Costs, costs_of_layout, read_costs, t4_costs
+from numina_infer.engines.simulated.samples import SampledAuthor, read_samples
+from numina_infer.engines.simulated.simulated import Passage, Reader, SimulatedEngine
 from numina_infer.formats.numina import NUMINA
-from numina_infer.ports import Cutoff
-from numina_infer.presets import get_preset
-from numina_infer.problems import packaged_path
-from numina_infer.runlog import RunLog
+from numina_infer.runs.log import RunLog
+from numina_infer.runs.problems import packaged_path
 from numina_infer.sandbox.simulated import SimulatedSandbox
-from numina_infer.trajectory import Completion, FinishReason, Problem
+from numina_infer.solving.contest import Contest, Parts
 
 COSTS = Costs(base_s=0.02, sequence_s=0.001, token_s=1e-5, prefill_s=0.0005, kv_tokens=2_000)
 

@@ -3,8 +3,8 @@
 import anyio
 import pytest
 
+from numina_infer.core.errors import ConfigError
 from numina_infer.engines.slots import Slots
-from numina_infer.errors import ConfigError
 
 pytestmark = pytest.mark.anyio
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.engines import smollm2
-from numina_infer.errors import EngineError
+from numina_infer.core.errors import EngineError
+from numina_infer.engines.local import smollm2
 
 LINES: list[str] = []
 

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from anyio.lowlevel import checkpoint
 
-from numina_infer.engines.address import Address
+from numina_infer.engines.http.address import Address
 from numina_infer.engines.http_server import HttpServer, Request, Response
 
 pytestmark = pytest.mark.anyio

@@ -10,17 +10,17 @@ import pytest
 import torch
 from anyio.lowlevel import checkpoint
 
-from numina_infer.config import SamplingParams
-from numina_infer.engine_config import TransformersConfig
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.engine_config import TransformersConfig
+from numina_infer.core.errors import EngineError
+from numina_infer.core.ports import Cutoff
+from numina_infer.core.records import Completion, FinishReason
 from numina_infer.engines.context import Transcript
-from numina_infer.engines.decoding import DecodeLoop, Row, Stepper
-from numina_infer.engines.models import LoadedModel, load
-from numina_infer.engines.passes import Passes, RowCounts
-from numina_infer.engines.smollm2 import find_or_convert
-from numina_infer.engines.transformers import TransformersDecoder, TransformersEngine
-from numina_infer.errors import EngineError
-from numina_infer.ports import Cutoff
-from numina_infer.trajectory import Completion, FinishReason
+from numina_infer.engines.local.decoding import DecodeLoop, Row, Stepper
+from numina_infer.engines.local.models import LoadedModel, load
+from numina_infer.engines.local.passes import Passes, RowCounts
+from numina_infer.engines.local.smollm2 import find_or_convert
+from numina_infer.engines.local.transformers import TransformersDecoder, TransformersEngine
 
 pytestmark = pytest.mark.anyio
 PROMPT = "The sum of the numbers is 12. " * 12

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.engines import vllm_python
-from numina_infer.engines.vllm_python import VARIABLE, find_vllm_python
-from numina_infer.errors import ConfigError, EngineError
+from numina_infer.core.errors import ConfigError, EngineError
+from numina_infer.engines.vllm import vllm_python
+from numina_infer.engines.vllm.vllm_python import VARIABLE, find_vllm_python
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No vLLM in any of the places."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(VARIABLE, raising=False)
-    monkeypatch.setattr(vllm_python, "__file__", str(tmp_path / "package" / "engines" / "vllm_python.py"))
+    monkeypatch.setattr(vllm_python, "__file__", str(tmp_path / "package" / "engines" / "vllm" / "vllm_python.py"))
 
 
 def executable(path: Path) -> Path:

@@ -12,20 +12,21 @@ from typing import Any
 import anyio
 import pytest
 
-from numina_infer.config import SamplingParams
-from numina_infer.engine_config import ClientConfig, ServerConfig
-from numina_infer.engines import openai_api, pool, server_place, vllm_server
-from numina_infer.engines.endpoint import Endpoint
-from numina_infer.engines.launch import Launch
-from numina_infer.engines.pool import Repair
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.engine_config import ClientConfig, ServerConfig
+from numina_infer.core.errors import EngineError, EngineGoneError
+from numina_infer.core.ports import Cutoff, Engine
+from numina_infer.engines.http import openai_api, pool
+from numina_infer.engines.http.endpoint import Endpoint
+from numina_infer.engines.http.pool import Repair
 from numina_infer.engines.scripted import VOCABULARY
-from numina_infer.engines.server_place import Note, ServerPlace
-from numina_infer.engines.vllm import ServerGroup, VllmEngine
-from numina_infer.engines.vllm_server import VllmServer, end_server
+from numina_infer.engines.vllm import server_place, vllm_server
+from numina_infer.engines.vllm.launch import Launch
+from numina_infer.engines.vllm.server_place import Note, ServerPlace
+from numina_infer.engines.vllm.vllm import ServerGroup, VllmEngine
+from numina_infer.engines.vllm.vllm_server import VllmServer, end_server
 from numina_infer.engines.vocabulary import TokenizerVocabulary
-from numina_infer.errors import EngineError, EngineGoneError
-from numina_infer.late import LateConfig, LateEngine
-from numina_infer.ports import Cutoff, Engine
+from numina_infer.solving.supervised import LateConfig, LateEngine
 from tests.fake_vllm import Fate, fake_python, say, starts
 from tests.waiting import until
 
@@ -193,8 +194,8 @@ async def test_a_kept_server_is_found_by_the_next_and_not_by_one_with_other_sett
     """It was started by another process, which is gone."""
     launch = machine.launch()
     script = (
-        "import sys, anyio; from pathlib import Path; from numina_infer.engine_config import ServerConfig\n"
-        "from numina_infer.engines.launch import Launch; from numina_infer.engines.vllm import ServerGroup\n"
+        "import sys, anyio; from pathlib import Path; from numina_infer.core.engine_config import ServerConfig\n"
+        "from numina_infer.engines.vllm.launch import Launch; from numina_infer.engines.vllm.vllm import ServerGroup\n"
         "async def main():\n"
         "    launch = Launch(Path(sys.argv[1]), Path(sys.argv[2]), ServerConfig())\n"
         "    async with ServerGroup([launch], keep=True, report=print): pass\n"

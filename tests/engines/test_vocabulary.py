@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.engine_config import TransformersConfig
-from numina_infer.engines.models import load
+from numina_infer.core.engine_config import TransformersConfig
+from numina_infer.core.errors import EngineError
+from numina_infer.engines.local.models import load
 from numina_infer.engines.vocabulary import TokenizerVocabulary
-from numina_infer.errors import EngineError
 
 
 def test_the_folder_alone_says_the_same_as_the_loaded_model(tiny_model: Path) -> None:

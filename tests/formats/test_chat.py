@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.config import Mode
+from numina_infer.core.config import Mode
+from numina_infer.core.errors import ConfigError
+from numina_infer.core.records import Completion, Execution, ExecutionStatus, FinishReason, plain_text
 from numina_infer.engines.vocabulary import TokenizerVocabulary
-from numina_infer.errors import ConfigError
 from numina_infer.formats.catalogue import make_format
 from numina_infer.formats.chat import conversation
-from numina_infer.tir import OUTPUT_FENCE
-from numina_infer.trajectory import Completion, Execution, ExecutionStatus, FinishReason, plain_text
+from numina_infer.formats.fences import OUTPUT_FENCE
 
 PLAIN_TURNS = (
     "{% for turn in messages %}{{ '### ' + turn['role'] | capitalize + ':\\n' + turn['content'] + '\\n\\n' }}"

@@ -4,13 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.config import Mode
-from numina_infer.errors import ConfigError
-from numina_infer.formats.catalogue import FORMATS, get_format, make_format
-from numina_infer.formats.chat import CHAT
-from numina_infer.formats.openmath import OpenMath
-from numina_infer.ports import Format
-from numina_infer.trajectory import (
+from numina_infer.core.config import Mode
+from numina_infer.core.errors import ConfigError
+from numina_infer.core.ports import Format
+from numina_infer.core.records import (
     Completion,
     Execution,
     ExecutionStatus,
@@ -19,6 +16,9 @@ from numina_infer.trajectory import (
     Turn,
     plain_text,
 )
+from numina_infer.formats.catalogue import FORMATS, get_format, make_format
+from numina_infer.formats.chat import CHAT
+from numina_infer.formats.openmath import OpenMath
 
 FIXED = [get_format(name) for name in FORMATS if name != CHAT]
 formats = pytest.mark.parametrize("fmt", FIXED, ids=lambda fmt: fmt.name)

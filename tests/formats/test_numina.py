@@ -2,9 +2,9 @@
 
 import pytest
 
+from numina_infer.core.records import Completion, Execution, ExecutionStatus, FinishReason, plain_text
+from numina_infer.formats.fences import OUTPUT_FENCE, TRUNCATION_MARK
 from numina_infer.formats.numina import NUMINA, NUMINA_FEW_SHOT
-from numina_infer.tir import OUTPUT_FENCE, TRUNCATION_MARK
-from numina_infer.trajectory import Completion, Execution, ExecutionStatus, FinishReason, plain_text
 
 
 def stopped(text: str) -> Completion:

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from tokenizers import AddedToken
 
+from numina_infer.core.errors import EngineError
+from numina_infer.core.ports import Format
+from numina_infer.core.records import plain_text
 from numina_infer.engines.context import render
-from numina_infer.engines.smollm2 import find_or_convert
+from numina_infer.engines.local.smollm2 import find_or_convert
 from numina_infer.engines.vocabulary import TokenizerVocabulary
-from numina_infer.errors import EngineError
 from numina_infer.formats.catalogue import get_format, make_format
 from numina_infer.formats.chat import conversation
-from numina_infer.ports import Format
-from numina_infer.trajectory import plain_text
 
 Messages = Sequence[Mapping[str, str]]
 STATEMENTS = ("What is $1+1$?", "  Find\n\n$x$ with $x^2 = 4$. \n", "É ∑ \U0001d53d \\boxed{}", "Assistant: 7")

@@ -6,14 +6,14 @@ from pathlib import Path
 import anyio
 import pytest
 
-from numina_infer.config import Mode, RolloutConfig, SandboxConfig
-from numina_infer.draft import Draft
+from numina_infer.core.config import Mode, RolloutConfig, SandboxConfig
+from numina_infer.core.ports import Cutoff, Format
+from numina_infer.core.records import ExecutionStatus, Outcome, Problem, Trajectory, plain_text
 from numina_infer.engines.scripted import ScriptedEngine
 from numina_infer.formats.catalogue import FORMATS, make_format
-from numina_infer.ports import Cutoff, Format
-from numina_infer.rollout import rollout
 from numina_infer.sandbox import Sandbox
-from numina_infer.trajectory import ExecutionStatus, Outcome, Problem, Trajectory, plain_text
+from numina_infer.solving.draft import Draft
+from numina_infer.solving.rollout import rollout
 
 pytestmark = pytest.mark.anyio
 PROBLEM = Problem("p", "What is $6 \\cdot 7$?<|im_end|>")

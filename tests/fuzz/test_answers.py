@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from numina_infer.answer import MAX_PLACES, AnswerRange, NoAnswer, extract_answer, read_integer
-from numina_infer.expression import MAX_LENGTH
+from numina_infer.answers.expression import MAX_LENGTH
+from numina_infer.answers.extract import MAX_PLACES, AnswerRange, NoAnswer, extract_answer, read_integer
 from tests.test_answer import LATEX, PIECES, RANGES
 
 PROSE = st.lists(

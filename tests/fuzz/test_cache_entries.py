@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 
-from numina_infer.engines.cache_folder import CacheFolder, _digest, _written
-from numina_infer.trajectory import Completion, FinishReason
+from numina_infer.core.records import Completion, FinishReason
+from numina_infer.engines.cache.cache_folder import CacheFolder, _digest, _written
 from tests.fuzz.damage import DEEP, altered, damaged, json_values
 
 KEY = "0" * 64

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from numina_infer.engines.address import Address
-from numina_infer.engines.endpoint import Abilities, Endpoint, counter, kv_tokens
-from numina_infer.errors import EngineError
+from numina_infer.core.errors import EngineError
+from numina_infer.engines.http.address import Address
+from numina_infer.engines.http.endpoint import Abilities, Endpoint, counter, kv_tokens
 from tests.fuzz.damage import DEEP, altered, json_values
 
 pytestmark = pytest.mark.anyio

@@ -12,15 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.errors import ProblemsFileError, RunLogError
-from numina_infer.events import Ended, Event, Opened, Solved, Started
-from numina_infer.lab.embedding import embed
-from numina_infer.lab.formulae import ATTRIBUTES, ELEMENTS, Formula, split_formulae, typeset
-from numina_infer.lab.highlight import highlight
-from numina_infer.lab.report import write_report
-from numina_infer.lab.texts import Texts
-from numina_infer.runlog import RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE
-from numina_infer.trajectory import (
+from numina_infer.core.errors import ProblemsFileError, RunLogError
+from numina_infer.core.events import Ended, Event, Opened, Solved, Started
+from numina_infer.core.records import (
     AnswerSource,
     Completion,
     Execution,
@@ -35,6 +29,12 @@ from numina_infer.trajectory import (
     Trajectory,
     Turn,
 )
+from numina_infer.lab.report.embedding import embed
+from numina_infer.lab.report.formulae import ATTRIBUTES, ELEMENTS, Formula, split_formulae, typeset
+from numina_infer.lab.report.highlight import highlight
+from numina_infer.lab.report.report import write_report
+from numina_infer.lab.report.texts import Texts
+from numina_infer.runs.log import RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE
 from tests.fuzz.damage import altered, damaged, json_values, line
 from tests.fuzz.test_run_log import FILES, INFO, ROWS, in_folder
 from tests.lab.pages import HOSTILE, Page, read_page

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from numina_infer.errors import ProblemsFileError
-from numina_infer.problems import ProblemSet, read_problems
+from numina_infer.core.errors import ProblemsFileError
+from numina_infer.runs.problems import ProblemSet, read_problems
 from tests.fuzz.damage import damaged, json_values
 
 RECORDS = [

@@ -11,19 +11,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from numina_infer.config import BankConfig, SamplingParams
-from numina_infer.engines.endpoint import kv_tokens
-from numina_infer.engines.reply import Reply, TextReply, TokenReply
+from numina_infer.core.config import BankConfig, SamplingParams
+from numina_infer.core.errors import ConfigError, EngineError
+from numina_infer.core.events import Ended
+from numina_infer.core.presets import Preset, get_preset
+from numina_infer.core.records import LARGEST_WHOLE, Completion, ExtractedAnswer, Outcome, Trajectory, Turn
+from numina_infer.engines.http.endpoint import kv_tokens
+from numina_infer.engines.http.reply import Reply, TextReply, TokenReply
+from numina_infer.engines.http.wire import read_chunks
 from numina_infer.engines.scripted import VOCABULARY
-from numina_infer.engines.wire import read_chunks
-from numina_infer.errors import ConfigError, EngineError
-from numina_infer.events import Ended
-from numina_infer.history import read_events
-from numina_infer.lab.recorded_preset import read_preset
-from numina_infer.presets import Preset, get_preset
-from numina_infer.rows import RowError, read_record
-from numina_infer.runlog import TRAJECTORIES_FILE, RunLog
-from numina_infer.trajectory import LARGEST_WHOLE, Completion, ExtractedAnswer, Outcome, Trajectory, Turn
+from numina_infer.lab.replay.recorded_preset import read_preset
+from numina_infer.runs.history import read_events
+from numina_infer.runs.log import TRAJECTORIES_FILE, RunLog
+from numina_infer.runs.rows import RowError, read_record
 from tests.fuzz.test_endpoint_replies import greet, told
 
 pytestmark = pytest.mark.anyio

@@ -15,14 +15,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pyarrow import ipc
 
-from numina_infer.api_versions import API_VERSIONS, ApiVersion
-from numina_infer.errors import GatewayError
-from numina_infer.gateways.aimo import AimoGateway
-from numina_infer.gateways.inference_server import InferenceServer
-from numina_infer.gateways.kaggle_evaluation import make_predict
-from numina_infer.mock.reply import Failure, read_reply
-from numina_infer.relay_wire.messages import PAYLOAD_FIELDS, message_class
-from numina_infer.relay_wire.payloads import (
+from numina_infer.competitions.api_versions import API_VERSIONS, ApiVersion
+from numina_infer.competitions.gateways.aimo import AimoGateway
+from numina_infer.competitions.gateways.inference_server import InferenceServer
+from numina_infer.competitions.gateways.kaggle_evaluation import make_predict
+from numina_infer.competitions.mock.reply import Failure, read_reply
+from numina_infer.competitions.wire.messages import PAYLOAD_FIELDS, message_class
+from numina_infer.competitions.wire.payloads import (
     Request,
     decode_reply,
     decode_request,
@@ -30,7 +29,8 @@ from numina_infer.relay_wire.payloads import (
     encode_request,
     from_payload,
 )
-from numina_infer.trajectory import Problem
+from numina_infer.core.errors import GatewayError
+from numina_infer.core.records import Problem
 from tests.fuzz.damage import damaged
 from tests.relay_wire.test_payloads import Bomb, values
 

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.choices import Choices
-from numina_infer.errors import RunLogError
-from numina_infer.history import read_events, read_info, read_outlines, read_run, solved_problems
-from numina_infer.lab.recorded_preset import read_preset
-from numina_infer.lab.recording import read_recording
-from numina_infer.lab.replay import replay
-from numina_infer.presets import get_preset
-from numina_infer.rows import RowError, read_record
-from numina_infer.runlog import RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE, RunLog
-from numina_infer.trajectory import Completion, ExtractedAnswer
+from numina_infer.app.choices import Choices
+from numina_infer.core.errors import RunLogError
+from numina_infer.core.presets import get_preset
+from numina_infer.core.records import Completion, ExtractedAnswer
+from numina_infer.lab.replay.recorded_preset import read_preset
+from numina_infer.lab.replay.recording import read_recording
+from numina_infer.lab.replay.replay import replay
+from numina_infer.runs.history import read_events, read_info, read_outlines, read_run, solved_problems
+from numina_infer.runs.log import RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE, RunLog
+from numina_infer.runs.rows import RowError, read_record
 from tests.fuzz.damage import DEEP, altered, damaged, json_values, line
 from tests.test_runlog import EVENTS, write_run
 

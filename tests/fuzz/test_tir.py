@@ -7,13 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer import tir
-from numina_infer.answer import extract_answer
-from numina_infer.formats.catalogue import FORMATS, get_format
-from numina_infer.formats.chat import CHAT
-from numina_infer.ports import Format
-from numina_infer.tir import code_blocks, last_code_block, shorten_output
-from numina_infer.trajectory import (
+from numina_infer.answers.extract import extract_answer
+from numina_infer.core.ports import Format
+from numina_infer.core.records import (
     AnswerRange,
     Completion,
     Execution,
@@ -23,6 +19,10 @@ from numina_infer.trajectory import (
     SpecialToken,
     Turn,
 )
+from numina_infer.formats import fences as tir
+from numina_infer.formats.catalogue import FORMATS, get_format
+from numina_infer.formats.chat import CHAT
+from numina_infer.formats.fences import code_blocks, last_code_block, shorten_output
 
 FIXED = [get_format(name) for name in FORMATS if name != CHAT]
 formats = pytest.mark.parametrize("fmt", FIXED, ids=lambda fmt: fmt.name)

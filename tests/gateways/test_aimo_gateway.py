@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from numina_infer.errors import GatewayError
-from numina_infer.gateways.aimo import AimoGateway
-from numina_infer.trajectory import Problem
+from numina_infer.competitions.gateways.aimo import AimoGateway
+from numina_infer.core.errors import GatewayError
+from numina_infer.core.records import Problem
 
 Batch = tuple[pd.DataFrame, pd.DataFrame] | None
 

@@ -9,11 +9,11 @@ import grpc
 import polars as pl
 import pytest
 
-from numina_infer.api_versions import API_VERSIONS, Predict
-from numina_infer.errors import ConfigError, GatewayError
-from numina_infer.gateways.inference_server import InferenceServer
-from numina_infer.gateways.kaggle_evaluation import make_predict
-from numina_infer.relay_wire.payloads import decode_reply, encode_request
+from numina_infer.competitions.api_versions import API_VERSIONS, Predict
+from numina_infer.competitions.gateways.inference_server import InferenceServer
+from numina_infer.competitions.gateways.kaggle_evaluation import make_predict
+from numina_infer.competitions.wire.payloads import decode_reply, encode_request
+from numina_infer.core.errors import ConfigError, GatewayError
 from tests.relays import ANY_PORT
 
 NEWEST = API_VERSIONS["1.4.0"]

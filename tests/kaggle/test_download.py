@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from numina_infer.errors import WheelError
-from numina_infer.kaggle.download import fetch
-from numina_infer.kaggle.registry import RemoteWheel
+from numina_infer.core.errors import WheelError
+from numina_infer.kaggle.wheelhouse.download import fetch
+from numina_infer.kaggle.wheelhouse.registry import RemoteWheel
 from tests.wheel_index import WheelIndex, wheel_index
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.errors import ConfigError
+from numina_infer.core.errors import ConfigError
 from numina_infer.kaggle import inputs
 from numina_infer.kaggle.inputs import Inputs
 

@@ -10,19 +10,19 @@ from threading import Event
 
 import pytest
 
-from numina_infer.choices import EngineName
-from numina_infer.competitions import get_competition
-from numina_infer.config import LADDER
-from numina_infer.gpus import T4, GpuState, look_at_gpus
-from numina_infer.kaggle import machine
+from numina_infer.app.choices import EngineName
+from numina_infer.competitions.known import get_competition
+from numina_infer.core.config import LADDER
 from numina_infer.kaggle.inputs import Inputs
-from numina_infer.kaggle.light import Light
-from numina_infer.kaggle.machine import LOOKS, Found, look, process_age_s
 from numina_infer.kaggle.package import Package, find_package
 from numina_infer.kaggle.place import Place
-from numina_infer.kaggle.plan import Plan
-from numina_infer.kaggle.preflight import judge, preflight
+from numina_infer.kaggle.preflight import machine
+from numina_infer.kaggle.preflight.light import Light
+from numina_infer.kaggle.preflight.machine import LOOKS, Found, look, process_age_s
+from numina_infer.kaggle.preflight.plan import Plan
+from numina_infer.kaggle.preflight.preflight import judge, preflight
 from numina_infer.kaggle.wheel_prefix import install_vllm
+from numina_infer.models.gpus import T4, GpuState, look_at_gpus
 from tests.kaggle.wheel_maker import make_wheel, write_lock
 
 AIMO_3 = get_competition("aimo-3")
@@ -66,10 +66,10 @@ def test_a_preflight_runs_beside_a_running_event_loop(tmp_path: Path) -> None:
     """As in a notebook, whose thread has one; by a process of its own, since it is the whole of it."""
     code = (
         "import asyncio\n"
-        "from numina_infer.competitions import get_competition\n"
+        "from numina_infer.competitions.known import get_competition\n"
         "from numina_infer.kaggle.place import Place\n"
-        "from numina_infer.kaggle.plan import Plan\n"
-        "from numina_infer.kaggle.preflight import preflight\n"
+        "from numina_infer.kaggle.preflight.plan import Plan\n"
+        "from numina_infer.kaggle.preflight.preflight import preflight\n"
         "async def cell():\n"
         "    done = preflight(Plan(get_competition('aimo-3'), Place.LAPTOP))\n"
         "    print(next(check.finding for check in done.checks if check.name == 'sandbox'))\n"
@@ -134,7 +134,7 @@ def test_the_age_of_a_process_is_counted_from_its_start() -> None:
     """Not from when it was first asked for, and not by the time of day."""
     first = process_age_s()
     assert 0 < first < process_age_s()
-    code = "from numina_infer.kaggle.machine import process_age_s; print(process_age_s())"
+    code = "from numina_infer.kaggle.preflight.machine import process_age_s; print(process_age_s())"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert 0 < float(done.stdout) < process_age_s()
@@ -159,7 +159,9 @@ def attached(tmp_path: Path, tiny_model: Path) -> Inputs:
 
 def test_all_that_is_attached_is_found(attached: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Model, wheels, package and problems; once vLLM is installed the wheels don't count."""
-    monkeypatch.setattr("numina_infer.engines.vllm_python._candidates", lambda: iter(()))  # a checkout may have one
+    monkeypatch.setattr(
+        "numina_infer.engines.vllm.vllm_python._candidates", lambda: iter(())
+    )  # a checkout may have one
     plan = Plan(AIMO_3, Place.COMMIT, EngineName.VLLM, inputs=attached, prefix=tmp_path / "prefix")
     seen = look_at(plan, "model", "engine", "package", "problems")
     assert seen.broken == {}

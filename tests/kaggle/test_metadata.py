@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.competitions import COMPETITIONS
-from numina_infer.errors import ConfigError
-from numina_infer.kaggle.metadata import DatasetMetadata, KernelMetadata, Metadata, own_model, read_content
-from numina_infer.kaggle.push import Push
-from numina_infer.kaggle.sources import ModelSource, dataset_fault, is_slug, kernel_fault, model_fault, slugify
+from numina_infer.competitions.known import COMPETITIONS
+from numina_infer.core.errors import ConfigError
+from numina_infer.kaggle.build.metadata import DatasetMetadata, KernelMetadata, Metadata, own_model, read_content
+from numina_infer.kaggle.build.push import Push
+from numina_infer.kaggle.build.sources import ModelSource, dataset_fault, is_slug, kernel_fault, model_fault, slugify
 
 KERNEL = KernelMetadata(id="me/my-kernel", title="my kernel", model_sources=("me/m/transformers/v/1",))
 DATASET = DatasetMetadata(id="me/my-data", title="my data", subtitle="as long as it must be", description="")

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from numina_infer import read_run
+from numina_infer.kaggle.build.notebook import Notebook
 from numina_infer.kaggle.commands import fetch_all
-from numina_infer.kaggle.lock import Lock
-from numina_infer.kaggle.notebook import Notebook
-from numina_infer.kaggle.target import Target
-from numina_infer.kaggle.trial import install_faults, read_faults
-from numina_infer.kaggle.wheelhouse import Wanted, begin, find_wheels
-from numina_infer.problems import example_problems_path
-from numina_infer.progress import RunConsole
+from numina_infer.kaggle.wheelhouse.lock import Lock
+from numina_infer.kaggle.wheelhouse.target import Target
+from numina_infer.kaggle.wheelhouse.trial import install_faults, read_faults
+from numina_infer.kaggle.wheelhouse.wheelhouse import Wanted, begin, find_wheels
+from numina_infer.runs.problems import example_problems_path
+from numina_infer.runs.progress import RunConsole
 
 pytestmark = [pytest.mark.wheelhouse, pytest.mark.timeout(1200)]
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -62,7 +62,7 @@ def test_what_was_installed_offline_imports(offline_python: Path) -> None:
 def test_the_command_is_there(offline_python: Path) -> None:
     """And knows what was shipped in the wheel: without the checkout it finds the notebook."""
     program = (
-        "from numina_infer.kaggle.shipped import find_checkout, find_shipped;"
+        "from numina_infer.kaggle.build.shipped import find_checkout, find_shipped;"
         "print(find_checkout(), find_shipped('notebooks/submission.ipynb').name)"
     )
     done = subprocess.run([offline_python, "-I", "-c", program], cwd="/", capture_output=True, text=True, check=True)

@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from numina_infer.choices import EngineName
-from numina_infer.competitions import get_competition
-from numina_infer.config import Rung
-from numina_infer.engine_config import ServerConfig
-from numina_infer.gpus import KNOWN_GPUS, T4, Device, GpuState
-from numina_infer.kaggle.light import Check, Light, Preflight
-from numina_infer.kaggle.machine import LOOKS, Machine, Room
+from numina_infer.app.choices import EngineName
+from numina_infer.competitions.known import get_competition
+from numina_infer.core.config import Rung
+from numina_infer.core.engine_config import ServerConfig
 from numina_infer.kaggle.package import Package
 from numina_infer.kaggle.place import Place
-from numina_infer.kaggle.plan import Plan
-from numina_infer.kaggle.preflight import RULES, judge
+from numina_infer.kaggle.preflight.light import Check, Light, Preflight
+from numina_infer.kaggle.preflight.machine import LOOKS, Machine, Room
+from numina_infer.kaggle.preflight.plan import Plan
+from numina_infer.kaggle.preflight.preflight import RULES, judge
 from numina_infer.kaggle.wheels import Wheels
-from numina_infer.profiles import PROFILES
-from numina_infer.weights import GIB, Weights
+from numina_infer.models.gpus import KNOWN_GPUS, T4, Device, GpuState
+from numina_infer.models.profiles import PROFILES
+from numina_infer.models.weights import GIB, Weights
 
 P100 = KNOWN_GPUS["P100"]
 GPTQ = PROFILES["numina-7b-gptq"]

@@ -9,7 +9,7 @@ from threading import Event, Thread
 
 import pytest
 
-from numina_infer.errors import ConfigError, EngineError
+from numina_infer.core.errors import ConfigError, EngineError
 from numina_infer.kaggle import wheel_prefix
 from numina_infer.kaggle.wheel_prefix import find_installed, install_vllm
 from tests.kaggle.wheel_maker import make_wheel, write_lock

@@ -15,14 +15,15 @@ from packaging.requirements import Requirement
 from packaging.tags import Tag
 
 from numina_infer.cli import main
-from numina_infer.errors import ConfigError, WheelError
-from numina_infer.kaggle import commands, download
-from numina_infer.kaggle.check import check
-from numina_infer.kaggle.lock import Entry, Lock
-from numina_infer.kaggle.registry import Registry, configured_index, index_in, without_addresses
-from numina_infer.kaggle.target import Target
-from numina_infer.kaggle.trial import Proof, find_python, install_faults, try_wheelhouse
-from numina_infer.kaggle.wheelhouse import Wanted, begin, find_wheels
+from numina_infer.core.errors import ConfigError, WheelError
+from numina_infer.kaggle import commands
+from numina_infer.kaggle.build.check import check
+from numina_infer.kaggle.wheelhouse import download
+from numina_infer.kaggle.wheelhouse.lock import Entry, Lock
+from numina_infer.kaggle.wheelhouse.registry import Registry, configured_index, index_in, without_addresses
+from numina_infer.kaggle.wheelhouse.target import Target
+from numina_infer.kaggle.wheelhouse.trial import Proof, find_python, install_faults, try_wheelhouse
+from numina_infer.kaggle.wheelhouse.wheelhouse import Wanted, begin, find_wheels
 from tests.wheel_index import WheelIndex, make_wheel, wheel_index
 
 KAGGLE = Target()

@@ -5,12 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from numina_infer.events import Ended, Event, Opened, Started
-from numina_infer.formats.numina import NUMINA
-from numina_infer.presets import PRESETS
-from numina_infer.runlog import RunLog
-from numina_infer.tir import OUTPUT_FENCE
-from numina_infer.trajectory import (
+from numina_infer.core.events import Ended, Event, Opened, Started
+from numina_infer.core.presets import PRESETS
+from numina_infer.core.records import (
     Completion,
     Execution,
     ExecutionStatus,
@@ -23,6 +20,9 @@ from numina_infer.trajectory import (
     Turn,
     plain_text,
 )
+from numina_infer.formats.fences import OUTPUT_FENCE
+from numina_infer.formats.numina import NUMINA
+from numina_infer.runs.log import RunLog
 
 PROBLEMS = (Problem("a", "What is 1 + 1?"), Problem("b", "What is 2 + 3?"))
 INFO: Mapping[str, object] = {

@@ -5,11 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from numina_infer.answer import extract_answer
-from numina_infer.events import Ended, Event, Opened, Solved, Started
-from numina_infer.presets import get_preset
-from numina_infer.runlog import RunLog
-from numina_infer.trajectory import (
+from numina_infer.answers.extract import extract_answer
+from numina_infer.core.events import Ended, Event, Opened, Solved, Started
+from numina_infer.core.presets import get_preset
+from numina_infer.core.records import (
     AnswerRange,
     Completion,
     Execution,
@@ -24,7 +23,8 @@ from numina_infer.trajectory import (
     Trajectory,
     Turn,
 )
-from numina_infer.vote import Ballot
+from numina_infer.runs.log import RunLog
+from numina_infer.voting.ballot import Ballot
 
 Samples = Mapping[str, Sequence[str | None]]
 """By problem id, what stood in each sample's box; None where it boxed nothing."""

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.lab.calibration import calibrate, leads
-from numina_infer.lab.metrics import Tally
+from numina_infer.lab.evaluate.calibration import calibrate, leads
+from numina_infer.lab.evaluate.metrics import Tally
 from tests.lab.test_metrics import recorded, tallies, tally_of, vote_score
 
 

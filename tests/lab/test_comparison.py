@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.errors import ConfigError
-from numina_infer.lab.comparison import Comparison, compare
-from numina_infer.lab.evaluation import Evaluation, evaluate
+from numina_infer.core.errors import ConfigError
+from numina_infer.lab.evaluate.comparison import Comparison, compare
+from numina_infer.lab.evaluate.evaluation import Evaluation, evaluate
 from tests.lab.recorded_runs import RecordedRun, Samples
 
 NUM_PROBLEMS = 30

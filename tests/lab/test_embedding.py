@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from numina_infer.errors import RunLogError
-from numina_infer.lab.embedding import embed
+from numina_infer.core.errors import RunLogError
+from numina_infer.lab.report.embedding import embed
 from tests.lab.pages import HOSTILE, Page
 
 TEXTS = (

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.errors import ConfigError, RunLogError
-from numina_infer.lab.evaluation import Evaluation, evaluate
-from numina_infer.lab.losses import Loss, sum_losses
-from numina_infer.lab.marking import GraderName
-from numina_infer.lab.metrics import Tally
-from numina_infer.lab.recording import read_recording
-from numina_infer.runlog import RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE
-from numina_infer.trajectory import AnswerRange, NoAnswer, Outcome, StopReason
+from numina_infer.core.errors import ConfigError, RunLogError
+from numina_infer.core.records import AnswerRange, NoAnswer, Outcome, StopReason
+from numina_infer.lab.evaluate.evaluation import Evaluation, evaluate
+from numina_infer.lab.evaluate.losses import Loss, sum_losses
+from numina_infer.lab.evaluate.marking import GraderName
+from numina_infer.lab.evaluate.metrics import Tally
+from numina_infer.lab.replay.recording import read_recording
+from numina_infer.runs.log import RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE
 from tests.lab.recorded_runs import RecordedRun, Samples, write_references
 
 SAMPLES: Samples = {

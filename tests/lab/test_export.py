@@ -11,22 +11,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from numina_infer.answers.references import Accepted
 from numina_infer.cli import main
+from numina_infer.core.errors import ConfigError, NothingToExportError
+from numina_infer.core.events import Ended, Event, Solved
+from numina_infer.core.records import Outcome, Problem, Solution, StopReason
 from numina_infer.engines.scripted import VOCABULARY
-from numina_infer.errors import ConfigError, NothingToExportError
-from numina_infer.events import Ended, Event, Solved
 from numina_infer.formats.numina import NUMINA
-from numina_infer.history import read_events
-from numina_infer.lab.chat_rows import Role, join, to_messages
-from numina_infer.lab.dataset_folder import DATA
-from numina_infer.lab.export import ExportConfig, export
-from numina_infer.lab.fate import Fate
-from numina_infer.lab.selection import Selection, Wanted, opened_trajectories, select
-from numina_infer.lab.token_rows import IGNORED, Tokens
-from numina_infer.lab.training import Training
-from numina_infer.references import Accepted
-from numina_infer.runlog import RUN_FILE, TRAJECTORIES_FILE
-from numina_infer.trajectory import Outcome, Problem, Solution, StopReason
+from numina_infer.lab.export.chat_rows import Role, join, to_messages
+from numina_infer.lab.export.dataset_folder import DATA
+from numina_infer.lab.export.export import ExportConfig, export
+from numina_infer.lab.export.fate import Fate
+from numina_infer.lab.export.selection import Selection, Wanted, opened_trajectories, select
+from numina_infer.lab.export.token_rows import IGNORED, Tokens
+from numina_infer.lab.export.training import Training
+from numina_infer.runs.history import read_events
+from numina_infer.runs.log import RUN_FILE, TRAJECTORIES_FILE
 from tests.lab.exported_runs import INFO, PROBLEMS, attempt, events_of, opening, write_references, write_run
 
 A, B = PROBLEMS

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from numina_infer.core.errors import ConfigError
+from numina_infer.core.records import Completion, Trajectory, Turn
 from numina_infer.engines.vocabulary import TokenizerVocabulary
-from numina_infer.errors import ConfigError
-from numina_infer.lab.export import ExportConfig, export
-from numina_infer.lab.fate import Fate
-from numina_infer.lab.token_rows import IGNORED
-from numina_infer.lab.training import TEMPLATE_FILE, Training
-from numina_infer.tir import OUTPUT_FENCE
-from numina_infer.trajectory import Completion, Trajectory, Turn
+from numina_infer.formats.fences import OUTPUT_FENCE
+from numina_infer.lab.export.export import ExportConfig, export
+from numina_infer.lab.export.fate import Fate
+from numina_infer.lab.export.token_rows import IGNORED
+from numina_infer.lab.export.training import TEMPLATE_FILE, Training
 from tests.lab.exported_runs import INFO, PROBLEMS, attempt, events_of, opening, write_references, write_run
 
 if TYPE_CHECKING:

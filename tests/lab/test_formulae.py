@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from numina_infer.lab.formulae import (
+from numina_infer.lab.report.formulae import (
     ATTRIBUTES,
     ELEMENTS,
     MAX_CHARS,

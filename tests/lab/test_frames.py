@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from numina_infer.lab import frames, plots
-from numina_infer.lab.comparison import Comparison, compare
-from numina_infer.lab.costs import costs_of
-from numina_infer.lab.evaluation import Evaluation, evaluate
-from numina_infer.lab.records import comparison_record, evaluation_record
-from numina_infer.lab.tables import comparison_table, tables
-from numina_infer.trajectory import ExecutionStatus
+from numina_infer.core.records import ExecutionStatus
+from numina_infer.lab.evaluate import frames, plots
+from numina_infer.lab.evaluate.comparison import Comparison, compare
+from numina_infer.lab.evaluate.costs import costs_of
+from numina_infer.lab.evaluate.evaluation import Evaluation, evaluate
+from numina_infer.lab.evaluate.records import comparison_record, evaluation_record
+from numina_infer.lab.evaluate.tables import comparison_table, tables
 from tests.lab.recorded_runs import RecordedRun, Samples
 
 SAMPLES: Samples = {"a": ["1"] * 7 + ["2"], "b": ["1", "2", None, None] * 2, "c": ["3"] * 8, "d": [None] * 8}

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from numina_infer.errors import ConfigError, GradingError
-from numina_infer.lab import grading
-from numina_infer.lab.grading import Grade, Grader, GradingConfig, Verdict
+from numina_infer.core.errors import ConfigError, GradingError
+from numina_infer.lab.evaluate import grading
+from numina_infer.lab.evaluate.grading import Grade, Grader, GradingConfig, Verdict
 
 RIGHT, WRONG, UNDECIDED = Verdict
 

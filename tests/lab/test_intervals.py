@@ -7,8 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numina_infer.lab.intervals import Difference, Estimate, paired_difference, pass_estimate, vote_estimate, wilson
-from numina_infer.lab.metrics import Tally, majority_curve
+from numina_infer.lab.evaluate.intervals import (
+    Difference,
+    Estimate,
+    paired_difference,
+    pass_estimate,
+    vote_estimate,
+    wilson,
+)
+from numina_infer.lab.evaluate.metrics import Tally, majority_curve
 from tests.lab.test_metrics import tallies
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.lab.grading import Grader, GradingConfig
-from numina_infer.lab.marking import mark_general, mark_integers, samples_of
-from numina_infer.lab.metrics import MOST_SAMPLES, Tally
-from numina_infer.lab.recording import read_recording
-from numina_infer.trajectory import StopReason, Trajectory
+from numina_infer.core.records import StopReason, Trajectory
+from numina_infer.lab.evaluate.grading import Grader, GradingConfig
+from numina_infer.lab.evaluate.marking import mark_general, mark_integers, samples_of
+from numina_infer.lab.evaluate.metrics import MOST_SAMPLES, Tally
+from numina_infer.lab.replay.recording import read_recording
 from tests.lab.recorded_runs import RecordedRun
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.lab.metrics import MOST_SAMPLES, Tally, maj_at_k, majority_curve, pass_at_k, pass_curve
+from numina_infer.lab.evaluate.metrics import MOST_SAMPLES, Tally, maj_at_k, majority_curve, pass_at_k, pass_curve
 
 BLANK = None
 RIGHT = ("right", "right too")

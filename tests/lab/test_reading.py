@@ -4,14 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.errors import ConfigError
-from numina_infer.lab.plots import plot_policies
-from numina_infer.lab.reading import Reading, read_trajectory
-from numina_infer.lab.recording import read_recording
-from numina_infer.lab.replay import replay
-from numina_infer.lab.replay_table import replay_frame
-from numina_infer.lab.variant import sweep
-from numina_infer.trajectory import (
+from numina_infer.core.errors import ConfigError
+from numina_infer.core.records import (
     Completion,
     Execution,
     ExecutionStatus,
@@ -22,6 +16,12 @@ from numina_infer.trajectory import (
     Trajectory,
     Turn,
 )
+from numina_infer.lab.evaluate.plots import plot_policies
+from numina_infer.lab.evaluate.reading import Reading, read_trajectory
+from numina_infer.lab.replay.recording import read_recording
+from numina_infer.lab.replay.replay import replay
+from numina_infer.lab.replay.replay_table import replay_frame
+from numina_infer.lab.replay.variant import sweep
 
 RUN = Path(__file__).parents[1] / "recorded_run"
 

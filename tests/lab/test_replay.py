@@ -12,22 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from numina_infer.choices import Choices, Collection, EngineName, Rehearsal
-from numina_infer.clock import virtual_clock
-from numina_infer.collection import collect
-from numina_infer.config import BankConfig, ContestConfig, Policy, RolloutConfig, StopRule, VoteWeights
-from numina_infer.contest import Contest, Parts
-from numina_infer.errors import ConfigError, RunLogError
-from numina_infer.events import Ended, Event, Opened, Solved, Started, Stopped
-from numina_infer.formats.numina import NUMINA
-from numina_infer.lab.recording import Recording, read_recording
-from numina_infer.lab.replay import Replay, replay, replay_all
-from numina_infer.lab.variant import Change, sweep
-from numina_infer.presets import Preset
-from numina_infer.referee import conclude, fold
-from numina_infer.rehearsal import rehearse
-from numina_infer.runlog import RunLog
-from numina_infer.trajectory import (
+from numina_infer.app.choices import Choices, Collection, EngineName, Rehearsal
+from numina_infer.app.collection import collect
+from numina_infer.app.rehearsal import rehearse
+from numina_infer.core.clock import virtual_clock
+from numina_infer.core.config import BankConfig, ContestConfig, Policy, RolloutConfig, StopRule, VoteWeights
+from numina_infer.core.errors import ConfigError, RunLogError
+from numina_infer.core.events import Ended, Event, Opened, Solved, Started, Stopped
+from numina_infer.core.presets import Preset
+from numina_infer.core.records import (
     AnswerRange,
     AnswerSource,
     Completion,
@@ -40,6 +33,13 @@ from numina_infer.trajectory import (
     Trajectory,
     Turn,
 )
+from numina_infer.formats.numina import NUMINA
+from numina_infer.lab.replay.recording import Recording, read_recording
+from numina_infer.lab.replay.replay import Replay, replay, replay_all
+from numina_infer.lab.replay.variant import Change, sweep
+from numina_infer.runs.log import RunLog
+from numina_infer.solving.contest import Contest, Parts
+from numina_infer.voting.referee import conclude, fold
 from tests.mischief import KINDS, BadEngine, BadSandbox, Mischief
 
 QUIET = Console(quiet=True)

@@ -11,19 +11,19 @@ import anyio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.clock import virtual_clock
-from numina_infer.config import ContestConfig, Policy, RolloutConfig, SamplingParams, StopRule
-from numina_infer.contest import Contest, Parts
-from numina_infer.errors import EngineError
+from numina_infer.core.clock import virtual_clock
+from numina_infer.core.config import ContestConfig, Policy, RolloutConfig, SamplingParams, StopRule
+from numina_infer.core.errors import EngineError
+from numina_infer.core.ports import Cutoff, Decoder
+from numina_infer.core.presets import Preset
+from numina_infer.core.records import Completion, FinishReason, Part, Problem, Solution
 from numina_infer.formats.numina import NUMINA
-from numina_infer.lab.marking import samples_of
-from numina_infer.lab.recording import read_recording
-from numina_infer.lab.replay import replay
-from numina_infer.lab.variant import Change
-from numina_infer.ports import Cutoff, Decoder
-from numina_infer.presets import Preset
-from numina_infer.runlog import RunLog
-from numina_infer.trajectory import Completion, FinishReason, Part, Problem, Solution
+from numina_infer.lab.evaluate.marking import samples_of
+from numina_infer.lab.replay.recording import read_recording
+from numina_infer.lab.replay.replay import replay
+from numina_infer.lab.replay.variant import Change
+from numina_infer.runs.log import RunLog
+from numina_infer.solving.contest import Contest, Parts
 from tests.lab.test_replay import described
 from tests.mischief import BadEngine, BadSandbox, Mischief
 

@@ -9,17 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.budget import Bound, Slice
 from numina_infer.cli import main
-from numina_infer.errors import RunLogError
-from numina_infer.events import Ended, Event, Opened, Solved, Started, Stopped
-from numina_infer.lab import formulae, page_data
-from numina_infer.lab.matching import own_references
-from numina_infer.lab.report import write_report
-from numina_infer.problems import example_problems_path
-from numina_infer.provenance import file_sha256
-from numina_infer.runlog import SOLUTIONS_FILE, TRAJECTORIES_FILE, RunLog
-from numina_infer.trajectory import (
+from numina_infer.core.errors import RunLogError
+from numina_infer.core.events import Ended, Event, Opened, Solved, Started, Stopped
+from numina_infer.core.records import (
     AnswerSource,
     Completion,
     Execution,
@@ -34,6 +27,13 @@ from numina_infer.trajectory import (
     Trajectory,
     Turn,
 )
+from numina_infer.lab.evaluate.matching import own_references
+from numina_infer.lab.report import formulae, page_data
+from numina_infer.lab.report.report import write_report
+from numina_infer.runs.log import SOLUTIONS_FILE, TRAJECTORIES_FILE, RunLog
+from numina_infer.runs.problems import example_problems_path
+from numina_infer.runs.provenance import file_sha256
+from numina_infer.voting.time_bank import Bound, Slice
 from tests.lab.pages import HOSTILE, Page, read_page, strings
 from tests.test_runlog import EVENTS, events_of, write_run
 
@@ -235,7 +235,7 @@ def test_texts_beyond_what_a_browser_takes_are_left_out(tmp_path: Path) -> None:
 def test_without_the_converter_formulae_stay_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page is made all the same, and names what is missing."""
     formulae.typeset.cache_clear()
-    for module in ("numina_infer.lab.formulae", "numina_infer.lab.report"):
+    for module in ("numina_infer.lab.report.formulae", "numina_infer.lab.report.report"):
         monkeypatch.setattr(f"{module}.can_typeset", lambda: False)
     opened = Opened(Problem("a", "What is $1+1$?"), "", deadline=10.0, num_samples=1, at=0.0)
     page = page_of(tmp_path / "run", [opened])

@@ -10,19 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer import composition, read_run
-from numina_infer.choices import Choices, EngineName
+from numina_infer import read_run
+from numina_infer.app import composition
+from numina_infer.app.choices import Choices, EngineName
 from numina_infer.cli import main
+from numina_infer.core.errors import ConfigError, EngineError, RunLogError
 from numina_infer.engines.faulty import Faults, FaultyEngine
 from numina_infer.engines.scripted import ScriptedEngine, sum_of_numbers
-from numina_infer.errors import ConfigError, EngineError, RunLogError
-from numina_infer.history import read_info
-from numina_infer.lab.search import tune
-from numina_infer.lab.search_space import SearchSpace, Setting
-from numina_infer.lab.trial import Standing
-from numina_infer.lab.tuning import Tuning, read_tuning
-from numina_infer.lab.tuning_report import TuningReport
-from numina_infer.progress import RunConsole
+from numina_infer.lab.tune.search import tune
+from numina_infer.lab.tune.search_space import SearchSpace, Setting
+from numina_infer.lab.tune.trial import Standing
+from numina_infer.lab.tune.tuning import Tuning, read_tuning
+from numina_infer.lab.tune.tuning_report import TuningReport
+from numina_infer.runs.history import read_info
+from numina_infer.runs.progress import RunConsole
 from tests.test_collection import write_sums
 from tests.waiting import wait_until
 from tests.witness import Witness

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.choices import Choices
-from numina_infer.errors import ConfigError
-from numina_infer.lab.search_space import SearchSpace, Setting
+from numina_infer.app.choices import Choices
+from numina_infer.core.errors import ConfigError
+from numina_infer.lab.tune.search_space import SearchSpace, Setting
 
 
 def test_a_range_and_a_list() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.lab.timeline import NUM_BINS, Axis, Stay, lanes, measure_load
+from numina_infer.lab.report.timeline import NUM_BINS, Axis, Stay, lanes, measure_load
 
 SECONDS = st.floats(0, 1000, allow_nan=False)
 

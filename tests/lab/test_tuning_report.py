@@ -4,12 +4,12 @@ import io
 import json
 from pathlib import Path
 
-from numina_infer.lab.metrics import Tally
-from numina_infer.lab.search_space import Setting
-from numina_infer.lab.trial import Standing, Trial
-from numina_infer.lab.tuning_report import TuningReport, best_of
-from numina_infer.ports import CacheStats
-from numina_infer.progress import RunConsole
+from numina_infer.core.ports import CacheStats
+from numina_infer.lab.evaluate.metrics import Tally
+from numina_infer.lab.tune.search_space import Setting
+from numina_infer.lab.tune.trial import Standing, Trial
+from numina_infer.lab.tune.tuning_report import TuningReport, best_of
+from numina_infer.runs.progress import RunConsole
 
 
 def tried(temperature: float, rights: list[int], *, tokens: int = 4000, standing: Standing = Standing.WHOLE) -> Trial:

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from numina_infer.cli import main
-from numina_infer.errors import ConfigError, ProblemsFileError
-from numina_infer.lab.validation_sets import VALIDATION_SETS, load_set, write_problems
-from numina_infer.problems import read_problems
+from numina_infer.core.errors import ConfigError, ProblemsFileError
+from numina_infer.lab.evaluate.validation_sets import VALIDATION_SETS, load_set, write_problems
+from numina_infer.runs.problems import read_problems
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from numina_infer.errors import ConfigError, GatewayError
-from numina_infer.mock.aimo import AimoEnv, make_env
-from numina_infer.problems import ProblemRow, ProblemSet, example_problems_path, read_problems
-from numina_infer.trajectory import Problem
+from numina_infer.competitions.mock.aimo import AimoEnv, make_env
+from numina_infer.core.errors import ConfigError, GatewayError
+from numina_infer.core.records import Problem
+from numina_infer.runs.problems import ProblemRow, ProblemSet, example_problems_path, read_problems
 
 TWO = ProblemSet((ProblemRow(Problem("007", "1+1?")), ProblemRow(Problem("229ee8", "1+2?"))))
 

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from numina_infer.api_versions import API_VERSIONS
-from numina_infer.errors import ConfigError, GatewayError
-from numina_infer.mock.kaggle_evaluation import KaggleEvaluation, Predict
-from numina_infer.problems import ProblemRow, ProblemSet
-from numina_infer.trajectory import Problem
+from numina_infer.competitions.api_versions import API_VERSIONS
+from numina_infer.competitions.mock.kaggle_evaluation import KaggleEvaluation, Predict
+from numina_infer.core.errors import ConfigError, GatewayError
+from numina_infer.core.records import Problem
+from numina_infer.runs.problems import ProblemRow, ProblemSet
 from tests.replies import TWO, failing, pandas_reply, polars_reply, replying
 
 any_version = pytest.mark.parametrize("version", list(API_VERSIONS))

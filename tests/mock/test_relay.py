@@ -14,25 +14,25 @@ import polars as pl
 import pytest
 from pyarrow import parquet
 
-from numina_infer.api_versions import API_VERSIONS, Predict
-from numina_infer.config import ContestConfig, Policy, RolloutConfig, SamplingParams
-from numina_infer.contest import Contest, Parts
+from numina_infer.competitions.api_versions import API_VERSIONS, Predict
+from numina_infer.competitions.gateways.inference_server import InferenceServer
+from numina_infer.competitions.gateways.kaggle_evaluation import make_predict
+from numina_infer.competitions.mock.relay import Relay, RelayConfig, main
+from numina_infer.competitions.mock.relay_client import RelayClient
+from numina_infer.competitions.mock.relay_process import RelayProcess
+from numina_infer.competitions.relay_faults import Nasty
+from numina_infer.core.config import ContestConfig, Policy, RolloutConfig, SamplingParams
+from numina_infer.core.errors import ConfigError, GatewayError
+from numina_infer.core.events import Opened, Solved
+from numina_infer.core.presets import Preset
+from numina_infer.core.records import Problem
 from numina_infer.engines.scripted import ScriptedEngine
-from numina_infer.errors import ConfigError, GatewayError
-from numina_infer.events import Opened, Solved
 from numina_infer.formats.numina import NUMINA
-from numina_infer.gateways.inference_server import InferenceServer
-from numina_infer.gateways.kaggle_evaluation import make_predict
-from numina_infer.history import read_events
-from numina_infer.mock.relay import Relay, RelayConfig, main
-from numina_infer.mock.relay_client import RelayClient
-from numina_infer.mock.relay_process import RelayProcess
-from numina_infer.nasty import Nasty
-from numina_infer.presets import Preset
-from numina_infer.problems import ProblemRow, ProblemSet
-from numina_infer.runlog import RunLog
+from numina_infer.runs.history import read_events
+from numina_infer.runs.log import RunLog
+from numina_infer.runs.problems import ProblemRow, ProblemSet
 from numina_infer.sandbox.scripted import ScriptedSandbox
-from numina_infer.trajectory import Problem
+from numina_infer.solving.contest import Contest, Parts
 from tests.relays import ANY_PORT, GrpcCompetition
 from tests.replies import TWO, failing, polars_reply, replying
 
@@ -117,8 +117,8 @@ def test_a_function_of_another_name_is_a_missing_endpoint(tmp_path: Path) -> Non
 
 DYING_SERVER = """\
 import os, polars as pl
-from numina_infer.api_versions import API_VERSIONS
-from numina_infer.gateways.inference_server import InferenceServer
+from numina_infer.competitions.api_versions import API_VERSIONS
+from numina_infer.competitions.gateways.inference_server import InferenceServer
 def predict(id_, problem):
     if id_.item(0) != "007":
         os._exit(1)
@@ -261,7 +261,7 @@ def test_bad_settings_are_named_in_one_line(
 def test_what_is_configured_is_what_the_command_line_says() -> None:
     """The process is started with every value of the config."""
     config = RelayConfig("0.3.0", "::1", (1, 2), 3, 4.0, 5.0, (Nasty.DROP, Nasty.DELAY), 6)
-    from numina_infer.mock.relay import _config, _parser
+    from numina_infer.competitions.mock.relay import _config, _parser
 
     for given in (config, RelayConfig()):
         chosen = _parser().parse_args(["--problems", "p", "--out", "o", *given.arguments])

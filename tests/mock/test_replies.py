@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 from pyarrow import parquet
 
-from numina_infer.api_versions import API_VERSIONS, Predict
-from numina_infer.errors import GatewayError
-from numina_infer.mock.kaggle_evaluation import KaggleEvaluation
-from numina_infer.mock.relay import RelayConfig
-from numina_infer.problems import ProblemSet
+from numina_infer.competitions.api_versions import API_VERSIONS, Predict
+from numina_infer.competitions.mock.kaggle_evaluation import KaggleEvaluation
+from numina_infer.competitions.mock.relay import RelayConfig
+from numina_infer.core.errors import GatewayError
+from numina_infer.runs.problems import ProblemSet
 from tests.relays import GrpcCompetition
 from tests.replies import REPLIES, TWO, Fate, polars_reply, replying
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numina_infer.errors import GatewayError
-from numina_infer.mock.sitting import Sitting, SittingStatus
-from numina_infer.problems import ProblemRow, ProblemSet
-from numina_infer.trajectory import Problem
+from numina_infer.competitions.mock.sitting import Sitting, SittingStatus
+from numina_infer.core.errors import GatewayError
+from numina_infer.core.records import Problem
+from numina_infer.runs.problems import ProblemRow, ProblemSet
 
 TWO = ProblemSet((ProblemRow(Problem("a", "1+1?")), ProblemRow(Problem("b", "1+2?"))))
 

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from numina_infer.errors import ConfigError
-from numina_infer.mock.submission import Submission, replace_file
+from numina_infer.competitions.mock.submission import Submission, replace_file
+from numina_infer.core.errors import ConfigError
 
 
 def test_both_files_hold_the_same_rows(tmp_path: Path) -> None:

@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.errors import GatewayError
-from numina_infer.relay_wire.messages import PACKAGE, PAYLOAD_FIELDS, REQUEST, message_class
-from numina_infer.relay_wire.payloads import (
+from numina_infer.competitions.wire.messages import PACKAGE, PAYLOAD_FIELDS, REQUEST, message_class
+from numina_infer.competitions.wire.payloads import (
     Request,
     decode_reply,
     decode_request,
@@ -23,6 +22,7 @@ from numina_infer.relay_wire.payloads import (
     from_payload,
     to_payload,
 )
+from numina_infer.core.errors import GatewayError
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 integers = st.integers(-(2**63), 2**63 - 1)

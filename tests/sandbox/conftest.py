@@ -6,7 +6,7 @@ from dataclasses import replace
 import anyio
 import pytest
 
-from numina_infer.config import Rung
+from numina_infer.core.config import Rung
 from numina_infer.sandbox import Sandbox, SandboxConfig
 
 LIMITS_ONLY = SandboxConfig(highest_rung=Rung.LIMITS, lowest_rung=Rung.LIMITS)

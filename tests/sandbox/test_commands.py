@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from numina_infer.cli import main
-from numina_infer.config import LADDER
+from numina_infer.core.config import LADDER
 from numina_infer.sandbox.commands import EXIT_CODES
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.sandbox import seccomp, syscalls
+from numina_infer.sandbox.child import seccomp, syscalls
 
 ALLOW, KILL = 0x7FFF0000, 0x80000000
 PID, CONTROL = 4711, 1024

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.config import Mode
-from numina_infer.errors import SandboxError
-from numina_infer.ports import Session
+from numina_infer.core.config import Mode
+from numina_infer.core.errors import SandboxError
+from numina_infer.core.ports import Session
 from numina_infer.sandbox import ExecutionStatus, Sandbox
-from numina_infer.sandbox.readiness import Readiness
+from numina_infer.sandbox.host.readiness import Readiness
 
 pytestmark = pytest.mark.anyio
 modes = pytest.mark.parametrize("mode", list(Mode))

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from numina_infer.config import LADDER, Rung, SandboxConfig
-from numina_infer.errors import ConfigError, SandboxError
-from numina_infer.sandbox import ExecutionStatus, Sandbox, ladder, probe
+from numina_infer.core.config import LADDER, Rung, SandboxConfig
+from numina_infer.core.errors import ConfigError, SandboxError
+from numina_infer.sandbox import ExecutionStatus, Sandbox
+from numina_infer.sandbox.host import ladder, probe
 
 pytestmark = pytest.mark.anyio
 MEMORY = 512 * 1024**2

@@ -13,11 +13,11 @@ import anyio.from_thread
 import anyio.to_thread
 import pytest
 
-from numina_infer.config import Rung
-from numina_infer.errors import SandboxError
-from numina_infer.ports import Cutoff
+from numina_infer.core.config import Rung
+from numina_infer.core.errors import SandboxError
+from numina_infer.core.ports import Cutoff
+from numina_infer.core.records import StopReason
 from numina_infer.sandbox import Execution, ExecutionStatus, Sandbox, SandboxConfig
-from numina_infer.trajectory import StopReason
 
 pytestmark = pytest.mark.anyio
 LIMITS_ONLY = SandboxConfig(highest_rung=Rung.LIMITS, lowest_rung=Rung.LIMITS)

@@ -10,11 +10,11 @@ from pathlib import Path
 import anyio
 import pytest
 
-from numina_infer.config import Mode
+from numina_infer.core.config import Mode
 from numina_infer.sandbox import ExecutionStatus, Sandbox, SandboxConfig
-from numina_infer.sandbox.channel import Channel, Signal
-from numina_infer.sandbox.orders import Orders
-from numina_infer.sandbox.session import KeptSession
+from numina_infer.sandbox.child.channel import Channel, Signal
+from numina_infer.sandbox.host.orders import Orders
+from numina_infer.sandbox.host.session import KeptSession
 from tests.sandbox.conftest import LIMITS_ONLY
 
 pytestmark = pytest.mark.anyio
@@ -175,9 +175,9 @@ async def test_a_zygote_that_hangs_is_replaced_and_its_programs_are_run_again(
     """Nothing is lost by it, also the variables of a session."""
     async with Sandbox(replace(LIMITS_ONLY, num_slots=2)) as sandbox, sandbox.session() as session:
         await session.execute("x = 1", timeout_s=20)
-        monkeypatch.setattr("numina_infer.sandbox.forkserver._ANSWER_S", 0.2)
+        monkeypatch.setattr("numina_infer.sandbox.host.forkserver._ANSWER_S", 0.2)
         os.kill(await zygote(sandbox), signal.SIGSTOP)
-        monkeypatch.setattr("numina_infer.sandbox.forkserver._LEAVING_S", 0.2)
+        monkeypatch.setattr("numina_infer.sandbox.host.forkserver._LEAVING_S", 0.2)
         execution = await session.execute("x", timeout_s=20)
         assert (execution.status, execution.output) == (ExecutionStatus.OK, "1")
         assert sandbox.incidents == ("the sandbox's zygote died; a new one is started",)

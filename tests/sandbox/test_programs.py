@@ -2,8 +2,8 @@
 
 import pytest
 
-from numina_infer.config import Mode
-from numina_infer.errors import ConfigError
+from numina_infer.core.config import Mode
+from numina_infer.core.errors import ConfigError
 from numina_infer.sandbox import ExecutionStatus, Sandbox
 
 pytestmark = pytest.mark.anyio

@@ -9,8 +9,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from numina_infer.config import Mode
-from numina_infer.errors import SandboxError
+from numina_infer.core.config import Mode
+from numina_infer.core.errors import SandboxError
 from numina_infer.sandbox import ExecutionStatus, Sandbox
 
 pytestmark = pytest.mark.anyio

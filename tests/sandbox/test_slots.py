@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.sandbox.slots import Slots
+from numina_infer.sandbox.host.slots import Slots
 
 
 @given(st.lists(st.integers(0, 5), max_size=12))

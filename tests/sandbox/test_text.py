@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.errors import SandboxError
-from numina_infer.sandbox import ExecutionStatus, verdict
-from numina_infer.sandbox.channel import Channel, Ended, Message, Signal, Spawn, opened_programs, read_programs
-from numina_infer.sandbox.echo import compile_program
-from numina_infer.sandbox.output import clean, compose
-from numina_infer.sandbox.report import REPORT_BYTES, Ending, Report
+from numina_infer.core.errors import SandboxError
+from numina_infer.sandbox import ExecutionStatus
+from numina_infer.sandbox.child.channel import Channel, Ended, Message, Signal, Spawn, opened_programs, read_programs
+from numina_infer.sandbox.child.echo import compile_program
+from numina_infer.sandbox.child.output import clean, compose
+from numina_infer.sandbox.host import verdict
+from numina_infer.sandbox.host.report import REPORT_BYTES, Ending, Report
 
 any_text = st.text(st.characters(exclude_categories=[]))
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import anyio
 import pytest
 
-from numina_infer.engine_config import ServerConfig
-from numina_infer.engines.launch import Launch
-from numina_infer.engines.vllm_server import VllmServer
-from numina_infer.progress import RunConsole
-from numina_infer.serving import commands
+from numina_infer.core.engine_config import ServerConfig
+from numina_infer.engines.vllm.launch import Launch
+from numina_infer.engines.vllm.serving import commands
+from numina_infer.engines.vllm.vllm_server import VllmServer
+from numina_infer.runs.progress import RunConsole
 from tests.fake_vllm import fake_python
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from numina_infer.engine_config import LayoutName, ServerConfig
-from numina_infer.engines.launch import Launch
-from numina_infer.engines.server_place import Note, ServerPlace
-from numina_infer.errors import ConfigError
-from numina_infer.gpus import T4, Device, get_gpu
-from numina_infer.presets import get_preset
-from numina_infer.serving import plan
-from numina_infer.serving.plan import plan_servers, served_model
+from numina_infer.core.engine_config import LayoutName, ServerConfig
+from numina_infer.core.errors import ConfigError
+from numina_infer.core.presets import get_preset
+from numina_infer.engines.vllm.launch import Launch
+from numina_infer.engines.vllm.server_place import Note, ServerPlace
+from numina_infer.engines.vllm.serving import plan
+from numina_infer.engines.vllm.serving.plan import plan_servers, served_model
+from numina_infer.models.gpus import T4, Device, get_gpu
 
 DEEPSEEK_MATH_7B: dict[str, Any] = {
     "model_type": "llama",

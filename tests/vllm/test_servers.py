@@ -11,18 +11,18 @@ import anyio
 import pytest
 from rich.console import Console
 
-from numina_infer.choices import Choices
-from numina_infer.composition import open_contest
-from numina_infer.contest import Parts
-from numina_infer.engine_config import ClientConfig
-from numina_infer.engines.vllm import VllmEngine
-from numina_infer.engines.vllm_server import VllmServer
-from numina_infer.errors import EngineError
+from numina_infer.app.choices import Choices
+from numina_infer.app.composition import open_contest
+from numina_infer.core.engine_config import ClientConfig
+from numina_infer.core.errors import EngineError
+from numina_infer.core.records import Outcome, Problem, StopReason
+from numina_infer.engines.vllm.vllm import VllmEngine
+from numina_infer.engines.vllm.vllm_server import VllmServer
 from numina_infer.formats.catalogue import get_format
-from numina_infer.history import read_attempts
-from numina_infer.runlog import RunLog
+from numina_infer.runs.history import read_attempts
+from numina_infer.runs.log import RunLog
 from numina_infer.sandbox import Sandbox
-from numina_infer.trajectory import Outcome, Problem, StopReason
+from numina_infer.solving.contest import Parts
 from tests.vllm_servers import named, processes, tiny_launch, write
 
 pytestmark = [pytest.mark.anyio, pytest.mark.vllm]

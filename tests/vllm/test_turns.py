@@ -6,15 +6,15 @@ from pathlib import Path
 import anyio
 import pytest
 
-from numina_infer.config import SamplingParams
-from numina_infer.engines.endpoint import Endpoint, counter
-from numina_infer.engines.launch import SERVED_NAME
-from numina_infer.engines.openai_api import OpenAIEngine
-from numina_infer.engines.reply import TokenReply
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.ports import Cutoff
+from numina_infer.core.records import Completion, FinishReason, Part, StopReason
+from numina_infer.engines.http.endpoint import Endpoint, counter
+from numina_infer.engines.http.openai_api import OpenAIEngine
+from numina_infer.engines.http.reply import TokenReply
+from numina_infer.engines.http.wire import Dialect, Turn
+from numina_infer.engines.vllm.launch import SERVED_NAME
 from numina_infer.engines.vocabulary import TokenizerVocabulary
-from numina_infer.engines.wire import Dialect, Turn
-from numina_infer.ports import Cutoff
-from numina_infer.trajectory import Completion, FinishReason, Part, StopReason
 from tests.vllm_servers import RunningServer, started, tiny_launch
 
 pytestmark = [pytest.mark.anyio, pytest.mark.vllm]

@@ -1,0 +1,201 @@
+r"""What a text puts into a box: `\boxed{52}`, `\fbox{52}`, `\framebox{52}`, `\boxed 52`, or one that is never closed.
+
+The last box with something in it counts, readable or not; an empty `\boxed{}` only talks about boxes.
+Boxes that one sentence lists are parts of one answer, and the first of them counts, being what was asked for first:
+between them stand «and» or a comma, units (`\boxed{59} inches and \boxed{118} inches`; `units.names_unit` tells them
+from what is said of the number, like «wrong» or «too small»), or a clause that says the same of another thing
+(`the larger number is \boxed{59} and the smaller number is \boxed{31}`), which has a noun in common with the sentence.
+Any other verb or word, an operator, an equals sign or a negation between two boxes makes the last one count.
+«or» offers a choice, which is no vote. A box that is denied (`it isn't \boxed{17}`) states nothing.
+What follows a box can make another number of it (`\boxed{3} thousand`, `\boxed{101}_2`, `\boxed{6} \times 7`), or
+limit it to a case (`\boxed{7} if n is odd`): then it can't be read. An assignment behind a box (`\boxed{42} at x = 3`)
+doesn't: the box has said which number is the answer.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from numina_infer.answers.behind import makes_other_of_box
+from numina_infer.answers.conditions import limits
+from numina_infer.answers.expression import MAX_LENGTH
+from numina_infer.answers.statement import Statement, places
+from numina_infer.answers.units import names_unit
+from numina_infer.core.records import AnswerSource
+
+_MARKS = (r"\boxed", r"\fbox", r"\framebox", r"\Aboxed")
+_MARK = re.compile(r"\\(?:A?boxed|fbox|framebox(?:\s?\[[^\[\]\n]{0,40}\]){0,2})(?![A-Za-z])")
+_BLANK = re.compile(r"[\s{}.…$]*")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_OPENED = re.compile(r"[\s\u200b\u2060\ufeff]{0,9}\{")
+_UNBRACED = re.compile(r"\s{0,9}((?:\\?\$)?\s?-?[0-9][0-9,]{0,999}(?:\.[0-9]{1,999})?)")
+_BROKEN_OFF = re.compile(r"\n|(?<!\\)\$|\\[)\]]")
+_BEGUN = re.compile(r"\\(?:bo|A?box(?:ed?)?|fb|fbo|fbox|frameb|framebo|framebox)\s*")
+
+
+def final_box(text: str) -> Statement | None:
+    """The box of a whole text that counts."""
+    boxes = _boxes(text)
+    last = next(boxes, None)
+    if last is None:
+        return None
+    if _is_denied(text, last):
+        earlier = next(boxes, None)
+        if earlier is not None and _UNEQUAL.fullmatch(_between(text, earlier, last)):
+            return _limited(text, last, last)
+        is_kept = (
+            earlier is not None and not _is_denied(text, earlier) and _NO_END.fullmatch(_between(text, earlier, last))
+        )
+        return earlier if is_kept else replace(last, is_limited=True)
+    return _limited(text, last, _first_of_list(text, last, boxes))
+
+
+def closed_box(text: str) -> Statement | None:
+    """The box that counts in a text that a limit cut short: the last one, if none was opened behind it.
+
+    Where one was, it is that one, whose source is then `UNCLOSED_BOX`.
+    """
+    begun = _BEGUN.fullmatch(text, max(text.rfind("\\"), 0))
+    if begun:
+        return Statement("", AnswerSource.UNCLOSED_BOX, begun.start(), len(text))
+    last = next(_every_box(text), None)
+    return last if last is not None and last.source is AnswerSource.UNCLOSED_BOX else final_box(text)
+
+
+def _boxes(text: str) -> Iterator[Statement]:
+    """The boxes of `text` that hold something, from the last to the first."""
+    return (box for box in _every_box(text) if not _BLANK.fullmatch(box.raw))
+
+
+def _every_box(text: str) -> Iterator[Statement]:
+    for start in places(text, _MARKS):
+        mark = _MARK.match(text, start)
+        box = _box_at(text, start, mark.end()) if mark else None
+        if box is not None:
+            yield box
+
+
+def _box_at(text: str, start: int, at: int) -> Statement | None:
+    opened = _OPENED.match(text, at)
+    if opened:
+        return _braced(text, start, opened.end())
+    unbraced = _UNBRACED.match(text, at)
+    if not unbraced:
+        return None
+    is_ended = not re.fullmatch(r"\.?", text[unbraced.end() : unbraced.end() + 2])
+    source = AnswerSource.BOXED if is_ended else AnswerSource.UNCLOSED_BOX
+    return Statement(unbraced[1], source, start, unbraced.end())
+
+
+def _braced(text: str, start: int, at: int) -> Statement:
+    depth = 1
+    for match in _BRACE.finditer(text, at, at + MAX_LENGTH + 1):
+        depth += {"{": 1, "}": -1}.get(match[0], 0)
+        if depth == 0:
+            return Statement(text[at : match.start()], AnswerSource.BOXED, start, match.end())
+    rest = text[at : at + MAX_LENGTH + 1]
+    broken_off = _BROKEN_OFF.search(rest)
+    raw = rest[: broken_off.start()] if broken_off else rest
+    return Statement(raw, AnswerSource.UNCLOSED_BOX, start, at + len(raw))
+
+
+# --- what stands between boxes ---
+
+_NO_END = re.compile(r"(?:[^.;!?\n]|\.(?=[0-9])|\n(?!\s{0,9}\n\s{0,9}[^\sa-z])){0,200}")
+_MARKUP = re.compile(
+    r"\\(?:text(?:rm|bf|it|sf|tt|up|normal)?|math(?:rm|bf|sf)|mbox|hbox)\s?\{"
+    r"|\\[()\[\],;:! ]|\\q?quad|[${}*~\s]|\\?&|\^\\circ|\^\{?[23]\}?|[²³°]|\\?%"
+)
+_TEX_SPACE = re.compile(r"\\[;!:]")
+_UNEQUAL = re.compile(r"[\s$]{0,9}(?:≠|\\neq?(?![A-Za-z])|\\not\s?=)[\s$]{0,9}")
+_AND = r"(?:and|und|et|y|e|и|和|与|及|&)"
+_WORDS = r"(?:[A-Za-z'’%0-9-]{1,20}\s){0,9}?"
+_LIST = re.compile(
+    rf"\s?(?P<unit>{_WORDS})(?:,\s(?:(?P<and>{_AND})\s)?|(?P<plain>{_AND})\s|(?:,\s)?(?P<or>and\s?/\s?or|or|oder|ou"
+    rf"|或者?)\s)(?P<clause>(?:the|there)\s{_WORDS})?"
+)
+_NO_LIST = re.compile(
+    r"\b(?:so|thus|hence|therefore|then|giving|gives?|given|wait|actually|but|which|answer|sum|total|product"
+    r"|difference|final"
+    r"|result|correct|corrected|actual|true|real|new|at first|initially|originally|before|after|not|never"
+    r"|neither|[a-z]{2,6}n['’]t"
+    r"|is|are|was|were|be|been|has|have|had|get|gets|got|makes?|made|means?|equals?|becomes?|plus|minus|times"
+    r"|[a-z]{2,}ing)\b"
+)
+_SAID_OF_ALL = re.compile(
+    r"\b(?:so|answer|sum|total|product|difference|final|result|correct|corrected|actual|true|real|new)\b"
+)
+_BEING = re.compile(r"\b(?:is|are|was|were)\b")
+_ANNOUNCED = re.compile(r"\b[Aa]nswer\b[^.;!?]{0,60}\Z")
+_NOUN = re.compile(r"[A-Za-z]{4,}")
+_PLAIN_WORDS = frozenset({"there", "that", "this", "with", "from", "have", "they", "then", "value", "which", "were"})
+
+
+def _between(text: str, earlier: Statement, later: Statement) -> str:
+    return text[earlier.end : later.start] if later.start - earlier.end < 400 else "\n\n"
+
+
+def _first_of_list(text: str, last: Statement, boxes: Iterator[Statement]) -> Statement:
+    """The first of the boxes that are listed with `last`; a choice among different ones can't be read."""
+    first = last
+    for box in boxes:
+        between = _between(text, box, first)
+        listed = _listed(text, box, between)
+        if listed is None:
+            break
+        if _is_denied(text, box):
+            return last
+        is_choice = listed["or"] is not None and box.raw.strip() != first.raw.strip()
+        first = replace(box, is_limited=first.is_limited or is_choice or limits(between))
+    return first
+
+
+def _listed(text: str, box: Statement, between: str) -> re.Match[str] | None:
+    """What joins `box` to the next one, if it is nothing but a list."""
+    between = _TEX_SPACE.sub(" ", between)
+    if not _NO_END.fullmatch(between):
+        return None
+    listed = _LIST.fullmatch(" ".join(_MARKUP.sub(" ", between).replace(",", " , ").split()) + " ")
+    if listed is None:
+        return None
+    before, unit, clause = text[max(0, box.start - 200) : box.start], listed["unit"], listed["clause"]
+    is_announced = _ANNOUNCED.search(before) is not None
+    if unit.strip() and not names_unit(unit):
+        return None
+    if _NO_LIST.search(_BEING.sub("", unit) if is_announced else unit):
+        return None
+    is_list = clause is None or is_announced or _is_parallel(before + unit, clause)
+    return listed if is_list and not _SAID_OF_ALL.search(clause or "") else None
+
+
+def _is_parallel(before: str, clause: str) -> bool:
+    """True where `clause` says of another thing what the sentence says in front of it."""
+    nouns = {*_NOUN.findall(clause.lower())} - _PLAIN_WORDS
+    sentence = re.split(r"[.;!?]\s|\n\s*\n", before.lower())[-1]
+    return not nouns.isdisjoint(_NOUN.findall(sentence))
+
+
+# --- what stands around a box ---
+
+_DENIED = re.compile(
+    r"(?:\b(?:not|never|neither|nor|cannot be|rather than|instead of)|n['’]t|≠|\\neq?)\s{0,3}(?:be\s"
+    r"|equal(?:\sto)?\s|the\sanswer\s)?"
+    r"[\s$*]{0,9}(?:\\[(\[]\s?)?(?:[A-Za-z]\s?=\s?)?\Z",
+    re.IGNORECASE,
+)
+_OTHERWISE = re.compile(
+    r"\b(?:otherwise|or else),?\s(?:it(?:'s|\sis)\s|(?:the\s)?answer\sis\s|we\s(?:get|have|obtain)\s)?"
+    r"[\s$*]{0,9}(?:\\[(\[]\s?)?\Z|(?:=|\$|\\[(\[])\s?[-−]\s?\Z",
+    re.IGNORECASE,
+)
+
+
+def _is_denied(text: str, box: Statement) -> bool:
+    return _DENIED.search(text[max(0, box.start - 60) : box.start]) is not None
+
+
+def _limited(text: str, last: Statement, first: Statement) -> Statement:
+    """`first`, which can't be read where what stands around the last box makes something else of it."""
+    before = text[max(0, last.start - 60) : last.start]
+    is_other = makes_other_of_box(text[last.end : last.end + 100]) or _OTHERWISE.search(before)
+    return replace(first, is_limited=True) if is_other else first

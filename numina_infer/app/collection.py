@@ -1,0 +1,220 @@
+"""A collection: thousands of problems, some in work at once, so that an engine of many endpoints is never idle.
+
+What evaluation harnesses do with clusters, on the same contest as a competition's, without its clock, its API and its
+submission: what remains is the run log, on which other policies can be replayed.
+A trajectory's ticket, given as it starts, is its priority, so problems that come later fill only the gaps that earlier
+ones leave; seeds don't depend on any of it.
+"""
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from numina_infer.answers.references import read_references
+from numina_infer.app.choices import Choices, Collection
+from numina_infer.app.composition import Info, make_parts, open_contest
+from numina_infer.app.run_folder import begun_info, problems_path, read_command_info, resumed_info
+from numina_infer.core.errors import EngineError, RunLogError
+from numina_infer.core.events import Ended, Event, Opened, Solved
+from numina_infer.core.interrupt import deferred_interrupt
+from numina_infer.core.records import Problem, Solution
+from numina_infer.runs.collection_progress import show_headway
+from numina_infer.runs.collection_summary import Harvest, Session, read_harvest
+from numina_infer.runs.history import read_outlines
+from numina_infer.runs.log import RunLog
+from numina_infer.runs.problems import read_problems
+from numina_infer.solving.contest import Contest, Parts
+
+_COMMAND = "collect"
+_LOOK_EVERY_S = 0.5
+_MAX_IN_VAIN = 8
+"""Problems in a row of nothing but errors, before a collection takes its engine for gone."""
+
+
+def collect(
+    collection: Collection, folder: Path, console: Console, *, resume: bool = False, parts: Parts | None = None
+) -> Harvest:
+    """Solve the problems into `folder`, with the run log and live progress.
+
+    `parts` are for a collection among others, whose engine is open already; they need no bank.
+    On Ctrl-C what is in work stays open for a resumed collection, and `KeyboardInterrupt` goes on to the caller.
+    A resumed collection takes problems again in which the engine or the sandbox broke.
+
+    Raises:
+        ConfigError: something chosen can't be used; nothing was run.
+        RunLogError: `folder` can't be written, or holds another run.
+        EngineError: the engine doesn't start, or has gone for good.
+    """
+    problem_set = read_problems(problems_path(collection))
+    parts = parts or _make_parts(collection, console)
+    more = {"concurrent_problems": collection.concurrent_problems}
+    info = resumed_info(collection, folder) if resume else begun_info(_COMMAND, collection, parts.preset, more)
+    with RunLog(folder, resume=resume) as log:
+        done = _complete_problems(folder) if resume else {}
+        left = [problem for problem in problem_set.problems if problem not in done]
+        work = _Work(collection.concurrent_problems, left, done)
+        session = work.do(parts, log, info, console) if left else Session()
+    references = read_references(problem_set.references, parts.preset.rollout.answer_range)
+    return read_harvest(folder, references, session, is_simulated=parts.clock.is_virtual)
+
+
+def read_collection(folder: Path) -> Collection:
+    """What was chosen for the run in `folder`, to go on with it.
+
+    Raises:
+        RunLogError: `folder` holds no collection.
+    """
+    info = read_command_info(folder, _COMMAND)
+    try:
+        return Collection(info["problems"], Choices(**info["choices"]), info["concurrent_problems"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunLogError(f"{folder / 'run.json'} doesn't say what was collected ({error!r}); start anew") from error
+
+
+def _make_parts(collection: Collection, console: Console) -> Parts:
+    parts = make_parts(collection.choices, console.print, at_once=collection.concurrent_problems)
+    return replace(parts, preset=parts.preset.without_bank())
+
+
+def _complete_problems(folder: Path) -> Mapping[Problem, Solution]:
+    outlines = read_outlines(folder)
+    return {
+        outline.problem: outline.solution
+        for outline in outlines
+        if outline.solution is not None and outline.is_complete
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What one session does."""
+
+    at_once: int
+    left: Sequence[Problem]
+    done: Mapping[Problem, Solution]
+
+    def do(self, parts: Parts, log: RunLog, info: Info, console: Console) -> Session:
+        """Solve what is left, `at_once` problems at a time."""
+        opening = open_contest(
+            parts,
+            log,
+            info,
+            num_problems=len(self.left) + len(self.done),
+            solved=self.done,
+            console=console,
+            show=show_headway,
+            observers=[vigil := _Vigil(log.folder)],
+        )
+        with ThreadPoolExecutor(self.at_once) as threads, opening as contest:
+            if parts.portal is None:
+                self._tell_of_empty_seats(contest, parts.preset.policy.at_once, console)
+            started = parts.clock.now()
+            pile = _Pile(self.left)
+            _await_all(self.at_once, partial(threads.submit, _solve_from, pile, contest, vigil), pile, contest)
+            return Session(len(self.left), parts.clock.now() - started)
+
+    def _tell_of_empty_seats(self, contest: Contest, width: int, console: Console) -> None:
+        """Say how many problems at once would fill the engine, if these don't."""
+        num_seats = _num_seats(contest.engine.describe())
+        wanted = min(math.ceil(num_seats / width), len(self.left))
+        if self.at_once < wanted:
+            console.print(
+                f"{self.at_once} problems at once with {width} trajectories each leave seats of the engine empty, "
+                f"which has {num_seats}; --concurrent-problems {wanted} fills it",
+                soft_wrap=True,
+            )
+
+
+def _num_seats(described: Mapping[str, str | int | float]) -> int:
+    """How many trajectories the engine takes at once; 0 where it doesn't say."""
+    num_places = described.get("num_endpoints", described.get("num_replicas", 1))
+    return int(described.get("max_num_seqs", 0)) * int(num_places)
+
+
+class _Pile:
+    """Problems in the file's order, each for one thread only."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self._problems = deque(problems)
+        self._lock = threading.Lock()
+
+    def __iter__(self) -> Iterator[Problem]:
+        return self
+
+    def __next__(self) -> Problem:
+        with self._lock:
+            if not self._problems:
+                raise StopIteration
+            return self._problems.popleft()
+
+    def clear(self) -> None:
+        """Leave the rest for another session."""
+        with self._lock:
+            self._problems.clear()
+
+
+class _Vigil:
+    """Notices that nothing but errors comes any more: an observer of the contest.
+
+    An engine that is gone would give every problem to come a verdict without a trajectory, for hours.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._sound: set[str] = set()
+        """Open problems of which a trajectory has come to an end without an error."""
+        self._num_in_vain = 0
+        self._error = ""
+
+    def __call__(self, event: Event) -> None:
+        """Take one event in."""
+        match event:
+            case Opened():
+                self._sound.discard(event.problem_id)
+            case Ended(trajectory) if trajectory.error:
+                self._error = trajectory.error
+            case Ended():
+                self._sound.add(event.problem_id)
+            case Solved():
+                self._num_in_vain = 0 if event.problem_id in self._sound else self._num_in_vain + 1
+                self._sound.discard(event.problem_id)
+            case _:
+                pass
+
+    def require_life(self) -> None:
+        """Raise `EngineError` where problem after problem ended in errors."""
+        if self._num_in_vain >= _MAX_IN_VAIN:
+            raise EngineError(
+                f"{self._num_in_vain} problems in a row came to nothing but errors, the last since {self._error}; put "
+                f"that right and go on with numina-infer collect --resume {self._folder}"
+            )
+
+
+def _solve_from(pile: _Pile, contest: Contest, vigil: _Vigil) -> None:
+    for problem in pile:
+        contest.solve(problem)
+        vigil.require_life()
+
+
+def _await_all(count: int, submit: Callable[[], Future[None]], pile: _Pile, contest: Contest) -> None:
+    """Return when `count` solvers are done; when one fails or the user interrupts, end what is in work first."""
+    solvers: list[Future[None]] = []
+    try:
+        with deferred_interrupt():  # or one might be at work that nobody waits for
+            solvers += [submit() for _ in range(count)]
+        wait(solvers, return_when=FIRST_EXCEPTION)
+    finally:
+        pile.clear()
+        # Again and again, since one may be opening a problem in this very moment.
+        while not all(solver.done() for solver in solvers):
+            contest.interrupt()
+            wait(solvers, timeout=_LOOK_EVERY_S)
+    for solver in solvers:
+        solver.result()

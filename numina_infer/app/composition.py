@@ -1,0 +1,280 @@
+"""Where the parts are put together: choices in, an open contest out; the notebooks and the command line use no other.
+
+`solve` is the whole of it for one problem.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from numina_infer.app.choices import Choices, EngineName
+from numina_infer.core.clock import virtual_clock
+from numina_infer.core.config import require
+from numina_infer.core.engine_config import SimulatedConfig, TransformersConfig
+from numina_infer.core.ports import Engine, EngineStats, Format
+from numina_infer.core.presets import Preset
+from numina_infer.core.records import Problem, Solution
+from numina_infer.formats.catalogue import make_format
+from numina_infer.formats.chat import CHAT
+from numina_infer.runs.log import RunLog
+from numina_infer.runs.onlooker import Observer
+from numina_infer.runs.progress import MakeDisplay, Scoreboard, show_progress
+from numina_infer.runs.provenance import machine, package_versions
+from numina_infer.sandbox import Sandbox
+from numina_infer.solving.contest import Contest, Parts, open_portal
+from numina_infer.solving.paper.solver import PaperSolver
+from numina_infer.solving.solver import MakeSolver, Solver
+
+if TYPE_CHECKING:
+    from numina_infer.engines.http.openai_api import OpenAIEngine
+    from numina_infer.engines.vllm.vllm import VllmEngine
+
+Info = Mapping[str, object]
+"""What goes into `run.json`."""
+
+_T4_SLOTS = 3
+"""Slots of the simulated sandbox: a T4 machine of Kaggle's has four cores, of which the sandbox takes all but one."""
+
+
+def make_parts(
+    choices: Choices, report: Callable[[str], None], *, num_problems: int | None = None, at_once: int = 1
+) -> Parts:
+    """What was chosen; `report` is told what takes long, and a time bank how many problems will come.
+
+    `at_once` is how many problems will be in work at once.
+
+    Raises:
+        ConfigError: something chosen can't be found or used.
+        EngineError: the model or vLLM isn't here and can't be had.
+    """
+    preset = choices.resolve()
+    if num_problems is not None:
+        preset = preset.for_problems(num_problems)
+    fmt = choose_format(choices, preset, report)
+    make_solver: MakeSolver = PaperSolver if choices.paper else Solver
+    if choices.engine is EngineName.SIMULATED:
+        return _simulated_parts(choices, preset, fmt, make_solver, report)
+    engine = _with_cache(choices, make_engine(choices, preset, report, at_once), report)
+    return Parts(preset, fmt, engine, Sandbox(preset.sandbox), make_solver)
+
+
+def _with_cache(
+    choices: Choices, engine: AbstractAsyncContextManager[Engine], report: Callable[[str], None]
+) -> AbstractAsyncContextManager[Engine]:
+    """The engine, with the cache that was chosen around it."""
+    if choices.cache is None:
+        return engine
+    from numina_infer.engines.cache.cached import CachedEngine
+
+    if choices.endpoint:
+        report("the cache knows endpoints by the name of their model: give each set of weights a folder of its own")
+    return CachedEngine(engine, Path(choices.cache).expanduser(), report=report)
+
+
+def _simulated_parts(
+    choices: Choices, preset: Preset, fmt: Format, make_solver: MakeSolver, report: Callable[[str], None]
+) -> Parts:
+    """A machine that isn't here, in virtual time."""
+    from numina_infer.engines.simulated.costs import read_costs, t4_costs
+    from numina_infer.engines.simulated.samples import SampledAuthor, read_samples
+    from numina_infer.engines.simulated.simulated import SimulatedEngine
+    from numina_infer.formats.fenced import Fenced
+    from numina_infer.sandbox.simulated import SimulatedSandbox
+
+    require(
+        isinstance(fmt, Fenced),
+        f"format is {preset.format} with the simulated engine, whose programs stand in ```python blocks; take numina",
+    )
+    costs = read_costs(Path(choices.probe)) if choices.probe else t4_costs()
+    path = samples_path(choices)
+    report(f"simulated: {costs.source}; answers and lengths are recorded samples of {path.name}")
+    clock, server = virtual_clock(), preset.server
+    config = SimulatedConfig(server.max_num_seqs, server.max_model_len or preset.rollout.sampling.max_tokens)
+    engine = SimulatedEngine(SampledAuthor(read_samples(path), name=path.name), costs, config, now=clock.now)
+    return Parts(preset, fmt, engine, SimulatedSandbox(_T4_SLOTS), make_solver, clock)
+
+
+def samples_path(choices: Choices) -> Path:
+    """The recorded samples that are simulated: the file chosen, or the one in the package."""
+    from numina_infer.runs.problems import packaged_path
+
+    return Path(choices.samples) if choices.samples else packaged_path("samples.jsonl")
+
+
+def make_engine(
+    choices: Choices, preset: Preset, report: Callable[[str], None], at_once: int = 1
+) -> AbstractAsyncContextManager[Engine]:
+    """The engine that was chosen, not opened yet; see `make_parts`."""
+    if choices.engine is EngineName.SCRIPTED:
+        from numina_infer.engines.scripted import ScriptedEngine
+        from numina_infer.engines.scripts import load_script, sum_of_numbers
+
+        return ScriptedEngine(load_script(Path(choices.script)) if choices.script else sum_of_numbers)
+    if choices.engine is EngineName.VLLM:
+        return _client_engine(choices, preset, report) if choices.endpoint else _vllm_engine(choices, preset, report)
+    from numina_infer.engines.local.transformers import TransformersEngine
+
+    max_num_seqs = min(16, at_once * preset.policy.num_samples)
+    config = TransformersConfig(model=choices.model_name, max_num_seqs=max_num_seqs)
+    return TransformersEngine(config, report=report)
+
+
+def _vllm_engine(choices: Choices, preset: Preset, report: Callable[[str], None]) -> "VllmEngine":
+    from numina_infer.engines.vllm.serving.plan import plan_servers
+    from numina_infer.engines.vllm.vllm import VllmEngine
+
+    python = choices.vllm_python or ""
+    launches = plan_servers(choices.model_name, preset.server, python=python, report=report)
+    return VllmEngine(launches, preset.client, keep=choices.keep_server, report=report)
+
+
+def _client_engine(choices: Choices, preset: Preset, report: Callable[[str], None]) -> "OpenAIEngine":
+    """The client of the endpoints that were named, with the tokenizer of the model that they serve if it is here."""
+    from numina_infer.engines.http.address import Address
+    from numina_infer.engines.http.openai_api import OpenAIEngine
+    from numina_infer.engines.vocabulary import TokenizerVocabulary
+
+    addresses = [Address.parse(text) for text in choices.endpoint]
+    folder = endpoint_model(choices, report)
+    if folder is None:
+        report("no --model was given whose tokenizer could be used, so text is exchanged (docs/engines.md)")
+    vocabulary = TokenizerVocabulary.from_folder(folder) if folder is not None else None
+    return OpenAIEngine(addresses, vocabulary, preset.client, report=report)
+
+
+def endpoint_model(choices: Choices, report: Callable[[str], None]) -> Path | None:
+    """The folder of the model that the endpoints serve: the one named, or that of a server of ours; None otherwise."""
+    from numina_infer.engines.http.address import Address
+    from numina_infer.engines.local.models import find_folder
+    from numina_infer.engines.vllm.serving.plan import served_model
+
+    if choices.model:
+        return find_folder(choices.model, report)
+    sockets = [address.socket for address in map(Address.parse, choices.endpoint) if address.socket is not None]
+    return next((folder for socket in sockets if (folder := served_model(socket)) is not None), None)
+
+
+def choose_format(choices: Choices, preset: Preset, report: Callable[[str], None]) -> Format:
+    """The format that was chosen; `chat` takes the template of the chosen model, which is fetched if it isn't here.
+
+    Raises:
+        ConfigError: there is no such model, or it has no template.
+    """
+    folder = _template_folder(choices, report) if preset.format == CHAT else None
+    return make_format(preset.format, max_calls=preset.rollout.max_turns - 1, model_folder=folder)
+
+
+def _template_folder(choices: Choices, report: Callable[[str], None]) -> Path | None:
+    if choices.engine in {
+        EngineName.SCRIPTED,
+        EngineName.SIMULATED,
+    }:  # a script needs no model, so none is fetched for it
+        return Path(choices.model_name) if Path(choices.model_name).is_dir() else None
+    if choices.endpoint:
+        return endpoint_model(choices, report)
+    from numina_infer.engines.local.models import find_folder
+
+    return find_folder(choices.model_name, report)
+
+
+@contextmanager
+def opened(parts: Parts) -> Iterator[tuple[Parts, Engine]]:
+    """`parts` with engine and sandbox running, for one contest after another, so that a model is loaded once.
+
+    The engine that runs comes with them.
+
+    Raises:
+        NuminaError: engine or sandbox don't start.
+    """
+    with open_portal(parts.clock) as portal, ExitStack() as stack:
+        engine = stack.enter_context(portal.wrap_async_context_manager(parts.engine))
+        sandbox = stack.enter_context(portal.wrap_async_context_manager(parts.sandbox))
+        yield replace(parts, engine=nullcontext(engine), sandbox=nullcontext(sandbox), portal=portal), engine
+
+
+def run_info(choices: Choices, preset: Preset) -> Info:
+    """What is known of a run before anything is opened."""
+    return {
+        "choices": asdict(choices),
+        "preset": asdict(preset),
+        "versions": package_versions(),
+        "machine": machine(),
+    }
+
+
+@contextmanager
+def open_contest(
+    parts: Parts,
+    log: RunLog,
+    info: Info,
+    *,
+    num_problems: int,
+    solved: Mapping[Problem, Solution],
+    console: Console,
+    show: MakeDisplay = show_progress,
+    observers: Sequence[Observer] = (),
+) -> Iterator[Contest]:
+    """A contest with engine and sandbox running, progress on `console`, and `run.json` telling what runs.
+
+    `show` makes the display, and `observers` are told of every event after it.
+
+    Raises:
+        NuminaError: engine or sandbox don't start.
+    """
+    log.describe(info)
+    board = Scoreboard(
+        num_problems,
+        num_solved=len(solved),
+        weights=parts.preset.policy.weights,
+        now=parts.clock.now,
+        title="simulated " if parts.clock.is_virtual else "",
+    )
+    with show(board, console) as progress:
+        contest = Contest(parts, log, solved=solved, observers=[progress, *observers])
+        with contest:
+            board.stats = lambda: contest.engine.stats
+            log.describe({**info, "engine": contest.engine.describe(), "sandbox": contest.sandbox.describe()})
+            try:
+                yield contest
+            finally:
+                if parts.portal is None:  # whoever shares an engine among contests tells of all of them
+                    _tell_of_cache(contest.engine.stats, console)
+
+
+def _tell_of_cache(stats: EngineStats, console: Console) -> None:
+    if stats.cache is not None:
+        console.print(stats.cache.line, soft_wrap=True)
+
+
+def solve(
+    statement: str, choices: Choices | None = None, *, folder: str | Path | None = None, console: Console | None = None
+) -> Solution:
+    """Solve one problem: the answer and the votes behind it.
+
+    Args:
+        statement: the problem's text.
+        choices: engine, model, preset and what to change of it; the embedded model by default.
+        folder: keeps the run log there, a new folder.
+        console: shows progress there.
+
+    Raises:
+        ConfigError: the statement is empty, or something chosen can't be used.
+        NuminaError: engine or sandbox don't start.
+    """
+    require(bool(statement.strip()), "the problem is empty; give its text")
+    choices = choices or Choices()
+    problem = Problem("problem", statement)
+    console = console or Console(quiet=True)
+    parts = make_parts(choices, console.print, num_problems=1)
+    info = run_info(choices, parts.preset)
+    with (
+        tempfile.TemporaryDirectory(prefix="numina-infer-") as scratch,
+        RunLog(Path(folder or scratch)) as log,
+        open_contest(parts, log, info, num_problems=1, solved={}, console=console) as contest,
+    ):
+        return contest.solve(problem)

@@ -1,0 +1,88 @@
+"""Which gateway a kernel is served by: Kaggle's own module where it is, and the best path left where it isn't.
+
+In a rerun nobody can look inside, and a kernel that ends has lost: there our own inference server takes the place of
+a package that is missing or broken, and it is said. Elsewhere that is an error to mend.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from numina_infer.competitions.api_versions import API_VERSIONS, Predict
+from numina_infer.competitions.gateways.aimo import AimoGateway
+from numina_infer.competitions.gateways.kaggle_evaluation import KaggleEvaluationGateway, Run, package_run, server_run
+from numina_infer.competitions.gateways.package import INPUT_ROOTS, PATH_VARIABLE, load_package
+from numina_infer.competitions.known import Api, Competition
+from numina_infer.core.errors import GatewayError, NuminaError
+from numina_infer.core.ports import Gateway
+
+
+def kaggle_gateway(
+    competition: Competition,
+    report: Callable[[str], None],
+    *,
+    is_rerun: bool,
+    problems: Path | None = None,
+    roots: Sequence[Path] = INPUT_ROOTS,
+) -> Gateway:
+    """The gateway of Kaggle's own module for `competition`; `report` is told of what takes its place in a rerun.
+
+    Outside a rerun, `problems` is what an inference server's local gateway asks for; see `package_run`.
+
+    Raises:
+        ConfigError: outside a rerun, `$KAGGLE_EVALUATION_PATH` names a place without the module.
+        GatewayError: the module isn't there or can't be used, and nothing can take its place.
+    """
+    try:
+        return _package_gateway(competition, report, is_rerun=is_rerun, problems=problems, roots=roots)
+    except NuminaError as error:
+        if not is_rerun or competition.api is Api.AIMO:
+            raise
+        report(f"{error}; our own inference server takes its place")
+        return KaggleEvaluationGateway(server_run(API_VERSIONS[competition.api_version], is_rerun=True))
+
+
+def _package_gateway(
+    competition: Competition,
+    report: Callable[[str], None],
+    *,
+    is_rerun: bool,
+    problems: Path | None,
+    roots: Sequence[Path],
+) -> Gateway:
+    module = load_package(competition, roots)
+    if module is None:
+        raise GatewayError(
+            f"Kaggle's {competition.package} is nowhere to be found: attach the competition {competition.slug} "
+            f"to the kernel, or name its folder in ${PATH_VARIABLE}"
+        )
+    name = "make_env" if competition.api is Api.AIMO else competition.server_class
+    found = getattr(module, name, None)
+    if found is None:
+        raise GatewayError(f"{module.__file__} has no {name}, so it is no {competition.package} that is known here")
+    if competition.api is Api.AIMO:
+        return AimoGateway(found())
+    run = package_run(found, problems=problems, is_rerun=is_rerun)
+    return KaggleEvaluationGateway(_with_ours_behind(run, competition, report) if is_rerun else run)
+
+
+def _with_ours_behind(run: Run, competition: Competition, report: Callable[[str], None]) -> Run:
+    """As `run`; where that breaks before it has asked for anything, our own server takes its place."""
+
+    def run_either(predict: Predict) -> None:
+        num_asked = 0
+
+        def asked(id_: object, problem: object, *extra: object) -> object:
+            nonlocal num_asked
+            num_asked += 1
+            return predict(id_, problem, *extra)
+
+        asked.__name__ = predict.__name__
+        try:
+            run(asked)
+        except Exception as error:  # whatever it is, a rerun must listen
+            if num_asked:
+                raise
+            report(f"Kaggle's server doesn't start ({error!r}); our own takes its place")
+            server_run(API_VERSIONS[competition.api_version], is_rerun=True)(predict)
+
+    return run_either

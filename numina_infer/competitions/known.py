@@ -1,0 +1,138 @@
+"""The competitions that are known: which API asks, what it takes for an answer, how long it waits, on which machine.
+
+Sources: the three AI Mathematical Olympiad progress prizes as their pages, demos and winners describe them
+(docs/kaggle.md names them one by one). What a page may have changed since is looked up there, not here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from numina_infer.competitions.api_versions import API_VERSIONS
+from numina_infer.core.config import BankConfig, require, require_choice, require_positive, require_whole
+from numina_infer.core.records import AnswerRange
+from numina_infer.models.gpus import Device, get_gpu
+
+
+class Api(StrEnum):
+    """The shapes of competition APIs."""
+
+    AIMO = "aimo"
+    """2024: iterate and predict."""
+    KAGGLE_EVALUATION = "kaggle-evaluation"
+    """2025 on: an inference server whose `predict` is called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Competition:
+    """What a competition asks for; one of one's own is made like any frozen record, or with `replace` from a known."""
+
+    name: str
+    """What it is chosen by."""
+    slug: str
+    """Kaggle's name for it, in its address and under the input folder."""
+    api: Api
+    package: str
+    """The module of Kaggle's that is imported: `aimo`, or the one with the inference server."""
+    answer_range: AnswerRange
+    time_limit_s: float
+    """Of the whole run on Kaggle."""
+    machine_shape: str
+    """Kaggle's name for the machine that it is scored on, as kernel-metadata.json takes it."""
+    gpu: str
+    """A name in `gpus.KNOWN_GPUS`."""
+    num_gpus: int = 1
+    num_problems: int | None = 50
+    """None where nobody says."""
+    predict_limit_s: float | None = None
+    """For one reply, where it limits that; the first has none."""
+    startup_limit_s: float = 900.0
+    """From the kernel's start until the inference server must listen."""
+    api_version: str = "0.9.0"
+    """Of kaggle_evaluation, a key of `API_VERSIONS`; the 2024 API has none."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "api", require_choice("api", self.api, Api))
+        object.__setattr__(self, "answer_range", require_choice("answer_range", self.answer_range, AnswerRange))
+        for name in ("time_limit_s", "startup_limit_s"):
+            require_positive(name, getattr(self, name))
+        if self.predict_limit_s is not None:
+            require_positive("predict_limit_s", self.predict_limit_s)
+        if self.num_problems is not None:
+            require_whole("num_problems", self.num_problems, 1)
+        require_whole("num_gpus", self.num_gpus, 1)
+        get_gpu(self.gpu)
+        require(
+            self.api_version in API_VERSIONS,
+            f"api_version is {self.api_version!r}; choose one of {', '.join(API_VERSIONS)}",
+        )
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """The GPUs of its machine."""
+        return (get_gpu(self.gpu),) * self.num_gpus
+
+    @property
+    def server_class(self) -> str:
+        """The class in `package` that calls `predict`, such as `AIMO3InferenceServer` of `aimo_3_inference_server`."""
+        stem = self.package.rpartition(".")[2].removesuffix("_inference_server")
+        return f"{''.join(map(_class_word, stem.split('_')))}InferenceServer"
+
+    def bank(self, time_limit_s: float | None = None, num_problems: int | None = None) -> BankConfig:
+        """The time bank of a whole run, or of a rehearsal with less time and its own problems."""
+        limited = BankConfig.of_limit(self.time_limit_s if time_limit_s is None else time_limit_s)
+        return replace(limited, num_problems=num_problems or self.num_problems, predict_limit_s=self.predict_limit_s)
+
+
+def _class_word(word: str) -> str:
+    return word.upper() if word == "aimo" else word.capitalize()
+
+
+_T4X2 = "NvidiaTeslaT4"
+
+COMPETITIONS: Mapping[str, Competition] = {
+    competition.name: competition
+    for competition in (
+        Competition(
+            name="aimo-1",
+            slug="ai-mathematical-olympiad-prize",
+            api=Api.AIMO,
+            package="aimo",
+            answer_range=AnswerRange.MOD_1000,
+            time_limit_s=9 * 3600.0,
+            machine_shape=_T4X2,
+            gpu="T4",
+            num_gpus=2,
+        ),
+        Competition(
+            name="aimo-2",
+            slug="ai-mathematical-olympiad-progress-prize-2",
+            api=Api.KAGGLE_EVALUATION,
+            package="kaggle_evaluation.aimo_2_inference_server",
+            answer_range=AnswerRange.UP_TO_999,
+            time_limit_s=5 * 3600.0,
+            machine_shape="NvidiaL4",
+            gpu="L4",
+            num_gpus=4,
+            predict_limit_s=30 * 60.0,
+            api_version="0.3.0",
+        ),
+        Competition(
+            name="aimo-3",
+            slug="ai-mathematical-olympiad-progress-prize-3",
+            api=Api.KAGGLE_EVALUATION,
+            package="kaggle_evaluation.aimo_3_inference_server",
+            answer_range=AnswerRange.UP_TO_99999,
+            time_limit_s=5 * 3600.0,
+            machine_shape="NvidiaH100",
+            gpu="H100",
+        ),
+    )
+}
+"""By name."""
+
+
+def get_competition(name: str) -> Competition:
+    """The competition called `name`; `ConfigError` naming the known ones otherwise."""
+    require(name in COMPETITIONS, f"no competition is called {name!r}; choose one of {', '.join(COMPETITIONS)}")
+    return COMPETITIONS[name]

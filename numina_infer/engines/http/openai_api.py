@@ -1,0 +1,261 @@
+"""The client engine: any number of OpenAI-compatible endpoints, behind the one port.
+
+Sources: vLLM's OpenAI-compatible server; aborting by closing the connection, back-pressure and retries that are the
+same request are the habits of evaluation harnesses for clusters.
+
+- Prompts go out as token ids, so history is only extended and the server's prefix cache serves all of it.
+- A trajectory stays on its endpoint, where its cache is; a new one goes to the endpoint with most room.
+- At the cutoff the connection is closed, at which the server drops the request; the text so far is handed over.
+- A turn whose endpoint goes away is asked again, the same request with the same seed, there or elsewhere.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Self, TypeVar
+
+import anyio
+
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.engine_config import ClientConfig
+from numina_infer.core.errors import EngineError
+from numina_infer.core.ports import Cutoff, EngineStats
+from numina_infer.core.records import Completion, FinishReason, Part, plain_text
+from numina_infer.engines.admission import Seat
+from numina_infer.engines.context import render
+from numina_infer.engines.http.address import Address
+from numina_infer.engines.http.endpoint import Endpoint, EndpointBusyError, EndpointLostError
+from numina_infer.engines.http.pool import EndpointPool, Owner
+from numina_infer.engines.http.reply import Reply, TextReply, TokenReply
+from numina_infer.engines.http.wire import Chunk, Dialect, Turn
+from numina_infer.engines.local.smollm2 import Report
+from numina_infer.engines.vocabulary import Vocabulary
+
+_log = logging.getLogger(__name__)
+
+_Given = TypeVar("_Given")
+
+_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 15.0
+_CHARS_A_TOKEN = 3
+"""Of mathematics and programs, at least; only admission counts with it."""
+
+
+class OpenAIEngine:
+    """An `Engine` over endpoints: `async with OpenAIEngine(addresses, vocabulary) as engine`.
+
+    `vocabulary` is the model's; without one the endpoints tokenise, and text alone is exchanged (docs/engines.md says
+    what that costs). `owner` restarts the servers, where they are ours.
+
+    Raises on entering:
+        ConfigError: no endpoint is named, or they serve different models.
+        EngineError: no endpoint answers, or one can't do what is needed.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[Address],
+        vocabulary: Vocabulary | None = None,
+        config: ClientConfig | None = None,
+        *,
+        report: Report = _log.info,
+        owner: Owner | None = None,
+    ) -> None:
+        self._config = config or ClientConfig()
+        self._vocabulary = vocabulary
+        with_tokens = vocabulary is not None
+        self._pool = EndpointPool(addresses, self._config, with_tokens=with_tokens, report=report, owner=owner)
+        self._num_tokens = 0
+
+    async def __aenter__(self) -> Self:
+        await self._pool.__aenter__()
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        await self._pool.__aexit__(*raised)
+
+    @asynccontextmanager
+    async def slot(self, ticket: int) -> AsyncIterator["OpenAIDecoder"]:
+        """A place for one trajectory, on the endpoint with most room."""
+        async with self._patiently(lambda: self._pool.seats.seat(ticket)) as seat:
+            yield OpenAIDecoder(self, seat)
+
+    @property
+    def pool(self) -> EndpointPool:
+        """The endpoints."""
+        return self._pool
+
+    @property
+    def stats(self) -> EngineStats:
+        """Tokens received, turns in flight, and what went wrong with the endpoints."""
+        running = sum(endpoint.num_running for endpoint in self._pool.endpoints)
+        return EngineStats(self._num_tokens, running, tuple(self._pool.incidents))
+
+    def describe(self) -> Mapping[str, str | int | float]:
+        """Endpoints, model, versions and capacity."""
+        known = self._pool.known
+        return {
+            "engine": "openai_api",
+            "endpoints": ", ".join(str(endpoint.address) for endpoint in self._pool.endpoints),
+            "model": known[0].model if known else "",
+            "root": known[0].root if known else "",
+            "tokenizer": self._vocabulary.fingerprint if self._vocabulary else "",
+            "dialect": ", ".join(sorted({abilities.dialect for abilities in known})),
+            "versions": ", ".join(sorted({abilities.version or "unknown" for abilities in known})),
+            "num_endpoints": len(self._pool.endpoints),
+            "max_num_seqs": self._config.max_num_seqs,
+            "max_model_len": self._pool.max_model_len,
+            "kv_tokens": sum(abilities.kv_tokens or 0 for abilities in known),
+        }
+
+    async def write(self, ask: "_Ask", seat: Seat[Endpoint], cutoff: Cutoff) -> Completion:
+        """Have `ask` answered, wherever and however often it has to be asked, until the cutoff."""
+        writing = _Writing(self, ask, seat)
+        if not cutoff.has_passed:
+            with cutoff.scope():
+                await writing.persist(self._config.max_losses)
+        return writing.completion
+
+    def endpoint(self, seat: Seat[Endpoint], ask: "_Ask") -> AbstractAsyncContextManager[Endpoint]:
+        """Leave to play `ask`."""
+        return self._patiently(lambda: self._pool.seats.turn(seat, ask.num_prompt_tokens, ask.max_tokens))
+
+    @asynccontextmanager
+    async def _patiently(self, wait: Callable[[], AbstractAsyncContextManager[_Given]]) -> AsyncIterator[_Given]:
+        """What is waited for, however long it takes; patience ends only where no endpoint is left."""
+        async with AsyncExitStack() as stack:
+            while True:
+                with self._pool.patience():
+                    given = await stack.enter_async_context(wait())
+                    break
+            yield given
+
+    def ask(self, context: Sequence[Part], params: SamplingParams, seed: int) -> "_Ask":
+        """What a turn asks for."""
+        if self._vocabulary is None:
+            return _Ask(plain_text(context), [], params, seed, max_tokens=params.max_tokens, room=None)
+        prompt_ids = render(context, self._vocabulary)
+        if not prompt_ids:
+            raise EngineError("the context is empty, and the model has no token to begin a text with")
+        room = self._pool.max_model_len - len(prompt_ids)
+        max_tokens = min(params.max_tokens, room)
+        return _Ask(plain_text(context), prompt_ids, params, seed, max_tokens=max_tokens, room=room)
+
+    def turn(self, ask: "_Ask", ticket: int, dialect: Dialect) -> Turn:
+        """`ask` as it is put to an endpoint."""
+        is_in_tokens = dialect is Dialect.TOKENS
+        end_ids = sorted(self._vocabulary.end_ids) if self._vocabulary else ()
+        prompt = ask.prompt_ids if is_in_tokens else ask.text
+        return Turn(prompt, ask.params, ask.max_tokens, ask.seed, ticket, end_ids)
+
+    def reply(self, ask: "_Ask", dialect: Dialect) -> Reply:
+        """An empty reply to `ask`, to be filled from an endpoint that speaks `dialect`."""
+        if self._vocabulary is None or ask.room is None or dialect is Dialect.TEXT:
+            return TextReply(ask.params)
+        return TokenReply(self._vocabulary, ask.params, ask.prompt_ids, room=ask.room)
+
+    def count(self, num_tokens: int) -> None:
+        """Take note of tokens that came in."""
+        self._num_tokens += num_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """One turn as the trajectory wants it."""
+
+    text: str
+    prompt_ids: list[int]
+    params: SamplingParams
+    seed: int
+    max_tokens: int
+    room: int | None
+    """Tokens that the context window leaves; None where the endpoint tokenises."""
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        """What the context holds; a guess where the endpoint tokenises."""
+        return len(self.prompt_ids) or len(self.text) // _CHARS_A_TOKEN
+
+
+class _Writing:
+    """One turn while it is being asked for, perhaps several times."""
+
+    def __init__(self, engine: OpenAIEngine, ask: _Ask, seat: Seat[Endpoint]) -> None:
+        self._engine, self._ask, self._seat = engine, ask, seat
+        self._reply: Reply = engine.reply(ask, Dialect.TOKENS)
+        self._lost: Reply = self._reply
+        """The longest of the replies that broke off."""
+
+    @property
+    def completion(self) -> Completion:
+        """What there is by now: of a turn that is being asked again, what came before if that is more."""
+        is_behind = self._reply.finish_reason is None and self._lost.num_tokens > self._reply.num_tokens
+        return (self._lost if is_behind else self._reply).completion(self._ask.seed)
+
+    async def persist(self, max_losses: int) -> None:
+        """Ask until the turn is complete."""
+        num_lost, pause_s = 0, _SHORTEST_PAUSE_S
+        while self._reply.finish_reason is None:
+            asked_s = 0.0
+            try:
+                await self._play()
+            except EndpointBusyError as busy:
+                asked_s = busy.pause_s
+            except EndpointLostError as lost:
+                num_lost += 1
+                if num_lost > max_losses:
+                    raise EngineError(f"a turn was lost {num_lost} times, at last since {lost}") from lost
+            else:
+                return
+            await anyio.sleep(asked_s or pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    async def _play(self) -> None:
+        """One try, from the beginning of the turn."""
+        async with self._engine.endpoint(self._seat, self._ask) as endpoint:
+            dialect = endpoint.known.dialect
+            self._reply = self._engine.reply(self._ask, dialect)
+            try:
+                await endpoint.play(self._engine.turn(self._ask, self._seat.ticket, dialect), self)
+            except EndpointLostError as lost:
+                self._lost = max(self._lost, self._reply, key=lambda reply: reply.num_tokens)
+                await self._engine.pool.doubt(endpoint, str(lost))
+                raise
+
+    # A `Reply` itself, that counts what passes through it.
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens received."""
+        return self._reply.num_tokens
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why it is complete."""
+        return self._reply.finish_reason
+
+    def take(self, chunk: Chunk) -> None:
+        """Read one piece."""
+        before = self._reply.num_tokens
+        self._reply.take(chunk)
+        new = self._reply.num_tokens - before
+        self._engine.count(new)
+        self._seat.live += new
+
+
+class OpenAIDecoder:
+    """One seat of an `OpenAIEngine`; one `generate` at a time."""
+
+    def __init__(self, engine: OpenAIEngine, seat: Seat[Endpoint]) -> None:
+        self._engine, self._seat = engine, seat
+
+    async def generate(
+        self,
+        context: Sequence[Part],
+        params: SamplingParams,
+        *,
+        seed: int,
+        cutoff: Cutoff,
+    ) -> Completion:
+        """Continue `context`, as `ports.Decoder` says."""
+        return await self._engine.write(self._engine.ask(context, params, seed), self._seat, cutoff)

@@ -1,0 +1,160 @@
+"""The embedded engine: a model in this process, its forward pass from transformers, its decode loop ours.
+
+transformers' own continuous batching knows no stop strings, no seed a request and no partial text when it is cut off.
+Here the same context, params and seed give the same text on a CPU in float32, alone or in a batch, for trajectories
+that keep their slot; `passes` and `kv_cache` say how, it is checked on this CPU when a model is loaded, and tests show
+it. Another CPU, another number of threads or another version of torch may give other bits.
+Other precisions and devices promise nothing.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import TracebackType
+from typing import Self, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from numina_infer.core.config import SamplingParams
+from numina_infer.core.engine_config import TransformersConfig
+from numina_infer.core.errors import EngineError
+from numina_infer.core.ports import Cutoff, EngineStats
+from numina_infer.core.records import Completion, Part
+from numina_infer.engines.context import Transcript, render
+from numina_infer.engines.local.decoding import DecodeLoop, Row, Stepper
+from numina_infer.engines.local.kv_cache import KVCache
+from numina_infer.engines.local.models import LoadedModel, load
+from numina_infer.engines.local.passes import Passes
+from numina_infer.engines.local.smollm2 import Report
+from numina_infer.engines.slots import Slots
+
+T = TypeVar("T")
+
+
+def _silent(line: str) -> None:
+    """Report nothing."""
+
+
+class TransformersEngine:
+    """An `Engine` over a transformers model: `async with TransformersEngine(config) as engine`.
+
+    Entering it loads the model in the worker thread, fetching the embedded one on first use; leaving it ends the
+    thread. `report` is told of every step of that, from the worker thread.
+
+    Raises on entering:
+        ConfigError: the config names a model that can't be used.
+        EngineError: the model couldn't be fetched or loaded.
+    """
+
+    def __init__(self, config: TransformersConfig, *, report: Report = _silent) -> None:
+        self._config, self._report = config, report
+        self._slots = Slots(config.max_num_seqs)
+        self._stack = AsyncExitStack()
+        self._loaded: LoadedModel | None = None
+        self._loop: DecodeLoop | None = None
+        self._caches: tuple[KVCache, ...] = ()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="numina-decode")
+            stack.push_async_callback(_join, executor)
+            self._loaded = await _in_thread(executor, lambda: load(self._config, self._report))
+            passes = Passes(self._loaded.model, self._loaded.row_counts)
+            stepper = Stepper(passes, self._config.max_num_seqs)
+            self._caches = stepper.caches
+            self._loop = DecodeLoop(stepper, self._loaded.vocabulary.end_ids, executor)
+            group = await stack.enter_async_context(anyio.create_task_group())
+            stack.callback(group.cancel_scope.cancel)
+            group.start_soon(self._loop.run)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return await self._stack.__aexit__(kind, error, traceback)
+
+    @asynccontextmanager
+    async def slot(self, ticket: int) -> AsyncIterator["TransformersDecoder"]:
+        """A place for one trajectory, with a KV cache of its own that lasts from turn to turn."""
+        loaded, loop = self._running()
+        async with self._slots.hold(ticket) as index:
+            yield TransformersDecoder(loaded, loop, self._caches[index], ticket)
+
+    @property
+    def stats(self) -> EngineStats:
+        """Tokens sampled and rows running."""
+        if self._loop is None:
+            return EngineStats()
+        return EngineStats(num_tokens=self._loop.num_tokens, num_running=self._loop.num_running)
+
+    def describe(self) -> Mapping[str, str | int | float]:
+        """Model, weights, versions, precision and capacity."""
+        loaded, _ = self._running()
+        return {"engine": "transformers", **loaded.describe(), "max_num_seqs": self._config.max_num_seqs}
+
+    def _running(self) -> tuple[LoadedModel, DecodeLoop]:
+        if self._loaded is None or self._loop is None:
+            raise EngineError("the engine isn't running; enter it with `async with` first")
+        return self._loaded, self._loop
+
+
+class TransformersDecoder:
+    """One slot of a `TransformersEngine`; one `generate` at a time."""
+
+    def __init__(self, loaded: LoadedModel, loop: DecodeLoop, cache: KVCache, ticket: int) -> None:
+        self._loaded, self._loop, self._cache, self._ticket = loaded, loop, cache, ticket
+        self._is_first_turn = True
+
+    async def generate(
+        self,
+        context: Sequence[Part],
+        params: SamplingParams,
+        *,
+        seed: int,
+        cutoff: Cutoff,
+    ) -> Completion:
+        """Continue `context`, as `ports.Decoder` says."""
+        row = self._row(context, params, seed)
+        if row.transcript.finish_reason is None and not cutoff.has_passed:
+            self._is_first_turn = False
+            await self._decode(row, cutoff)
+        return row.completion()
+
+    async def _decode(self, row: Row, cutoff: Cutoff) -> None:
+        """Wait until `row` is done or the cutoff passes; a row that nobody waits for any more leaves the batch."""
+        self._loop.add(row)
+        try:
+            with cutoff.scope():
+                await row.done.wait()
+        finally:
+            self._loop.drop(row)
+        if row.error is not None:
+            raise EngineError(row.error)
+
+    def _row(self, context: Sequence[Part], params: SamplingParams, seed: int) -> Row:
+        prompt_ids = render(context, self._loaded.vocabulary)
+        if not prompt_ids:
+            raise EngineError("the context is empty, and the model has no token to begin a text with")
+        room = self._loaded.max_model_len - len(prompt_ids)
+        return Row(
+            ticket=self._ticket,
+            cache=self._cache,
+            is_first_turn=self._is_first_turn,
+            prompt_ids=prompt_ids,
+            transcript=Transcript(self._loaded.vocabulary.decode, params, room=room, prompt_ids=prompt_ids),
+            params=params,
+            seed=seed,
+        )
+
+
+async def _in_thread(executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    return await asyncio.wrap_future(executor.submit(work))
+
+
+async def _join(executor: ThreadPoolExecutor) -> None:
+    """End the worker thread once its step is over, even while being cancelled."""
+    with anyio.CancelScope(shield=True):
+        await anyio.to_thread.run_sync(executor.shutdown)

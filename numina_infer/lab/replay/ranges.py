@@ -1,0 +1,43 @@
+"""A recorded answer under another answer range: what would have been the vote, or why none.
+
+The log keeps what stood in the box or behind the sentence, so the integer is read again from that alone.
+Where reading it again doesn't give what was recorded, the record is believed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from numina_infer.answers.extract import read_integer
+from numina_infer.core.records import AnswerRange, ExtractedAnswer, NoAnswer, Trajectory
+from numina_infer.solving.draft import read_printed
+
+
+def in_range(trajectory: Trajectory, recorded: AnswerRange, wanted: AnswerRange) -> Trajectory:
+    """`trajectory`, which was read for the range `recorded`, as it would have been read for `wanted`."""
+    answer = _answer_in(trajectory.answer, recorded, wanted)
+    return replace(trajectory, answer=answer, printed=read_printed(list(trajectory.turns), wanted))
+
+
+def _answer_in(answer: ExtractedAnswer, recorded: AnswerRange, wanted: AnswerRange) -> ExtractedAnswer:
+    if answer.value is None and answer.reason is not NoAnswer.OUT_OF_RANGE:
+        return answer
+    integer = _stated_integer(answer, recorded)
+    vote = NoAnswer.OUT_OF_RANGE if integer is None else wanted.place(integer)
+    value, reason = (None, vote) if isinstance(vote, NoAnswer) else (vote, None)
+    return replace(answer, value=value, reason=reason)
+
+
+def _stated_integer(answer: ExtractedAnswer, recorded: AnswerRange) -> int | None:
+    """The integer that was stated, before any range; None where all that is known is that it was out of one."""
+    for integer in _readings(answer.raw):
+        if recorded.place(integer) == (answer.reason if answer.value is None else answer.value):
+            return integer
+    return answer.value
+
+
+def _readings(raw: str) -> Iterator[int]:
+    """The log doesn't say whether it was read as prose."""
+    for prose in (False, True):
+        integer = read_integer(raw, prose=prose)
+        if isinstance(integer, int):
+            yield integer

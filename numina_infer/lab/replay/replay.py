@@ -1,0 +1,207 @@
+"""Replay: the recorded events of a run before the same referee, under its own policy or another.
+
+Under the run's own policy every problem gets the same verdict, votes and stop as it had, bit for bit: solving live and
+replaying call the same `decide` on the same ledger, and a decision depends on nothing that isn't recorded.
+Under another policy a problem gets the verdict that it would have had, as far as the log reaches:
+
+- What the policy wouldn't have started (a smaller N) is passed over. Endings keep their recorded times.
+- Where it stops before the run did, the attempts in flight have nothing to hand over: their texts up to that moment
+  aren't recorded. Under the exact rule that can't change a verdict.
+- Where it would have gone on when the run had stopped, the verdict isn't recorded.
+
+Logs of the preset `collect` never stop short, unless a policy wants more samples than there are.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from numina_infer.core.config import BankConfig, Policy, require
+from numina_infer.core.events import Ended, Stopped
+from numina_infer.core.records import AnswerRange, Solution, StopReason
+from numina_infer.lab.replay.hearing import Hearing
+from numina_infer.lab.replay.ranges import in_range
+from numina_infer.lab.replay.recording import Recorded, Recording
+from numina_infer.lab.replay.variant import Change, Variant, make_variant
+from numina_infer.solving.paper.solver import papers_verdict
+from numina_infer.voting.referee import Ledger, conclude
+from numina_infer.voting.time_bank import Bank
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What became of one problem in a replay."""
+
+    recorded: Recorded
+    ledger: Ledger
+    """As far as the replay went."""
+    solution: Solution | None
+    """The verdict; None where the log stops short of what the policy would have wanted."""
+    num_tokens: int = 0
+    """Sampled by the trajectories that ended."""
+    num_unknown: int = 0
+    """Attempts that were in flight at a stop before the run's own: what they had to hand over isn't known."""
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether there is a verdict."""
+        return self.solution is not None
+
+    @property
+    def seconds(self) -> float:
+        """From the problem's arrival to its verdict, or as far as the log goes."""
+        end = self.ledger.at if self.solution is None else self.solution.solved_at
+        return end - self.recorded.opened.at
+
+    @property
+    def is_as_recorded(self) -> bool:
+        """Whether verdict, votes and stop are those of the run: everything but what it said of its engine."""
+        was = self.recorded.solution
+        return was == self.solution or (was is not None and replace(was, incidents=()) == self.solution)
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A run replayed, problem by problem, in the order of their openings."""
+
+    recording: Recording
+    variant: Variant
+    problems: tuple[Replayed, ...]
+
+    @property
+    def num_as_recorded(self) -> int:
+        """Problems with the verdict, the votes and the stop that the run had."""
+        return sum(replayed.is_as_recorded for replayed in self.problems)
+
+    @property
+    def num_unrecorded(self) -> int:
+        """Problems whose log stops short of what was wanted."""
+        return sum(not replayed.is_recorded for replayed in self.problems)
+
+    @property
+    def num_changed(self) -> int:
+        """Problems with another answer than the run gave, where both are known."""
+        known = [(one.recorded.solution, one.solution) for one in self.problems]
+        return sum(was.answer != now.answer for was, now in known if was is not None and now is not None)
+
+
+def replay(recording: Recording, change: Change | None = None) -> Replay:
+    """Every problem of a run, under its own policy or with `change` in it.
+
+    Raises:
+        ConfigError: the change can't be made, or a time bank is asked for a run whose problems weren't one after
+            another in one session.
+    """
+    variant = make_variant(recording, change or Change())
+    return replay_variant(recording, variant, readings(recording, variant.answer_range))
+
+
+def replay_all(recording: Recording, changes: Iterable[Change]) -> Iterator[Replay]:
+    """A replay for each of `changes`; answers are read once for each range."""
+    read: dict[AnswerRange, tuple[Recorded, ...]] = {}
+    for change in changes:
+        variant = make_variant(recording, change)
+        if variant.answer_range not in read:
+            read[variant.answer_range] = readings(recording, variant.answer_range)
+        yield replay_variant(recording, variant, read[variant.answer_range])
+
+
+def readings(recording: Recording, answer_range: AnswerRange) -> tuple[Recorded, ...]:
+    """The problems of a run with their answers as they are in `answer_range`."""
+    was = recording.preset.rollout.answer_range
+    return tuple(in_answer_range(recorded, was, answer_range) for recorded in recording.problems)
+
+
+def replay_variant(recording: Recording, variant: Variant, problems: Sequence[Recorded]) -> Replay:
+    """`problems`, which are those of the recording read for the variant's range, under `variant`."""
+    if variant.bank is not None and problems:
+        return Replay(recording, variant, _with_bank(recording, variant, variant.bank, problems))
+    one = _replay_papers if recording.is_papers else replay_problem
+    return Replay(recording, variant, tuple(one(recorded, variant.policy) for recorded in problems))
+
+
+def _with_bank(
+    recording: Recording, variant: Variant, bank: BankConfig, problems: Sequence[Recorded]
+) -> tuple[Replayed, ...]:
+    """A problem that is done sooner or later than it was moves those behind it, and their slices with it."""
+    till = Bank(replace(recording.preset.contest, bank=bank), _began_at(recording))
+    done: list[Replayed] = []
+    moved_s = 0.0
+    last = -math.inf
+    for recorded in problems:
+        opened_at = recorded.opened.at
+        require(opened_at >= last, _NOT_ONE_AFTER_ANOTHER)
+        cut, till = till.cut(opened_at + moved_s)
+        done.append(replay_problem(recorded, variant.policy, deadline=opened_at + cut.seconds))
+        last = opened_at if recorded.solution is None else recorded.solution.solved_at
+        moved_s += opened_at + done[-1].seconds - last
+    return tuple(done)
+
+
+_NOT_ONE_AFTER_ANOTHER = (
+    "a time limit for a run whose problems weren't asked one after another in one session; leave it out"
+)
+
+
+def _began_at(recording: Recording) -> float:
+    """Loop time at which the contest began, as its first slice tells; without a bank, with the first problem."""
+    opened, bank = recording.problems[0].opened, recording.preset.contest.bank
+    if bank is None or opened.slice is None or opened.slice.left_s is None:
+        return opened.at
+    return opened.at - (bank.time_limit_s - bank.reserve_s - opened.slice.left_s)
+
+
+def replay_problem(recorded: Recorded, policy: Policy, *, deadline: float | None = None) -> Replayed:
+    """One problem under `policy`, and by `deadline` (loop time) instead of its own."""
+    events = recorded.events
+    hearing = Hearing(recorded.opened, policy, deadline)
+    heard, reason = hearing.until_stop(events)
+    is_own_end = heard == len(events) or isinstance(events[heard], Stopped)
+    forced = _forced(recorded) if is_own_end else None
+    if reason is None and forced is None:
+        return Replayed(recorded, hearing.ledger, None, hearing.num_tokens)
+    num_unknown = 0 if is_own_end else hearing.ledger.num_running
+    if is_own_end:
+        hearing.take(events[heard:])
+    solution = conclude(
+        recorded.problem.id,
+        policy,
+        hearing.ledger,
+        forced.stop_reason if forced else reason or StopReason.DEADLINE,
+        recorded.solution.solved_at if is_own_end and recorded.solution else hearing.ledger.at,
+        forced.error if forced else "",
+    )
+    return Replayed(recorded, hearing.ledger, solution, hearing.num_tokens, num_unknown)
+
+
+def _replay_papers(recorded: Recorded, policy: Policy) -> Replayed:
+    """The paper's way has rules of its own: no stop, and ties by the order of endings."""
+    hearing = Hearing(recorded.opened, policy)
+    hearing.take(recorded.events)
+    return Replayed(recorded, hearing.ledger, _papers_solution(recorded, policy, hearing.ledger), hearing.num_tokens)
+
+
+def _papers_solution(recorded: Recorded, policy: Policy, ledger: Ledger) -> Solution | None:
+    was, problem_id = recorded.solution, recorded.problem.id
+    if was is None:
+        return None
+    if (forced := _forced(recorded)) is not None:
+        return conclude(problem_id, policy, ledger, forced.stop_reason, was.solved_at, forced.error)
+    return papers_verdict(problem_id, policy, ledger, recorded.trajectories, StopReason.DEADLINE, was.solved_at)
+
+
+def in_answer_range(recorded: Recorded, was: AnswerRange, wanted: AnswerRange) -> Recorded:
+    """`recorded`, made for the range `was`, with its answers as they are in `wanted`."""
+    if was is wanted:
+        return recorded
+    events = tuple(
+        replace(event, trajectory=in_range(event.trajectory, was, wanted)) if isinstance(event, Ended) else event
+        for event in recorded.events
+    )
+    return replace(recorded, events=events)
+
+
+def _forced(recorded: Recorded) -> Solution | None:
+    """The verdict where something broke, which no referee has a say in."""
+    was = recorded.solution
+    return was if was is not None and was.stop_reason is StopReason.FAILED else None

@@ -1,0 +1,111 @@
+"""Another way to decide on the same recorded events: what is changed of a run's own policy, range or bank."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+
+from numina_infer.core.config import BankConfig, Policy, StopRule, require, require_choice
+from numina_infer.core.presets import get_preset
+from numina_infer.core.records import AnswerRange
+from numina_infer.lab.replay.recording import Recording
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be otherwise than the run had it; None leaves it."""
+
+    policy: str | None = None
+    """A preset, whose policy takes the place of the run's; the rest changes single values of it."""
+    num_samples: int | None = None
+    epsilon: float | None = None
+    """Given, it takes the rule `decided` with it, unless `stop_rule` says otherwise."""
+    stop_rule: StopRule | None = None
+    vote_weights: Mapping[str, float] = field(default_factory=dict)
+    """By name, as `config.VoteWeights` has them."""
+    answer_range: AnswerRange | None = None
+    time_limit_s: float | None = None
+    """A time bank over the whole run, in seconds; without it problems keep the deadlines that they had."""
+
+    def __post_init__(self) -> None:
+        if self.stop_rule is not None:
+            object.__setattr__(self, "stop_rule", require_choice("stop_rule", self.stop_rule, StopRule))
+        if self.answer_range is not None:
+            object.__setattr__(self, "answer_range", require_choice("answer_range", self.answer_range, AnswerRange))
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether the run is replayed as it was."""
+        return self == Change()
+
+    @property
+    def name(self) -> str:
+        """What is changed, in words for a table."""
+        plain = ("policy", "num_samples", "epsilon", "stop_rule", "answer_range", "time_limit_s")
+        told = [f"{name} {value}" for name in plain if (value := getattr(self, name)) is not None]
+        told += [f"{name} {value:g}" for name, value in self.vote_weights.items()]
+        return ", ".join(told) or "as it was"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """All that a replay decides by."""
+
+    policy: Policy
+    answer_range: AnswerRange
+    bank: BankConfig | None = None
+    """Shares the time out anew; None keeps every problem's deadline."""
+
+
+def make_variant(recording: Recording, change: Change) -> Variant:
+    """The run's own way to decide, with `change` in it.
+
+    Raises:
+        ConfigError: a value can't be used, or the run was made the paper's way, which has rules of its own.
+    """
+    require(
+        change.is_nothing or not recording.is_papers,
+        f"{change.name} for a run of the paper's way, which has the kernel's rules alone; replay it as it was",
+    )
+    policy = recording.preset.policy if change.policy is None else get_preset(change.policy).policy
+    for name in change.vote_weights:
+        require(hasattr(policy.weights, name), f"no vote weight is called {name!r}; choose one of {_weights(policy)}")
+    policy = replace(
+        policy,
+        num_samples=policy.num_samples if change.num_samples is None else change.num_samples,
+        epsilon=policy.epsilon if change.epsilon is None else change.epsilon,
+        stop_rule=_stop_rule(policy, change),
+        weights=replace(policy.weights, **change.vote_weights),  # type: ignore[arg-type] # VoteWeights looks at them
+    )
+    answer_range = change.answer_range or recording.preset.rollout.answer_range
+    return Variant(policy, answer_range, _bank(recording, change))
+
+
+def _stop_rule(policy: Policy, change: Change) -> StopRule:
+    implied = policy.stop_rule if change.epsilon is None else StopRule.DECIDED
+    return change.stop_rule or implied
+
+
+def _weights(policy: Policy) -> str:
+    return ", ".join(type(policy.weights).__dataclass_fields__)
+
+
+def _bank(recording: Recording, change: Change) -> BankConfig | None:
+    if change.time_limit_s is None:
+        return None
+    own = recording.preset.contest.bank
+    bank = BankConfig.of_limit(change.time_limit_s) if own is None else replace(own, time_limit_s=change.time_limit_s)
+    return replace(bank, num_problems=bank.num_problems or len(recording.problems))
+
+
+def sweep(
+    *,
+    num_samples: Sequence[int] = (),
+    epsilon: Sequence[float] = (),
+    answer_range: Sequence[AnswerRange] = (),
+    base: Change | None = None,
+) -> Iterator[Change]:
+    """Every combination of the values given, on top of `base`; what has no values is left as it is there."""
+    base = base or Change()
+    changed = [replace(base, num_samples=one) for one in num_samples] or [base]
+    changed = [replace(one, epsilon=value) for one, value in product(changed, epsilon)] or changed
+    yield from [replace(one, answer_range=value) for one, value in product(changed, answer_range)] or changed

@@ -1,0 +1,99 @@
+"""What a page shows of texts: prose, formulae and programs as pieces, long ones cut with a word about it.
+
+A piece is a text (prose), a number (a formula, in the order of its list), or a list (a program, as `highlight` has
+it). Nothing here is markup: a page builds its elements from the pieces.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from numina_infer.core.records import Trajectory, Turn
+from numina_infer.formats.fences import code_blocks, unify_newlines
+from numina_infer.lab.report.embedding import finite
+from numina_infer.lab.report.formulae import Formula, Tree, split_formulae, typeset
+from numina_infer.lab.report.highlight import highlight
+
+MAX_CHARS = 20_000
+"""Of one text; the run log has the rest."""
+
+Piece = str | int | list[str]
+
+
+@dataclass(slots=True)
+class Texts:
+    """Texts of one chunk of a page, and the formulae in them, each of which is written once."""
+
+    formulae: list[tuple[str, int, Tree]] = field(default_factory=list)
+    """Source, whether it stands on a line of its own, and MathML."""
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    """Trajectories, as `add` makes them."""
+    _numbers: dict[Formula, int] = field(default_factory=dict)
+
+    def add(self, trajectory: Trajectory) -> None:
+        """One trajectory's turns."""
+        self.bodies.append({"turns": [self._turn(turn) for turn in trajectory.turns], "error": cut(trajectory.error)})
+
+    def pieces(self, text: str, program: str | None = None) -> list[Piece]:
+        """A text with its programs and formulae; `program` is one of them, whatever fences it."""
+        text = unify_newlines(cut(text))
+        pieces: list[Piece] = []
+        position = 0
+        for start, end, code in _programs(text, program):
+            pieces += self._prose(text[position:start])
+            pieces.append(list(highlight(code)))
+            position = end
+        return [*pieces, *self._prose(text[position:])]
+
+    def _prose(self, text: str) -> list[Piece]:
+        pieces: list[Piece] = []
+        for piece in split_formulae(text):
+            shown = piece if isinstance(piece, str) else self._formula(piece)
+            if isinstance(shown, str) and pieces and isinstance(pieces[-1], str):
+                pieces[-1] += shown
+            else:
+                pieces.append(shown)
+        return pieces
+
+    def _formula(self, formula: Formula) -> str | int:
+        """Its number, or its source where it can't be typeset."""
+        if formula not in self._numbers:
+            tree = typeset(formula)
+            if tree is None:
+                return formula.source
+            self._numbers[formula] = len(self.formulae)
+            self.formulae.append((formula.source, int(formula.is_display), tree))
+        return self._numbers[formula]
+
+    def _turn(self, turn: Turn) -> dict[str, Any]:
+        completion, execution = turn.completion, turn.execution
+        pieces = self.pieces(_said(turn), turn.code)
+        shows_program = any(isinstance(piece, list) and "".join(piece[1::2]) == turn.code for piece in pieces)
+        return {
+            "pieces": pieces,
+            "tokens": completion.num_tokens,
+            "finish": str(completion.finish_reason),
+            "program": None if shows_program or turn.code is None else list(highlight(cut(turn.code))),
+            "status": execution and str(execution.status),
+            "seconds": execution and finite(execution.wall_s),
+            "output": cut(execution.output) if execution else "",
+        }
+
+
+def _programs(text: str, program: str | None) -> list[tuple[int, int, str]]:
+    """Start, end and code of the fenced programs, or else of the one that was run, where that stands in `text`."""
+    fenced = [(block.start, block.end, block.code) for block in code_blocks(text)]
+    start = text.rfind(program) if program and not fenced else -1
+    return [(start, start + len(program), program)] if program and start >= 0 else fenced
+
+
+def _said(turn: Turn) -> str:
+    """Without the fence that opens the output, where the output stands below."""
+    stop = turn.completion.stop_reason or ""
+    return turn.completion.text.removesuffix(stop) if turn.execution is not None else turn.completion.text
+
+
+def cut(text: str) -> str:
+    """The first `MAX_CHARS` characters, and how many there are besides."""
+    if len(text) <= MAX_CHARS:
+        return text
+    return f"{text[:MAX_CHARS]}\n… {len(text) - MAX_CHARS} more characters are in the run log."

@@ -1,0 +1,199 @@
+"""What a search may vary, and between which values: `0.2:1.0` is a range, `0.4,0.8` a list.
+
+Only what changes the texts is searched. Everything that is decided on texts which are there, the number of samples
+first of all, is worked out from the same completions for each setting.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from numina_infer.app.choices import Choices
+from numina_infer.core.config import require
+from numina_infer.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+Value = str | int | float
+
+_SHARES = ("temperature", "top_p", "min_p")
+_WHOLE = ("top_k", "max_tokens", "max_turns")
+NAMES = (*_SHARES, *_WHOLE, "format")
+"""What may be searched: fields of `Choices`."""
+_STEP = 0.01
+_MOST_STEPS = 10_000
+_LARGEST = 10**9
+"""Of whole numbers: more tokens than any text has."""
+_DIGITS = 6
+"""Sums of steps are rounded to them, since 0.9000000000000001 is no temperature that anybody chose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """All numbers from `low` to `high`, in steps."""
+
+    low: float
+    high: float
+    step: float
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        return round((self.high - self.low) / self.step) + 1
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """Each of them."""
+        is_whole = isinstance(self.step, int)
+        steps = (self.low + number * self.step for number in range(self.size))
+        return tuple(int(value) if is_whole else round(value, _DIGITS) for value in steps)
+
+    def distribution(self) -> "BaseDistribution":
+        """As Optuna has it."""
+        from optuna.distributions import FloatDistribution, IntDistribution
+
+        if isinstance(self.step, int):
+            return IntDistribution(int(self.low), int(self.high), step=self.step)
+        return FloatDistribution(self.low, self.high, step=self.step)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """A few values."""
+
+    values: tuple[Value, ...]
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        return len(self.values)
+
+    def distribution(self) -> "BaseDistribution":
+        """As Optuna has it."""
+        from optuna.distributions import CategoricalDistribution
+
+        return CategoricalDistribution(self.values)
+
+
+Dimension = Range | Options
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value for each name that is searched."""
+
+    values: tuple[tuple[str, Value], ...] = ()
+
+    def applied(self, choices: Choices) -> Choices:
+        """`choices` with these values."""
+        changes: dict[str, Any] = dict(self.values)
+        return replace(choices, **changes)
+
+    @property
+    def folder_name(self) -> str:
+        """Where its runs lie: the same for the same setting."""
+        return ",".join(f"{name}={value}" for name, value in self.values)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {value}" for name, value in self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSpace:
+    """The dimensions of a search, as they are spelled: `SearchSpace({"temperature": "0.2:1.0", "max_turns": "2,4"})`.
+
+    Raises:
+        ConfigError: a name can't be searched, or its values can't be read.
+    """
+
+    spelled: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        for name in self.spelled:
+            require(name in NAMES, f"{name!r} can't be searched; choose of {', '.join(NAMES)}")
+        require(bool(self.spelled) and self.size > 0, "there is nothing to search; name a value and its range")
+
+    @property
+    def dimensions(self) -> Mapping[str, Dimension]:
+        """By name, in one order however they were given."""
+        return {name: _dimension(name, self.spelled[name]) for name in NAMES if name in self.spelled}
+
+    @property
+    def size(self) -> int:
+        """How many settings there are."""
+        return math.prod(dimension.size for dimension in self.dimensions.values())
+
+    @property
+    def settings(self) -> Iterator[Setting]:
+        """Each of them."""
+        named = [[(name, value) for value in one.values] for name, one in self.dimensions.items()]
+        return (Setting(values) for values in itertools.product(*named))
+
+    @property
+    def distributions(self) -> "dict[str, BaseDistribution]":
+        """As Optuna has them."""
+        return {name: dimension.distribution() for name, dimension in self.dimensions.items()}
+
+    def setting(self, values: Mapping[str, Value]) -> Setting:
+        """The setting of values that Optuna drew."""
+        return Setting(tuple((name, _rounded(values[name])) for name in self.dimensions))
+
+    def within(self, values: Mapping[str, Value]) -> Mapping[str, Value]:
+        """Those of `values` that lie in the space."""
+        dimensions = self.dimensions
+        return {
+            name: value for name, value in values.items() if name in dimensions and value in dimensions[name].values
+        }
+
+    def require_usable(self, choices: Choices) -> None:
+        """Raise `ConfigError` where `choices` don't take a value."""
+        for name, dimension in self.dimensions.items():
+            for value in {dimension.values[0], dimension.values[-1], *_all_of_few(dimension.values)}:
+                Setting(((name, value),)).applied(choices).resolve()
+
+
+def _rounded(value: Value) -> Value:
+    return round(value, _DIGITS) if isinstance(value, float) else value
+
+
+def _all_of_few(values: Sequence[Value], few: int = 20) -> Sequence[Value]:
+    return values if len(values) <= few else ()
+
+
+def _dimension(name: str, text: str) -> Dimension:
+    if ":" in text:
+        return _range(name, text)
+    values = tuple(_value(name, part.strip(), text) for part in text.split(","))
+    require(len(set(values)) == len(values), f"{name} is {text!r}, which has a value twice; leave one out")
+    return Options(values)
+
+
+def _range(name: str, text: str) -> Range:
+    require(name != "format", f"format is {text!r}; give a list of names, such as numina,chat")
+    parts = [_value(name, part.strip(), text) for part in text.split(":")]
+    require(len(parts) in {2, 3}, f"{name} is {text!r}; give LOW:HIGH or LOW:HIGH:STEP")
+    low, high, step = (*parts, 1 if name in _WHOLE else _STEP)[:3]
+    assert not isinstance(low, str) and not isinstance(high, str) and not isinstance(step, str)  # noqa: S101, PT018 (no format)
+    require(low < high, f"{name} is {text!r}; give the lower end first")
+    require(step > 0, f"{name} is {text!r}; the step must be above 0")
+    num_steps = (high - low) / step
+    require(num_steps < _MOST_STEPS, f"{name} is {text!r}, which has too many values; give a larger STEP")
+    require(
+        abs(num_steps - round(num_steps)) < 1e-6, f"{name} is {text!r}; the step must lead from one end to the other"
+    )
+    return Range(low, high, step)
+
+
+def _value(name: str, part: str, text: str) -> Value:
+    if name == "format":
+        return part
+    try:
+        value = int(part) if name in _WHOLE else float(part)
+    except ValueError as error:
+        kind = "whole numbers" if name in _WHOLE else "numbers"
+        raise ConfigError(f"{name} is {text!r}; give {kind}, as a list 1,2 or a range LOW:HIGH") from error
+    require(abs(value) <= _LARGEST, f"{name} is {text!r}; give finite numbers of {_LARGEST:,} at most")
+    return value

@@ -1,0 +1,152 @@
+"""`numina-infer fit`: whether a model fits, for people and scripts, before it is fetched or loaded."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from numina_infer.core.config import require_whole
+from numina_infer.core.errors import ConfigError
+from numina_infer.models.fit import Fit, FitConfig, choose, survey
+from numina_infer.models.gpus import Device, find_cpu, find_gpus, get_gpu
+from numina_infer.models.profiles import Profile, find_profile
+from numina_infer.models.weights import gib
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A model in every layout, the one to take, and what to know of it."""
+
+    profile: Profile
+    fits: tuple[Fit, ...]
+    chosen: Fit | None
+    refusal: str = ""
+    """Why there is none to take."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Of the model in the layout that is taken."""
+        return self.profile.warnings(self.chosen.layout) if self.chosen else ()
+
+    def table(self) -> Table:
+        """For people."""
+        fit = self.fits[0]
+        dtype = "" if self.profile.weights.quantisation else f" in {fit.dtype}"
+        weights = f"{gib(fit.weights_bytes)} of weights, {self.profile.weights.kind}{dtype}"
+        table = Table(title=f"{self.profile.alias}: {weights}; samples of {fit.config.max_model_len} tokens")
+        a_device = f"a {fit.device.name}"
+        for heading in (
+            "layout",
+            f"weights {a_device}",
+            f"KV {a_device}",
+            "KV tokens",
+            "full-length samples",
+            "mean context",
+        ):
+            table.add_column(heading, justify="left" if heading == "layout" else "right")
+        table.add_column("")
+        for fit in self.fits:
+            table.add_row(*_cells(fit), "taken" if fit is self.chosen else fit.refusal)
+        table.caption = f"mean context: tokens that each of {fit.config.max_num_seqs} samples at once has on average"
+        return table
+
+    def as_dict(self) -> dict[str, Any]:
+        """For scripts; sizes in bytes, lengths in tokens."""
+        return {
+            "model": self.profile.model,
+            "base": self.profile.base,
+            "format": self.profile.format,
+            "quantisation": self.profile.weights.kind,
+            "dtype": self.fits[0].dtype,
+            "device": self.fits[0].device.name,
+            "max_model_len": self.fits[0].config.max_model_len,
+            "layouts": [_as_dict(fit) for fit in self.fits],
+            "chosen": str(self.chosen.layout) if self.chosen else None,
+            "warnings": list(self.warnings),
+            "refusal": self.refusal,
+        }
+
+
+def _cells(fit: Fit) -> tuple[str, ...]:
+    sizes = (str(fit.layout), gib(fit.weights_bytes_per_gpu), gib(fit.kv_bytes_per_gpu))
+    if not fit.is_possible:
+        return (*sizes, "", "", "")
+    context = min(fit.mean_context(fit.config.max_num_seqs), fit.config.max_model_len)
+    return (*sizes, f"{fit.kv_tokens:,}", f"{fit.full_samples:.1f}", f"{context:.0f}")
+
+
+def _as_dict(fit: Fit) -> dict[str, Any]:
+    return {
+        "layout": str(fit.layout),
+        "tensor_parallel_size": fit.layout.tensor_parallel_size,
+        "num_replicas": fit.layout.num_replicas,
+        "weights_bytes": fit.weights_bytes,
+        "weights_bytes_per_gpu": int(fit.weights_bytes_per_gpu),
+        "kv_bytes_per_gpu": int(fit.kv_bytes_per_gpu),
+        "kv_tokens_per_replica": fit.kv_tokens_per_replica,
+        "kv_tokens": fit.kv_tokens,
+        "full_samples": round(fit.full_samples, 2),
+        "mean_context": round(fit.mean_context(fit.config.max_num_seqs), 1),
+        "refusal": fit.refusal,
+    }
+
+
+def report(profile: Profile, devices: Sequence[Device], config: FitConfig) -> Report:
+    """The model in every layout over `devices`; where it fits in none, the report says why.
+
+    Raises:
+        ConfigError: no layout could help; see `survey`.
+    """
+    fits = survey(profile.weights, devices, config)
+    try:
+        return Report(profile, fits, choose(fits))
+    except ConfigError as error:
+        return Report(profile, fits, None, str(error))
+
+
+def find_devices(gpus: str | None, num_gpus: int | None) -> tuple[Device, ...]:
+    """So many GPUs of that name; without a name those found here, and where there are none, the CPU.
+
+    Raises:
+        ConfigError: the GPU isn't known, or fewer are here than asked for.
+    """
+    if num_gpus is not None:
+        require_whole("num_gpus", num_gpus, 1)
+    if gpus is not None:
+        return (get_gpu(gpus),) * (num_gpus or 1)
+    found = find_gpus()
+    if num_gpus is not None and len(found) < num_gpus:
+        raise ConfigError(f"num_gpus is {num_gpus}, and {len(found)} are here; name the kind you mean with --gpus")
+    return found[:num_gpus] or (find_cpu(),)
+
+
+def run(model: str, devices: Sequence[Device], console: Console, *, as_json: bool, **wanted: Any) -> int:
+    """Show whether `model` fits on `devices`; `wanted` are fields of `FitConfig`, None where the model decides.
+
+    Returns:
+        0 where it fits.
+
+    Raises:
+        ConfigError: it doesn't, or a value can't be used; what was computed has been shown.
+    """
+    profile = find_profile(model)
+    given = {name: value for name, value in wanted.items() if value is not None}
+    done = report(profile, devices, FitConfig(**{"max_model_len": profile.max_model_len} | given))
+    if as_json:
+        console.out(json.dumps(done.as_dict()), highlight=False)
+    else:
+        _show(done, console)
+    if done.refusal:
+        raise ConfigError(done.refusal)
+    return 0
+
+
+def _show(done: Report, console: Console) -> None:
+    console.print(done.table())
+    if done.profile.base:
+        console.print(f"taken for a fine-tune of {done.profile.base}: format {done.profile.format}", soft_wrap=True)
+    for warning in done.warnings:
+        console.print(f"warning: {warning}", soft_wrap=True)

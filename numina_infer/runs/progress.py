@@ -1,0 +1,252 @@
+"""What a run looks like while it goes on: a live line on a terminal, plain lines in a log file.
+
+Both are observers of the same events as the run log, folded by the same referee code, so what they show is what
+is recorded.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import IO, Protocol, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from numina_infer.core.config import VoteWeights
+from numina_infer.core.events import Ended, Event, Opened, Solved
+from numina_infer.core.ports import EngineStats
+from numina_infer.voting.referee import Ledger, fold
+from numina_infer.core.records import Solution
+from numina_infer.voting.ballot import MILLI, Ballot
+
+HEARTBEAT_S = 10.0
+"""Between two lines about the same problem in a plain log."""
+_ENDLESS = sys.maxsize
+"""The width of what has no edge."""
+
+
+class RunConsole(Console):
+    """A console for plain text, whose reader may leave: the run goes on without it.
+
+    Lines are broken for a terminal alone. In a file or a pipe they are whole, since a path that is broken in two can
+    neither be opened nor be searched for; what the environment says of terminals (`COLUMNS`, `FORCE_COLOR`) changes
+    nothing there, and neither does Jupyter, which claims to be one.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        is_terminal = file.isatty()
+        super().__init__(
+            file=file,
+            force_terminal=is_terminal,
+            force_jupyter=False,
+            width=None if is_terminal else _ENDLESS,
+            soft_wrap=not is_terminal,  # a table's title would be broken to the table's width
+            markup=False,
+            highlight=False,
+            emoji=False,  # `:x:` in a path or in a problem's name stays what it is
+        )
+
+    def on_broken_pipe(self) -> None:
+        """Be quiet from now on, where rich would end the process."""
+        with suppress(SystemExit):
+            super().on_broken_pipe()
+
+
+@dataclass(slots=True)
+class Scoreboard:
+    """The state of the run, as the events tell it; they may come from several threads.
+
+    It knows the problems that are open, and only numbers of those that are solved.
+    """
+
+    num_problems: int
+    stats: Callable[[], EngineStats] = EngineStats
+    num_solved: int = 0
+    weights: VoteWeights = field(default_factory=VoteWeights)
+    now: Callable[[], float] = time.monotonic
+    """The time of the contest's loop."""
+    title: str = ""
+    """Stands before every line: what is to be known of all figures in it."""
+    problem_id: str = ""
+    ledgers: dict[str, Ledger] = field(default_factory=dict)
+    """Of the problems that are open."""
+    num_ended: int = 0
+    """Trajectories that have ended."""
+    started: float = field(init=False)
+    """When the first problem was opened, so that an engine's start slows no figure."""
+    _has_begun: bool = False
+    _num_solved_before: int = field(init=False)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.started = self.now()
+        self._num_solved_before = self.num_solved
+
+    def update(self, event: Event) -> None:
+        """Take one event in."""
+        with self._lock:
+            self.num_ended += isinstance(event, Ended)
+            match event:
+                case Opened():
+                    self._begin()
+                    self.problem_id = event.problem_id
+                    self.ledgers[event.problem_id] = fold(None, event)
+                case Solved():
+                    self.num_solved += 1
+                    self.ledgers.pop(event.problem_id, None)
+                case _ if event.problem_id in self.ledgers:  # some end after a late verdict
+                    self.ledgers[event.problem_id] = fold(self.ledgers[event.problem_id], event, self.weights)
+                case _:
+                    pass
+
+    def _begin(self) -> None:
+        if not self._has_begun:
+            self._has_begun, self.started = True, self.now()
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Tokens sampled a second since the run began."""
+        return self.stats().num_tokens / max(self.now() - self.started, 1e-9)
+
+    @property
+    def place(self) -> str:
+        """Which problem of how many."""
+        return f"{self.title}[{min(self.num_solved + 1, self.num_problems)}/{self.num_problems}]"
+
+    @property
+    def line(self) -> str:
+        """Problem, trajectories, votes, speed and time left, in one line."""
+        ledger = self.ledgers.get(self.problem_id)
+        if ledger is None:
+            return f"{self.title}waiting for the next problem"
+        left = max(0.0, ledger.deadline - self.now())
+        return (
+            f"{self.place} {self.problem_id}: "
+            f"{ledger.num_running} running, {ledger.num_ended} done, "
+            f"votes {show_votes(ledger.ballot)}, {self.tokens_per_s:.0f} tok/s, {show_time(left)} left"
+        )
+
+    @property
+    def time_left(self) -> str:
+        """How long the rest takes if it takes as long as what was solved so far; `?` before anything was."""
+        num_solved = self.num_solved - self._num_solved_before
+        if not num_solved:
+            return "?"
+        return show_time((self.now() - self.started) / num_solved * (self.num_problems - self.num_solved))
+
+    def verdict(self, solution: Solution) -> str:
+        """One problem's end in one line."""
+        how = "fallback" if solution.is_fallback else str(solution.stop_reason)
+        votes = show_votes(Ballot(solution.votes))
+        seconds = solution.solved_at - solution.opened_at
+        place = f"{self.title}[{self.num_solved}/{self.num_problems}]"
+        return f"{place} {solution.problem_id}: {solution.answer} ({how}; votes {votes}; {seconds:.0f} s)"
+
+
+def show_votes(ballot: Ballot, most: int = 4) -> str:
+    """The leading answers with their votes, as `447×5 12×1`."""
+    shown = [f"{answer}×{votes / MILLI:g}" for answer, votes in ballot.ranking[:most]]
+    return " ".join([*shown, "…"] if len(ballot.votes) > most else shown) or "none"
+
+
+def show_time(seconds: float) -> str:
+    """Minutes and seconds, with hours where there are any."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class PlainProgress:
+    """Lines for a log file: one when a problem opens, one every ten seconds at most, one when it is solved."""
+
+    def __init__(self, board: Scoreboard, console: Console) -> None:
+        self._board = board
+        self._console = console
+        self._last = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __call__(self, event: Event) -> None:
+        """Take one event in and say what is worth a line."""
+        self._board.update(event)
+        match event:
+            case Solved(solution):
+                self._say(self._board.verdict(solution))
+            case Opened():
+                left = show_time(event.deadline - event.at)
+                self._say(
+                    f"{self._board.place} {event.problem_id}: {event.num_samples} trajectories at most, {left} left"
+                )
+            case Ended() if time.monotonic() - self._last >= HEARTBEAT_S:
+                self._say(self._board.line)
+            case _:
+                pass
+
+    def _say(self, line: str) -> None:
+        self._last = time.monotonic()
+        with suppress(OSError, ValueError):  # a closed log must cost no problem
+            self._console.print(Text(line), soft_wrap=True)
+
+
+class LiveProgress:
+    """A line on the terminal that is always up to date, with the verdicts above it."""
+
+    def __init__(self, board: Scoreboard, console: Console) -> None:
+        self._board = board
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Take one event in; a verdict gets a line of its own."""
+        self._board.update(event)
+        if isinstance(event, Solved):
+            line = self._board.verdict(event.solution)
+            with suppress(OSError, ValueError):  # a closed terminal must cost no problem
+                self._live.console.print(Text(line))
+
+    def _render(self) -> Text:
+        return Text(self._board.line)
+
+
+class Display(Protocol):
+    """What shows a run; entered for as long as that goes on."""
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Show no more."""
+        ...
+
+    def __call__(self, event: Event) -> None:
+        """Take one event in; quick, and without raising."""
+        ...
+
+
+MakeDisplay = Callable[[Scoreboard, Console], Display]
+"""The display that fits a console, such as `show_progress`."""
+
+
+def show_progress(board: Scoreboard, console: Console) -> PlainProgress | LiveProgress:
+    """The display that fits where the output goes."""
+    return LiveProgress(board, console) if console.is_terminal else PlainProgress(board, console)

@@ -1,0 +1,252 @@
+"""The process that forks: warm, single-threaded, started early with a clean environment, without secrets.
+
+Android's zygote is the idea: pay for the imports once, let copy-on-write share them.
+It forks one child a program (or one a session), sends the signals that the host asks for, and tells the host how
+each child ended from `wait4`. Every process below it that lost its own parent becomes its child and is killed.
+Run as `python -P -m numina_infer.sandbox.child.zygote FD HOST LIMITS FOLDER`; it leaves when the host hangs up or
+dies.
+"""
+
+import gc
+import itertools
+import json
+import mmap
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from numina_infer.core.config import Rung
+from numina_infer.sandbox.child import child, hugepages, warmup
+from numina_infer.sandbox.child.channel import (
+    Block,
+    Channel,
+    Ended,
+    Message,
+    Ready,
+    Refused,
+    Resume,
+    Resumed,
+    Signal,
+    Spawn,
+    Started,
+)
+from numina_infer.sandbox.child.limits import Limits, adopt_orphans, die_with_parent, offer
+from numina_infer.sandbox.child.lockdown import Lockdown
+from numina_infer.sandbox.host.readiness import Readiness
+from numina_infer.sandbox.host.report import REPORT_BYTES
+
+_BURIAL_S = 2.0
+"""How long the last children may take to die when the zygote leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    number: int
+    place: int
+    """The smallest number that no other living child has: its user id goes by it."""
+    report: mmap.mmap
+    readiness: Readiness
+
+
+class Zygote:
+    """The register of children and the loop that serves the host."""
+
+    def __init__(self, control: Channel, limits: Limits, lockdown: Lockdown) -> None:
+        self._control = control
+        self._limits = limits
+        self._lockdown = lockdown
+        self._children: dict[int, _Child] = {}
+        self._wakeup, self._waker = _wake_on(signal.SIGCHLD, signal.SIGTERM)
+
+    def serve(self) -> child.Job | None:
+        """Serve until the host is gone: None. In a forked child: its job.
+
+        A child comes out here instead of running on the spot, so that no frame of ours lies below its program.
+        """
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(self._wakeup, select.POLLIN)
+        job = None
+        while job is None:
+            ready = {fd for fd, _ in poll.poll()}
+            if self._wakeup.fileno() in ready:
+                signals = self._wakeup.recv(4096)
+                self._reap()
+                if signal.SIGTERM in signals:
+                    break
+            if self._control.fileno() in ready:
+                mail = self._control.receive()
+                if mail is None:
+                    break
+                job = self._obey(*mail)
+        if job is None:
+            self._bury()
+        return job
+
+    def _obey(self, message: Message, fds: list[int]) -> child.Job | None:
+        if isinstance(message, Spawn):
+            return self._fork(message, fds)
+        if isinstance(message, Signal):
+            self._signal(message.number, message.signum)
+        if isinstance(message, Resume):
+            self._signal(message.number, signal.SIGCONT)
+            _hand_over(Block(message.timeout_s), *fds)
+            self._control.send(Resumed(message.number))
+        return None
+
+    def _signal(self, number: int, signum: int) -> None:
+        for pid, known in self._children.items():
+            if known.number == number:
+                _signal_group(pid, signum)
+                if signum in (signal.SIGSTOP, signal.SIGCONT):
+                    offer(pid, is_at_rest=signum == signal.SIGSTOP)
+
+    def _fork(self, spawn: Spawn, fds: list[int]) -> child.Job | None:
+        zygote, report, readiness = os.getpid(), mmap.mmap(-1, REPORT_BYTES), Readiness()
+        taken = {known.place for known in self._children.values()}
+        place = next(number for number in itertools.count() if number not in taken)
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._control.send(Refused(spawn.number, str(error)))
+            pid = -1
+        if pid == 0:
+            stdout, stderr, program = fds
+            return child.Job(
+                zygote,
+                self._limits,
+                self._lockdown,
+                Rung(spawn.rung),
+                place,
+                spawn.timeout_s,
+                spawn.is_session,
+                spawn.directory,
+                stdout,
+                stderr,
+                program,
+                report,
+                readiness,
+            )
+        for fd in fds:
+            os.close(fd)
+        if pid > 0:
+            report.madvise(mmap.MADV_DONTFORK)  # no later child is to write into it
+            readiness.hide()
+            self._children[pid] = _Child(spawn.number, place, report, readiness)
+            self._control.send(Started(spawn.number, pid))
+        return None
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                break
+            known = self._children.pop(pid, None)
+            if known is not None:
+                self._tell(known, status, usage.ru_utime + usage.ru_stime)
+        self._sweep()
+
+    def _tell(self, known: _Child, status: int, cpu_s: float) -> None:
+        packed = known.report[:].rstrip(b"\0").decode("utf-8", "replace")
+        known.report.close()
+        trouble = known.readiness.close()
+        with suppress(OSError):  # the host is gone: the loop is about to learn it
+            self._control.send(Ended(known.number, status, cpu_s, packed, trouble))
+
+    def _sweep(self) -> None:
+        """Kill every child that nobody asked for: an orphan of some program.
+
+        Its own children come here when it dies, and its death brings the next sweep.
+        """
+        for pid in _own_children() - self._children.keys():
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _bury(self) -> None:
+        """Kill everything below this process and see it gone."""
+        for pid in self._children:
+            _signal_group(pid, signal.SIGKILL)
+        self._children.clear()
+        deadline = time.monotonic() + _BURIAL_S
+        while time.monotonic() < deadline and _own_children():
+            self._sweep()
+            self._reap()
+            select.select([self._wakeup], [], [], 0.01)
+
+
+def _wake_on(*signums: signal.Signals) -> tuple[socket.socket, socket.socket]:
+    """A socket that carries the number of each of `signums` that arrives, and its other end."""
+    reader, writer = socket.socketpair()
+    reader.setblocking(False)
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    for signum in signums:
+        signal.signal(signum, _ignore)
+    return reader, writer
+
+
+def _ignore(signum: int, frame: FrameType | None) -> None:
+    """The wake-up socket is what is read."""
+
+
+def _hand_over(block: Block, control: int, program: int) -> None:
+    host_end = Channel.adopt(control)
+    with suppress(OSError):  # the child is gone, and the host is told so
+        host_end.send(block, [program])
+    host_end.close()
+    os.close(program)
+
+
+def _signal_group(pid: int, signum: int) -> None:
+    for send in (os.killpg, os.kill):  # it may not have made its group yet
+        with suppress(ProcessLookupError, PermissionError):  # another user's: the self-test finds that out
+            send(pid, signum)
+
+
+def _own_children() -> set[int]:
+    pid = os.getpid()
+    try:
+        return {int(entry) for entry in Path(f"/proc/self/task/{pid}/children").read_text().split()}
+    except FileNotFoundError:  # a kernel without this list
+        return {int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _parent(entry) == pid}
+
+
+def _parent(entry: Path) -> int:
+    try:
+        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def main() -> None:
+    """Get ready, tell the host, serve; as a fork, run the child's job."""
+    control = Channel.adopt(int(sys.argv[1]))
+    host, limits = int(sys.argv[2]), Limits(**json.loads(sys.argv[3]))
+    adopt_orphans()
+    die_with_parent(host, signal.SIGTERM)
+    os.environ.pop("PYTHONPATH", None)
+    gc.disable()
+    versions = warmup.load()
+    gc.freeze()
+    hugepages.collapse_heap()
+    gc.enable()
+    zygote = Zygote(control, limits, Lockdown(Path(sys.argv[4])))
+    control.send(Ready(versions))
+    job = zygote.serve()
+    del zygote, control
+    if job is not None:
+        child.run(job)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,314 @@
+"""One zygote process seen from the host, from its start to its end, and the register of its children.
+
+The host never forks itself: it holds threads, GPUs and secrets. It executes the zygote with a clean environment, no
+descriptor but the control socket, and in a session of its own, so that a Ctrl-C in a terminal doesn't reach it.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import uuid
+from collections.abc import Sequence
+from contextlib import ExitStack, closing, suppress
+from dataclasses import asdict
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from numina_infer.core.config import SandboxConfig
+from numina_infer.core.errors import SandboxError
+from numina_infer.sandbox.child.channel import (
+    Channel,
+    Ended,
+    Message,
+    Ready,
+    Refused,
+    Resume,
+    Resumed,
+    Signal,
+    Spawn,
+    Started,
+)
+from numina_infer.sandbox.child.limits import Limits
+from numina_infer.sandbox.child.output import clean
+from numina_infer.sandbox.host.burials import Burials
+from numina_infer.sandbox.host.orders import Orders
+from numina_infer.sandbox.host.process import Lost, Process, ServerLostError
+
+_logger = logging.getLogger(__name__)
+_START_TIMEOUT_S = 120.0
+"""A cold start reads some hundred megabytes of libraries from what may be a slow disk."""
+_ANSWER_S = 10.0
+"""A zygote that carries out no order for so long hangs; one that gets no processor for a moment doesn't."""
+_LEAVING_S = 5.0
+"""A zygote that was hung up on sees its children dead before it leaves."""
+_LAST_WORDS_BYTES = 2000
+_LOOKS = 20
+_MARK = "NUMINA_SANDBOX"
+"""A variable in the environment of everything below one zygote: by it stragglers are found."""
+_ENVIRONMENT = {
+    "PATH": os.defpath,
+    "LANG": "C.UTF-8",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "MPLBACKEND": "Agg",
+    "MALLOC_ARENA_MAX": "2",
+    "PYTHONHASHSEED": "0",
+    "CUDA_VISIBLE_DEVICES": "",
+}
+
+
+class ForkServer:
+    """A zygote and its children. Make one with `start`."""
+
+    def __init__(self, config: SandboxConfig) -> None:
+        self._config = config
+        self._mark = f"{_MARK}={uuid.uuid4().hex}"
+        self._ready = anyio.Event()
+        self._children: dict[int, Process] = {}
+        self._num_spawned = 0
+        self.is_alive = True
+        """True while it can fork."""
+        self.rung = config.rungs[0]
+        """What holds its children back."""
+        self.versions: dict[str, str] = {}
+        """What the zygote has loaded, once it is ready."""
+        with ExitStack() as undo:
+            self._control, theirs = Channel.pair()
+            undo.callback(self._control.close)
+            with closing(theirs):
+                self._log = undo.enter_context(tempfile.TemporaryFile())
+                folder = tempfile.TemporaryDirectory(prefix="numina-infer-", ignore_cleanup_errors=True)
+                self._folder = Path(undo.enter_context(folder)) / "work"
+                self._folder.mkdir()
+                self._zygote = self._launch(theirs)
+            self._undo = undo.pop_all()
+        self._control.set_nonblocking()
+        self._orders = Orders(self._control, self.abandon)
+        self._burials = Burials(lambda number: self._carry_out(Signal(number, signal.SIGKILL)))
+        asyncio.get_running_loop().add_reader(self._control, self._read_mail)
+
+    @classmethod
+    async def start(cls, config: SandboxConfig) -> "ForkServer":
+        """Launch a zygote and wait until it is warm.
+
+        Raises:
+            SandboxError: it didn't come up; the message ends with its last words.
+        """
+        try:
+            server = cls(config)
+        except OSError as error:
+            raise SandboxError(f"the sandbox's zygote could not be launched: {error}") from error
+        words = ""
+        try:
+            with anyio.move_on_after(_START_TIMEOUT_S):
+                await server._ready.wait()
+            words = server._last_words()
+        finally:
+            if not server.versions:
+                server.abandon()
+                await server.close()
+        if not server.versions:
+            raise SandboxError(f"the sandbox's zygote did not come up; its last words: {words}")
+        return server
+
+    @property
+    def folder(self) -> Path:
+        """Of the host alone; children work in folders below one in it."""
+        return self._folder.parent
+
+    def spawn(self, timeout_s: float, programs: Sequence[str] | None) -> Process:
+        """Fork a child that runs `programs`, all but the last in silence.
+
+        If there are none, it waits for a session's blocks.
+
+        Raises:
+            ServerLostError: the zygote is dead.
+            SandboxError: this process has no descriptors or memory left.
+        """
+        self._num_spawned += 1
+        number = self._num_spawned
+        message = Spawn(number, self.rung, timeout_s, programs is None, str(self._folder / str(number)))
+        try:
+            with ExitStack() as undo:
+                process = Process(number, self._order, self._config.max_output_bytes, is_session=programs is None)
+                undo.callback(process.close)
+                with process.child_ends(programs) as fds:
+                    self._send(message, fds)
+                undo.pop_all()
+        except OSError as error:
+            raise SandboxError(f"this process can not open what a child needs: {error}") from error
+        self._children[number] = process
+        self._expect_answer(process)
+        return process
+
+    def abandon(self) -> None:
+        """Kill a zygote that doesn't do its work."""
+        self._zygote.kill()
+        self._lose()
+
+    async def close(self) -> None:
+        """End the zygote and everything below it; done when they are gone."""
+        self._lose()
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._bury)
+
+    def _launch(self, theirs: Channel) -> "subprocess.Popen[bytes]":
+        limits = Limits(self._config.memory_bytes, self._config.max_file_bytes)
+        name, _, value = self._mark.partition("=")
+        paths = os.pathsep.join(path for path in sys.path if path)
+        command = [sys.executable, "-P", "-m", "numina_infer.sandbox.child.zygote"]
+        return subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
+            [*command, str(theirs.fileno()), str(os.getpid()), json.dumps(asdict(limits)), str(self._folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._log,
+            pass_fds=[theirs.fileno()],
+            env={**_ENVIRONMENT, **_inherited(), "PYTHONPATH": paths, name: value},
+            cwd="/",
+            start_new_session=True,
+        )
+
+    def _send(self, message: Message, fds: Sequence[int] = ()) -> None:
+        if not self.is_alive:
+            raise ServerLostError("the sandbox's zygote is gone")
+        try:
+            self._orders.send(message, fds)
+        except ConnectionError as error:
+            self.abandon()
+            raise ServerLostError(f"the sandbox's zygote takes no orders: {error}") from error
+
+    def _order(self, message: Signal | Resume, fds: Sequence[int]) -> None:
+        """Have an order for a living child carried out, the end of one at rest when its turn comes."""
+        process = self._children.get(message.number)
+        if not self.is_alive or process is None:
+            return
+        if process.is_at_rest and isinstance(message, Signal) and message.signum == signal.SIGKILL:
+            self._burials.add(message.number)
+        else:
+            self._carry_out(message, fds)
+
+    def _carry_out(self, message: Signal | Resume, fds: Sequence[int] = ()) -> None:
+        with suppress(ServerLostError):  # then the children are on their way out as well
+            self._send(message, fds)
+            if isinstance(message, Resume):
+                self._expect_answer(self._children[message.number])
+
+    def _expect_answer(self, process: Process) -> None:
+        asking = process.ask()
+        asyncio.get_running_loop().call_later(_ANSWER_S, self._check_answer, process.number, asking)
+
+    def _check_answer(self, number: int, asking: int) -> None:
+        process = self._children.get(number)
+        if process is not None and process.is_waiting_for(asking):
+            _logger.error("the sandbox's zygote carries out no orders; it is replaced")
+            self.abandon()
+
+    def _read_mail(self) -> None:
+        while self.is_alive:
+            try:
+                mail = self._control.receive()
+            except BlockingIOError:
+                return
+            if mail is None:
+                _logger.warning("the sandbox's zygote is gone; its last words: %s", self._last_words())
+                self._lose()
+            else:
+                self._take(mail[0])
+
+    def _take(self, message: Message) -> None:
+        if isinstance(message, Ready):
+            self.versions = message.versions
+            self._ready.set()
+        elif isinstance(message, Started):
+            self._children[message.number].pid = message.pid
+            self._children[message.number].take_answer()
+        elif isinstance(message, Resumed) and message.number in self._children:
+            self._children[message.number].take_answer()
+        elif isinstance(message, Ended | Refused):
+            self._children.pop(message.number).conclude(message)
+            self._burials.strike_off(message.number)
+            _remove(self._folder / str(message.number))
+
+    def _lose(self) -> None:
+        if not self.is_alive:
+            return
+        self.is_alive = False
+        asyncio.get_running_loop().remove_reader(self._control)
+        self._burials.clear()
+        self._orders.close()
+        self._control.close()
+        self._ready.set()
+        for process in self._children.values():
+            process.conclude(Lost())
+        self._children.clear()
+
+    def _bury(self) -> None:
+        """Wait for the zygote's end, in a thread; what it left behind is found by its mark."""
+        for last_resort in (self._zygote.kill, self._report_immortal):
+            try:
+                self._zygote.wait(_LEAVING_S)
+                break
+            except subprocess.TimeoutExpired:
+                last_resort()
+        if self._zygote.returncode != 0:
+            _kill_marked(self._mark.encode())
+        self._undo.close()
+
+    def _report_immortal(self) -> None:
+        _logger.error("the sandbox's zygote, process %d, can not be killed", self._zygote.pid)
+
+    def _last_words(self) -> str:
+        self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, self._log.tell() - _LAST_WORDS_BYTES))
+        return clean(self._log.read()).strip() or "none"
+
+
+def _inherited() -> dict[str, str]:
+    """Where an interpreter finds its own shared libraries, if that isn't where the linker looks."""
+    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+
+
+def _remove(folder: Path) -> None:
+    """Remove a child's working directory; what may be many files, off the loop."""
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return  # it died before it had one
+    except OSError:
+        threading.Thread(target=shutil.rmtree, args=(folder, True), daemon=True).start()
+
+
+def _kill_marked(mark: bytes) -> None:
+    """Kill every process that was started with `mark` in its environment, until a look at all finds none."""
+    for _ in range(_LOOKS):
+        marked = [pid for pid in _processes() if mark in _environment(pid)]
+        for pid in marked:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if not marked:
+            return
+
+
+def _processes() -> list[int]:
+    try:
+        return [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208 - names are enough
+    except OSError as error:
+        _logger.error("what the sandbox's zygote left behind can't be looked for: %s", error)  # noqa: TRY400
+        return []
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""

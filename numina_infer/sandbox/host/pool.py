@@ -1,0 +1,161 @@
+"""The slots that programs wait for, and the fork server behind them, started anew when it dies.
+
+A slot is given back by the kernel's word that its program is gone, not by the task that awaited it: a caller is never
+held up by a program that won't die, and no program starts in the place of one that still runs.
+"""
+
+import asyncio
+import logging
+import math
+import os
+from functools import partial
+
+import anyio
+
+from numina_infer.core.config import SandboxConfig
+from numina_infer.core.errors import SandboxError
+from numina_infer.core.ports import Cutoff
+from numina_infer.sandbox.host.forkserver import ForkServer
+from numina_infer.sandbox.host.ladder import Standing, find_standing
+from numina_infer.sandbox.host.process import Process, until
+from numina_infer.sandbox.host.slots import Slots
+
+_logger = logging.getLogger(__name__)
+
+_PATIENCE_S = 10.0
+"""With slots that are all stuck, before programs are refused one."""
+
+
+class Pool:
+    """`num_slots` places, handed on by deadline, and what holds programs back in them."""
+
+    def __init__(self, config: SandboxConfig) -> None:
+        self.config = config
+        self.num_slots = config.num_slots or _default_slots()
+        self.is_closed = False
+        self.versions: dict[str, str] = {}
+        """Of what programs find loaded."""
+        self.standing: Standing | None = None
+        """The rung of the ladder, once the first server has been tried."""
+        self.incidents: list[str] = []
+        """What went wrong and was put right."""
+        self._slots = Slots(self.num_slots)
+        self._stuck: set[Process] = set()
+        """Programs that were killed and whose slots wait for their end."""
+        self._overdue: set[Process] = set()
+        """Those of them that had their time for it."""
+        self._stuck_since = math.inf
+        """Since when all slots do; loop time."""
+        self._waiting: set[anyio.CancelScope] = set()
+        """Programs that wait for a slot, each as long as one can come free."""
+        self._starting = anyio.Lock()
+        self._server: ForkServer | None = None
+
+    async def acquire(self, cutoff: Cutoff | None) -> ForkServer | None:
+        """Wait for a slot and a living fork server; None if `cutoff` came first.
+
+        Raises:
+            SandboxError: the pool is closed, the server doesn't start, or no slot can come free.
+        """
+        with until(cutoff):
+            await self._acquire_slot(math.inf if cutoff is None else cutoff.at)
+            is_held = False
+            try:
+                server = await self.server()
+                is_held = True
+            finally:
+                if not is_held:
+                    self._slots.release()
+            return server
+        return None
+
+    async def _acquire_slot(self, due: float) -> None:
+        """Wait for a slot, but not in vain: where all are stuck, trajectories that need no program get on."""
+        with anyio.CancelScope(deadline=self._refused_at) as scope:
+            self._waiting.add(scope)
+            try:
+                await self._slots.acquire(due)
+            finally:
+                self._waiting.discard(scope)
+        if scope.cancelled_caught:
+            raise SandboxError(
+                f"all {self.num_slots} slots wait for programs that were killed and don't end; "
+                "programs are refused until one does"
+            )
+
+    @property
+    def _refused_at(self) -> float:
+        return self._stuck_since + _PATIENCE_S
+
+    def release(self, process: Process | None) -> None:
+        """Give the slot back, once what ran in it is quiet; what still runs is killed."""
+        if process is None or process.is_quiet:
+            self._slots.release()
+        else:
+            process.kill()
+            self._stuck.add(process)
+            self._look_at_stuck()
+            process.when_ended(partial(self._come_unstuck, process))
+            left_s = process.killed_at + self.config.kill_grace_s - anyio.current_time()
+            asyncio.get_running_loop().call_later(max(0.0, left_s), self._retire, process)
+
+    def _come_unstuck(self, process: Process) -> None:
+        self._stuck.discard(process)
+        self._overdue.discard(process)
+        self._look_at_stuck()
+        self._slots.release()
+
+    def _look_at_stuck(self) -> None:
+        self._stuck_since = anyio.current_time() if len(self._stuck) == self.num_slots else math.inf
+        for scope in self._waiting:
+            scope.deadline = self._refused_at
+
+    def _retire(self, process: Process) -> None:
+        """Do without the slot of a program that had its time to end; without any slot, do without the zygote."""
+        if process not in self._stuck:
+            return
+        self._overdue.add(process)
+        _logger.error("program %d was killed and does not end; its slot is retired until it does", process.number)
+        if len(self._overdue) >= self.num_slots and self._server is not None:
+            _logger.error("no slot of the sandbox is left; its zygote is replaced")
+            self._server.abandon()
+
+    async def server(self) -> ForkServer:
+        """The living fork server, started if there is none."""
+        async with self._starting:
+            if self.is_closed:
+                raise SandboxError("the sandbox is closed; run programs inside its `async with` block")
+            if self._server is not None and not self._server.is_alive:
+                self.incidents.append("the sandbox's zygote died; a new one is started")
+                _logger.warning("%s", self.incidents[-1])
+                await self._server.close()
+                self._server = None
+            if self._server is None:
+                self._server = await self._start()
+            return self._server
+
+    async def _start(self) -> ForkServer:
+        server = await ForkServer.start(self.config)
+        try:
+            if self.standing is None:
+                self.standing = await find_standing(server, self.config)
+        finally:
+            if self.standing is None:
+                await server.close()
+        server.rung = self.standing.rung
+        self.versions = server.versions
+        return server
+
+    async def close(self) -> None:
+        """End all programs and the server; what waits for a slot gets a `SandboxError`."""
+        self.is_closed = True
+        with anyio.CancelScope(shield=True):
+            async with self._starting:
+                if self._server is not None:
+                    await self._server.close()
+                    self._server = None
+
+
+def _default_slots() -> int:
+    cores = len(os.sched_getaffinity(0))
+    return cores - 1 if cores > 2 else cores

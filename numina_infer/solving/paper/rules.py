@@ -1,0 +1,285 @@
+r"""The paper's way: the rules of NuminaMath's 2024 kernel as they were run, a baseline to measure ours against.
+
+Written anew from what project-numina/aimo-progress-prize, kaggle-solution.ipynb does; the technical report's
+algorithms 1 and 2 are a cleaner version of it. Everything here is pure: text in, decision out; `solver.py` drives it.
+
+After every round a sample's whole text, prompt included, is judged in this order (`judge`):
+
+1. No ```python block: the sample starts again from the prompt, and the round is used up.
+2. It doesn't ask for an output, and `\boxed` or «answer is» stands in its last 100 characters: without an ```output
+   block the model made the output up, and the sample is pruned; with one the answer is stored. Such a sample isn't
+   done: it is continued in every later round, may be reset, and keeps its answer until a later round overwrites it.
+3. It is the last round: nothing more happens, so a program of it never runs.
+4. It doesn't ask for an output: it starts again.
+5. The last ```python block runs, and the first 200 characters of what it printed are appended.
+
+An answer is the last box of those 100 characters, or all of them, put through Minerva's normalisation
+(`normalize.py`), then Python's `round(float(answer))`; below zero and not a number are dropped, the rest is taken
+modulo 1000. The most frequent wins, the one that came first among equals; pruned samples come first, then the others
+by index. Without a vote it is 0.
+
+All of this contradicts the rest of the library, on purpose.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from numina_infer.core.records import (
+    AnswerRange,
+    AnswerSource,
+    Execution,
+    ExecutionStatus,
+    ExtractedAnswer,
+    NoAnswer,
+)
+from numina_infer.formats.fences import OUTPUT_FENCE, TRUNCATION_MARK
+from numina_infer.solving.paper.normalize import normalize_answer
+
+STOP = (OUTPUT_FENCE,)
+"""The kernel's only stop string."""
+NO_ANSWER = "-1"
+"""The kernel's answer of a sample that gave none; a boxed -1 looks the same and is dropped the same."""
+NO_VOTES = 0
+"""What is submitted where no answer is left."""
+REGION_CHARS = 100
+"""An answer must begin within so many characters of the text's end."""
+MAX_OUTPUT_CHARS = 200
+
+_PYTHON_BLOCK = re.compile("```python(.*?)```", re.DOTALL)
+_OUTPUT_BLOCK = re.compile("```output(.*?)```", re.DOTALL)
+
+
+# --- the state machine ---
+
+
+class Ruling(StrEnum):
+    """What becomes of a sample after a round."""
+
+    NO_PROGRAM = "no_program"
+    """There is no program anywhere: it starts again."""
+    MADE_UP = "made_up"
+    """An answer without any output: it is pruned."""
+    ANSWERED = "answered"
+    """The answer is stored, and the sample goes on all the same."""
+    LAST_ROUND = "last_round"
+    """Nothing more."""
+    ASTRAY = "astray"
+    """Neither an answer nor a request for an output: it starts again."""
+    RUN = "run"
+    """The last program runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One of the N attempts, as the kernel keeps it."""
+
+    prompt: str
+    text: str
+    """The prompt and everything behind it; a restart makes it the prompt again."""
+    answer: str = NO_ANSWER
+    """Normalised, not yet a number."""
+    source: AnswerSource = AnswerSource.NOWHERE
+    """Where `answer` stood; `NOWHERE` as long as none could be read."""
+    is_pruned: bool = False
+
+    @classmethod
+    def of(cls, prompt: str) -> "Sample":
+        """A sample before its first round."""
+        return cls(prompt, prompt)
+
+    @property
+    def is_at_prompt(self) -> bool:
+        """True before the first round and after a restart."""
+        return self.text == self.prompt
+
+    @property
+    def extracted(self) -> ExtractedAnswer:
+        """The vote, or why there is none."""
+        if self.source is AnswerSource.NOWHERE:
+            return ExtractedAnswer(None, NoAnswer.NOT_STATED)
+        vote = read_vote(self.answer)
+        if isinstance(vote, NoAnswer):
+            return ExtractedAnswer(None, vote, self.source, self.answer)
+        return ExtractedAnswer(vote, None, self.source, self.answer)
+
+    def extended(self, text: str) -> "Sample":
+        """With what the model wrote, or what it is told, behind it."""
+        return replace(self, text=self.text + text)
+
+    def failed(self, *, restart: bool) -> "Sample":
+        """Set back to its prompt, or pruned; a stored answer stays."""
+        return replace(self, text=self.prompt) if restart else replace(self, is_pruned=True)
+
+    def answered(self) -> "Sample":
+        """With the answer that its last characters state, or with none if that can't be read."""
+        region = self.text[-REGION_CHARS:]
+        answer = read_answer(region)
+        if answer is None:
+            return replace(self, answer=NO_ANSWER, source=AnswerSource.NOWHERE)
+        source = AnswerSource.BOXED if "boxed" in region else AnswerSource.SENTENCE
+        return replace(self, answer=answer, source=source)
+
+
+def judge(text: str, *, is_last: bool) -> Ruling:
+    """What becomes of a sample with `text` after a round; `is_last` if there is no other round."""
+    if not _PYTHON_BLOCK.search(text):
+        return Ruling.NO_PROGRAM
+    asks = text.endswith(OUTPUT_FENCE)
+    if not asks and states_answer(text):
+        return Ruling.ANSWERED if _OUTPUT_BLOCK.search(text) else Ruling.MADE_UP
+    if is_last:
+        return Ruling.LAST_ROUND
+    return Ruling.RUN if asks else Ruling.ASTRAY
+
+
+def process(sample: Sample, *, is_last: bool, restart_on_fail: bool = True) -> tuple[Sample, str | None]:
+    """The sample after a round, and the program that is to run before the next one, as it stands in its block.
+
+    Without `restart_on_fail` a sample is pruned where it would start again; the winning submission restarted.
+    """
+    match judge(sample.text, is_last=is_last):
+        case Ruling.NO_PROGRAM | Ruling.ASTRAY:
+            return sample.failed(restart=restart_on_fail), None
+        case Ruling.MADE_UP:
+            return sample.failed(restart=False), None
+        case Ruling.ANSWERED:
+            return sample.answered(), None
+        case Ruling.LAST_ROUND:
+            return sample, None
+        case Ruling.RUN:
+            return sample, _PYTHON_BLOCK.findall(sample.text)[-1]
+
+
+# --- answers ---
+
+
+def states_answer(text: str) -> bool:
+    """True where the last characters of `text` hold an answer, as the kernel looks for one."""
+    region = text[-REGION_CHARS:]
+    return "answer is" in region or r"\boxed" in region
+
+
+def read_answer(region: str) -> str | None:
+    """The answer that `region`, the end of a text, states; None if there is a box that can't be read."""
+    if "boxed" not in region:
+        return normalize_answer(region)
+    boxed = extract_boxed(region)
+    return None if boxed is None else normalize_answer(boxed)
+
+
+def extract_boxed(text: str) -> str | None:
+    r"""What the last `\boxed{…}` of `text` holds; None if it isn't closed, or no brace follows at once.
+
+    The kernel looks for `\fbox`, too, and then can't open it.
+    """
+    start = text.rfind(r"\boxed")
+    depth = 0
+    for at in range(start, len(text)) if start >= 0 else ():
+        depth += {"{": 1, "}": -1}.get(text[at], 0)
+        if text[at] == "}" and depth == 0:
+            box = text[start : at + 1]
+            return box[len(r"\boxed{") : -1] if box.startswith(r"\boxed{") else None
+    return None
+
+
+def read_vote(answer: str) -> int | NoAnswer:
+    """The vote of a normalised answer, rounded and modulo 1000, or why it is dropped."""
+    try:
+        return AnswerRange.MOD_1000.place(round(float(answer)))
+    except (ValueError, OverflowError):
+        return NoAnswer.UNREADABLE
+
+
+def filter_answers(answers: Iterable[str]) -> list[int]:
+    """The votes of `answers` in their order; what gives none is left out."""
+    return [vote for vote in map(read_vote, answers) if not isinstance(vote, NoAnswer)]
+
+
+def majority(votes: Iterable[int]) -> int:
+    """The most frequent vote, the first one seen among equals; `NO_VOTES` without any."""
+    leading = Counter(votes).most_common(1)
+    return leading[0][0] if leading else NO_VOTES
+
+
+# --- programs ---
+
+PREAMBLE = "import math\nimport numpy as np\nimport sympy as sp\n"
+SILENT_END = "\npass"
+"""Put behind a program so that our sandbox doesn't show its last expression: the kernel's interpreter didn't."""
+
+
+def make_program(code: str) -> str:
+    """What the kernel writes to a file and runs: the preamble, `code`, and its last line printed."""
+    return print_last_line(PREAMBLE + code)
+
+
+def print_last_line(program: str) -> str:
+    """`program` with its last line in `print()` unless that prints; a comment is cut off, whatever `#` stands for.
+
+    This breaks assignments and indented lines, and the model reads the errors that come of it.
+    """
+    *lines, last = program.strip().split("\n")
+    if "print(" not in last:
+        last = f"print({last.partition('#')[0]})"
+    return "\n".join([*lines, last])
+
+
+def read_result(execution: Execution, timeout_s: float) -> str:
+    """What the kernel makes of a program's end, as far as our sandbox lets it be told.
+
+    The kernel had no bound on memory or output. What is printed up to our bound of output is shown as if the program
+    had ended there, and running out of memory is an error as any other.
+    """
+    match execution.status:
+        case ExecutionStatus.OK:
+            return execution.output.strip()
+        case ExecutionStatus.OUTPUT_LIMIT:
+            return execution.stdout.strip()
+        case ExecutionStatus.TIMEOUT:
+            return f"Timed out after {timeout_s:g} seconds."
+        case ExecutionStatus.CRASHED:
+            return filter_stderr(execution.stderr)
+        case ExecutionStatus.ERROR | ExecutionStatus.MEMORY:
+            return filter_stderr(_stderr(execution))
+
+
+def show_result(result: str) -> str:
+    """What is appended behind a request for an output: the head of `result`, raw, and the closing fence."""
+    shown = result if len(result) <= MAX_OUTPUT_CHARS else result[:MAX_OUTPUT_CHARS] + TRUNCATION_MARK
+    return f"{shown}\n```"
+
+
+_FILENAME = "<program>"
+"""Under this name our sandbox runs a program; the kernel's was a path."""
+_EXIT = "SystemExit: "
+
+
+def _stderr(execution: Execution) -> str:
+    """What Python would have written to stderr, of which our sandbox gives the last part as a note below stdout."""
+    note = execution.output.removeprefix(execution.stdout.strip()).strip("\n")
+    if note.startswith(_EXIT):
+        code = note.removeprefix(_EXIT)
+        note = "" if re.fullmatch(r"-?[0-9]+", code) else code
+    return f"{execution.stderr.rstrip()}\n{note}"
+
+
+def filter_stderr(stderr: str) -> str:
+    """The kernel's pick: headings of tracebacks, the program's own frames, each with the line below, the last line.
+
+    Of a frame's line nothing is left from the path on, so neither are the line number and the function.
+    """
+    lines = stderr.strip().split("\n")
+    picked, wants_next = [], False
+    for line in lines:
+        if "Traceback" in line or line == lines[-1]:
+            picked.append(line)
+        elif _FILENAME in line:
+            picked.append(line[: line.find(f'"{_FILENAME}') + 1])
+            wants_next = True
+        elif wants_next:
+            picked.append(line)
+            wants_next = False
+    return "\n".join(picked).strip()

@@ -1,0 +1,106 @@
+"""The time bank: what one problem may take of the time that its contest has left.
+
+Sources: AIMO's winners shared their time by hand-made rules, and borrowed early; replays on recorded samples say that
+saved time should be carried on and none borrowed (docs/experiments.md).
+
+- A fair share is the time left over the problems left. A slice is at most 1.25 of it.
+- For every problem to come a floor is kept, and for each the grace that its reply may take beyond its deadline. Where
+  the time left has become too short for that, all of them shrink alike.
+- So no reply comes after the hard end, and every later problem keeps its floor, whatever engine and sandbox do.
+- Time that a problem didn't use stays in the bank by itself.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from numina_infer.core.config import BankConfig, ContestConfig
+
+USUAL_NUM_PROBLEMS = 50
+"""Expected where nobody says: all three AIMO contests had so many."""
+_TRAVEL_S = 15.0
+"""Of the competition's limit of one reply, kept for what isn't ours; a twentieth of a short one."""
+FEWEST_LEFT = 5
+"""Expected to come still, where nobody says or more came than were announced."""
+
+
+class Bound(StrEnum):
+    """What made a slice as long as it is."""
+
+    MOST = "most"
+    """The most that any problem may take (`ContestConfig.problem_time_s`)."""
+    SHARE = "share"
+    """Its fair share and a quarter more."""
+    FLOORS = "floors"
+    """What is kept for the problems to come."""
+    PREDICT_LIMIT = "predict_limit"
+    """The competition's limit of one reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What one problem was given, and why."""
+
+    seconds: float
+    """From its arrival to its deadline."""
+    grace_s: float
+    """Beyond the deadline, before the best known is the reply."""
+    bound: Bound
+    left_s: float | None = None
+    """What the bank had left when the problem came, to the hard end; None without a bank."""
+    num_left: int | None = None
+    """Problems that were expected still, this one counted."""
+
+    @property
+    def fair_s(self) -> float | None:
+        """The fair share."""
+        return None if self.left_s is None or self.num_left is None else self.left_s / self.num_left
+
+
+@dataclass(frozen=True, slots=True)
+class Bank:
+    """The time of one contest; taking a slice makes the next bank."""
+
+    config: ContestConfig
+    started_at: float
+    """Loop time at which the contest began."""
+    num_seen: int = 0
+    """Problems that have had a slice."""
+
+    def cut(self, now: float) -> "tuple[Slice, Bank]":
+        """The slice of a problem that arrives at loop time `now`, and the bank after it."""
+        bank = self.config.bank
+        return self._slice(bank, now) if bank else self._most(), replace(self, num_seen=self.num_seen + 1)
+
+    def _most(self) -> Slice:
+        return Slice(self.config.problem_time_s, self.config.reply_grace_s, Bound.MOST)
+
+    def _slice(self, bank: BankConfig, now: float) -> Slice:
+        left_s = max(0.0, self.started_at + bank.time_limit_s - bank.reserve_s - now)
+        num_left = self._num_left(bank)
+        floor_s, grace_s = self._kept(bank, left_s / num_left)
+        bounds = [
+            (self.config.problem_time_s, Bound.MOST),
+            (bank.most_of_fair_share * left_s / num_left, Bound.SHARE),
+            (left_s - grace_s - (num_left - 1) * (floor_s + grace_s), Bound.FLOORS),
+        ]
+        if bank.predict_limit_s is not None:
+            # The competition's clock starts before ours, and the reply has to travel.
+            travel_s = min(_TRAVEL_S, bank.predict_limit_s / 20)
+            bounds.append((bank.predict_limit_s - grace_s - travel_s, Bound.PREDICT_LIMIT))
+        seconds, bound = min(bounds)
+        return Slice(max(0.0, seconds), grace_s, bound, left_s, num_left)
+
+    def _num_left(self, bank: BankConfig) -> int:
+        expected = USUAL_NUM_PROBLEMS if bank.num_problems is None else bank.num_problems
+        num_left = expected - self.num_seen
+        is_known = bank.num_problems is not None and num_left >= 1
+        return num_left if is_known else max(num_left, FEWEST_LEFT)
+
+    def _kept(self, bank: BankConfig, fair_s: float) -> tuple[float, float]:
+        """Floor and grace of every problem, each a quarter at most of the first fair share."""
+        first_fair_s = (bank.time_limit_s - bank.reserve_s) / (bank.num_problems or USUAL_NUM_PROBLEMS)
+        floor_s, grace_s = min(bank.floor_s, first_fair_s / 4), min(self.config.reply_grace_s, first_fair_s / 4)
+        if bank.predict_limit_s is not None:
+            grace_s = min(grace_s, bank.predict_limit_s / 4)
+        scale = min(1.0, fair_s / (floor_s + grace_s))
+        return scale * floor_s, scale * grace_s
