@@ -1,9 +1,9 @@
 """Contests of fifty problems on two simulated T4s: rounds, equal slices and the time bank. Every figure is simulated.
 
-The machine is two T4s by arithmetic (`engines/simulated/costs.py`), with a slow start, stalls, heavy-tailed lengths
-and programs that never end; then the same ten times slower, and with three quarters of an hour instead of nine.
-Problems and samples are those of `numina_infer/runs/data/samples.jsonl`, shuffled for each contest; all arms see the
-same contests.
+The machine is two T4s by arithmetic (`engines/simulated/machine_costs.py`), with a slow start, stalls, heavy-tailed
+lengths and programs that never end; then the same ten times slower, and with three quarters of an hour instead of
+nine. Problems and samples are those of `numina_infer/runs/data/samples.jsonl`, shuffled for each contest; all arms see
+the same contests.
 
 - rounds: the winning kernel's schedule, 48 samples in rounds to the end of the last, with no deadline.
 - equal slices: the preset `t4x2` (refill, predictive stop), but each problem has a fiftieth of the time.
@@ -30,8 +30,8 @@ from numina_infer.core.engine_config import SimulatedConfig
 from numina_infer.core.presets import get_preset
 from numina_infer.core.records import StopReason
 from numina_infer.core.usage import HelpFormatter
-from numina_infer.engines.simulated.costs import Costs, t4_costs
-from numina_infer.engines.simulated.samples import Recorded, read_samples
+from numina_infer.engines.simulated.machine_costs import MachineCosts, t4_costs
+from numina_infer.engines.simulated.samples import RecordedSamples, read_samples
 from numina_infer.runs.problems import packaged_path
 
 HOUR = 3600.0
@@ -70,7 +70,7 @@ class Outcome:
     fallbacks: int
 
 
-def costs_of(slowdown: float) -> Costs:
+def costs_of(slowdown: float) -> MachineCosts:
     """Two T4s, so many times slower."""
     costs = t4_costs()
     slower = {name: slowdown * getattr(costs, name) for name in ("base_s", "sequence_s", "token_s", "prefill_s")}
@@ -94,7 +94,7 @@ def setting_of(world: World, arm: str, seed: int) -> Setting:
     return setting
 
 
-def read_rows() -> list[tuple[Recorded, int]]:
+def read_rows() -> list[tuple[RecordedSamples, int]]:
     """The samples with their references."""
     path = packaged_path("samples.jsonl")
     references = [int(json.loads(line)["answer"]) for line in path.read_text(encoding="utf-8").splitlines()]

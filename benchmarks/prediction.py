@@ -2,7 +2,7 @@
 
 Of the run are taken how many tokens each turn wrote and had to compute first, and how long each program took; the time
 in which the batch does that, and who waits for whom, is simulated. So what is put to the test is the batch's model
-(`numina_infer/engines/simulated/batch.py`), on the schedule at hand.
+(`numina_infer/engines/simulated/running_batch.py`), on the schedule at hand.
 """
 
 import heapq
@@ -14,18 +14,18 @@ from typing import Any
 from benchmarks.compared import Arm, Comparison
 from benchmarks.timed_run import Run
 from numina_infer.core.records import Trajectory, Turn
-from numina_infer.engines.simulated.batch import Batch
-from numina_infer.engines.simulated.batch import Sequence as Running
-from numina_infer.engines.simulated.costs import Costs, costs_of_layout
+from numina_infer.engines.simulated.machine_costs import MachineCosts, costs_of_layout
+from numina_infer.engines.simulated.running_batch import RunningBatch
+from numina_infer.engines.simulated.running_batch import Sequence as Running
 
 
 class Prediction:
     """One problem on a simulated machine; `wall_s` is what it would take."""
 
-    def __init__(self, run: Run, costs: Costs, *, num_slots: int, width: int, in_rounds: bool) -> None:
+    def __init__(self, run: Run, costs: MachineCosts, *, num_slots: int, width: int, in_rounds: bool) -> None:
         self._width = width
         self._trajectories = sorted(run.trajectories, key=lambda trajectory: trajectory.index)
-        self._batch = Batch(costs)
+        self._batch = RunningBatch(costs)
         self._now = 0.0
         self._free = [0.0] * num_slots
         self.wall_s = self._in_rounds() if in_rounds else self._moving_alone()

@@ -32,15 +32,15 @@ from numina_infer.core.records import (
 )
 from numina_infer.engines.admission import MARGIN, TypicalContext
 from numina_infer.engines.http.stalls import Stalls
-from numina_infer.engines.scripted import encode
+from numina_infer.engines.scripted_engine import encode
 from numina_infer.engines.scripts import Cue
-from numina_infer.engines.simulated.batch import Batch
-from numina_infer.engines.simulated.batch import Sequence as Running
-from numina_infer.engines.simulated.costs import Costs
-from numina_infer.engines.simulated.samples import Recorded, SampledAuthor
-from numina_infer.engines.simulated.simulated import Passage
+from numina_infer.engines.simulated.machine_costs import MachineCosts
+from numina_infer.engines.simulated.running_batch import RunningBatch
+from numina_infer.engines.simulated.running_batch import Sequence as Running
+from numina_infer.engines.simulated.samples import RecordedSamples, SampledAuthor
+from numina_infer.engines.simulated.simulated_engine import Passage
 from numina_infer.formats.numina import NUMINA
-from numina_infer.sandbox.simulated import pretend
+from numina_infer.sandbox.simulated_sandbox import pretend
 from numina_infer.solving.rollout import turn_seed
 from numina_infer.voting.referee import Ledger, Start, Stop, conclude, decide, fold
 from numina_infer.voting.time_bank import Bank, Slice
@@ -53,7 +53,7 @@ MAX_TOKENS = 2048
 class Setting:
     """What a contest is played with."""
 
-    costs: Costs
+    costs: MachineCosts
     policy: Policy
     contest: ContestConfig
     engine: SimulatedConfig = field(default_factory=SimulatedConfig)
@@ -108,13 +108,13 @@ class Attempt:
 class QuickContest:
     """A machine and a clock: plays problem after problem."""
 
-    def __init__(self, setting: Setting, rows: Sequence[tuple[Recorded, int]], seed: int) -> None:
+    def __init__(self, setting: Setting, rows: Sequence[tuple[RecordedSamples, int]], seed: int) -> None:
         """`rows` are the problems in order, each with its reference."""
         self.setting, self.rows, self.seed = setting, tuple(rows), seed
         self.now = setting.engine.start_s
         engine = setting.engine
         self.stalls = Stalls(self.now, every_s=engine.stall_every_s, lasting_s=engine.stall_s, seed=engine.seed)
-        self.batch = Batch(setting.costs)
+        self.batch = RunningBatch(setting.costs)
         self.typical = TypicalContext(engine.max_model_len)
         self.author = SampledAuthor([row for row, _ in rows], name="", tail_sigma=setting.tail_sigma)
         self.tickets = itertools.count()

@@ -43,7 +43,7 @@ from numina_infer.lab.replay.replay_table import replay_frame
 from numina_infer.lab.replay.variant import sweep
 from numina_infer.lab.tune.search import tune
 from numina_infer.lab.tune.search_space import SearchSpace
-from numina_infer.lab.tune.tuning import Tuning
+from numina_infer.lab.tune.tuning_folder import Tuning
 
 RUN = Path("../tests/recorded_run")
 REFERENCES = RUN / "problems.jsonl"

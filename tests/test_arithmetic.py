@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from numina_infer.answers.arithmetic import MAX_BITS, MAX_DEPTH, MAX_DIGITS, NoNumberError, Reader
+from numina_infer.answers.arithmetic import MAX_BITS, MAX_DEPTH, MAX_DIGITS, ExpressionReader, NoNumberError
 from numina_infer.answers.expression import MAX_LENGTH, read_integer
 from numina_infer.answers.typography import plain
 from numina_infer.core.records import NoAnswer
@@ -139,6 +139,6 @@ def test_words_behind_a_number_are_units_in_prose_only() -> None:
 
 def test_reader_gives_rationals() -> None:
     """What is read is exact, also where it isn't an integer."""
-    assert Reader(plain(r"\frac{1}{3} + 0.5")).number() == Fraction(5, 6)
+    assert ExpressionReader(plain(r"\frac{1}{3} + 0.5")).number() == Fraction(5, 6)
     with pytest.raises(NoNumberError, match="unreadable"):
-        Reader("x").number()
+        ExpressionReader("x").number()

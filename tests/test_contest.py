@@ -16,12 +16,12 @@ from numina_infer.core.events import Ended, Event, Opened, Solved
 from numina_infer.core.ports import Engine
 from numina_infer.core.presets import Preset
 from numina_infer.core.records import Execution, ExecutionStatus, Outcome, Problem, Solution, StopReason
-from numina_infer.engines.scripted import ScriptedEngine
+from numina_infer.engines.scripted_engine import ScriptedEngine
 from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.history import read_events, solved_problems
 from numina_infer.runs.log import RunLog
 from numina_infer.runs.onlooker import Observer
-from numina_infer.sandbox.scripted import ScriptedSandbox
+from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.contest import Contest, Parts
 
 PRESET = Preset(

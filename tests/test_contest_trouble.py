@@ -19,13 +19,13 @@ from numina_infer.core.config import BankConfig, ContestConfig, VoteWeights
 from numina_infer.core.events import Ended, Event, Opened, Solved, Started, Stopped
 from numina_infer.core.ports import Cutoff, EngineStats
 from numina_infer.core.records import Problem, Solution
-from numina_infer.engines.scripted import ScriptedDecoder, ScriptedEngine
+from numina_infer.engines.scripted_engine import ScriptedDecoder, ScriptedEngine
 from numina_infer.formats import fenced
 from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.history import read_attempts, read_events, solved_problems
 from numina_infer.runs.log import RunLog
 from numina_infer.runs.onlooker import Onlooker
-from numina_infer.sandbox.scripted import ScriptedSandbox
+from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.contest import Contest, Parts
 from numina_infer.solving.solver import Solver
 from numina_infer.voting.referee import Ledger, fold

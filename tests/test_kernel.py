@@ -15,14 +15,14 @@ from numina_infer.core.errors import ConfigError, EngineError
 from numina_infer.core.ports import Engine
 from numina_infer.core.presets import Preset
 from numina_infer.core.records import Problem
-from numina_infer.engines.scripted import ScriptedEngine
+from numina_infer.engines.scripted_engine import ScriptedEngine
 from numina_infer.formats.numina import NUMINA
 from numina_infer.kaggle.inputs import Inputs
 from numina_infer.kaggle.kernel import Kernel
-from numina_infer.kaggle.log import KernelLog
+from numina_infer.kaggle.kernel_log import KernelLog
 from numina_infer.kaggle.place import RERUN_VARIABLE, RUN_TYPE_VARIABLE, Place
 from numina_infer.kaggle.preflight.light import Light, Preflight
-from numina_infer.kaggle.preflight.plan import Plan
+from numina_infer.kaggle.preflight.run_plan import RunPlan
 from numina_infer.kaggle.problem_source import Stage
 from numina_infer.solving.supervised import LateConfig
 
@@ -171,7 +171,7 @@ def test_a_rehearsal_made_of_guesses_fails_loudly(tmp_path: Path, asker: Asker) 
 def test_a_preflight_that_breaks_says_why_in_a_rerun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The contest begins without it; somebody who watches is shown the error itself."""
 
-    def broken(plan: Plan) -> Preflight:
+    def broken(plan: RunPlan) -> Preflight:
         raise KeyError("x")
 
     monkeypatch.setattr("numina_infer.kaggle.kernel.preflight", broken)
@@ -302,7 +302,7 @@ def test_a_page_that_fails_fails_no_rehearsal(tmp_path: Path, asker: Asker, monk
     def broken(*_: object) -> None:
         raise KeyError("template")
 
-    monkeypatch.setattr("numina_infer.lab.report.report.write_report", broken)
+    monkeypatch.setattr("numina_infer.lab.report.report_page.write_report", broken)
     assert Right("aimo-3", environment={}, output=tmp_path / "out").run() is not None
     assert "no report of the run: KeyError('template')" in (tmp_path / "out" / "kernel.txt").read_text()
 

@@ -17,9 +17,9 @@ from numina_infer.core.events import Ended, Event, Opened
 from numina_infer.core.ports import Cutoff, Decoder, EngineStats, Session
 from numina_infer.core.presets import Preset
 from numina_infer.core.records import Completion, Execution, Part, Problem, StopReason, Trajectory
-from numina_infer.engines.scripted import ScriptedEngine
+from numina_infer.engines.scripted_engine import ScriptedEngine
 from numina_infer.formats.numina import NUMINA
-from numina_infer.sandbox.scripted import ScriptedSandbox
+from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.solver import Solver
 from numina_infer.voting.referee import Ledger, fold
 

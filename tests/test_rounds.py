@@ -32,13 +32,13 @@ from numina_infer.core.records import (
     StopReason,
     Trajectory,
 )
-from numina_infer.engines.scripted import ScriptedDecoder, ScriptedEngine
+from numina_infer.engines.scripted_engine import ScriptedDecoder, ScriptedEngine
 from numina_infer.formats.catalogue import get_format
 from numina_infer.runs.history import read_attempts
 from numina_infer.runs.progress import RunConsole
-from numina_infer.sandbox.scripted import ScriptedSandbox
+from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
+from numina_infer.solving.paper.paper_solver import PaperSolver
 from numina_infer.solving.paper.rules import Sample, process
-from numina_infer.solving.paper.solver import PaperSolver
 from numina_infer.voting.referee import Ledger, fold
 
 PROBLEM = Problem("p", "What is $1+1$?")
@@ -347,7 +347,7 @@ class WedgedEngine(ScriptedEngine):
 @pytest.mark.anyio
 async def test_an_engine_that_hears_no_cutoff_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its samples end at the cutoff as all others."""
-    monkeypatch.setattr("numina_infer.solving.paper.solver.hand_over_s", lambda _preset, _ledger: 0.0)
+    monkeypatch.setattr("numina_infer.solving.paper.paper_solver.hand_over_s", lambda _preset, _ledger: 0.0)
     recorder = Recorder()
     solution = await solve(WedgedEngine([[""]]), preset(2), recorder, time_left=0.01)
     assert [trajectory.outcome for trajectory in recorder.trajectories] == [Outcome.CUTOFF] * 2

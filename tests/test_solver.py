@@ -14,9 +14,9 @@ from numina_infer.core.events import Ended, Event, Opened, Started, Stopped
 from numina_infer.core.ports import Cutoff
 from numina_infer.core.presets import Preset
 from numina_infer.core.records import Execution, ExecutionStatus, Outcome, Problem, Solution, StopReason
-from numina_infer.engines.scripted import ScriptedEngine
+from numina_infer.engines.scripted_engine import ScriptedEngine
 from numina_infer.formats.numina import NUMINA
-from numina_infer.sandbox.scripted import ScriptedSandbox
+from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.solver import Solver
 from numina_infer.voting.referee import Ledger, Stop, decide, fold
 

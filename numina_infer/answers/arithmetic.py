@@ -41,7 +41,7 @@ from numina_infer.answers.exact import (
 from numina_infer.answers.units import LABEL, NO_UNIT, ORDINAL, UNIT
 from numina_infer.core.records import NoAnswer
 
-__all__ = ["MAX_BITS", "MAX_DEPTH", "MAX_DIGITS", "NoNumberError", "Reader"]
+__all__ = ["MAX_BITS", "MAX_DEPTH", "MAX_DIGITS", "ExpressionReader", "NoNumberError"]
 
 MAX_DEPTH = 20
 """Brackets within brackets."""
@@ -102,7 +102,7 @@ _BRACE = re.compile(r"\{")
 _SQUARE_BRACKET = re.compile(r"\[")
 
 
-class Reader:
+class ExpressionReader:
     """Reads one side of an equation from left to right; every method moves on behind what it read.
 
     All of them raise `NoNumberError`.

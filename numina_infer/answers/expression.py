@@ -19,7 +19,7 @@ A list, a pair, an inequality or an algebraic term is no number: half of it is n
 import re
 from fractions import Fraction
 
-from numina_infer.answers.arithmetic import NoNumberError, Reader
+from numina_infer.answers.arithmetic import ExpressionReader, NoNumberError
 from numina_infer.answers.conditions import is_limited
 from numina_infer.answers.spelled import SPELLED, number_once
 from numina_infer.answers.typography import plain
@@ -105,7 +105,7 @@ def _approximated(exact: str, rounded: str) -> Fraction:
 
 def _value(side: str) -> Fraction | None:
     """The value of all of `side`, if it has one."""
-    reader = Reader(side)
+    reader = ExpressionReader(side)
     try:
         number = reader.number()
     except NoNumberError:
@@ -130,7 +130,7 @@ def _equation(sides: list[str], *, must_agree: bool) -> Fraction:
     *others, last = sides
     if others and not re.search(r"[0-9]", last):
         *others, last = [*others[:-1], last, others[-1]]
-    reader = Reader(last)
+    reader = ExpressionReader(last)
     number = reader.number()
     if not reader.has_only_unit_left:
         raise NoNumberError(NoAnswer.UNREADABLE)
@@ -211,7 +211,7 @@ _BAR = re.compile(r"\||\\vert(?![A-Za-z])")
 
 def _contradicts(side: str, number: Fraction, is_between: bool) -> bool:
     """True where `side` has another value; between two equals signs also where it goes on behind one (`3 y`)."""
-    reader = Reader(side)
+    reader = ExpressionReader(side)
     try:
         value = reader.number()
     except NoNumberError as error:

@@ -26,7 +26,7 @@ from numina_infer.core.events import Ended, Event, Opened, Solved
 from numina_infer.core.interrupt import deferred_interrupt
 from numina_infer.core.records import Problem, Solution
 from numina_infer.runs.collection_progress import show_headway
-from numina_infer.runs.collection_summary import Harvest, Session, read_harvest
+from numina_infer.runs.collection_summary import CollectionSession, Harvest, read_harvest
 from numina_infer.runs.history import read_outlines
 from numina_infer.runs.log import RunLog
 from numina_infer.runs.problems import read_problems
@@ -60,7 +60,7 @@ def collect(
         done = _complete_problems(folder) if resume else {}
         left = [problem for problem in problem_set.problems if problem not in done]
         work = _Work(collection.concurrent_problems, left, done)
-        session = work.do(parts, log, info, console) if left else Session()
+        session = work.do(parts, log, info, console) if left else CollectionSession()
     references = read_references(problem_set.references, parts.preset.rollout.answer_range)
     return read_harvest(folder, references, session, is_simulated=parts.clock.is_virtual)
 
@@ -100,7 +100,7 @@ class _Work:
     left: Sequence[Problem]
     done: Mapping[Problem, Solution]
 
-    def do(self, parts: Parts, log: RunLog, info: Info, console: Console) -> Session:
+    def do(self, parts: Parts, log: RunLog, info: Info, console: Console) -> CollectionSession:
         """Solve what is left, `at_once` problems at a time."""
         opening = open_contest(
             parts,
@@ -118,7 +118,7 @@ class _Work:
             started = parts.clock.now()
             pile = _Pile(self.left)
             _await_all(self.at_once, partial(threads.submit, _solve_from, pile, contest, vigil), pile, contest)
-            return Session(len(self.left), parts.clock.now() - started)
+            return CollectionSession(len(self.left), parts.clock.now() - started)
 
     def _tell_of_empty_seats(self, contest: Contest, width: int, console: Console) -> None:
         """Say how many problems at once would fill the engine, if these don't."""

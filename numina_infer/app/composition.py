@@ -27,12 +27,12 @@ from numina_infer.runs.progress import MakeDisplay, Scoreboard, show_progress
 from numina_infer.runs.provenance import machine, package_versions
 from numina_infer.sandbox import Sandbox
 from numina_infer.solving.contest import Contest, Parts, open_portal
-from numina_infer.solving.paper.solver import PaperSolver
+from numina_infer.solving.paper.paper_solver import PaperSolver
 from numina_infer.solving.solver import MakeSolver, Solver
 
 if TYPE_CHECKING:
     from numina_infer.engines.http.openai_api import OpenAIEngine
-    from numina_infer.engines.vllm.vllm import VllmEngine
+    from numina_infer.engines.vllm.vllm_engine import VllmEngine
 
 Info = Mapping[str, object]
 """What goes into `run.json`."""
@@ -80,11 +80,11 @@ def _simulated_parts(
     choices: Choices, preset: Preset, fmt: Format, make_solver: MakeSolver, report: Callable[[str], None]
 ) -> Parts:
     """A machine that isn't here, in virtual time."""
-    from numina_infer.engines.simulated.costs import read_costs, t4_costs
+    from numina_infer.engines.simulated.machine_costs import read_costs, t4_costs
     from numina_infer.engines.simulated.samples import SampledAuthor, read_samples
-    from numina_infer.engines.simulated.simulated import SimulatedEngine
+    from numina_infer.engines.simulated.simulated_engine import SimulatedEngine
     from numina_infer.formats.fenced import Fenced
-    from numina_infer.sandbox.simulated import SimulatedSandbox
+    from numina_infer.sandbox.simulated_sandbox import SimulatedSandbox
 
     require(
         isinstance(fmt, Fenced),
@@ -111,13 +111,13 @@ def make_engine(
 ) -> AbstractAsyncContextManager[Engine]:
     """The engine that was chosen, not opened yet; see `make_parts`."""
     if choices.engine is EngineName.SCRIPTED:
-        from numina_infer.engines.scripted import ScriptedEngine
+        from numina_infer.engines.scripted_engine import ScriptedEngine
         from numina_infer.engines.scripts import load_script, sum_of_numbers
 
         return ScriptedEngine(load_script(Path(choices.script)) if choices.script else sum_of_numbers)
     if choices.engine is EngineName.VLLM:
         return _client_engine(choices, preset, report) if choices.endpoint else _vllm_engine(choices, preset, report)
-    from numina_infer.engines.local.transformers import TransformersEngine
+    from numina_infer.engines.local.transformers_engine import TransformersEngine
 
     max_num_seqs = min(16, at_once * preset.policy.num_samples)
     config = TransformersConfig(model=choices.model_name, max_num_seqs=max_num_seqs)
@@ -125,8 +125,8 @@ def make_engine(
 
 
 def _vllm_engine(choices: Choices, preset: Preset, report: Callable[[str], None]) -> "VllmEngine":
-    from numina_infer.engines.vllm.serving.plan import plan_servers
-    from numina_infer.engines.vllm.vllm import VllmEngine
+    from numina_infer.engines.vllm.serving.server_plan import plan_servers
+    from numina_infer.engines.vllm.vllm_engine import VllmEngine
 
     python = choices.vllm_python or ""
     launches = plan_servers(choices.model_name, preset.server, python=python, report=report)
@@ -151,7 +151,7 @@ def endpoint_model(choices: Choices, report: Callable[[str], None]) -> Path | No
     """The folder of the model that the endpoints serve: the one named, or that of a server of ours; None otherwise."""
     from numina_infer.engines.http.address import Address
     from numina_infer.engines.local.models import find_folder
-    from numina_infer.engines.vllm.serving.plan import served_model
+    from numina_infer.engines.vllm.serving.server_plan import served_model
 
     if choices.model:
         return find_folder(choices.model, report)

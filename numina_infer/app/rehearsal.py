@@ -13,8 +13,8 @@ from rich.console import Console
 from numina_infer.app.choices import Choices, Rehearsal
 from numina_infer.app.composition import make_parts, open_contest
 from numina_infer.app.run_folder import begun_info, problems_path, read_command_info, resumed_info
-from numina_infer.competitions.gateways.aimo import AimoGateway
-from numina_infer.competitions.gateways.kaggle_evaluation import KaggleEvaluationGateway
+from numina_infer.competitions.gateways.aimo_gateway import AimoGateway
+from numina_infer.competitions.gateways.predict_gateway import KaggleEvaluationGateway
 from numina_infer.competitions.known import Api
 from numina_infer.competitions.mock.aimo import make_env
 from numina_infer.competitions.mock.kaggle_evaluation import KaggleEvaluation
@@ -32,7 +32,7 @@ from numina_infer.solving.contest import Contest
 _COMMAND = "rehearse"
 
 
-class Competition(Protocol):
+class MockCompetition(Protocol):
     """Kaggle's side of a rehearsal."""
 
     def write_submission(self) -> None:
@@ -79,7 +79,7 @@ def read_rehearsal(folder: Path) -> Rehearsal:
         raise RunLogError(f"{folder / 'run.json'} doesn't say what was rehearsed ({error!r}); start anew") from error
 
 
-def _serve(gateway: Gateway, contest: Contest, competition: Competition) -> None:
+def _serve(gateway: Gateway, contest: Contest, competition: MockCompetition) -> None:
     try:
         gateway.serve(contest.answer)
     except KeyboardInterrupt:
@@ -89,7 +89,7 @@ def _serve(gateway: Gateway, contest: Contest, competition: Competition) -> None
 
 def _make_competition(
     rehearsal: Rehearsal, problem_set: ProblemSet, preset: Preset, folder: Path
-) -> tuple[Competition, Gateway]:
+) -> tuple[MockCompetition, Gateway]:
     """Kaggle's side, and ours that talks to it."""
     if rehearsal.api is Api.AIMO:
         env = make_env(problem_set, output_dir=folder, answer_range=preset.rollout.answer_range)

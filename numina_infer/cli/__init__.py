@@ -18,14 +18,14 @@ from numina_infer.cli import (
     drilling,
     evaluating,
     exporting,
-    kaggle,
-    machine,
     problem_sets,
     replaying,
     reporting,
     runs,
     tuning,
 )
+from numina_infer.cli import publishing as kaggle
+from numina_infer.cli import serving as machine
 from numina_infer.cli.parser import Parser
 from numina_infer.core.errors import ConfigError, NuminaError, RunLogError
 

@@ -15,7 +15,7 @@ from numina_infer.core.presets import PRESETS
 
 if TYPE_CHECKING:
     from numina_infer.cli.parser import Commands
-    from numina_infer.kaggle.preflight.plan import Plan
+    from numina_infer.kaggle.preflight.run_plan import RunPlan
 
 _EXAMPLES = """\
 examples:
@@ -77,9 +77,9 @@ _MEANING = {
 }
 
 
-def _plan(chosen: argparse.Namespace) -> "Plan":
+def _plan(chosen: argparse.Namespace) -> "RunPlan":
     from numina_infer.kaggle.place import find_place
-    from numina_infer.kaggle.preflight.plan import Plan
+    from numina_infer.kaggle.preflight.run_plan import RunPlan
 
     place = find_place()
     usual = EngineName.VLLM if place.is_kaggle else EngineName.TRANSFORMERS
@@ -87,7 +87,7 @@ def _plan(chosen: argparse.Namespace) -> "Plan":
     preset = chosen.preset or ("t4x2" if engine is EngineName.VLLM else "cpu")
     model = chosen.model or None
     resolved = Choices(engine=engine, model=model, preset=preset, allow_limits_only=chosen.allow_limits_only).resolve()
-    plan = Plan(
+    plan = RunPlan(
         get_competition(chosen.competition),
         place,
         engine,

@@ -40,7 +40,7 @@ def add_report(commands: "Commands") -> None:
 def _report(chosen: argparse.Namespace) -> int:
     from rich.progress import Progress
 
-    from numina_infer.lab.report.report import write_report
+    from numina_infer.lab.report.report_page import write_report
     from numina_infer.runs.problems import read_problems
 
     references = read_problems(chosen.references).references if chosen.references else None

@@ -12,7 +12,7 @@ from numina_infer.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from numina_infer.cli.parser import Commands
-    from numina_infer.lab.tune.tuning import Tuning
+    from numina_infer.lab.tune.tuning_folder import Tuning
 
 _EXAMPLES = """\
 examples:
@@ -99,7 +99,7 @@ def _tune(chosen: argparse.Namespace) -> int:
 
 def _tuning(given: dict[str, Any]) -> "Tuning":
     from numina_infer.lab.tune.search_space import SearchSpace
-    from numina_infer.lab.tune.tuning import Tuning
+    from numina_infer.lab.tune.tuning_folder import Tuning
 
     searched = {name: given[name] for name in _SEARCHED if name in given}
     if not searched:

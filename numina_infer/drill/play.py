@@ -27,8 +27,8 @@ from anyio.from_thread import BlockingPortal
 from anyio.lowlevel import checkpoint
 
 from numina_infer.competitions.api_versions import API_VERSIONS, Predict
-from numina_infer.competitions.gateways.kaggle_evaluation import make_predict
-from numina_infer.competitions.mock.reply import read_reply
+from numina_infer.competitions.gateways.predict_gateway import make_predict
+from numina_infer.competitions.mock.replied_integer import read_reply
 from numina_infer.core.clock import Clock, scaled_clock, virtual_clock
 from numina_infer.core.config import BankConfig, ContestConfig
 from numina_infer.core.events import Event, Opened
@@ -43,10 +43,10 @@ from numina_infer.drill.model import Pace, PacedEngine, Words
 from numina_infer.drill.scene import Call, Moment, Round, Scene
 from numina_infer.drill.seen import Reply, Seen
 from numina_infer.engines.faulty import FaultyEngine
-from numina_infer.engines.scripted import ScriptedEngine
+from numina_infer.engines.scripted_engine import ScriptedEngine
 from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.log import RunLog
-from numina_infer.sandbox.simulated import SimulatedSandbox
+from numina_infer.sandbox.simulated_sandbox import SimulatedSandbox
 from numina_infer.solving.contest import Contest, Parts
 from numina_infer.solving.supervised import LateEngine
 

@@ -17,7 +17,7 @@ from numina_infer.drill.model import program
 from numina_infer.drill.scene import Scene
 from numina_infer.engines.http.address import Address
 from numina_infer.engines.http.openai_api import OpenAIEngine
-from numina_infer.engines.scripted import VOCABULARY
+from numina_infer.engines.scripted_engine import VOCABULARY
 from numina_infer.engines.stand_in import Mood, StandIn
 from numina_infer.sandbox import Sandbox
 

@@ -69,7 +69,7 @@ class TypicalTurn:
 
 
 @dataclass(eq=False, slots=True)
-class Room(Generic[Place]):
+class EndpointCapacity(Generic[Place]):
     """One endpoint's capacity."""
 
     place: Place
@@ -113,7 +113,7 @@ class Seat(Generic[Place]):
     """One trajectory's place in a room."""
 
     ticket: int
-    room: Room[Place] | None = None
+    room: EndpointCapacity[Place] | None = None
     """None while it waits for one."""
     live: int = 0
     """Tokens that its context holds."""
@@ -136,7 +136,7 @@ class _Waiter(Generic[Place]):
 class Admission(Generic[Place]):
     """Gives seats in rooms and lets turns begin."""
 
-    def __init__(self, rooms: Sequence[Room[Place]], max_model_len: int) -> None:
+    def __init__(self, rooms: Sequence[EndpointCapacity[Place]], max_model_len: int) -> None:
         self.rooms = tuple(rooms)
         self.typical = TypicalContext(max_model_len)
         self.typical_turn = TypicalTurn()
@@ -169,19 +169,19 @@ class Admission(Generic[Place]):
             seat.is_writing = False
             self._grant()
 
-    def close(self, room: Room[Place]) -> None:
+    def close(self, room: EndpointCapacity[Place]) -> None:
         """Give out no more of `room`; who waits for a turn there goes elsewhere."""
         room.is_open = False
         for waiter in room.waiting_turns:
             waiter.woken.set()
         room.waiting_turns.clear()
 
-    def open(self, room: Room[Place], kv_tokens: int | None) -> None:
+    def open(self, room: EndpointCapacity[Place], kv_tokens: int | None) -> None:
         """Give out `room` again; its cache may have another size by now."""
         room.is_open, room.kv_tokens = True, kv_tokens
         self._grant()
 
-    async def _sit(self, seat: Seat[Place]) -> Room[Place]:
+    async def _sit(self, seat: Seat[Place]) -> EndpointCapacity[Place]:
         """The room of `seat`: another one if its own is closed, or the same once that is open again."""
         while (room := seat.room) is None or not room.is_open:
             self._leave(seat)
@@ -229,7 +229,7 @@ class Admission(Generic[Place]):
             best.seats.append(waiter.seat)
             waiter.woken.set()
 
-    def _best_room(self) -> Room[Place] | None:
+    def _best_room(self) -> EndpointCapacity[Place] | None:
         """The open room with most left, if a trajectory fits there."""
         typical = self.typical.tokens
         fitting = [room for room in self.rooms if room.has_seat(typical)]

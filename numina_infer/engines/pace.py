@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import anyio
 
 from numina_infer.core.config import require_positive
-from numina_infer.engines.simulated.batch import Batch
-from numina_infer.engines.simulated.batch import Sequence as Running
-from numina_infer.engines.simulated.costs import Costs
+from numina_infer.engines.simulated.machine_costs import MachineCosts
+from numina_infer.engines.simulated.running_batch import RunningBatch
+from numina_infer.engines.simulated.running_batch import Sequence as Running
 
 _TICK_S = 0.02
 """Of real time, between two looks at what is due."""
@@ -21,11 +21,11 @@ _TICK_S = 0.02
 class Pace:
     """One replica's time; its turns are told apart by keys."""
 
-    def __init__(self, costs: Costs, speed: float = 1.0) -> None:
+    def __init__(self, costs: MachineCosts, speed: float = 1.0) -> None:
         """`speed` is how many of the machine's seconds pass in one."""
         require_positive("speed", speed)
         self._speed = speed
-        self.batch = Batch(costs)
+        self.batch = RunningBatch(costs)
         self._turns: dict[int, Running] = {}
         self._prompts: set[tuple[int, ...]] = set()
         self._lengths: dict[int, int] = {}

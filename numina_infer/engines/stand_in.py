@@ -19,7 +19,7 @@ from numina_infer.core.records import FinishReason
 from numina_infer.engines.context import Transcript
 from numina_infer.engines.http_server import HttpServer, Request, Response
 from numina_infer.engines.pace import Pace
-from numina_infer.engines.scripted import VOCABULARY
+from numina_infer.engines.scripted_engine import VOCABULARY
 from numina_infer.engines.scripts import Cue, Script, as_script
 from numina_infer.engines.vocabulary import Vocabulary
 

@@ -19,7 +19,7 @@ import anyio
 from numina_infer.core.usage import HelpFormatter
 from numina_infer.engines.pace import Pace
 from numina_infer.engines.scripts import Cue, FileScript, load_script
-from numina_infer.engines.simulated.costs import t4_costs
+from numina_infer.engines.simulated.machine_costs import t4_costs
 from numina_infer.engines.stand_in import StandIn
 from numina_infer.engines.vocabulary import TokenizerVocabulary
 

@@ -37,12 +37,12 @@ from numina_infer.core.presets import Preset, get_preset
 from numina_infer.engines.vllm.serving.probe import ProbePlan, probe
 from numina_infer.formats.numina import NUMINA
 from numina_infer.kaggle.inputs import Inputs
-from numina_infer.kaggle.log import KernelLog
+from numina_infer.kaggle.kernel_log import KernelLog
 from numina_infer.kaggle.place import Place, find_place
 from numina_infer.kaggle.preflight.light import Check, Light, Preflight
 from numina_infer.kaggle.preflight.machine import process_age_s
-from numina_infer.kaggle.preflight.plan import Plan, is_for_gpus
 from numina_infer.kaggle.preflight.preflight import preflight
+from numina_infer.kaggle.preflight.run_plan import RunPlan, is_for_gpus
 from numina_infer.kaggle.problem_source import Stage, set_stage
 from numina_infer.kaggle.wheel_prefix import install_vllm
 from numina_infer.models.gpus import require_gpus
@@ -185,7 +185,7 @@ class Kernel:
 
     def _write_page(self, folder: Path, references: Mapping[str, str]) -> None:
         """`report.html` beside the submission."""
-        from numina_infer.lab.report.report import REPORT_FILE, write_report
+        from numina_infer.lab.report.report_page import REPORT_FILE, write_report
 
         try:
             self._report(f"the run to look at: {write_report(folder, self.output / REPORT_FILE, references)}")
@@ -216,8 +216,8 @@ class Kernel:
         return is_for_gpus(self.place, self.inputs)
 
     @cached_property
-    def _plan(self) -> Plan:
-        return Plan(
+    def _plan(self) -> RunPlan:
+        return RunPlan(
             competition=self.competition,
             place=self.place,
             # On Kaggle a GPU is wanted, and it is to be said where it is missing.

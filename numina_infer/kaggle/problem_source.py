@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from numina_infer.competitions.gateways.aimo import AimoGateway
-from numina_infer.competitions.gateways.kaggle import kaggle_gateway
-from numina_infer.competitions.gateways.kaggle_evaluation import KaggleEvaluationGateway
+from numina_infer.competitions.gateways.aimo_gateway import AimoGateway
+from numina_infer.competitions.gateways.kaggle_gateway import kaggle_gateway
+from numina_infer.competitions.gateways.predict_gateway import KaggleEvaluationGateway
 from numina_infer.competitions.known import Api, Competition
 from numina_infer.competitions.mock.aimo import make_env
 from numina_infer.competitions.mock.kaggle_evaluation import KaggleEvaluation

@@ -17,7 +17,7 @@ from numina_infer.models.weights import gib
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class FitReport:
     """A model in every layout, the one to take, and what to know of it."""
 
     profile: Profile
@@ -94,7 +94,7 @@ def _as_dict(fit: Fit) -> dict[str, Any]:
     }
 
 
-def report(profile: Profile, devices: Sequence[Device], config: FitConfig) -> Report:
+def report(profile: Profile, devices: Sequence[Device], config: FitConfig) -> FitReport:
     """The model in every layout over `devices`; where it fits in none, the report says why.
 
     Raises:
@@ -102,9 +102,9 @@ def report(profile: Profile, devices: Sequence[Device], config: FitConfig) -> Re
     """
     fits = survey(profile.weights, devices, config)
     try:
-        return Report(profile, fits, choose(fits))
+        return FitReport(profile, fits, choose(fits))
     except ConfigError as error:
-        return Report(profile, fits, None, str(error))
+        return FitReport(profile, fits, None, str(error))
 
 
 def find_devices(gpus: str | None, num_gpus: int | None) -> tuple[Device, ...]:
@@ -144,7 +144,7 @@ def run(model: str, devices: Sequence[Device], console: Console, *, as_json: boo
     return 0
 
 
-def _show(done: Report, console: Console) -> None:
+def _show(done: FitReport, console: Console) -> None:
     console.print(done.table())
     if done.profile.base:
         console.print(f"taken for a fine-tune of {done.profile.base}: format {done.profile.format}", soft_wrap=True)

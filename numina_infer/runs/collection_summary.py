@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from numina_infer.answers.references import Accepted
 from numina_infer.runs.history import Outline, read_outlines
 from numina_infer.runs.progress import show_time
-from numina_infer.answers.references import Accepted
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class CollectionSession:
     """What was done since the collection was started or resumed."""
 
     num_solved: int = 0
@@ -36,7 +36,7 @@ class Harvest:
     outlines: tuple[Outline, ...]
     references: Mapping[str, Accepted]
     """By problem id, as the votes that hit them."""
-    session: Session
+    session: CollectionSession
     is_simulated: bool = False
 
     @property
@@ -100,7 +100,9 @@ class Harvest:
         return num_right / max(1, outline.num_ended)
 
 
-def read_harvest(folder: Path, references: Mapping[str, Accepted], session: Session, *, is_simulated: bool) -> Harvest:
+def read_harvest(
+    folder: Path, references: Mapping[str, Accepted], session: CollectionSession, *, is_simulated: bool
+) -> Harvest:
     """What the run in `folder` has, scored by `references`."""
     solved = tuple(outline for outline in read_outlines(folder) if outline.solution is not None)
     return Harvest(solved, references, session, is_simulated)

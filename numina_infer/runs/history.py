@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from numina_infer.core.errors import RunLogError
 from numina_infer.core.events import Ended, Event, Opened, Solved, Started, Stopped
-from numina_infer.runs.rows import RowError, read_record
-from numina_infer.runs.log import READABLE_VERSIONS, RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE, read_rows
 from numina_infer.core.records import Problem, Solution, Trajectory
+from numina_infer.runs.log import READABLE_VERSIONS, RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE, read_rows
+from numina_infer.runs.rows import RowError, read_record
 
 if TYPE_CHECKING:
     import pandas as pd

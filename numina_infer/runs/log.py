@@ -20,9 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, Self
 
-from numina_infer.runs.background import Background
 from numina_infer.core.errors import RunLogError
 from numina_infer.core.events import Event, Solved
+from numina_infer.runs.background import Background
 
 FORMAT_VERSION = 3
 READABLE_VERSIONS = frozenset({1, 2, FORMAT_VERSION})

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from numina_infer.runs.background import Background
 from numina_infer.core.events import Event
+from numina_infer.runs.background import Background
 from numina_infer.runs.log import RunLog
 
 _PATIENCE_S = 10.0

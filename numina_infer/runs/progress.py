@@ -20,9 +20,9 @@ from rich.text import Text
 from numina_infer.core.config import VoteWeights
 from numina_infer.core.events import Ended, Event, Opened, Solved
 from numina_infer.core.ports import EngineStats
-from numina_infer.voting.referee import Ledger, fold
 from numina_infer.core.records import Solution
 from numina_infer.voting.ballot import MILLI, Ballot
+from numina_infer.voting.referee import Ledger, fold
 
 HEARTBEAT_S = 10.0
 """Between two lines about the same problem in a plain log."""

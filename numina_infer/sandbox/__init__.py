@@ -2,7 +2,7 @@
 
 from numina_infer.core.config import SandboxConfig
 from numina_infer.core.records import Execution, ExecutionStatus
-from numina_infer.sandbox.host.host import Sandbox
-from numina_infer.sandbox.scripted import ScriptedSandbox
+from numina_infer.sandbox.host.forking_sandbox import Sandbox
+from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 
 __all__ = ["Execution", "ExecutionStatus", "Sandbox", "SandboxConfig", "ScriptedSandbox"]

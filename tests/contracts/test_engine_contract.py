@@ -19,11 +19,11 @@ from numina_infer.engines.cache.cached import CachedEngine
 from numina_infer.engines.faulty import Faults, FaultyEngine
 from numina_infer.engines.http.address import Address
 from numina_infer.engines.http.openai_api import OpenAIEngine
-from numina_infer.engines.local.transformers import TransformersEngine
-from numina_infer.engines.scripted import VOCABULARY, ScriptedEngine
+from numina_infer.engines.local.transformers_engine import TransformersEngine
+from numina_infer.engines.scripted_engine import VOCABULARY, ScriptedEngine
 from numina_infer.engines.scripts import Improvised
-from numina_infer.engines.simulated.costs import Costs
-from numina_infer.engines.simulated.simulated import Reader, SimulatedEngine
+from numina_infer.engines.simulated.machine_costs import MachineCosts
+from numina_infer.engines.simulated.simulated_engine import ScriptReader, SimulatedEngine
 from numina_infer.engines.stand_in import StandIn
 from numina_infer.solving.supervised import LateEngine
 from tests.socket_paths import short_folder
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 Open = Callable[..., AbstractAsyncContextManager[Engine]]
 PROMPT = "### Problem: What is 1 plus 2?\n### Solution: "
-COSTS = Costs(base_s=1e-4, sequence_s=0, token_s=1e-9, prefill_s=1e-6, kv_tokens=1_000_000)
+COSTS = MachineCosts(base_s=1e-4, sequence_s=0, token_s=1e-9, prefill_s=1e-6, kv_tokens=1_000_000)
 WORDS = ("sum", "répéter", "```python\n", "x = 1\n", "∑", "```\n", "the answer", "𝔽", " is ", "\\boxed{3}")
 
 
@@ -96,7 +96,7 @@ def open_engine(request: pytest.FixtureRequest) -> Open:
     if request.param == "scripted":
         return lambda **limits: ScriptedEngine(chatter, **limits)
     if request.param == "simulated":
-        return lambda **limits: SimulatedEngine(Reader(Improvised(chatter)), COSTS, SimulatedConfig(**limits))
+        return lambda **limits: SimulatedEngine(ScriptReader(Improvised(chatter)), COSTS, SimulatedConfig(**limits))
     if request.param == "vllm":
         server: RunningServer = request.getfixturevalue("tiny_server")
         return server.engine

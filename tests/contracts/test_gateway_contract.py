@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from numina_infer.competitions.gateways.aimo import AimoGateway
-from numina_infer.competitions.gateways.kaggle_evaluation import KaggleEvaluationGateway
-from numina_infer.competitions.mock.aimo import AimoEnv, make_env
+from numina_infer.competitions.gateways.aimo_gateway import AimoGateway
+from numina_infer.competitions.gateways.predict_gateway import KaggleEvaluationGateway
+from numina_infer.competitions.mock.aimo import MockAimoEnv, make_env
 from numina_infer.competitions.mock.kaggle_evaluation import KaggleEvaluation
 from numina_infer.competitions.mock.relay import RelayConfig
 from numina_infer.competitions.relay_faults import Nasty
@@ -29,7 +29,7 @@ class Pair:
     """A gateway and the competition that it is served by."""
 
     gateway: Gateway
-    competition: AimoEnv | KaggleEvaluation | GrpcCompetition
+    competition: MockAimoEnv | KaggleEvaluation | GrpcCompetition
 
 
 def aimo(problem_set: ProblemSet, folder: Path, seed: int | None = None) -> Pair:

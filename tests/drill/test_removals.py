@@ -30,8 +30,8 @@ from numina_infer.sandbox.child.channel import Message, Resume, Signal, opened_p
 from numina_infer.sandbox.host.forkserver import ForkServer
 from numina_infer.sandbox.host.orders import Orders
 from numina_infer.sandbox.host.process import Process
-from numina_infer.sandbox.scripted import ScriptedSandbox
-from numina_infer.sandbox.simulated import pretend
+from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
+from numina_infer.sandbox.simulated_sandbox import pretend
 from numina_infer.solving.contest import Contest
 from numina_infer.solving.draft import Draft
 from numina_infer.voting.time_bank import Bank, Bound, Slice

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numina_infer.core.errors import ConfigError
-from numina_infer.engines.admission import MARGIN, Admission, Room, Seat, TypicalContext, TypicalTurn
+from numina_infer.engines.admission import MARGIN, Admission, EndpointCapacity, Seat, TypicalContext, TypicalTurn
 
 pytestmark = pytest.mark.anyio
 WINDOW = 400
@@ -105,7 +105,7 @@ class World:
         self._group.start_soon(trajectory.run, self.admission)
         return trajectory
 
-    def writing(self, room: Room[str]) -> list[Trajectory]:
+    def writing(self, room: EndpointCapacity[str]) -> list[Trajectory]:
         """Who has a turn there."""
         return [one for one in self.everybody if one.place is not None and one.seat and one.seat.room is room]
 
@@ -120,7 +120,7 @@ class World:
         owned = {id(one.seat) for one in self.everybody if one.seat is not None}
         assert {id(seat) for seat in held} <= owned, "a seat is held by nobody"
 
-    def _check_room(self, room: Room[str]) -> None:
+    def _check_room(self, room: EndpointCapacity[str]) -> None:
         writing = self.writing(room)
         assert len(room.seats) <= room.max_num_seqs
         assert sum(seat.is_writing for seat in room.seats) == len(writing)
@@ -146,7 +146,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(*rooms: Room[str]) -> AsyncIterator[World]:
+async def world(*rooms: EndpointCapacity[str]) -> AsyncIterator[World]:
     """An admission to `rooms`; in the end everybody must have been served."""
     async with anyio.create_task_group() as group:
         made = World(Admission(rooms, WINDOW), group)
@@ -192,7 +192,7 @@ def test_capacity_is_kept_nothing_leaks_and_everybody_is_served(
     """Whoever comes, grows, ends or is cancelled, whichever rooms open and close, one upon the other or at leisure."""
 
     async def live() -> None:
-        rooms = [Room(str(number), seqs, kv_tokens=kv) for number, (seqs, kv) in enumerate(capacities)]
+        rooms = [EndpointCapacity(str(number), seqs, kv_tokens=kv) for number, (seqs, kv) in enumerate(capacities)]
         async with world(*rooms) as here:
             for ticket in range(4):
                 here.arrive(ticket)
@@ -207,7 +207,7 @@ def test_capacity_is_kept_nothing_leaks_and_everybody_is_served(
 
 async def test_seats_are_given_in_order_of_tickets() -> None:
     """Whatever order they came in."""
-    async with world(Room("a", 1)) as here:
+    async with world(EndpointCapacity("a", 1)) as here:
         first = here.arrive(0)
         await settle()
         rest = {ticket: here.arrive(ticket) for ticket in (5, 2, 9)}
@@ -221,7 +221,7 @@ async def test_seats_are_given_in_order_of_tickets() -> None:
 
 async def test_a_new_trajectory_goes_to_the_room_with_most_left() -> None:
     """By the share that is taken, of seats or of tokens."""
-    async with world(Room("small", 2), Room("large", 4)) as here:
+    async with world(EndpointCapacity("small", 2), EndpointCapacity("large", 4)) as here:
         for ticket in range(6):
             here.arrive(ticket)
             await settle()
@@ -231,7 +231,7 @@ async def test_a_new_trajectory_goes_to_the_room_with_most_left() -> None:
 
 async def test_seats_are_given_while_what_contexts_usually_hold_fits() -> None:
     """A quarter of the window each until it is known better; and one seat always is."""
-    async with world(Room("a", 9, kv_tokens=WINDOW), Room("tiny", 9, kv_tokens=1)) as here:
+    async with world(EndpointCapacity("a", 9, kv_tokens=WINDOW), EndpointCapacity("tiny", 9, kv_tokens=1)) as here:
         for ticket in range(8):
             here.arrive(ticket)
         await settle()
@@ -240,7 +240,7 @@ async def test_seats_are_given_while_what_contexts_usually_hold_fits() -> None:
 
 async def test_a_turn_waits_until_its_tokens_fit_and_one_always_may() -> None:
     """Even a context that is larger than the cache is decoded, alone."""
-    async with world(Room("a", 4, kv_tokens=500)) as here:
+    async with world(EndpointCapacity("a", 4, kv_tokens=500)) as here:
         large, other = here.arrive(0), here.arrive(1)
         await settle()
         large.begin(900)
@@ -255,7 +255,7 @@ async def test_a_turn_waits_until_its_tokens_fit_and_one_always_may() -> None:
 
 async def test_one_end_lets_all_turns_begin_that_fit_now() -> None:
     """Not just the next one."""
-    async with world(Room("a", 4, kv_tokens=500)) as here:
+    async with world(EndpointCapacity("a", 4, kv_tokens=500)) as here:
         large, *small = (here.arrive(ticket) for ticket in range(4))
         await settle()
         large.begin(450)
@@ -271,7 +271,7 @@ async def test_one_end_lets_all_turns_begin_that_fit_now() -> None:
 
 async def test_a_turn_that_was_let_go_is_not_overtaken_before_it_wakes() -> None:
     """What it was given is reserved at once."""
-    async with world(Room("a", 4, kv_tokens=500)) as here:
+    async with world(EndpointCapacity("a", 4, kv_tokens=500)) as here:
         first, waiting, late = here.arrive(0), here.arrive(1), here.arrive(2)
         await settle()
         first.begin(300)
@@ -286,7 +286,7 @@ async def test_a_turn_that_was_let_go_is_not_overtaken_before_it_wakes() -> None
 
 async def test_the_lowest_ticket_begins_its_turn_first() -> None:
     """Also before one that has waited longer."""
-    async with world(Room("a", 4, kv_tokens=500)) as here:
+    async with world(EndpointCapacity("a", 4, kv_tokens=500)) as here:
         first, high, low = here.arrive(0), here.arrive(9), here.arrive(3)
         await settle()
         first.begin(400)
@@ -302,7 +302,7 @@ async def test_the_lowest_ticket_begins_its_turn_first() -> None:
 
 async def test_seats_move_when_their_room_closes_and_who_writes_there_is_left_alone() -> None:
     """Those that wait for a turn go at once, the others with their next turn."""
-    async with world(Room("a", 3, kv_tokens=500), Room("b", 4, is_open=False)) as here:
+    async with world(EndpointCapacity("a", 3, kv_tokens=500), EndpointCapacity("b", 4, is_open=False)) as here:
         writing, waiting, thinking = (here.arrive(ticket) for ticket in range(3))
         await settle()
         writing.begin(400)
@@ -322,7 +322,7 @@ async def test_seats_move_when_their_room_closes_and_who_writes_there_is_left_al
 
 async def test_a_turn_never_begins_in_a_room_that_has_closed_meanwhile() -> None:
     """Not even when a seat, or leave to write, was given in the same moment."""
-    async with world(Room("a", 2, kv_tokens=500), Room("b", 1, is_open=False)) as here:
+    async with world(EndpointCapacity("a", 2, kv_tokens=500), EndpointCapacity("b", 1, is_open=False)) as here:
         room, other = here.admission.rooms
         first, second = here.arrive(0), here.arrive(1)
         await settle()
@@ -344,7 +344,7 @@ async def test_a_turn_never_begins_in_a_room_that_has_closed_meanwhile() -> None
 
 async def test_a_cancelled_waiter_gives_back_what_it_was_given_in_the_same_moment() -> None:
     """A seat and a turn, to the next who waits."""
-    async with world(Room("a", 2, kv_tokens=500)) as here:
+    async with world(EndpointCapacity("a", 2, kv_tokens=500)) as here:
         first, second = here.arrive(0), here.arrive(1)
         await settle()
         third, fourth = here.arrive(2), here.arrive(3)
@@ -367,7 +367,7 @@ async def test_a_cancelled_waiter_gives_back_what_it_was_given_in_the_same_momen
 
 async def test_a_seat_that_lost_its_room_while_it_was_cancelled_counts_when_it_is_used_again() -> None:
     """A decoder that was cut off while it moved takes a place before its next turn."""
-    admission = Admission([Room("a", 1)], WINDOW)
+    admission = Admission([EndpointCapacity("a", 1)], WINDOW)
     (room,) = admission.rooms
     async with admission.seat(0) as seat:
         admission.close(room)
@@ -396,8 +396,8 @@ def test_what_contexts_come_to_hold_is_learnt() -> None:
 def test_a_room_without_seats_is_refused() -> None:
     """Nobody could ever be served."""
     with pytest.raises(ConfigError, match="max_num_seqs is 0"):
-        Room("a", 0)
-    assert math.isclose(Room("a", 4).load(100), 0)
+        EndpointCapacity("a", 0)
+    assert math.isclose(EndpointCapacity("a", 4).load(100), 0)
 
 
 def test_a_turn_is_expected_to_grow_by_all_it_may_until_others_have_ended() -> None:

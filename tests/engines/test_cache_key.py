@@ -10,7 +10,7 @@ from numina_infer.core.config import SamplingParams
 from numina_infer.core.records import Completion, FinishReason, Part, SpecialToken
 from numina_infer.engines.cache.cache_key import cache_key, identity
 from numina_infer.engines.context import render, runs
-from numina_infer.engines.scripted import ByteVocabulary, encode
+from numina_infer.engines.scripted_engine import ByteVocabulary, encode
 
 # Few letters, so that contexts which differ only in where they are cut do come up.
 texts = st.text(st.sampled_from('ab"\\\n{[,\ud800é'), max_size=4)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.records import Completion, FinishReason, Part, SpecialToken, plain_text
 from numina_infer.engines.context import Transcript, find_stop, render
-from numina_infer.engines.scripted import VOCABULARY, ByteVocabulary, decode, encode
+from numina_infer.engines.scripted_engine import VOCABULARY, ByteVocabulary, decode, encode
 
 texts = st.text(st.sampled_from("ab`\n é€𝔽"), max_size=20)
 WITH_BOS = ByteVocabulary(bos=(1 << 40,))

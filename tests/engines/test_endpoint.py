@@ -15,13 +15,13 @@ from numina_infer.core.records import FinishReason
 from numina_infer.engines.http import endpoint as module
 from numina_infer.engines.http.address import Address
 from numina_infer.engines.http.endpoint import Endpoint, EndpointLostError, counter, kv_tokens
-from numina_infer.engines.http.wire import Chunk, Dialect, Turn
+from numina_infer.engines.http.wire import Chunk, Dialect, TurnRequest
 from numina_infer.engines.http_server import HttpServer, Request, Response
 from numina_infer.engines.stand_in import Mood, StandIn
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
-TURN = Turn([1], SamplingParams(), max_tokens=5, seed=0, priority=0)
+TURN = TurnRequest([1], SamplingParams(), max_tokens=5, seed=0, priority=0)
 METRICS = """# HELP vllm:cache_config_info Information of the LLMEngine CacheConfig
 vllm:cache_config_info{block_size="16",cache_dtype="auto",num_gpu_blocks="100",prefix="a,b=c"} 1.0
 vllm:cache_config_info{block_size="16",num_gpu_blocks="50"} 1.0
@@ -169,7 +169,7 @@ async def test_turns_that_are_given_up_are_lost(sockets: Path) -> None:
 
         async def play() -> None:
             with pytest.raises(EndpointLostError, match="given up") as raised:
-                await endpoint.play(Turn([1], SamplingParams(), 100_000, seed=0, priority=0), Collected())
+                await endpoint.play(TurnRequest([1], SamplingParams(), 100_000, seed=0, priority=0), Collected())
             lost.append(raised.value)
 
         async with anyio.create_task_group() as group:
@@ -196,7 +196,7 @@ async def test_a_reply_without_an_end_is_lost(sockets: Path) -> None:
     async with serving(sockets, answer) as endpoint:
         await endpoint.greet()
         with pytest.raises(EndpointLostError, match="broke off in the middle"):
-            await endpoint.play(Turn("a", SamplingParams(), 5, seed=0, priority=0), sink)
+            await endpoint.play(TurnRequest("a", SamplingParams(), 5, seed=0, priority=0), sink)
     assert [chunk.text for chunk in sink.chunks] == ["a"]
 
 

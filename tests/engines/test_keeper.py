@@ -13,7 +13,7 @@ import pytest
 
 from numina_infer.engines.vllm import keeper
 from numina_infer.engines.vllm.server_log import cause, read_log
-from numina_infer.engines.vllm.server_place import MARK, Note, ServerPlace, born
+from numina_infer.engines.vllm.server_place import MARK, KeeperNote, ServerPlace, born
 from tests import process_tree
 from tests.waiting import wait_until
 
@@ -165,11 +165,11 @@ def test_what_the_keeper_trips_over_stands_in_the_log(tmp_path: Path) -> None:
 def test_a_process_is_known_by_its_pid_and_its_birth() -> None:
     """A pid alone may be another process' by now, and one that has ended isn't alive until it is collected."""
     pid = os.getpid()
-    assert Note(pid, born(pid), "m").is_alive
-    assert not Note(pid, born(pid) + 1, "m").is_alive
+    assert KeeperNote(pid, born(pid), "m").is_alive
+    assert not KeeperNote(pid, born(pid) + 1, "m").is_alive
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         wait_until(lambda: not born(ended.pid))
-        assert not Note(ended.pid, born(ended.pid), "m").is_alive
+        assert not KeeperNote(ended.pid, born(ended.pid), "m").is_alive
 
 
 def parent(pid: int) -> int:

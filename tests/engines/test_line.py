@@ -13,11 +13,11 @@ from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import EngineError
 from numina_infer.engines.http.address import Address
 from numina_infer.engines.http.endpoint import Abilities, Endpoint, EndpointLostError
-from numina_infer.engines.http.reply import TextReply
-from numina_infer.engines.http.wire import Dialect, Turn
+from numina_infer.engines.http.streamed_reply import TextReply
+from numina_infer.engines.http.wire import Dialect, TurnRequest
 
 pytestmark = pytest.mark.anyio
-TURN = Turn("1 + 1", SamplingParams(), max_tokens=5, seed=0, priority=0)
+TURN = TurnRequest("1 + 1", SamplingParams(), max_tokens=5, seed=0, priority=0)
 FAILURES: list[Callable[[], Exception]] = [
     lambda: httpx2.ConnectError("nobody"),
     lambda: httpx2.RemoteProtocolError("nonsense"),

@@ -19,12 +19,13 @@ from numina_infer.core.errors import ConfigError, EngineError, EngineGoneError
 from numina_infer.core.ports import Cutoff, Engine
 from numina_infer.core.records import Completion, FinishReason, StopReason
 from numina_infer.engines.admission import MARGIN
-from numina_infer.engines.http import openai_api, pool
+from numina_infer.engines.http import endpoint_pool as pool
+from numina_infer.engines.http import openai_api
 from numina_infer.engines.http.address import KEY_VARIABLE, Address
 from numina_infer.engines.http.endpoint import Endpoint
+from numina_infer.engines.http.endpoint_pool import Repair
 from numina_infer.engines.http.openai_api import OpenAIEngine
-from numina_infer.engines.http.pool import Repair
-from numina_infer.engines.scripted import VOCABULARY, ScriptedEngine
+from numina_infer.engines.scripted_engine import VOCABULARY, ScriptedEngine
 from numina_infer.engines.stand_in import Mood, StandIn
 from numina_infer.engines.vocabulary import Vocabulary
 from tests.waiting import until

@@ -17,13 +17,13 @@ from numina_infer.engines.http.address import Address
 from numina_infer.engines.http.openai_api import OpenAIEngine
 from numina_infer.engines.pace import Pace
 from numina_infer.engines.scripts import Cue, load_script
-from numina_infer.engines.simulated.costs import Costs
+from numina_infer.engines.simulated.machine_costs import MachineCosts
 from numina_infer.engines.stand_in_server import InTurn, write_interpreter
 from numina_infer.engines.vocabulary import TokenizerVocabulary
 from tests.tiny_model import make_tiny_model
 from tests.waiting import until
 
-COSTS = Costs(base_s=0.02, sequence_s=0.01, token_s=0.0, prefill_s=0.001, kv_tokens=100_000)
+COSTS = MachineCosts(base_s=0.02, sequence_s=0.01, token_s=0.0, prefill_s=0.001, kv_tokens=100_000)
 TICK_S = 0.021
 
 

@@ -10,7 +10,7 @@ from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import ConfigError, EngineError
 from numina_infer.core.ports import Cutoff
 from numina_infer.core.records import Completion, Execution, ExecutionStatus, FinishReason, Part
-from numina_infer.engines.scripted import ScriptedEngine, decode, encode
+from numina_infer.engines.scripted_engine import ScriptedEngine, decode, encode
 from numina_infer.engines.scripts import Cue, Lines, load_script, sum_of_numbers
 from numina_infer.formats.catalogue import get_format
 

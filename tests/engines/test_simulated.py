@@ -19,20 +19,20 @@ from numina_infer.core.presets import get_preset
 from numina_infer.core.records import Completion, FinishReason, Problem
 from numina_infer.engines.http.stalls import Stalls
 from numina_infer.engines.scripts import Cue, Lines
-from numina_infer.engines.simulated.batch import Batch, Sequence
-from numina_infer.engines.simulated.costs import Costs, costs_of_layout, read_costs, t4_costs
+from numina_infer.engines.simulated.machine_costs import MachineCosts, costs_of_layout, read_costs, t4_costs
+from numina_infer.engines.simulated.running_batch import RunningBatch, Sequence
 from numina_infer.engines.simulated.samples import SampledAuthor, read_samples
-from numina_infer.engines.simulated.simulated import Passage, Reader, SimulatedEngine
+from numina_infer.engines.simulated.simulated_engine import Passage, ScriptReader, SimulatedEngine
 from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.log import RunLog
 from numina_infer.runs.problems import packaged_path
-from numina_infer.sandbox.simulated import SimulatedSandbox
+from numina_infer.sandbox.simulated_sandbox import SimulatedSandbox
 from numina_infer.solving.contest import Contest, Parts
 
-COSTS = Costs(base_s=0.02, sequence_s=0.001, token_s=1e-5, prefill_s=0.0005, kv_tokens=2_000)
+COSTS = MachineCosts(base_s=0.02, sequence_s=0.001, token_s=1e-5, prefill_s=0.0005, kv_tokens=2_000)
 
 
-def step_by_step(costs: Costs, turns: list[tuple[int, int]]) -> list[float]:
+def step_by_step(costs: MachineCosts, turns: list[tuple[int, int]]) -> list[float]:
     """When each of `turns` (context, tokens) ends if they begin together and each step is taken singly."""
     now, left, ends = 0.0, dict(enumerate(turns)), {}
     now += costs.prefill_s * sum(context for context, _ in turns)
@@ -51,7 +51,7 @@ def step_by_step(costs: Costs, turns: list[tuple[int, int]]) -> list[float]:
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 60)), min_size=1, max_size=8))
 def test_the_closed_form_is_the_sum_of_the_steps(turns: list[tuple[int, int]]) -> None:
     """Whatever lengths decode together."""
-    batch = Batch(COSTS)
+    batch = RunningBatch(COSTS)
     sequences = [Sequence(index, context, tokens) for index, (context, tokens) in enumerate(turns)]
     for sequence in sequences:
         batch.join(sequence, sequence.context)
@@ -72,7 +72,7 @@ def test_looking_at_a_batch_more_often_changes_nothing_and_the_cache_is_never_ov
     turns: list[tuple[int, int]], looks: list[float]
 ) -> None:
     """A full cache preempts the highest ticket, which is computed again; every sequence ends all the same."""
-    batch = Batch(COSTS)
+    batch = RunningBatch(COSTS)
     for index, (context, tokens) in enumerate(turns):
         batch.join(Sequence(index, context, tokens), context)
     num_ended, times = 0, sorted(looks)
@@ -99,7 +99,7 @@ def test_stalls_only_add_time_and_come_back_to_the_same_work() -> None:
 def test_a_passage_takes_as_long_as_its_tokens_and_is_cut_in_proportion() -> None:
     """Four thousand tokens of a short text: at a quarter of the time a quarter of the text is there."""
     clock = virtual_clock()
-    slow = Costs(base_s=1.0, sequence_s=0, token_s=0, prefill_s=0, kv_tokens=10**6)
+    slow = MachineCosts(base_s=1.0, sequence_s=0, token_s=0, prefill_s=0, kv_tokens=10**6)
 
     class Talker:
         name = "talker"
@@ -224,5 +224,5 @@ def test_the_quick_contest_of_the_benchmark_has_the_votes_and_times_of_the_libra
 
 def test_a_script_can_be_read_out_by_a_machine_that_is_not_here() -> None:
     """The author may be any script, and each text is as long as it is."""
-    reader = Reader(Lines([["one", "two"]]))
+    reader = ScriptReader(Lines([["one", "two"]]))
     assert reader.passage(Cue("", 0, 0, 1)) == Passage("two")

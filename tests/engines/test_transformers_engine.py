@@ -20,7 +20,7 @@ from numina_infer.engines.local.decoding import DecodeLoop, Row, Stepper
 from numina_infer.engines.local.models import LoadedModel, load
 from numina_infer.engines.local.passes import Passes, RowCounts
 from numina_infer.engines.local.smollm2 import find_or_convert
-from numina_infer.engines.local.transformers import TransformersDecoder, TransformersEngine
+from numina_infer.engines.local.transformers_engine import TransformersDecoder, TransformersEngine
 
 pytestmark = pytest.mark.anyio
 PROMPT = "The sum of the numbers is 12. " * 12

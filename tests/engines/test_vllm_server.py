@@ -16,14 +16,15 @@ from numina_infer.core.config import SamplingParams
 from numina_infer.core.engine_config import ClientConfig, ServerConfig
 from numina_infer.core.errors import EngineError, EngineGoneError
 from numina_infer.core.ports import Cutoff, Engine
-from numina_infer.engines.http import openai_api, pool
+from numina_infer.engines.http import endpoint_pool as pool
+from numina_infer.engines.http import openai_api
 from numina_infer.engines.http.endpoint import Endpoint
-from numina_infer.engines.http.pool import Repair
-from numina_infer.engines.scripted import VOCABULARY
+from numina_infer.engines.http.endpoint_pool import Repair
+from numina_infer.engines.scripted_engine import VOCABULARY
 from numina_infer.engines.vllm import server_place, vllm_server
 from numina_infer.engines.vllm.launch import Launch
-from numina_infer.engines.vllm.server_place import Note, ServerPlace
-from numina_infer.engines.vllm.vllm import ServerGroup, VllmEngine
+from numina_infer.engines.vllm.server_place import KeeperNote, ServerPlace
+from numina_infer.engines.vllm.vllm_engine import ServerGroup, VllmEngine
 from numina_infer.engines.vllm.vllm_server import VllmServer, end_server
 from numina_infer.engines.vocabulary import TokenizerVocabulary
 from numina_infer.solving.supervised import LateConfig, LateEngine
@@ -195,7 +196,8 @@ async def test_a_kept_server_is_found_by_the_next_and_not_by_one_with_other_sett
     launch = machine.launch()
     script = (
         "import sys, anyio; from pathlib import Path; from numina_infer.core.engine_config import ServerConfig\n"
-        "from numina_infer.engines.vllm.launch import Launch; from numina_infer.engines.vllm.vllm import ServerGroup\n"
+        "from numina_infer.engines.vllm.launch import Launch\n"
+        "from numina_infer.engines.vllm.vllm_engine import ServerGroup\n"
         "async def main():\n"
         "    launch = Launch(Path(sys.argv[1]), Path(sys.argv[2]), ServerConfig())\n"
         "    async with ServerGroup([launch], keep=True, report=print): pass\n"
@@ -411,7 +413,7 @@ async def test_a_restart_that_the_disk_refuses_leaves_nothing_running(
     async with ServerGroup([launch], keep=False, report=print) as group:
         (server,) = group.servers
 
-        def refuse(self: ServerPlace, note: Note) -> None:
+        def refuse(self: ServerPlace, note: KeeperNote) -> None:
             raise OSError("no space left on device")
 
         monkeypatch.setattr(ServerPlace, "write_note", refuse)
@@ -437,9 +439,9 @@ async def test_a_disk_that_is_full_for_a_while_does_not_end_whoever_revives(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The restart is in vain, and the next one does it."""
-    write_note, refused = ServerPlace.write_note, list[Note]()
+    write_note, refused = ServerPlace.write_note, list[KeeperNote]()
 
-    def refuse_once(self: ServerPlace, note: Note) -> None:
+    def refuse_once(self: ServerPlace, note: KeeperNote) -> None:
         if not refused:
             refused.append(note)
             raise OSError("no space left on device")

@@ -13,9 +13,19 @@ from hypothesis import strategies as st
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import EngineError
 from numina_infer.engines.http import wire
-from numina_infer.engines.http.wire import BrokenOffError, Chunk, Dialect, Turn, error_message, read_chunks, request
+from numina_infer.engines.http.wire import (
+    BrokenOffError,
+    Chunk,
+    Dialect,
+    TurnRequest,
+    error_message,
+    read_chunks,
+    request,
+)
 
-TURN = Turn([5, 6], SamplingParams(temperature=0.5, top_p=0.9, stop=("```\n",)), 70, seed=3, priority=4, end_ids=(2,))
+TURN = TurnRequest(
+    [5, 6], SamplingParams(temperature=0.5, top_p=0.9, stop=("```\n",)), 70, seed=3, priority=4, end_ids=(2,)
+)
 
 
 def read(*received: bytes) -> list[Chunk]:

@@ -9,7 +9,7 @@ import pytest
 from numina_infer.core.config import Mode, RolloutConfig, SandboxConfig
 from numina_infer.core.ports import Cutoff, Format
 from numina_infer.core.records import ExecutionStatus, Outcome, Problem, Trajectory, plain_text
-from numina_infer.engines.scripted import ScriptedEngine
+from numina_infer.engines.scripted_engine import ScriptedEngine
 from numina_infer.formats.catalogue import FORMATS, make_format
 from numina_infer.sandbox import Sandbox
 from numina_infer.solving.draft import Draft

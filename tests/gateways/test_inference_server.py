@@ -11,7 +11,7 @@ import pytest
 
 from numina_infer.competitions.api_versions import API_VERSIONS, Predict
 from numina_infer.competitions.gateways.inference_server import InferenceServer
-from numina_infer.competitions.gateways.kaggle_evaluation import make_predict
+from numina_infer.competitions.gateways.predict_gateway import make_predict
 from numina_infer.competitions.wire.payloads import decode_reply, encode_request
 from numina_infer.core.errors import ConfigError, GatewayError
 from tests.relays import ANY_PORT

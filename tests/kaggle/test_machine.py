@@ -14,13 +14,13 @@ from numina_infer.app.choices import EngineName
 from numina_infer.competitions.known import get_competition
 from numina_infer.core.config import LADDER
 from numina_infer.kaggle.inputs import Inputs
-from numina_infer.kaggle.package import Package, find_package
+from numina_infer.kaggle.mounted_package import Package, find_package
 from numina_infer.kaggle.place import Place
 from numina_infer.kaggle.preflight import machine
 from numina_infer.kaggle.preflight.light import Light
 from numina_infer.kaggle.preflight.machine import LOOKS, Found, look, process_age_s
-from numina_infer.kaggle.preflight.plan import Plan
 from numina_infer.kaggle.preflight.preflight import judge, preflight
+from numina_infer.kaggle.preflight.run_plan import RunPlan
 from numina_infer.kaggle.wheel_prefix import install_vllm
 from numina_infer.models.gpus import T4, GpuState, look_at_gpus
 from tests.kaggle.wheel_maker import make_wheel, write_lock
@@ -41,14 +41,16 @@ def put_smi(folder: Path, script: str) -> None:
     (folder / "nvidia-smi").chmod(0o755)
 
 
-def look_at(plan: Plan, *names: str) -> machine.Machine:
+def look_at(plan: RunPlan, *names: str) -> machine.Machine:
     """Only some looks."""
     return look(plan, {name: LOOKS[name] for name in names})
 
 
 def test_a_real_look_at_this_machine_breaks_nowhere(tmp_path: Path) -> None:
     """Every look ends, and what any machine has is found."""
-    plan = Plan(AIMO_3, Place.LAPTOP, output=tmp_path, prefix=tmp_path / "a" / "b", inputs=Inputs(tmp_path / "none"))
+    plan = RunPlan(
+        AIMO_3, Place.LAPTOP, output=tmp_path, prefix=tmp_path / "a" / "b", inputs=Inputs(tmp_path / "none")
+    )
     seen = look(plan)
     assert seen.broken == {}
     assert seen.rung in LADDER
@@ -68,7 +70,7 @@ def test_a_preflight_runs_beside_a_running_event_loop(tmp_path: Path) -> None:
         "import asyncio\n"
         "from numina_infer.competitions.known import get_competition\n"
         "from numina_infer.kaggle.place import Place\n"
-        "from numina_infer.kaggle.preflight.plan import Plan\n"
+        "from numina_infer.kaggle.preflight.run_plan import Plan\n"
         "from numina_infer.kaggle.preflight.preflight import preflight\n"
         "async def cell():\n"
         "    done = preflight(Plan(get_competition('aimo-3'), Place.LAPTOP))\n"
@@ -85,11 +87,11 @@ def test_gpus_driver_and_free_memory_are_what_nvidia_smi_says(tmp_path: Path, mo
     put_smi(tmp_path, SMI)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    seen = look_at(Plan(AIMO_3, Place.COMMIT), "gpus")
+    seen = look_at(RunPlan(AIMO_3, Place.COMMIT), "gpus")
     assert [gpu.name for gpu in seen.gpus] == [T4.name, T4.name]
     assert seen.gpu_states == (GpuState("550.90.07", 14910 * 1024**2), GpuState("550.90.07", 0))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert look_at(Plan(AIMO_3, Place.COMMIT), "gpus").gpu_states == (GpuState("550.90.07", 0),)
+    assert look_at(RunPlan(AIMO_3, Place.COMMIT), "gpus").gpu_states == (GpuState("550.90.07", 0),)
 
 
 def test_a_driver_that_tells_nothing_of_memory_is_not_full(tmp_path: Path) -> None:
@@ -103,7 +105,7 @@ def test_an_nvidia_smi_that_fails_is_a_finding(tmp_path: Path, monkeypatch: pyte
     """With its exit code and its first line."""
     put_smi(tmp_path, "#!/bin/sh\necho 'NVIDIA-SMI has failed'\nexit 9\n")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    seen = look_at(Plan(AIMO_3, Place.COMMIT), "gpus")
+    seen = look_at(RunPlan(AIMO_3, Place.COMMIT), "gpus")
     assert seen.gpus == ()
     assert seen.broken == {"gpus": "nvidia-smi ended with 9: NVIDIA-SMI has failed"}
 
@@ -113,15 +115,15 @@ def test_a_look_that_breaks_or_hangs_takes_no_other_down(monkeypatch: pytest.Mon
     monkeypatch.setattr(machine, "_PATIENCE_S", 0.2)
     never = Event()
 
-    def breaks(_: Plan) -> Found:
+    def breaks(_: RunPlan) -> Found:
         raise OSError("gone")
 
-    def hangs(_: Plan) -> Found:
+    def hangs(_: RunPlan) -> Found:
         never.wait()
         return {}
 
     looks: Mapping[str, machine.Look] = {"disk": breaks, "sandbox": hangs, "clock": LOOKS["clock"]}
-    seen = look(Plan(AIMO_3, Place.LAPTOP), looks)
+    seen = look(RunPlan(AIMO_3, Place.LAPTOP), looks)
     never.set()
     assert seen.broken == {
         "disk": "this look broke: OSError: gone",
@@ -162,7 +164,7 @@ def test_all_that_is_attached_is_found(attached: Inputs, tmp_path: Path, monkeyp
     monkeypatch.setattr(
         "numina_infer.engines.vllm.vllm_python._candidates", lambda: iter(())
     )  # a checkout may have one
-    plan = Plan(AIMO_3, Place.COMMIT, EngineName.VLLM, inputs=attached, prefix=tmp_path / "prefix")
+    plan = RunPlan(AIMO_3, Place.COMMIT, EngineName.VLLM, inputs=attached, prefix=tmp_path / "prefix")
     seen = look_at(plan, "model", "engine", "package", "problems")
     assert seen.broken == {}
     assert seen.profile is not None
@@ -181,7 +183,7 @@ def test_all_that_is_attached_is_found(attached: Inputs, tmp_path: Path, monkeyp
 
 def test_a_model_is_named_by_part_of_its_path_or_by_its_folder(attached: Inputs, tiny_model: Path) -> None:
     """One that isn't attached is a finding that lists those that are."""
-    plan = Plan(AIMO_3, Place.COMMIT, EngineName.VLLM, inputs=attached)
+    plan = RunPlan(AIMO_3, Place.COMMIT, EngineName.VLLM, inputs=attached)
     assert look_at(replace(plan, model="Tiny"), "model").profile is not None
     assert look_at(replace(plan, model=str(tiny_model)), "model").profile is not None
     assert "someone/tiny" in look_at(replace(plan, model="llama"), "model").broken["model"]
@@ -217,7 +219,7 @@ def test_a_package_without_the_competitions_module_is_another_competitions(tmp_p
 def test_a_preflight_of_a_folder_that_is_no_model_says_so(tmp_path: Path) -> None:
     """And raises nothing."""
     (tmp_path / "config.json").write_text("[]")
-    plan = Plan(AIMO_3, Place.LAPTOP, EngineName.VLLM, model=str(tmp_path), inputs=Inputs(tmp_path / "none"))
+    plan = RunPlan(AIMO_3, Place.LAPTOP, EngineName.VLLM, model=str(tmp_path), inputs=Inputs(tmp_path / "none"))
     check = next(check for check in preflight(plan).checks if check.name == "model")
     assert check.light is Light.RED
     assert "config.json" in check.finding

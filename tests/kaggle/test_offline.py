@@ -13,11 +13,11 @@ import pytest
 
 from numina_infer import read_run
 from numina_infer.kaggle.build.notebook import Notebook
-from numina_infer.kaggle.commands import fetch_all
+from numina_infer.kaggle.show_build import fetch_all
 from numina_infer.kaggle.wheelhouse.lock import Lock
+from numina_infer.kaggle.wheelhouse.offline_trial import install_faults, read_faults
 from numina_infer.kaggle.wheelhouse.target import Target
-from numina_infer.kaggle.wheelhouse.trial import install_faults, read_faults
-from numina_infer.kaggle.wheelhouse.wheelhouse import Wanted, begin, find_wheels
+from numina_infer.kaggle.wheelhouse.wheelhouse import WantedWheels, begin, find_wheels
 from numina_infer.runs.problems import example_problems_path
 from numina_infer.runs.progress import RunConsole
 
@@ -30,7 +30,7 @@ def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every wheel for the interpreter that runs, as pip is configured for it."""
     folder = tmp_path_factory.mktemp("wheelhouse")
     extras = ("transformers", "kaggle", "notebook")
-    wanted = Wanted(Target.here(), is_here=True, vllm="", extras=extras, owner="me")
+    wanted = WantedWheels(Target.here(), is_here=True, vllm="", extras=extras, owner="me")
     scratch = tmp_path_factory.mktemp("scratch")
     plan = find_wheels(wanted, folder, scratch, lambda line: None)
     begin(plan, folder)

@@ -11,12 +11,12 @@ from numina_infer.app.choices import EngineName
 from numina_infer.competitions.known import get_competition
 from numina_infer.core.config import Rung
 from numina_infer.core.engine_config import ServerConfig
-from numina_infer.kaggle.package import Package
+from numina_infer.kaggle.mounted_package import Package
 from numina_infer.kaggle.place import Place
 from numina_infer.kaggle.preflight.light import Check, Light, Preflight
-from numina_infer.kaggle.preflight.machine import LOOKS, Machine, Room
-from numina_infer.kaggle.preflight.plan import Plan
+from numina_infer.kaggle.preflight.machine import LOOKS, DiskSpace, Machine
 from numina_infer.kaggle.preflight.preflight import RULES, judge
+from numina_infer.kaggle.preflight.run_plan import RunPlan
 from numina_infer.kaggle.wheels import Wheels
 from numina_infer.models.gpus import KNOWN_GPUS, T4, Device, GpuState
 from numina_infer.models.profiles import PROFILES
@@ -27,9 +27,9 @@ GPTQ = PROFILES["numina-7b-gptq"]
 assert GPTQ.weights.quantisation is not None
 PACKED = GPTQ.weights.quantisation
 SPLITTABLE = replace(GPTQ, weights=replace(GPTQ.weights, quantisation=replace(PACKED, desc_act=False)))
-COMMIT = Plan(get_competition("aimo-3"), Place.COMMIT, EngineName.VLLM)
+COMMIT = RunPlan(get_competition("aimo-3"), Place.COMMIT, EngineName.VLLM)
 ON_T4S = replace(COMMIT, competition=replace(COMMIT.competition, gpu="T4", num_gpus=2, machine_shape="NvidiaTeslaT4"))
-LAPTOP = Plan(get_competition("aimo-1"), Place.LAPTOP)
+LAPTOP = RunPlan(get_competition("aimo-1"), Place.LAPTOP)
 
 
 def states(num_gpus: int = 2, driver: str = "550.90.07", free: float = 14.6) -> tuple[GpuState, ...]:
@@ -51,8 +51,8 @@ T4X2 = Machine(
     cpu=Device("CPU", 29 * GIB),
     free_memory_bytes=27 * GIB,
     shared_memory_bytes=14 * GIB,
-    prefix=Room(Path("/kaggle/tmp/vllm"), 60 * GIB),
-    output=Room(Path("/kaggle/working"), 19 * GIB),
+    prefix=DiskSpace(Path("/kaggle/tmp/vllm"), 60 * GIB),
+    output=DiskSpace(Path("/kaggle/working"), 19 * GIB),
     package=Package(Path("/kaggle/input/competition/kaggle_evaluation")),
     rung=Rung.UID,
     profile=SPLITTABLE,
@@ -64,12 +64,12 @@ T4X2 = Machine(
 """As Kaggle's is meant to be."""
 
 
-def found(machine: Machine, name: str, plan: Plan = ON_T4S) -> Check:
+def found(machine: Machine, name: str, plan: RunPlan = ON_T4S) -> Check:
     """The check called `name`."""
     return next(check for check in judge(machine, plan) if check.name == name)
 
 
-def reds(machine: Machine, plan: Plan = ON_T4S) -> set[str]:
+def reds(machine: Machine, plan: RunPlan = ON_T4S) -> set[str]:
     """The names of the checks that are red."""
     return {check.name for check in judge(machine, plan) if check.light is Light.RED}
 
@@ -175,29 +175,35 @@ TROUBLES: Mapping[str, tuple[Machine, str, Light, str, str]] = {
         "replicas",
     ),
     "little disk": (
-        replace(T4X2, prefix=Room(Path("/kaggle/tmp/vllm"), 5 * GIB)),
+        replace(T4X2, prefix=DiskSpace(Path("/kaggle/tmp/vllm"), 5 * GIB)),
         "disk",
         Light.RED,
         "5.00 GiB free for /kaggle/tmp/vllm, 9.90 GiB",
         "another disk",
     ),
     "a closed prefix": (
-        replace(T4X2, prefix=Room(Path("/opt/vllm"), 60 * GIB, is_writable=False)),
+        replace(T4X2, prefix=DiskSpace(Path("/opt/vllm"), 60 * GIB, is_writable=False)),
         "disk",
         Light.RED,
         "can't be made",
         "prefix",
     ),
     "a closed output": (
-        replace(T4X2, output=Room(Path("/"), GIB, is_writable=False)),
+        replace(T4X2, output=DiskSpace(Path("/"), GIB, is_writable=False)),
         "output",
         Light.RED,
         "can't be written",
         "folder",
     ),
-    "a full output": (replace(T4X2, output=Room(Path("/w"), GIB // 20)), "output", Light.RED, "0.05 GiB", "Free some"),
+    "a full output": (
+        replace(T4X2, output=DiskSpace(Path("/w"), GIB // 20)),
+        "output",
+        Light.RED,
+        "0.05 GiB",
+        "Free some",
+    ),
     "a filling output": (
-        replace(T4X2, output=Room(Path("/w"), GIB // 2)),
+        replace(T4X2, output=DiskSpace(Path("/w"), GIB // 2)),
         "output",
         Light.AMBER,
         "0.50 GiB",
@@ -331,7 +337,7 @@ def test_whoever_rehearses_with_the_embedded_model_sees_no_red() -> None:
         cpu=Device("CPU", 8 * GIB),
         free_memory_bytes=6 * GIB,
         rung=Rung.SECCOMP,
-        output=Room(Path(), 30 * GIB),
+        output=DiskSpace(Path(), 30 * GIB),
         now_s=1_790_000_000.0,
         age_s=5000.0,
     )

@@ -16,14 +16,14 @@ from packaging.tags import Tag
 
 from numina_infer.cli import main
 from numina_infer.core.errors import ConfigError, WheelError
-from numina_infer.kaggle import commands
+from numina_infer.kaggle import show_build as commands
 from numina_infer.kaggle.build.check import check
 from numina_infer.kaggle.wheelhouse import download
 from numina_infer.kaggle.wheelhouse.lock import Entry, Lock
+from numina_infer.kaggle.wheelhouse.offline_trial import Proof, find_python, install_faults, try_wheelhouse
 from numina_infer.kaggle.wheelhouse.registry import Registry, configured_index, index_in, without_addresses
 from numina_infer.kaggle.wheelhouse.target import Target
-from numina_infer.kaggle.wheelhouse.trial import Proof, find_python, install_faults, try_wheelhouse
-from numina_infer.kaggle.wheelhouse.wheelhouse import Wanted, begin, find_wheels
+from numina_infer.kaggle.wheelhouse.wheelhouse import WantedWheels, begin, find_wheels
 from tests.wheel_index import WheelIndex, make_wheel, wheel_index
 
 KAGGLE = Target()
@@ -203,7 +203,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patched.setenv("UV_CACHE_DIR", str(folder / "uv-cache"))
         patched.setenv("NO_PROXY", "127.0.0.1")
         fill(index)
-        plan = find_wheels(Wanted(KAGGLE, owner="me"), folder / "wheels", folder, lambda line: None)
+        plan = find_wheels(WantedWheels(KAGGLE, owner="me"), folder / "wheels", folder, lambda line: None)
         begin(plan, folder / "wheels")
         for name in EXPECTED:
             (folder / "wheels" / name).write_bytes(index.wheels[name])

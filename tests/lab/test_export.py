@@ -16,13 +16,13 @@ from numina_infer.cli import main
 from numina_infer.core.errors import ConfigError, NothingToExportError
 from numina_infer.core.events import Ended, Event, Solved
 from numina_infer.core.records import Outcome, Problem, Solution, StopReason
-from numina_infer.engines.scripted import VOCABULARY
+from numina_infer.engines.scripted_engine import VOCABULARY
 from numina_infer.formats.numina import NUMINA
 from numina_infer.lab.export.chat_rows import Role, join, to_messages
 from numina_infer.lab.export.dataset_folder import DATA
 from numina_infer.lab.export.export import ExportConfig, export
 from numina_infer.lab.export.fate import Fate
-from numina_infer.lab.export.selection import Selection, Wanted, opened_trajectories, select
+from numina_infer.lab.export.selection import Selection, WantedRows, opened_trajectories, select
 from numina_infer.lab.export.token_rows import IGNORED, Tokens
 from numina_infer.lab.export.training import Training
 from numina_infer.runs.history import read_events
@@ -40,7 +40,7 @@ ENDINGS = [
     attempt(6, outcome=Outcome.MAX_TURNS),
     attempt(7),
 ]
-RIGHT, BOTH = Wanted(Training.SFT.fates), Wanted(Training.KTO.fates)
+RIGHT, BOTH = WantedRows(Training.SFT.fates), WantedRows(Training.KTO.fates)
 answers = st.sampled_from([None, 2, 3, 4])
 
 

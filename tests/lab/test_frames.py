@@ -14,9 +14,9 @@ from rich.console import Console
 from numina_infer.core.records import ExecutionStatus
 from numina_infer.lab.evaluate import frames, plots
 from numina_infer.lab.evaluate.comparison import Comparison, compare
-from numina_infer.lab.evaluate.costs import costs_of
 from numina_infer.lab.evaluate.evaluation import Evaluation, evaluate
-from numina_infer.lab.evaluate.records import comparison_record, evaluation_record
+from numina_infer.lab.evaluate.json_records import comparison_record, evaluation_record
+from numina_infer.lab.evaluate.run_costs import costs_of
 from numina_infer.lab.evaluate.tables import comparison_table, tables
 from tests.lab.recorded_runs import RecordedRun, Samples
 

@@ -9,9 +9,9 @@ import pytest
 
 from numina_infer.core.errors import ConfigError, GradingError
 from numina_infer.lab.evaluate import grading
-from numina_infer.lab.evaluate.grading import Grade, Grader, GradingConfig, Verdict
+from numina_infer.lab.evaluate.grading import Grade, Grader, GradeVerdict, GradingConfig
 
-RIGHT, WRONG, UNDECIDED = Verdict
+RIGHT, WRONG, UNDECIDED = GradeVerdict
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,9 @@ def grader() -> Iterator[Grader]:
         ("5", "1" * 3000, UNDECIDED),
     ],
 )
-def test_answers_are_compared_as_mathematics(grader: Grader, reference: str, answer: str, verdict: Verdict) -> None:
+def test_answers_are_compared_as_mathematics(
+    grader: Grader, reference: str, answer: str, verdict: GradeVerdict
+) -> None:
     """Not as text; and what can't be read isn't called wrong without a reason."""
     grade = grader.grade(reference, answer)
     assert grade.verdict is verdict

@@ -29,7 +29,7 @@ from numina_infer.core.records import (
 )
 from numina_infer.lab.evaluate.matching import own_references
 from numina_infer.lab.report import formulae, page_data
-from numina_infer.lab.report.report import write_report
+from numina_infer.lab.report.report_page import write_report
 from numina_infer.runs.log import SOLUTIONS_FILE, TRAJECTORIES_FILE, RunLog
 from numina_infer.runs.problems import example_problems_path
 from numina_infer.runs.provenance import file_sha256
@@ -235,7 +235,7 @@ def test_texts_beyond_what_a_browser_takes_are_left_out(tmp_path: Path) -> None:
 def test_without_the_converter_formulae_stay_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page is made all the same, and names what is missing."""
     formulae.typeset.cache_clear()
-    for module in ("numina_infer.lab.report.formulae", "numina_infer.lab.report.report"):
+    for module in ("numina_infer.lab.report.formulae", "numina_infer.lab.report.report_page"):
         monkeypatch.setattr(f"{module}.can_typeset", lambda: False)
     opened = Opened(Problem("a", "What is $1+1$?"), "", deadline=10.0, num_samples=1, at=0.0)
     page = page_of(tmp_path / "run", [opened])

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from numina_infer.app.choices import Choices, Collection, EngineName
 from numina_infer.app.collection import collect
-from numina_infer.lab.report.report import write_report
+from numina_infer.lab.report.report_page import write_report
 from tests.lab.conftest import Look, Sight
 from tests.lab.pages import HOSTILE
 from tests.lab.test_report import hostile_events

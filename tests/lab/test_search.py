@@ -16,11 +16,11 @@ from numina_infer.app.choices import Choices, EngineName
 from numina_infer.cli import main
 from numina_infer.core.errors import ConfigError, EngineError, RunLogError
 from numina_infer.engines.faulty import Faults, FaultyEngine
-from numina_infer.engines.scripted import ScriptedEngine, sum_of_numbers
+from numina_infer.engines.scripted_engine import ScriptedEngine, sum_of_numbers
 from numina_infer.lab.tune.search import tune
 from numina_infer.lab.tune.search_space import SearchSpace, Setting
-from numina_infer.lab.tune.trial import Standing
-from numina_infer.lab.tune.tuning import Tuning, read_tuning
+from numina_infer.lab.tune.trial import TrialStanding
+from numina_infer.lab.tune.tuning_folder import Tuning, read_tuning
 from numina_infer.lab.tune.tuning_report import TuningReport
 from numina_infer.runs.history import read_info
 from numina_infer.runs.progress import RunConsole
@@ -39,7 +39,7 @@ def search(problems: Path, space: dict[str, str] | None = None, **chosen: object
     return Tuning(str(problems), choices, SearchSpace(space or DEEP), **given)  # type: ignore[arg-type] # what a test chooses
 
 
-def by_setting(report: TuningReport) -> dict[str, tuple[int, Standing]]:
+def by_setting(report: TuningReport) -> dict[str, tuple[int, TrialStanding]]:
     """How far each setting was taken, in the order in which they were tried."""
     return {str(trial.setting): (trial.num_problems, trial.standing) for trial in report.trials}
 
@@ -63,10 +63,10 @@ def test_a_bad_setting_is_dropped_after_few_problems_and_good_ones_get_all(sums:
     """In pairs on the same problems; the first has nothing to be compared with, one without an answer is out."""
     report = tune(search(sums), tmp_path / "tuning")
     assert by_setting(report) == {
-        "temperature 0.2, max_turns 1": (12, Standing.WHOLE),
-        "temperature 0.2, max_turns 2": (12, Standing.WHOLE),
-        "temperature 0.6, max_turns 1": (4, Standing.DROPPED),
-        "temperature 0.6, max_turns 2": (12, Standing.WHOLE),
+        "temperature 0.2, max_turns 1": (12, TrialStanding.WHOLE),
+        "temperature 0.2, max_turns 2": (12, TrialStanding.WHOLE),
+        "temperature 0.6, max_turns 1": (4, TrialStanding.DROPPED),
+        "temperature 0.6, max_turns 2": (12, TrialStanding.WHOLE),
     }
     assert [trial.score(4) for trial in report.ranked] == [1, 1, 0, 0]
     assert report.best.setting == Setting((("temperature", 0.2), ("max_turns", 2)))

@@ -7,12 +7,14 @@ from pathlib import Path
 from numina_infer.core.ports import CacheStats
 from numina_infer.lab.evaluate.metrics import Tally
 from numina_infer.lab.tune.search_space import Setting
-from numina_infer.lab.tune.trial import Standing, Trial
+from numina_infer.lab.tune.trial import Trial, TrialStanding
 from numina_infer.lab.tune.tuning_report import TuningReport, best_of
 from numina_infer.runs.progress import RunConsole
 
 
-def tried(temperature: float, rights: list[int], *, tokens: int = 4000, standing: Standing = Standing.WHOLE) -> Trial:
+def tried(
+    temperature: float, rights: list[int], *, tokens: int = 4000, standing: TrialStanding = TrialStanding.WHOLE
+) -> Trial:
     """A setting with four samples a problem, so many of them right and the rest wrong alike."""
     tallies = [Tally((right,) if right else (), (4 - right,) if right < 4 else ()) for right in rights]
     return Trial(
@@ -50,7 +52,7 @@ def test_a_clear_lead_is_called_one() -> None:
 
 def test_where_all_others_were_dropped_the_last_one_is_the_best() -> None:
     """There is nothing to compare it with on all problems."""
-    said = report(tried(0.2, [4] * 9), tried(0.8, [0] * 4, standing=Standing.DROPPED)).verdict
+    said = report(tried(0.2, [4] * 9), tried(0.8, [0] * 4, standing=TrialStanding.DROPPED)).verdict
     assert said == (
         "temperature 0.2 is the best of 2 settings; the others were dropped before they had all 9 problems."
     )
@@ -60,7 +62,7 @@ def test_where_all_others_were_dropped_the_last_one_is_the_best() -> None:
 def test_the_best_come_first_then_the_cheaper_and_the_dropped_last() -> None:
     """A setting that was dropped on a few easy problems isn't the best."""
     dear, cheap = tried(0.4, [4, 4, 0], tokens=900), tried(0.6, [0, 4, 4], tokens=800)
-    dropped, worse = tried(0.2, [4, 4], standing=Standing.DROPPED), tried(0.8, [4, 0, 0])
+    dropped, worse = tried(0.2, [4, 4], standing=TrialStanding.DROPPED), tried(0.8, [4, 0, 0])
     assert report(dropped, worse, dear, cheap).ranked == (cheap, dear, worse, dropped)
     assert best_of([dropped, worse, dear, cheap], 4) is cheap
     assert best_of([dropped], 4) is None
@@ -76,7 +78,7 @@ def test_votes_of_fewer_samples_are_worked_out_from_the_same() -> None:
 
 def test_the_table_and_the_file_have_every_setting(tmp_path: Path) -> None:
     """With intervals, tokens and seconds; seconds that the cache saved are marked."""
-    one, other = tried(0.2, [4] * 10), tried(0.8, [0] * 4, standing=Standing.DROPPED)
+    one, other = tried(0.2, [4] * 10), tried(0.8, [0] * 4, standing=TrialStanding.DROPPED)
     other.num_hits = 5
     told, log = report(one, other), io.StringIO()
     RunConsole(log).print(told.table())

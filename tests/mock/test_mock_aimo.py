@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from numina_infer.competitions.mock.aimo import AimoEnv, make_env
+from numina_infer.competitions.mock.aimo import MockAimoEnv, make_env
 from numina_infer.core.errors import ConfigError, GatewayError
 from numina_infer.core.records import Problem
 from numina_infer.runs.problems import ProblemRow, ProblemSet, example_problems_path, read_problems
@@ -15,12 +15,12 @@ TWO = ProblemSet((ProblemRow(Problem("007", "1+1?")), ProblemRow(Problem("229ee8
 
 
 @pytest.fixture
-def env(tmp_path: Path) -> AimoEnv:
+def env(tmp_path: Path) -> MockAimoEnv:
     """A competition of two problems that writes into the test's own folder."""
     return make_env(TWO, output_dir=tmp_path)
 
 
-def test_frames_are_one_row_of_kaggles_columns(env: AimoEnv) -> None:
+def test_frames_are_one_row_of_kaggles_columns(env: MockAimoEnv) -> None:
     """The first problem as `test[id, problem]`, and `sample_submission[id, answer]` to fill in."""
     batch = next(env.iter_test())
     assert batch is not None
@@ -29,7 +29,7 @@ def test_frames_are_one_row_of_kaggles_columns(env: AimoEnv) -> None:
     assert sample_submission.to_dict(orient="list") == {"id": ["007"], "answer": [0]}
 
 
-def test_the_submission_is_written_when_the_iterator_is_exhausted(env: AimoEnv, tmp_path: Path) -> None:
+def test_the_submission_is_written_when_the_iterator_is_exhausted(env: MockAimoEnv, tmp_path: Path) -> None:
     """Not at the last answer: who leaves the loop early has no submission, as on Kaggle."""
     batches = env.iter_test()
     for answer in (2, 3):
@@ -42,14 +42,16 @@ def test_the_submission_is_written_when_the_iterator_is_exhausted(env: AimoEnv, 
     assert pd.read_parquet(tmp_path / "submission.parquet")["answer"].tolist() == [2, 3]
 
 
-def test_a_second_iteration_is_refused(env: AimoEnv) -> None:
+def test_a_second_iteration_is_refused(env: MockAimoEnv) -> None:
     """The real API can be iterated once in a kernel's life."""
     next(env.iter_test())
     with pytest.raises(GatewayError, match="only once"):
         next(env.iter_test())
 
 
-def test_going_on_without_an_answer_gives_none_and_a_warning(env: AimoEnv, capsys: pytest.CaptureFixture[str]) -> None:
+def test_going_on_without_an_answer_gives_none_and_a_warning(
+    env: MockAimoEnv, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It doesn't raise: it prints and yields None, each time, until `predict` is called."""
     batches = env.iter_test()
     batch = next(batches)
@@ -62,13 +64,13 @@ def test_going_on_without_an_answer_gives_none_and_a_warning(env: AimoEnv, capsy
     assert following[0]["id"].item() == "229ee8"
 
 
-def test_an_answer_before_the_first_problem_is_refused(env: AimoEnv) -> None:
+def test_an_answer_before_the_first_problem_is_refused(env: MockAimoEnv) -> None:
     """There is nothing to answer before `iter_test()` gave a problem."""
     with pytest.raises(GatewayError, match="take the next one first"):
         env.predict(pd.DataFrame({"id": ["007"], "answer": [1]}))
 
 
-def test_an_answer_after_the_last_problem_is_refused(env: AimoEnv) -> None:
+def test_an_answer_after_the_last_problem_is_refused(env: MockAimoEnv) -> None:
     """There is nothing to answer once all is."""
     for batch in env.iter_test():
         assert batch is not None
@@ -77,7 +79,7 @@ def test_an_answer_after_the_last_problem_is_refused(env: AimoEnv) -> None:
         env.predict(pd.DataFrame({"id": ["007"], "answer": [1]}))
 
 
-def test_a_second_answer_to_one_problem_is_refused(env: AimoEnv) -> None:
+def test_a_second_answer_to_one_problem_is_refused(env: MockAimoEnv) -> None:
     """An answer that was taken stands."""
     batch = next(env.iter_test())
     assert batch is not None
@@ -106,7 +108,7 @@ BAD_REPLIES = {
 
 
 @pytest.mark.parametrize(("reply", "message"), BAD_REPLIES.values(), ids=BAD_REPLIES)
-def test_a_bad_reply_is_refused_and_the_problem_stays_out(env: AimoEnv, reply: pd.DataFrame, message: str) -> None:
+def test_a_bad_reply_is_refused_and_the_problem_stays_out(env: MockAimoEnv, reply: pd.DataFrame, message: str) -> None:
     """The error names the value; a good reply is still taken after it."""
     batch = next(env.iter_test())
     assert batch is not None
@@ -131,7 +133,7 @@ def test_an_unwritable_output_folder_is_found_out_at_the_start(tmp_path: Path) -
         make_env(TWO, output_dir=tmp_path / "taken")
 
 
-def test_the_answers_so_far_can_be_written(env: AimoEnv, tmp_path: Path) -> None:
+def test_the_answers_so_far_can_be_written(env: MockAimoEnv, tmp_path: Path) -> None:
     """For an end by Ctrl-C: what was answered by then."""
     batch = next(env.iter_test())
     assert batch is not None

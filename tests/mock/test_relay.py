@@ -16,7 +16,7 @@ from pyarrow import parquet
 
 from numina_infer.competitions.api_versions import API_VERSIONS, Predict
 from numina_infer.competitions.gateways.inference_server import InferenceServer
-from numina_infer.competitions.gateways.kaggle_evaluation import make_predict
+from numina_infer.competitions.gateways.predict_gateway import make_predict
 from numina_infer.competitions.mock.relay import Relay, RelayConfig, main
 from numina_infer.competitions.mock.relay_client import RelayClient
 from numina_infer.competitions.mock.relay_process import RelayProcess
@@ -26,12 +26,12 @@ from numina_infer.core.errors import ConfigError, GatewayError
 from numina_infer.core.events import Opened, Solved
 from numina_infer.core.presets import Preset
 from numina_infer.core.records import Problem
-from numina_infer.engines.scripted import ScriptedEngine
+from numina_infer.engines.scripted_engine import ScriptedEngine
 from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.history import read_events
 from numina_infer.runs.log import RunLog
 from numina_infer.runs.problems import ProblemRow, ProblemSet
-from numina_infer.sandbox.scripted import ScriptedSandbox
+from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.contest import Contest, Parts
 from tests.relays import ANY_PORT, GrpcCompetition
 from tests.replies import TWO, failing, polars_reply, replying

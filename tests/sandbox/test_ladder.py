@@ -8,7 +8,8 @@ import pytest
 from numina_infer.core.config import LADDER, Rung, SandboxConfig
 from numina_infer.core.errors import ConfigError, SandboxError
 from numina_infer.sandbox import ExecutionStatus, Sandbox
-from numina_infer.sandbox.host import ladder, probe
+from numina_infer.sandbox.host import ladder
+from numina_infer.sandbox.host import self_test as probe
 
 pytestmark = pytest.mark.anyio
 MEMORY = 512 * 1024**2

@@ -11,8 +11,8 @@ from numina_infer.core.config import SandboxConfig
 from numina_infer.core.errors import SandboxError
 from numina_infer.core.ports import Cutoff
 from numina_infer.sandbox import Sandbox
-from numina_infer.sandbox.host.pool import Pool
 from numina_infer.sandbox.host.process import Process
+from numina_infer.sandbox.host.zygote_pool import Pool
 
 
 class Undying(Process):
@@ -43,7 +43,7 @@ async def test_where_every_slot_is_stuck_programs_are_refused_and_not_waited_for
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So trajectories without programs get on; when a program ends after all, its slot is given again."""
-    monkeypatch.setattr("numina_infer.sandbox.host.pool._PATIENCE_S", 0.05)
+    monkeypatch.setattr("numina_infer.sandbox.host.zygote_pool._PATIENCE_S", 0.05)
     pool, programs = pool_of(sandbox), [Undying(), Undying()]
     assert pool.num_slots == len(programs)
     for program in programs:
@@ -60,7 +60,7 @@ async def test_where_every_slot_is_stuck_programs_are_refused_and_not_waited_for
 @pytest.mark.anyio
 async def test_a_slot_that_works_is_waited_for(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """One stuck slot of two refuses nobody, however long the other takes."""
-    monkeypatch.setattr("numina_infer.sandbox.host.pool._PATIENCE_S", 0.01)
+    monkeypatch.setattr("numina_infer.sandbox.host.zygote_pool._PATIENCE_S", 0.01)
     pool, program = pool_of(sandbox), Undying()
     await pool.acquire(None)
     pool.release(program)

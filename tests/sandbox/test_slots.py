@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.sandbox.host.slots import Slots
+from numina_infer.sandbox.host.program_slots import ProgramSlots
 
 
 @given(st.lists(st.integers(0, 5), max_size=12))
@@ -13,7 +13,7 @@ def test_slots_go_to_whoever_is_due_first(dues: list[int]) -> None:
     """And in order of arrival among those that are due together."""
 
     async def run() -> list[tuple[int, int]]:
-        slots, served = Slots(1), list[tuple[int, int]]()
+        slots, served = ProgramSlots(1), list[tuple[int, int]]()
 
         async def wait(number: int, due: int) -> None:
             await slots.acquire(due)
@@ -34,7 +34,7 @@ def test_slots_go_to_whoever_is_due_first(dues: list[int]) -> None:
 @pytest.mark.anyio
 async def test_one_that_gives_up_waiting_loses_no_slot() -> None:
     """Before it is called, and when it has just been called."""
-    slots = Slots(1)
+    slots = ProgramSlots(1)
 
     async def wait(due: int) -> None:
         await slots.acquire(due)

@@ -10,11 +10,19 @@ from hypothesis import strategies as st
 
 from numina_infer.core.errors import SandboxError
 from numina_infer.sandbox import ExecutionStatus
-from numina_infer.sandbox.child.channel import Channel, Ended, Message, Signal, Spawn, opened_programs, read_programs
+from numina_infer.sandbox.child.channel import (
+    Channel,
+    ChildEnded,
+    Message,
+    Signal,
+    Spawn,
+    opened_programs,
+    read_programs,
+)
 from numina_infer.sandbox.child.echo import compile_program
 from numina_infer.sandbox.child.output import clean, compose
 from numina_infer.sandbox.host import verdict
-from numina_infer.sandbox.host.report import REPORT_BYTES, Ending, Report
+from numina_infer.sandbox.host.program_report import REPORT_BYTES, Ending, ProgramReport
 
 any_text = st.text(st.characters(exclude_categories=[]))
 
@@ -62,9 +70,9 @@ def test_a_note_stands_below_what_was_printed() -> None:
 @given(st.sampled_from(Ending), any_text, st.floats(0, 1e6))
 def test_a_report_comes_back_from_the_wire(ending: Ending, text: str, cpu_s: float) -> None:
     """Bounded, with its ending intact."""
-    packed = Report(ending, text, cpu_s).pack()
+    packed = ProgramReport(ending, text, cpu_s).pack()
     assert len(packed) <= REPORT_BYTES
-    report = Report.unpack(packed.decode("utf-8", "replace"))
+    report = ProgramReport.unpack(packed.decode("utf-8", "replace"))
     assert report is not None
     assert report.ending is ending
     assert report.cpu_s == pytest.approx(cpu_s, abs=1e-6)
@@ -73,7 +81,7 @@ def test_a_report_comes_back_from_the_wire(ending: Ending, text: str, cpu_s: flo
 @given(any_text)
 def test_any_text_is_a_report_or_none(text: str) -> None:
     """A child may send what it likes."""
-    report = Report.unpack(text)
+    report = ProgramReport.unpack(text)
     assert report is None or report.cpu_s >= 0
 
 
@@ -87,7 +95,7 @@ def test_a_program_comes_through_whole(code: str) -> None:
 messages = st.one_of(
     st.builds(Spawn, st.integers(), st.text(), st.floats(allow_nan=False), st.booleans(), st.text()),
     st.builds(Signal, st.integers(), st.integers()),
-    st.builds(Ended, st.integers(), st.integers(), st.floats(allow_nan=False), st.text(max_size=1000)),
+    st.builds(ChildEnded, st.integers(), st.integers(), st.floats(allow_nan=False), st.text(max_size=1000)),
 )
 
 
@@ -134,9 +142,9 @@ def test_the_echo_keeps_line_numbers() -> None:
     assert 3 in {line for _, _, line in program.last.co_lines()}
 
 
-def ended(wait_status: int, report: str = "") -> Ended:
+def ended(wait_status: int, report: str = "") -> ChildEnded:
     """The zygote's word on a child."""
-    return Ended(1, wait_status, 0.0, report, "")
+    return ChildEnded(1, wait_status, 0.0, report, "")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +166,7 @@ def ended(wait_status: int, report: str = "") -> Ended:
         (ended(40), False, ExecutionStatus.CRASHED),
     ],
 )
-def test_the_kernels_word_decides(end: Ended, overran: bool, status: ExecutionStatus) -> None:
+def test_the_kernels_word_decides(end: ChildEnded, overran: bool, status: ExecutionStatus) -> None:
     """A kill that came too late changes nothing, nor does a report against the wait status."""
     assert verdict.of_exit(end, overran=overran, seconds=5.0).status is status
 
@@ -166,7 +174,7 @@ def test_the_kernels_word_decides(end: Ended, overran: bool, status: ExecutionSt
 @pytest.mark.parametrize("wait_status", [0, 1 << 8, 9, 11])
 def test_a_child_that_could_not_be_made_ready_is_the_sandboxes_fault(wait_status: int) -> None:
     """It is an exception, never shown to the model; a kill of ours before it was ready is none."""
-    end = Ended(1, wait_status, 0.0, "", "no space")
+    end = ChildEnded(1, wait_status, 0.0, "", "no space")
     with pytest.raises(SandboxError, match="no space"):
         verdict.of_exit(end, overran=False, seconds=5.0)
     assert verdict.of_exit(replace(end, wait_status=9), overran=True, seconds=5.0).status is ExecutionStatus.TIMEOUT

@@ -9,7 +9,7 @@ import pytest
 
 from numina_infer.core.engine_config import ServerConfig
 from numina_infer.engines.vllm.launch import Launch
-from numina_infer.engines.vllm.serving import commands
+from numina_infer.engines.vllm.serving import serve as commands
 from numina_infer.engines.vllm.vllm_server import VllmServer
 from numina_infer.runs.progress import RunConsole
 from tests.fake_vllm import fake_python

@@ -11,9 +11,9 @@ from numina_infer.core.engine_config import LayoutName, ServerConfig
 from numina_infer.core.errors import ConfigError
 from numina_infer.core.presets import get_preset
 from numina_infer.engines.vllm.launch import Launch
-from numina_infer.engines.vllm.server_place import Note, ServerPlace
-from numina_infer.engines.vllm.serving import plan
-from numina_infer.engines.vllm.serving.plan import plan_servers, served_model
+from numina_infer.engines.vllm.server_place import KeeperNote, ServerPlace
+from numina_infer.engines.vllm.serving import server_plan as plan
+from numina_infer.engines.vllm.serving.server_plan import plan_servers, served_model
 from numina_infer.models.gpus import T4, Device, get_gpu
 
 DEEPSEEK_MATH_7B: dict[str, Any] = {
@@ -139,7 +139,7 @@ def test_only_a_server_of_ours_tells_which_model_it_has(tmp_path: Path, monkeypa
     """A note that lies about is believed for its own socket alone."""
     monkeypatch.chdir(tmp_path)
     place = ServerPlace(tmp_path)
-    place.write_note(Note(1, 1, str(tmp_path / "model")))
+    place.write_note(KeeperNote(1, 1, str(tmp_path / "model")))
     assert served_model("") is None
     assert served_model(str(tmp_path / "other")) is None
     assert served_model(str(place.socket)) == tmp_path / "model"

@@ -16,7 +16,7 @@ from numina_infer.app.composition import open_contest
 from numina_infer.core.engine_config import ClientConfig
 from numina_infer.core.errors import EngineError
 from numina_infer.core.records import Outcome, Problem, StopReason
-from numina_infer.engines.vllm.vllm import VllmEngine
+from numina_infer.engines.vllm.vllm_engine import VllmEngine
 from numina_infer.engines.vllm.vllm_server import VllmServer
 from numina_infer.formats.catalogue import get_format
 from numina_infer.runs.history import read_attempts

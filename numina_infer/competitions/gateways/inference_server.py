@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
 from numina_infer.competitions.api_versions import ApiVersion, Predict
-from numina_infer.competitions.wire.channel import OPTIONS, no_listener
+from numina_infer.competitions.wire.grpc_channel import OPTIONS, no_listener
 from numina_infer.competitions.wire.messages import SEND, SERVICE
 from numina_infer.competitions.wire.payloads import decode_request, encode_reply, require_packages
 from numina_infer.core.errors import GatewayError

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class AimoEnv:
+class MockAimoEnv:
     """The competition, one problem at a time."""
 
     def __init__(self, problem_set: ProblemSet, output_dir: Path, answer_range: AnswerRange) -> None:
@@ -101,14 +101,14 @@ def make_env(
     output_dir: str | Path = ".",
     shuffle_seed: int | None = None,
     answer_range: AnswerRange = AnswerRange.MOD_1000,
-) -> AimoEnv:
+) -> MockAimoEnv:
     """The environment that poses `problem_set` in its order, or in the random one of `shuffle_seed`, as Kaggle did.
 
     Raises:
         ConfigError: `output_dir`, where the submission goes, can't be written to.
     """
     ordered = problem_set if shuffle_seed is None else problem_set.shuffled(shuffle_seed)
-    return AimoEnv(ordered, writable_folder(output_dir), answer_range)
+    return MockAimoEnv(ordered, writable_folder(output_dir), answer_range)
 
 
 def _frames(problem: Problem) -> "tuple[pd.DataFrame, pd.DataFrame]":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from numina_infer.competitions.api_versions import ApiVersion
-from numina_infer.competitions.mock.reply import Failure, read_reply
+from numina_infer.competitions.mock.replied_integer import Failure, read_reply
 from numina_infer.competitions.mock.sitting import Sitting, SittingStatus
 from numina_infer.competitions.mock.submission import Submission, replace_file, writable_folder
 from numina_infer.core.config import require_positive

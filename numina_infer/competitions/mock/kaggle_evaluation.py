@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from numina_infer.competitions.api_versions import ErrorType, Predict, get_version
 from numina_infer.competitions.mock.examination import Examination
-from numina_infer.competitions.mock.reply import Failure
+from numina_infer.competitions.mock.replied_integer import Failure
 from numina_infer.competitions.mock.submission import Submission
 from numina_infer.runs.problems import ProblemSet
 

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Self
 
 from numina_infer.competitions.api_versions import API_VERSIONS, STARTUP_LIMIT_S, ErrorType, get_version
 from numina_infer.competitions.mock.examination import Examination
-from numina_infer.competitions.mock.line import Line
-from numina_infer.competitions.mock.relay_client import Address, Cancelled, RelayClient
-from numina_infer.competitions.mock.reply import Failure
+from numina_infer.competitions.mock.network_line import NetworkLine
+from numina_infer.competitions.mock.relay_client import Cancelled, RelayAddress, RelayClient
+from numina_infer.competitions.mock.replied_integer import Failure
 from numina_infer.competitions.mock.submission import Submission
 from numina_infer.competitions.relay_faults import Nasty
 from numina_infer.competitions.wire.payloads import encode_reply, require_packages
@@ -73,9 +73,9 @@ class RelayConfig:
         get_version(self.version)
 
     @property
-    def address(self) -> Address:
+    def address(self) -> RelayAddress:
         """Where the server is looked for."""
-        return Address(self.host, self.ports or get_version(self.version).ports)
+        return RelayAddress(self.host, self.ports or get_version(self.version).ports)
 
     @property
     def arguments(self) -> list[str]:
@@ -116,11 +116,11 @@ class Relay:
         )
         self._closing = ExitStack()
         address = config.address
-        self._lines = [Line(address.host, port) for port in address.ports] if Nasty.DROP in config.nasty else []
+        self._lines = [NetworkLine(address.host, port) for port in address.ports] if Nasty.DROP in config.nasty else []
         for line in self._lines:
             self._closing.callback(line.close)
         if self._lines:
-            address = Address("localhost", tuple(line.port for line in self._lines))
+            address = RelayAddress("localhost", tuple(line.port for line in self._lines))
         self._client = RelayClient(address, version, startup_limit_s=config.startup_limit_s)
         self._closing.callback(self._client.close)
 

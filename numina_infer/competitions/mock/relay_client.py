@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from numina_infer.competitions.api_versions import STARTUP_LIMIT_S, ApiVersion, ErrorType
-from numina_infer.competitions.mock.reply import Failure
-from numina_infer.competitions.wire.channel import CALLING, OPTIONS, no_listener
+from numina_infer.competitions.mock.replied_integer import Failure
+from numina_infer.competitions.wire.grpc_channel import CALLING, OPTIONS, no_listener
 from numina_infer.competitions.wire.messages import SEND, SERVICE
 from numina_infer.competitions.wire.payloads import decode_reply, encode_request
 from numina_infer.core.config import require, require_positive, require_whole
@@ -29,7 +29,7 @@ _OPTIONS = (*OPTIONS, ("grpc.enable_http_proxy", 0))
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class RelayAddress:
     """Where a server is looked for."""
 
     host: str
@@ -51,7 +51,9 @@ class Cancelled(Exception):  # noqa: N818 (no error: somebody wanted it so)
 class RelayClient:
     """A client of one inference server; close it."""
 
-    def __init__(self, address: Address, version: ApiVersion, *, startup_limit_s: float = STARTUP_LIMIT_S) -> None:
+    def __init__(
+        self, address: RelayAddress, version: ApiVersion, *, startup_limit_s: float = STARTUP_LIMIT_S
+    ) -> None:
         """Make a client; nothing is looked for yet.
 
         Raises:

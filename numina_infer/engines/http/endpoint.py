@@ -15,8 +15,16 @@ from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import EngineError, EngineRefusalError
 from numina_infer.core.records import FinishReason, is_count
 from numina_infer.engines.http.address import KEY_VARIABLE, LOOK_TIMEOUT_S, Address, without_key
-from numina_infer.engines.http.line import Line, LineError, read_whole, received
-from numina_infer.engines.http.wire import BrokenOffError, Chunk, Dialect, Turn, error_message, read_chunks, request
+from numina_infer.engines.http.http_client import HttpClient, LineError, read_whole, received
+from numina_infer.engines.http.wire import (
+    BrokenOffError,
+    Chunk,
+    Dialect,
+    TurnRequest,
+    error_message,
+    read_chunks,
+    request,
+)
 
 if TYPE_CHECKING:
     import httpx2
@@ -84,7 +92,7 @@ class Endpoint:
         """Pieces of replies that came from it."""
         self.last_sign_at = 0.0
         """Loop time of the last token, or of the turn that ended its idleness."""
-        self._line = Line(address.client())
+        self._line = HttpClient(address.client())
         self._turns: set[anyio.CancelScope] = set()
         self._why_given_up = ""
 
@@ -167,7 +175,7 @@ class Endpoint:
             return _decoded(response) if response.status_code == 200 else ""
         return ""
 
-    async def play(self, turn: Turn, reply: Sink) -> None:
+    async def play(self, turn: TurnRequest, reply: Sink) -> None:
         """Have `turn` written into `reply`, to its end.
 
         Leaving early closes the connection, at which the server drops the request.
@@ -196,7 +204,7 @@ class Endpoint:
         for scope in self._turns:
             scope.cancel()
 
-    async def _stream(self, turn: Turn, reply: Sink) -> None:
+    async def _stream(self, turn: TurnRequest, reply: Sink) -> None:
         known = self.known
         body = request(turn, model=known.model, dialect=known.dialect, takes_priority=known.takes_priority)
         try:
@@ -230,7 +238,7 @@ class Endpoint:
     async def _answers(self, model: str, dialect: Dialect, *, takes_priority: bool) -> bool:
         """Whether a request of this kind gets the reply it asks for."""
         prompt = [1] if dialect is Dialect.TOKENS else "1"
-        turn = Turn(prompt, SamplingParams(temperature=0.0), max_tokens=1, seed=0, priority=int(takes_priority))
+        turn = TurnRequest(prompt, SamplingParams(temperature=0.0), max_tokens=1, seed=0, priority=int(takes_priority))
         body = request(turn, model=model, dialect=dialect, takes_priority=takes_priority)
         body = {name: value for name, value in body.items() if name not in {"stream", "stream_options"}}
         try:

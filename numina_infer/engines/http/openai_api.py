@@ -26,9 +26,9 @@ from numina_infer.engines.admission import Seat
 from numina_infer.engines.context import render
 from numina_infer.engines.http.address import Address
 from numina_infer.engines.http.endpoint import Endpoint, EndpointBusyError, EndpointLostError
-from numina_infer.engines.http.pool import EndpointPool, Owner
-from numina_infer.engines.http.reply import Reply, TextReply, TokenReply
-from numina_infer.engines.http.wire import Chunk, Dialect, Turn
+from numina_infer.engines.http.endpoint_pool import EndpointPool, Owner
+from numina_infer.engines.http.streamed_reply import Reply, TextReply, TokenReply
+from numina_infer.engines.http.wire import Chunk, Dialect, TurnRequest
 from numina_infer.engines.local.smollm2 import Report
 from numina_infer.engines.vocabulary import Vocabulary
 
@@ -141,12 +141,12 @@ class OpenAIEngine:
         max_tokens = min(params.max_tokens, room)
         return _Ask(plain_text(context), prompt_ids, params, seed, max_tokens=max_tokens, room=room)
 
-    def turn(self, ask: "_Ask", ticket: int, dialect: Dialect) -> Turn:
+    def turn(self, ask: "_Ask", ticket: int, dialect: Dialect) -> TurnRequest:
         """`ask` as it is put to an endpoint."""
         is_in_tokens = dialect is Dialect.TOKENS
         end_ids = sorted(self._vocabulary.end_ids) if self._vocabulary else ()
         prompt = ask.prompt_ids if is_in_tokens else ask.text
-        return Turn(prompt, ask.params, ask.max_tokens, ask.seed, ticket, end_ids)
+        return TurnRequest(prompt, ask.params, ask.max_tokens, ask.seed, ticket, end_ids)
 
     def reply(self, ask: "_Ask", dialect: Dialect) -> Reply:
         """An empty reply to `ask`, to be filled from an endpoint that speaks `dialect`."""

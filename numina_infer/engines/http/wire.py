@@ -41,7 +41,7 @@ class Dialect(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class TurnRequest:
     """What is asked of an endpoint."""
 
     prompt: Sequence[int] | str
@@ -73,7 +73,7 @@ class Chunk:
     num_cached_tokens: int | None = None
 
 
-def request(turn: Turn, *, model: str, dialect: Dialect, takes_priority: bool = True) -> dict[str, Any]:
+def request(turn: TurnRequest, *, model: str, dialect: Dialect, takes_priority: bool = True) -> dict[str, Any]:
     """The body of the request for `turn`."""
     params = turn.params
     body: dict[str, Any] = {

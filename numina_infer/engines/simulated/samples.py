@@ -19,7 +19,7 @@ from numina_infer.core.config import require
 from numina_infer.core.errors import ConfigError
 from numina_infer.core.records import LARGEST_WHOLE
 from numina_infer.engines.scripts import Cue
-from numina_infer.engines.simulated.simulated import Passage
+from numina_infer.engines.simulated.simulated_engine import Passage
 
 CHARS_A_TOKEN = 3.0
 """Of mathematics and programs."""
@@ -31,7 +31,7 @@ _NEVER_ENDS_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedSamples:
     """The samples of one problem."""
 
     problem: str
@@ -52,7 +52,7 @@ class Recorded:
             require(0 <= tokens <= LARGEST_WHOLE, f"a sample's length is {tokens}; it must be 0 to 2**63 - 1")
 
 
-def read_samples(path: Path) -> tuple[Recorded, ...]:
+def read_samples(path: Path) -> tuple[RecordedSamples, ...]:
     """The rows of a samples file.
 
     Raises:
@@ -67,7 +67,7 @@ def read_samples(path: Path) -> tuple[Recorded, ...]:
     return rows
 
 
-def _row(line: str, place: str) -> Recorded:
+def _row(line: str, place: str) -> RecordedSamples:
     try:
         row: dict[str, Any] = json.loads(line)
         lengths = row.get("tokens") or [chars / CHARS_A_TOKEN for chars in row["chars"]]
@@ -78,20 +78,20 @@ def _row(line: str, place: str) -> Recorded:
         raise ConfigError(
             f"{place}: no row of samples ({error!r}); give problem, answers and tokens or chars"
         ) from error
-    return Recorded(problem, answers, tokens)
+    return RecordedSamples(problem, answers, tokens)
 
 
 class SampledAuthor:
     """Says what recorded samples said: programs first, then the answer in a box."""
 
     def __init__(
-        self, rows: Sequence[Recorded], *, name: str, length_scale: float = 1.0, tail_sigma: float = 0.0
+        self, rows: Sequence[RecordedSamples], *, name: str, length_scale: float = 1.0, tail_sigma: float = 0.0
     ) -> None:
         """Lengths are multiplied by `length_scale`, and by a log-normal factor of median 1 with `tail_sigma`."""
         require(bool(rows), "no samples are given")
         self.name = name
         self._rows, self._length_scale, self._tail_sigma = tuple(rows), length_scale, tail_sigma
-        self._row_of: dict[str, Recorded] = {}
+        self._row_of: dict[str, RecordedSamples] = {}
         self._plans: dict[int, list[Passage]] = {}
 
     def passage(self, cue: Cue) -> Passage:
@@ -106,7 +106,7 @@ class SampledAuthor:
         """All passages of the trajectory with that ticket, which won't ask again."""
         return self._plans.pop(ticket)
 
-    def _find(self, prompt: str) -> Recorded:
+    def _find(self, prompt: str) -> RecordedSamples:
         """The row whose problem stands in `prompt`; for any other problem one that its text picks."""
         if prompt not in self._row_of:
             known = [row for row in self._rows if row.problem.strip() in prompt]
@@ -117,7 +117,7 @@ class SampledAuthor:
             )
         return self._row_of[prompt]
 
-    def _plan(self, row: Recorded, chance: random.Random) -> list[Passage]:
+    def _plan(self, row: RecordedSamples, chance: random.Random) -> list[Passage]:
         sample = chance.randrange(len(row.answers))
         factor = self._length_scale * math.exp(self._tail_sigma * chance.gauss(0, 1))
         (num_turns,) = chance.choices(list(_NUM_TURNS), list(_NUM_TURNS.values()))

@@ -31,7 +31,7 @@ class PlaceTakenError(EngineError):
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class KeeperNote:
     """Which process keeps the server."""
 
     pid: int
@@ -74,17 +74,17 @@ class ServerPlace:
         for file in (self.socket, self.log):
             file.unlink(missing_ok=True)
 
-    def write_note(self, note: Note) -> None:
+    def write_note(self, note: KeeperNote) -> None:
         """Say who keeps the server."""
         draft = self.folder / f"{_NOTE}.new"
         draft.write_text(json.dumps(asdict(note)), encoding="utf-8")
         draft.rename(self.folder / _NOTE)
 
-    def read_note(self) -> Note | None:
+    def read_note(self) -> KeeperNote | None:
         """Who keeps the server; None where nobody says, or what is said makes no sense."""
         try:
             content = json.loads((self.folder / _NOTE).read_text(encoding="utf-8"))
-            return Note(content["pid"], content["born"], content["model"], tuple(content["gpus"]))
+            return KeeperNote(content["pid"], content["born"], content["model"], tuple(content["gpus"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -143,7 +143,7 @@ def owned(key: str) -> ServerPlace:
     return ServerPlace(Path(tempfile.mkdtemp(prefix=f"{key}-", dir=_root())))
 
 
-def running() -> tuple[tuple[ServerPlace, Note], ...]:
+def running() -> tuple[tuple[ServerPlace, KeeperNote], ...]:
     """Every server that runs, with who keeps it."""
     places = [ServerPlace(folder) for folder in sorted(_root().iterdir()) if folder.is_dir()]
     noted = [(place, note) for place in places if (note := place.read_note()) is not None]

@@ -21,7 +21,7 @@ from numina_infer.engines.local.smollm2 import Report
 from numina_infer.engines.vllm import keeper, server_place
 from numina_infer.engines.vllm.launch import Launch
 from numina_infer.engines.vllm.server_log import cause, read_log, stage, tail
-from numina_infer.engines.vllm.server_place import Note, ServerPlace
+from numina_infer.engines.vllm.server_place import KeeperNote, ServerPlace
 
 _LOOK_EVERY_S = 0.5
 _REPORT_EVERY_S = 15.0
@@ -40,7 +40,7 @@ class VllmServer:
         self.launch, self._keep, self._report = launch, keep, report
         self._attached = not keep if attached is None else attached
         self._place: ServerPlace | None = None
-        self._note: Note | None = None
+        self._note: KeeperNote | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._is_ours = False
 
@@ -107,7 +107,7 @@ class VllmServer:
         self._place.make()
         self._is_ours = True
         pid = self._start_attached() if self._attached else self._start_detached()
-        self._note = Note(pid, server_place.born(pid), str(self.launch.model), self.launch.gpus)
+        self._note = KeeperNote(pid, server_place.born(pid), str(self.launch.model), self.launch.gpus)
         self._place.write_note(self._note)
 
     def _tell_of_neighbours(self) -> None:
@@ -229,7 +229,7 @@ class _Progress:
             self._report(f"{self._name} is starting, {now - self._begun:.0f} s{f': {said}' if said else ''}")
 
 
-async def end_server(place: ServerPlace, note: Note, *, forget: bool = True) -> None:
+async def end_server(place: ServerPlace, note: KeeperNote, *, forget: bool = True) -> None:
     """End the server in `place` that `note` tells of, whoever started it, and everything it started."""
     await _end_keeper(note)
     await anyio.to_thread.run_sync(place.kill_leftovers)
@@ -237,7 +237,7 @@ async def end_server(place: ServerPlace, note: Note, *, forget: bool = True) -> 
         place.remove()
 
 
-async def _end_keeper(note: Note) -> None:
+async def _end_keeper(note: KeeperNote) -> None:
     """Tell the keeper to end, and kill it if it doesn't; its server dies with it."""
     for number, patience_s in ((signal.SIGTERM, _END_S), (signal.SIGKILL, _END_S)):
         if not note.is_alive:
@@ -248,7 +248,7 @@ async def _end_keeper(note: Note) -> None:
                 await anyio.sleep(0.05)
 
 
-def _send(note: Note, number: int) -> None:
+def _send(note: KeeperNote, number: int) -> None:
     try:
         os.kill(note.pid, number)
     except ProcessLookupError:

@@ -19,7 +19,7 @@ from numina_infer.kaggle.build.metadata import (
 )
 from numina_infer.kaggle.build.own_wheels import LIGHT, OWN, needed_by
 from numina_infer.kaggle.wheelhouse.target import Target
-from numina_infer.kaggle.wheelhouse.trial import Trial, try_wheelhouse
+from numina_infer.kaggle.wheelhouse.offline_trial import OfflineTrial, try_wheelhouse
 from numina_infer.kaggle.wheelhouse.wheel_files import WheelFile
 
 _BUILD = "build it again"
@@ -30,7 +30,7 @@ class Checked:
     """What came of a check."""
 
     findings: tuple[Finding, ...]
-    trial: Trial | None = None
+    trial: OfflineTrial | None = None
     """Of the wheelhouse, where there was one."""
 
 
@@ -45,7 +45,7 @@ def check(folder: Path, *, may_install: bool = True) -> Checked:
         ConfigError: nothing in it is.
     """
     places = _Places(folder)
-    trial: Trial | None = None
+    trial: OfflineTrial | None = None
     findings: list[Finding] = []
     if places.wheelhouse:
         findings, trial = _check_wheelhouse(places.wheelhouse, places.name(places.wheelhouse), may_install=may_install)
@@ -111,7 +111,7 @@ def _file_findings(kind: type[Metadata], folder: Path, place: str) -> Iterator[F
     yield from metadata_findings(kind, content, f"{place}{kind.FILE_NAME}")
 
 
-def _check_wheelhouse(folder: Path, place: str, *, may_install: bool) -> tuple[list[Finding], Trial | None]:
+def _check_wheelhouse(folder: Path, place: str, *, may_install: bool) -> tuple[list[Finding], OfflineTrial | None]:
     findings = list(_file_findings(DatasetMetadata, folder, place))
     try:
         trial = try_wheelhouse(folder, may_install=may_install)

@@ -24,7 +24,7 @@ OTHER_LICENCE = "other"
 """Kaggle's name for a licence that the description tells."""
 
 
-class Fault(NamedTuple):
+class BadField(NamedTuple):
     """What is wrong with a file's field."""
 
     key: str
@@ -44,7 +44,7 @@ class Metadata(ABC):
         return tuple(field.name for field in fields(cls))  # type: ignore[arg-type] # subclasses are dataclasses
 
     @classmethod
-    def faults(cls, content: Mapping[str, Any]) -> Iterator[Fault]:
+    def faults(cls, content: Mapping[str, Any]) -> Iterator[BadField]:
         """What the client or Kaggle would refuse, or take for something else, in the fields that `content` has."""
         yield from cls.type_faults(content)
         sound = cls.sound(content)
@@ -57,7 +57,7 @@ class Metadata(ABC):
         return {key: value for key, value in content.items() if key not in wrong}
 
     @classmethod
-    def type_faults(cls, content: Mapping[str, Any]) -> Iterator[Fault]:
+    def type_faults(cls, content: Mapping[str, Any]) -> Iterator[BadField]:
         """Fields that hold another type than their own."""
         hints = get_type_hints(cls)
         for field in fields(cls):  # type: ignore[arg-type] # subclasses are dataclasses
@@ -68,11 +68,11 @@ class Metadata(ABC):
                 fix = (
                     "correct it" if field.default is MISSING else f"write for example {as_json(_plain(field.default))}"
                 )
-                yield Fault(field.name, f"{field.name} is {as_json(value)}; it must be {wanted}", fix)
+                yield BadField(field.name, f"{field.name} is {as_json(value)}; it must be {wanted}", fix)
 
     @classmethod
     @abstractmethod
-    def _rule_faults(cls, content: Mapping[str, Any]) -> Iterator[Fault]:
+    def _rule_faults(cls, content: Mapping[str, Any]) -> Iterator[BadField]:
         """What is wrong with values of the right types; a fault of a field that isn't there is left out."""
 
     @property
@@ -146,16 +146,16 @@ class KernelMetadata(Metadata):
         self._refuse_faults()
 
     @classmethod
-    def _rule_faults(cls, content: Mapping[str, Any]) -> Iterator[Fault]:
+    def _rule_faults(cls, content: Mapping[str, Any]) -> Iterator[BadField]:
         yield from _name_faults(content)
         yield from _choice_faults(content, "language", ("python", "r", "rmarkdown"))
         yield from _choice_faults(content, "kernel_type", ("script", "notebook"))
         yield from _choice_faults(content, "docker_image_pinning_type", ("original", "latest"))
         if not content.get("code_file"):
-            yield Fault("code_file", "code_file is missing; it names the notebook")
+            yield BadField("code_file", "code_file is missing; it names the notebook")
         checks = {"dataset_sources": dataset_fault, "kernel_sources": kernel_fault, "model_sources": model_fault}
         for key, fault_of in checks.items():
-            yield from (Fault(key, fault) for source in content.get(key) or () if (fault := fault_of(source)))
+            yield from (BadField(key, fault) for source in content.get(key) or () if (fault := fault_of(source)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +184,11 @@ class DatasetMetadata(Metadata):
         self._refuse_faults()
 
     @classmethod
-    def _rule_faults(cls, content: Mapping[str, Any]) -> Iterator[Fault]:
+    def _rule_faults(cls, content: Mapping[str, Any]) -> Iterator[BadField]:
         name = content.get("id")
         fault = dataset_fault(name)
         if fault or str(name).count("/") != 1:
-            yield Fault("id", fault or f"id is {name!r}; a dataset's id has no version")
+            yield BadField("id", fault or f"id is {name!r}; a dataset's id has no version")
         else:
             yield from _length_faults("id", str(name).partition("/")[2], 6, 50)
         yield from _length_faults("title", content.get("title"), 6, 50)
@@ -196,7 +196,7 @@ class DatasetMetadata(Metadata):
             yield from _length_faults("subtitle", content["subtitle"], 20, 80)
         licenses: Sequence[Any] = content.get("licenses") or ()
         if len(licenses) != 1 or not licenses[0].get("name"):
-            yield Fault("licenses", f"licenses is {licenses!r}; exactly one is wanted, such as {[{'name': APACHE}]}")
+            yield BadField("licenses", f"licenses is {licenses!r}; exactly one is wanted, such as {[{'name': APACHE}]}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,14 +223,14 @@ class ModelMetadata(Metadata):
         self._refuse_faults()
 
     @classmethod
-    def _rule_faults(cls, content: Mapping[str, Any]) -> Iterator[Fault]:
+    def _rule_faults(cls, content: Mapping[str, Any]) -> Iterator[BadField]:
         if not is_slug(str(content.get("ownerSlug"))):
-            yield Fault("ownerSlug", f"ownerSlug is {content.get('ownerSlug')!r}; it must be a user name on Kaggle")
+            yield BadField("ownerSlug", f"ownerSlug is {content.get('ownerSlug')!r}; it must be a user name on Kaggle")
         slug = content.get("slug")
         if not slug or slugify(str(slug)) != slug:
-            yield Fault("slug", f"slug is {slug!r}; small letters, digits and single hyphens are wanted")
+            yield BadField("slug", f"slug is {slug!r}; small letters, digits and single hyphens are wanted")
         if not content.get("title"):
-            yield Fault("title", "title is missing")
+            yield BadField("title", "title is missing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,12 +263,12 @@ class ModelInstanceMetadata(Metadata):
         self._refuse_faults()
 
     @classmethod
-    def _rule_faults(cls, content: Mapping[str, Any]) -> Iterator[Fault]:
+    def _rule_faults(cls, content: Mapping[str, Any]) -> Iterator[BadField]:
         for key in ("ownerSlug", "modelSlug", "instanceSlug", "framework"):
             if not is_slug(str(content.get(key) or "")):
-                yield Fault(key, f"{key} is {content.get(key)!r}; it must be a name without spaces or slashes")
+                yield BadField(key, f"{key} is {content.get(key)!r}; it must be a name without spaces or slashes")
         if not content.get("licenseName"):
-            yield Fault("licenseName", "licenseName is missing")
+            yield BadField("licenseName", "licenseName is missing")
 
 
 def own_model(source: ModelSource) -> tuple[ModelMetadata, ModelInstanceMetadata]:
@@ -292,27 +292,27 @@ def own_model(source: ModelSource) -> tuple[ModelMetadata, ModelInstanceMetadata
     return model, instance
 
 
-def _name_faults(content: Mapping[str, Any]) -> Iterator[Fault]:
+def _name_faults(content: Mapping[str, Any]) -> Iterator[BadField]:
     name, title = content.get("id"), content.get("title")
     fault = kernel_fault(name)
     if fault or str(name).count("/") != 1:
-        yield Fault("id", fault or f"id is {name!r}; a kernel's id has no version")
+        yield BadField("id", fault or f"id is {name!r}; a kernel's id has no version")
     if not isinstance(title, str) or len(title) < 5:
-        yield Fault("title", f"title is {title!r}; it must have five characters or more")
+        yield BadField("title", f"title is {title!r}; it must have five characters or more")
     elif not fault and slugify(title) != str(name).split("/")[1]:
-        yield Fault(
+        yield BadField(
             "title", f"title {title!r} becomes the slug {slugify(title)!r}, and id has {str(name).split('/')[1]!r}"
         )
 
 
-def _choice_faults(content: Mapping[str, Any], key: str, choices: tuple[str, ...]) -> Iterator[Fault]:
+def _choice_faults(content: Mapping[str, Any], key: str, choices: tuple[str, ...]) -> Iterator[BadField]:
     if content.get(key) not in choices:
-        yield Fault(key, f"{key} is {content.get(key)!r}; it must be one of {', '.join(choices)}")
+        yield BadField(key, f"{key} is {content.get(key)!r}; it must be one of {', '.join(choices)}")
 
 
-def _length_faults(key: str, text: object, least: int, most: int) -> Iterator[Fault]:
+def _length_faults(key: str, text: object, least: int, most: int) -> Iterator[BadField]:
     if not isinstance(text, str) or not least <= len(text) <= most:
-        yield Fault(key, f"{key} is {text!r}; it must have {least} to {most} characters")
+        yield BadField(key, f"{key} is {text!r}; it must have {least} to {most} characters")
 
 
 def _plain(value: Any) -> Any:

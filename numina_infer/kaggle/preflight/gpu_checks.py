@@ -7,10 +7,10 @@ Figures: CUDA's drivers are compatible within a major version (docs.nvidia.com, 
 from collections.abc import Mapping, Sequence
 
 from numina_infer.core.errors import ConfigError
-from numina_infer.engines.vllm.serving.plan import lay_out, wanted_dtype
+from numina_infer.engines.vllm.serving.server_plan import lay_out, wanted_dtype
 from numina_infer.kaggle.preflight.light import Check, Light
 from numina_infer.kaggle.preflight.machine import Machine
-from numina_infer.kaggle.preflight.plan import Plan
+from numina_infer.kaggle.preflight.run_plan import RunPlan
 from numina_infer.kaggle.wheels import Version
 from numina_infer.models.capability import LEAST_CAPABILITY, KvCacheDtype, choose_dtype, require_supported
 from numina_infer.models.gpus import Device
@@ -25,7 +25,7 @@ _LEAST_SHARED_BYTES = 1024**3
 """Two workers of vLLM pass messages through rings of 160 to 240 MiB each way; an assumption with room to spare."""
 
 
-def check_gpus(machine: Machine, plan: Plan) -> Check:
+def check_gpus(machine: Machine, plan: RunPlan) -> Check:
     """GPUs by name: none, too old, too few, others than the competition's."""
     name = "GPUs"
     if not plan.is_vllm:
@@ -48,13 +48,13 @@ def check_gpus(machine: Machine, plan: Plan) -> Check:
     return _compare(name, machine.gpus, plan)
 
 
-def _no_gpu(name: str, plan: Plan) -> Check:
+def _no_gpu(name: str, plan: RunPlan) -> Check:
     if plan.place.is_kaggle:
         return Check(name, Light.RED, "none", _take(plan))
     return Check(name, Light.AMBER, "none: vLLM computes on the CPU", "Rehearse here, measure on Kaggle")
 
 
-def _take(plan: Plan) -> str:
+def _take(plan: RunPlan) -> str:
     """How the competition's own machine is had."""
     shape = plan.competition.machine_shape
     spoken = "«GPU T4 x2»" if shape == "NvidiaTeslaT4" else f"with {_list(plan.competition.devices)}"
@@ -64,7 +64,7 @@ def _take(plan: Plan) -> str:
     )
 
 
-def _compare(name: str, gpus: Sequence[Device], plan: Plan) -> Check:
+def _compare(name: str, gpus: Sequence[Device], plan: RunPlan) -> Check:
     """The GPUs beside those that the competition is scored on."""
     wanted = plan.competition.devices
     if not plan.place.is_kaggle:
@@ -85,7 +85,7 @@ def _compare(name: str, gpus: Sequence[Device], plan: Plan) -> Check:
     return Check(name, Light.GREEN, _list(gpus))
 
 
-def check_driver(machine: Machine, plan: Plan) -> Check | None:
+def check_driver(machine: Machine, plan: RunPlan) -> Check | None:
     """The driver against the CUDA that comes with the wheels."""
     drivers = sorted({state.driver for state in machine.gpu_states})
     if not (plan.is_vllm and drivers):
@@ -114,7 +114,7 @@ def _newer_driver(major: int) -> str:
     return f"{older}{pinned}, or take Kaggle's latest environment in the session options"
 
 
-def check_weights(machine: Machine, plan: Plan) -> Check | None:
+def check_weights(machine: Machine, plan: RunPlan) -> Check | None:
     """Quantisation and data type on these GPUs."""
     profile = machine.profile
     if not (plan.is_vllm and machine.gpus and profile) or _is_too_old(_weakest(machine.gpus)):
@@ -141,7 +141,7 @@ def _describe(profile: Profile, dtype: Dtype) -> str:
     return f"{profile.weights.kind}, {computed}"
 
 
-def check_gpu_memory(machine: Machine, plan: Plan) -> Check | None:
+def check_gpu_memory(machine: Machine, plan: RunPlan) -> Check | None:
     """Free memory against what vLLM takes, and that against the model's arithmetic."""
     devices = machine.gpus or ((machine.cpu,) if machine.cpu else ())
     if not (plan.is_vllm and devices and machine.profile) or _is_too_old(_weakest(devices)):
@@ -157,7 +157,7 @@ def check_gpu_memory(machine: Machine, plan: Plan) -> Check | None:
     return Check("model's memory", Light.AMBER if warnings else Light.GREEN, finding, " ".join(warnings))
 
 
-def _taken(machine: Machine, plan: Plan) -> Check | None:
+def _taken(machine: Machine, plan: RunPlan) -> Check | None:
     """A check where somebody else holds the memory: vLLM takes its share of the whole, or doesn't start."""
     for gpu, state in zip(machine.gpus, machine.gpu_states, strict=False):
         needed = gpu.memory_bytes * plan.server.gpu_memory_utilization
@@ -168,7 +168,7 @@ def _taken(machine: Machine, plan: Plan) -> Check | None:
     return None
 
 
-def _no_fit(reason: str, machine: Machine, plan: Plan) -> Check | None:
+def _no_fit(reason: str, machine: Machine, plan: RunPlan) -> Check | None:
     """The model doesn't fit; where it can't be computed at all, another check has said so."""
     check = check_weights(machine, plan)
     if check is not None and check.light is Light.RED:
@@ -178,7 +178,7 @@ def _no_fit(reason: str, machine: Machine, plan: Plan) -> Check | None:
     return Check("model's memory", Light.RED, reason, f"{advice} weights of fewer bits, or a shorter max_model_len")
 
 
-def check_shared_memory(machine: Machine, plan: Plan) -> Check | None:
+def check_shared_memory(machine: Machine, plan: RunPlan) -> Check | None:
     """Room in /dev/shm, through which the workers of a split model speak."""
     free = machine.shared_memory_bytes
     if not (plan.is_vllm and len(machine.gpus) > 1):

@@ -22,8 +22,8 @@ from numina_infer.core.errors import EngineError, NuminaError
 from numina_infer.engines.local import smollm2
 from numina_infer.engines.vllm import server_place
 from numina_infer.engines.vllm.vllm_python import find_vllm_python
-from numina_infer.kaggle.package import Package, find_package, is_installed
-from numina_infer.kaggle.preflight.plan import Plan
+from numina_infer.kaggle.mounted_package import Package, find_package, is_installed
+from numina_infer.kaggle.preflight.run_plan import RunPlan
 from numina_infer.kaggle.wheel_prefix import find_installed
 from numina_infer.kaggle.wheels import Version, Wheels, read_wheels
 from numina_infer.models.gpus import Device, GpuState, find_cpu, find_gpus, look_at_gpus
@@ -35,7 +35,7 @@ _EMBEDDED_IMPORTS = ("torch", "transformers")
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class DiskSpace:
     """The disk that a folder is on."""
 
     folder: Path
@@ -56,8 +56,8 @@ class Machine:
     free_memory_bytes: int | None = None
     shared_memory_bytes: int | None = None
     """Free in /dev/shm."""
-    prefix: Room | None = None
-    output: Room | None = None
+    prefix: DiskSpace | None = None
+    output: DiskSpace | None = None
     package: Package = field(default_factory=Package)
     rung: Rung | None = None
     refused: Mapping[Rung, str] = field(default_factory=dict)
@@ -82,10 +82,10 @@ class Machine:
 
 Found = Mapping[str, Any]
 """Fields of `Machine`."""
-Look = Callable[[Plan], Found]
+Look = Callable[[RunPlan], Found]
 
 
-def look(plan: Plan, looks: Mapping[str, Look] | None = None) -> Machine:
+def look(plan: RunPlan, looks: Mapping[str, Look] | None = None) -> Machine:
     """Look at this machine, at all that `plan` needs; never raises for what is there."""
     outcomes: dict[str, Found | str] = {}
     chosen = LOOKS if looks is None else looks
@@ -102,7 +102,7 @@ def look(plan: Plan, looks: Mapping[str, Look] | None = None) -> Machine:
     return Machine(**{key: value for each in found for key, value in each.items()}, broken=broken | unfinished)
 
 
-def _try(name: str, look_at: Look, plan: Plan, outcomes: dict[str, Found | str]) -> None:
+def _try(name: str, look_at: Look, plan: RunPlan, outcomes: dict[str, Found | str]) -> None:
     try:
         outcomes[name] = look_at(plan)
     except subprocess.CalledProcessError as error:
@@ -117,12 +117,12 @@ def _first_line(text: str | None) -> str:
     return next(iter((text or "").strip().splitlines()), "it said nothing")
 
 
-def _gpus(_: Plan) -> Found:
+def _gpus(_: RunPlan) -> Found:
     states = look_at_gpus()
     return {"gpus": find_gpus(), "gpu_states": states}
 
 
-def _memory(_: Plan) -> Found:
+def _memory(_: RunPlan) -> Found:
     cpu = find_cpu()
     return {"cpu": cpu, "free_memory_bytes": min(_free_memory_bytes(), cpu.memory_bytes)}
 
@@ -133,38 +133,38 @@ def _free_memory_bytes() -> int:
     return int(available[0]) * 1024
 
 
-def _shared_memory(_: Plan) -> Found:
+def _shared_memory(_: RunPlan) -> Found:
     return {"shared_memory_bytes": shutil.disk_usage("/dev/shm").free}  # noqa: S108 (looked at, not written)
 
 
-def _disk(plan: Plan) -> Found:
+def _disk(plan: RunPlan) -> Found:
     return {"prefix": _room(plan.prefix), "output": _room(plan.output)}
 
 
-def _room(folder: Path) -> Room:
+def _room(folder: Path) -> DiskSpace:
     """The disk under `folder`, or under where it would be made."""
     there = folder.absolute()
     while not there.is_dir() and there != there.parent:
         there = there.parent
-    return Room(folder, shutil.disk_usage(there).free, os.access(there, os.W_OK | os.X_OK))
+    return DiskSpace(folder, shutil.disk_usage(there).free, os.access(there, os.W_OK | os.X_OK))
 
 
-def _package(plan: Plan) -> Found:
+def _package(plan: RunPlan) -> Found:
     return {"package": find_package(plan.competition, plan.inputs)} if plan.place.is_kaggle else {}
 
 
-def _sandbox(_: Plan) -> Found:
+def _sandbox(_: RunPlan) -> Found:
     return anyio.run(_standing)
 
 
 async def _standing() -> Found:
-    from numina_infer.sandbox.host.host import Sandbox
+    from numina_infer.sandbox.host.forking_sandbox import Sandbox
 
     async with Sandbox(SandboxConfig(num_slots=1, lowest_rung=Rung.LIMITS)) as sandbox:
         return {"rung": sandbox.standing.rung, "refused": sandbox.standing.refused}
 
 
-def _model(plan: Plan) -> Found:
+def _model(plan: RunPlan) -> Found:
     if not plan.has_model:
         return {}
     embedded = smollm2.cache_folder() / smollm2.FOLDER
@@ -174,13 +174,13 @@ def _model(plan: Plan) -> Found:
     return {"profile": find_profile(_folder(plan))}
 
 
-def _folder(plan: Plan) -> str:
+def _folder(plan: RunPlan) -> str:
     """The model's folder; away from Kaggle the name of a known model will do."""
     is_named = bool(plan.model) and (Path(plan.model).expanduser().is_dir() or not plan.place.is_kaggle)
     return plan.model if is_named else str(plan.inputs.model(plan.model))
 
 
-def _engine(plan: Plan) -> Found:
+def _engine(plan: RunPlan) -> Found:
     if not plan.is_vllm:
         return {"missing": tuple(name for name in _EMBEDDED_IMPORTS if plan.has_model and not is_installed(name))}
     wheelhouse = plan.inputs.wheelhouse()
@@ -197,11 +197,11 @@ def _vllm_python(named: str) -> Path | None:
         return None
 
 
-def _problems(plan: Plan) -> Found:
+def _problems(plan: RunPlan) -> Found:
     return {"problems": plan.inputs.problems(plan.competition.slug)}
 
 
-def _clock(_: Plan) -> Found:
+def _clock(_: RunPlan) -> Found:
     return {"now_s": time.time(), "age_s": process_age_s()}
 
 

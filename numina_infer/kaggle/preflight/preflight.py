@@ -16,11 +16,11 @@ from numina_infer.kaggle.place import Place
 from numina_infer.kaggle.preflight import gpu_checks
 from numina_infer.kaggle.preflight.light import Check, Light, Preflight
 from numina_infer.kaggle.preflight.machine import Machine, look
-from numina_infer.kaggle.preflight.plan import Plan
+from numina_infer.kaggle.preflight.run_plan import RunPlan
 from numina_infer.kaggle.wheels import Version, Wheels
 from numina_infer.models.weights import GIB, gib
 
-Rule = Callable[[Machine, Plan], Check | None]
+Rule = Callable[[Machine, RunPlan], Check | None]
 """None where it has no say."""
 
 _UNPACKED_FACTOR = 1.1
@@ -33,18 +33,18 @@ _LEAST_NOW_S = 1_767_225_600.0
 """The start of 2026: no clock that is right shows less."""
 
 
-def preflight(plan: Plan) -> Preflight:
+def preflight(plan: RunPlan) -> Preflight:
     """Look at this machine and judge it; takes a few seconds and never raises for what it finds."""
     return Preflight(judge(look(plan), plan))
 
 
-def judge(machine: Machine, plan: Plan) -> tuple[Check, ...]:
+def judge(machine: Machine, plan: RunPlan) -> tuple[Check, ...]:
     """What `machine` means for `plan`."""
     checks = (rule(machine, plan) for rule in RULES)
     return tuple(check for check in checks if check is not None)
 
 
-def _check_model(machine: Machine, plan: Plan) -> Check:
+def _check_model(machine: Machine, plan: RunPlan) -> Check:
     name = "model"
     if not plan.has_model:
         return Check(name, Light.GREEN, f"not needed: engine {plan.engine}")
@@ -64,7 +64,7 @@ def _check_model(machine: Machine, plan: Plan) -> Check:
     return Check(name, Light.GREEN, f"{profile.model}: {profile.weights.kind}, format {profile.format}{told}")
 
 
-def _check_engine(machine: Machine, plan: Plan) -> Check:
+def _check_engine(machine: Machine, plan: RunPlan) -> Check:
     name = "engine"
     if "engine" in machine.broken:
         return Check(name, Light.RED, machine.broken["engine"], _bring_vllm(plan) if plan.is_vllm else "")
@@ -82,7 +82,7 @@ def _check_engine(machine: Machine, plan: Plan) -> Check:
     return _check_wheels(name, machine.wheels, machine.python, plan)
 
 
-def _check_wheels(name: str, wheels: Wheels, python: Version, plan: Plan) -> Check:
+def _check_wheels(name: str, wheels: Wheels, python: Version, plan: RunPlan) -> Check:
     if wheels.missing:
         finding = (
             f"the wheelhouse lacks {len(wheels.missing)} wheels of its lock, {', '.join(wheels.missing[:3])} first"
@@ -99,13 +99,13 @@ def _check_wheels(name: str, wheels: Wheels, python: Version, plan: Plan) -> Che
     return Check(name, Light.GREEN, finding)
 
 
-def _bring_vllm(plan: Plan) -> str:
+def _bring_vllm(plan: RunPlan) -> str:
     if plan.place.is_kaggle:
         return "Attach the data set that `numina-infer kaggle wheelhouse` made"
     return "`make vllm` builds an environment for it; --vllm-python names another"
 
 
-def _check_disk(machine: Machine, plan: Plan) -> Check | None:
+def _check_disk(machine: Machine, plan: RunPlan) -> Check | None:
     """Room for what is unpacked; nothing is where nothing has to be."""
     if machine.wheels is None or not plan.is_vllm:
         return None
@@ -120,7 +120,7 @@ def _check_disk(machine: Machine, plan: Plan) -> Check | None:
     return Check("disk", Light.GREEN, finding)
 
 
-def _check_output(machine: Machine, plan: Plan) -> Check:
+def _check_output(machine: Machine, plan: RunPlan) -> Check:
     room = machine.output
     if room is None:
         return _unknown("output", machine.broken.get("disk"), "See that the submission can be written")
@@ -134,7 +134,7 @@ def _check_output(machine: Machine, plan: Plan) -> Check:
     return Check("output", Light.GREEN, finding)
 
 
-def _check_memory(machine: Machine, plan: Plan) -> Check:
+def _check_memory(machine: Machine, plan: RunPlan) -> Check:
     free, wanted = machine.free_memory_bytes, _MEMORY_BYTES[plan.is_vllm]
     if free is None:
         return _unknown("memory", machine.broken.get("memory"), "See that programs and servers find room")
@@ -144,7 +144,7 @@ def _check_memory(machine: Machine, plan: Plan) -> Check:
     return Check("memory", Light.GREEN, f"{gib(free)} free")
 
 
-def _check_package(machine: Machine, plan: Plan) -> Check:
+def _check_package(machine: Machine, plan: RunPlan) -> Check:
     name, package, wanted = "gateway package", machine.package, plan.competition.package
     if not plan.place.is_kaggle:
         return Check(name, Light.GREEN, f"{wanted} is not needed here: the mock takes its place")
@@ -169,7 +169,7 @@ _OTHER_PYTHON = (
 )
 
 
-def _check_sandbox(machine: Machine, plan: Plan) -> Check:
+def _check_sandbox(machine: Machine, plan: RunPlan) -> Check:
     if machine.rung is None:
         return Check("sandbox", Light.RED, machine.broken.get("sandbox", "not looked at"), _LOWER_RUNG)
     if LADDER.index(machine.rung) > LADDER.index(plan.lowest_rung):
@@ -187,7 +187,7 @@ _LOWER_RUNG = (
 )
 
 
-def _check_problems(machine: Machine, plan: Plan) -> Check:
+def _check_problems(machine: Machine, plan: RunPlan) -> Check:
     if machine.problems is not None:
         return Check("problems", Light.GREEN, str(machine.problems))
     if not plan.place.is_kaggle:
@@ -197,7 +197,7 @@ def _check_problems(machine: Machine, plan: Plan) -> Check:
     return Check("problems", Light.AMBER, finding, f"{_ATTACH}{ours}")
 
 
-def _check_clock(machine: Machine, plan: Plan) -> Check:
+def _check_clock(machine: Machine, plan: RunPlan) -> Check:
     name, age, limit = "clock", machine.age_s, plan.competition.startup_limit_s
     if "clock" in machine.broken:
         return _unknown(name, machine.broken["clock"], "See that nothing long runs before the server listens")

@@ -37,7 +37,7 @@ Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedWheels:
     """What a wheelhouse is to hold."""
 
     target: Target
@@ -102,10 +102,10 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class WheelPlan:
     """The wheels that were found for it."""
 
-    wanted: Wanted
+    wanted: WantedWheels
     wheels: tuple[RemoteWheel, ...]
 
     @property
@@ -138,7 +138,7 @@ def show_bytes(size: int | None) -> str:
     return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 
 
-def require_own_folder(folder: Path, wanted: Wanted) -> None:
+def require_own_folder(folder: Path, wanted: WantedWheels) -> None:
     """Raise `ConfigError` unless `folder` is new, empty, or the beginning of this very wheelhouse."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
@@ -147,7 +147,7 @@ def require_own_folder(folder: Path, wanted: Wanted) -> None:
         raise ConfigError(f"{folder} holds something else than this wheelhouse; name a new folder with --out")
 
 
-def find_wheels(wanted: Wanted, folder: Path, scratch: Path, report: Report) -> Plan:
+def find_wheels(wanted: WantedWheels, folder: Path, scratch: Path, report: Report) -> WheelPlan:
     """Resolve what is wanted; a lock in `folder`, of a run that broke off, decides the versions where there is one.
 
     Args:
@@ -170,10 +170,10 @@ def find_wheels(wanted: Wanted, folder: Path, scratch: Path, report: Report) -> 
             pins = _pins(wanted, folder, requirements, own)
             report(f"asking the index for {len(pins)} wheels")
             wheels = pool.map(lambda pin: _find(pin, wanted.target, registry), pins)
-        return Plan(wanted, tuple(wheels))
+        return WheelPlan(wanted, tuple(wheels))
 
 
-def _pins(wanted: Wanted, folder: Path, requirements: Sequence[str], own: Path | None) -> tuple[Pin, ...]:
+def _pins(wanted: WantedWheels, folder: Path, requirements: Sequence[str], own: Path | None) -> tuple[Pin, ...]:
     if (folder / lock_file.FILE_NAME).is_file():
         entries = Lock.read(folder).entries
         return tuple(Pin(entry.name, entry.version, own if entry.name == OWN else None) for entry in entries)
@@ -193,7 +193,7 @@ def _with_size(wheel: RemoteWheel, registry: Registry) -> RemoteWheel:
     return wheel if wheel.size is not None else replace(wheel, size=registry.size_of(wheel.url))
 
 
-def begin(plan: Plan, folder: Path) -> None:
+def begin(plan: WheelPlan, folder: Path) -> None:
     """Write what the folder holds beside the wheels; from then on a run that broke off can go on."""
     with made_whole(folder, (lock_file.FILE_NAME, DatasetMetadata.FILE_NAME)):
         plan.wanted.dataset.write(folder)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from numina_infer.core.records import ExecutionStatus
 from numina_infer.lab.evaluate.calibration import calibrate, leads
 from numina_infer.lab.evaluate.comparison import Comparison
-from numina_infer.lab.evaluate.costs import costs_of
 from numina_infer.lab.evaluate.evaluation import Evaluated, Evaluation
 from numina_infer.lab.evaluate.losses import sum_losses
+from numina_infer.lab.evaluate.run_costs import costs_of
 
 if TYPE_CHECKING:
     import pandas as pd

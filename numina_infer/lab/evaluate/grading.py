@@ -30,7 +30,7 @@ _START_S = 120.0
 _MAX_REPLY_BYTES = 4096
 
 
-class Verdict(StrEnum):
+class GradeVerdict(StrEnum):
     """What came of one comparison."""
 
     RIGHT = "right"
@@ -43,7 +43,7 @@ class Verdict(StrEnum):
 class Grade:
     """A verdict, and why there is none."""
 
-    verdict: Verdict
+    verdict: GradeVerdict
     reason: str = ""
 
 
@@ -88,9 +88,9 @@ class Grader:
             GradingError: a process doesn't start.
         """
         if _plain(reference) == _plain(answer):
-            return Grade(Verdict.RIGHT)
+            return Grade(GradeVerdict.RIGHT)
         if self._is_stopped:
-            return Grade(Verdict.UNDECIDED, "stopped")
+            return Grade(GradeVerdict.UNDECIDED, "stopped")
         worker = self._workers.get()
         try:
             return worker.compare(reference, answer)
@@ -146,10 +146,10 @@ class _Worker:
             reply = _receive(process, self._config.timeout_s)
         except _LostError as loss:
             self.kill()
-            return Grade(Verdict.UNDECIDED, str(loss))
+            return Grade(GradeVerdict.UNDECIDED, str(loss))
         if not isinstance(reply.get("same"), bool):
-            return Grade(Verdict.UNDECIDED, str(reply.get("reason"))[:200])
-        return Grade(Verdict.RIGHT if reply["same"] else Verdict.WRONG)
+            return Grade(GradeVerdict.UNDECIDED, str(reply.get("reason"))[:200])
+        return Grade(GradeVerdict.RIGHT if reply["same"] else GradeVerdict.WRONG)
 
     def kill(self) -> None:
         """End the process, whatever it does."""

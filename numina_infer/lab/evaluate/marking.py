@@ -15,9 +15,9 @@ from enum import StrEnum
 from numina_infer.answers.expression import read_integer
 from numina_infer.answers.references import Accepted, read_integers
 from numina_infer.core.records import AnswerSource, NoAnswer, Outcome, StopReason, Trajectory
-from numina_infer.lab.evaluate.grading import Grade, Grader, Verdict
+from numina_infer.lab.evaluate.grading import Grade, Grader, GradeVerdict
 from numina_infer.lab.evaluate.metrics import MOST_SAMPLES, Tally
-from numina_infer.lab.replay.recording import Recorded
+from numina_infer.lab.replay.recording import RecordedProblem
 
 
 class GraderName(StrEnum):
@@ -55,7 +55,7 @@ class Marks:
         )
 
 
-def samples_of(recorded: Recorded) -> tuple[Trajectory, ...]:
+def samples_of(recorded: RecordedProblem) -> tuple[Trajectory, ...]:
     """The trajectories that count as samples, in the order of their ends, 1,000 at most.
 
     Those that were broken off because the problem was decided are none: nobody wanted them any more.
@@ -116,19 +116,19 @@ class _Groups:
         """Put one more text into its group, or into one of its own."""
         grade = self._against_reference(text)
         match grade.verdict:
-            case Verdict.RIGHT:
+            case GradeVerdict.RIGHT:
                 self.right = self.right or [text]
                 self.group_of[text] = self.right[0]
-            case Verdict.UNDECIDED:
+            case GradeVerdict.UNDECIDED:
                 self.undecided[text] = grade.reason
                 self.group_of[text] = text
-            case Verdict.WRONG:
+            case GradeVerdict.WRONG:
                 self.group_of[text] = self._among_wrong(text)
 
     def _against_reference(self, text: str) -> Grade:
         integer = read_integer(text)
         if self._integers and not isinstance(integer, NoAnswer):
-            return Grade(Verdict.RIGHT if integer in self._integers else Verdict.WRONG)
+            return Grade(GradeVerdict.RIGHT if integer in self._integers else GradeVerdict.WRONG)
         return self._grader.grade(self._reference, text)
 
     def _among_wrong(self, text: str) -> str:
@@ -142,4 +142,4 @@ class _Groups:
         one, other = read_integer(first), read_integer(text)
         if not isinstance(one, NoAnswer) and not isinstance(other, NoAnswer):
             return one == other
-        return self._grader.grade(first, text).verdict is Verdict.RIGHT
+        return self._grader.grade(first, text).verdict is GradeVerdict.RIGHT

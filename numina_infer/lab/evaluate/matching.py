@@ -13,7 +13,7 @@ from numina_infer.answers.references import Accepted, read_reference
 from numina_infer.core.config import require
 from numina_infer.core.records import AnswerRange, Problem, Solution
 from numina_infer.lab.evaluate.marking import GraderName
-from numina_infer.lab.replay.recording import Recorded, Recording
+from numina_infer.lab.replay.recording import RecordedProblem, Recording
 from numina_infer.runs.problems import example_problems_path, packaged_path, read_problems
 from numina_infer.runs.provenance import file_sha256
 
@@ -85,7 +85,7 @@ class References:
 class Referenced:
     """One finished problem with its reference."""
 
-    recorded: Recorded
+    recorded: RecordedProblem
     solution: Solution
     reference: str
     """As the file has it."""

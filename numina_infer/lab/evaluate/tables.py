@@ -6,10 +6,10 @@ from rich.table import Table
 
 from numina_infer.lab.evaluate.calibration import calibrate, leads
 from numina_infer.lab.evaluate.comparison import Comparison
-from numina_infer.lab.evaluate.costs import Spread, costs_of
 from numina_infer.lab.evaluate.evaluation import Evaluation
 from numina_infer.lab.evaluate.intervals import Estimate
 from numina_infer.lab.evaluate.losses import sum_losses
+from numina_infer.lab.evaluate.run_costs import Spread, costs_of
 
 _LEAD_SAMPLES = 8
 

@@ -19,7 +19,7 @@ from numina_infer.lab.export.chat_rows import Row, chat_template
 from numina_infer.lab.export.dataset_card import Origin, make_card, require_license
 from numina_infer.lab.export.dataset_folder import require_new, write_dataset
 from numina_infer.lab.export.fate import Fate
-from numina_infer.lab.export.selection import Selection, Wanted, opened_trajectories, select
+from numina_infer.lab.export.selection import Selection, WantedRows, opened_trajectories, select
 from numina_infer.lab.export.token_rows import Tokens, read_tokens
 from numina_infer.lab.export.training import TEMPLATE_FILE, Training
 from numina_infer.lab.replay.recorded_preset import read_preset
@@ -78,7 +78,7 @@ def export(run: Path, config: ExportConfig) -> Exported:
     _require_texts(info)
     references = _read_references(config.references, preset.rollout.answer_range)
     tokens = read_tokens(config.tokenizer, preset) if config.tokenizer else None
-    wanted = Wanted(config.training.fates, config.per_problem, needs_tokens=tokens is not None)
+    wanted = WantedRows(config.training.fates, config.per_problem, needs_tokens=tokens is not None)
     selection = select(read_events(run), references.of, wanted)
     _require_some(selection, config)
     schema = config.training.schema(has_tokens=tokens is not None)
@@ -101,7 +101,7 @@ def _require_texts(info: Mapping[str, Any]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class References:
+class RightAnswers:
     """What is right, of the problems of a file."""
 
     by_id: Mapping[str, tuple[str, Accepted]]
@@ -113,14 +113,14 @@ class References:
         return accepted if statement.split() == problem.statement.split() else frozenset()
 
 
-def _read_references(file: Path, answer_range: AnswerRange) -> References:
+def _read_references(file: Path, answer_range: AnswerRange) -> RightAnswers:
     found = {
         row.problem.id: (row.problem.statement, accepted)
         for row in read_problems(file).rows
         if (accepted := read_reference(row.reference, answer_range))
     }
     require(bool(found), f"{file} has no answer that is an integer in range; give a problems file with answers")
-    return References(found)
+    return RightAnswers(found)
 
 
 def _require_some(selection: Selection, config: ExportConfig) -> None:
@@ -139,7 +139,7 @@ def _require_some(selection: Selection, config: ExportConfig) -> None:
 
 
 def _rows(
-    run: Path, training: Training, references: References, selection: Selection, tokens: Tokens | None
+    run: Path, training: Training, references: RightAnswers, selection: Selection, tokens: Tokens | None
 ) -> Iterator[Row]:
     for one in opened_trajectories(read_events(run)):
         if one.key in selection.fates:

@@ -46,7 +46,7 @@ def opened_trajectories(events: Iterable[Event]) -> Iterator[OpenedTrajectory]:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedRows:
     """What is to be selected."""
 
     fates: frozenset[Fate]
@@ -90,7 +90,7 @@ class _Found:
                 self.fates[index] = Fate.BEYOND_MAX
 
 
-def select(events: Iterable[Event], accepted_of: Callable[[Problem], Accepted], wanted: Wanted) -> Selection:
+def select(events: Iterable[Event], accepted_of: Callable[[Problem], Accepted], wanted: WantedRows) -> Selection:
     """Judge all trajectories among `events`; of a problem that was opened again, those since then.
 
     Args:
@@ -110,7 +110,7 @@ def select(events: Iterable[Event], accepted_of: Callable[[Problem], Accepted], 
     return _selection(found, wanted.fates)
 
 
-def _fate(one: OpenedTrajectory, found: _Found, accepted: Accepted, wanted: Wanted) -> Fate:
+def _fate(one: OpenedTrajectory, found: _Found, accepted: Accepted, wanted: WantedRows) -> Fate:
     fate = judge(one.trajectory, accepted)
     if fate not in wanted.fates:
         return fate

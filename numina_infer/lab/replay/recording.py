@@ -22,7 +22,7 @@ from numina_infer.runs.history import read_events, read_info
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedProblem:
     """One problem of a run, since it was last opened."""
 
     opened: Opened
@@ -51,7 +51,7 @@ class Recording:
     """`run.json`."""
     preset: Preset
     """What the run was made with."""
-    problems: tuple[Recorded, ...]
+    problems: tuple[RecordedProblem, ...]
 
     @property
     def is_papers(self) -> bool:
@@ -87,7 +87,7 @@ class _Open:
         elif self.solution is None:
             self.events.append(_without_texts(event))
 
-    def recorded(self, policy: Policy) -> Recorded:
+    def recorded(self, policy: Policy) -> RecordedProblem:
         """As it is replayed, with the stop of `policy`, the run's own, where an older log doesn't tell it.
 
         A log that has fewer endings than its verdict counted was cut off, and has no stop.
@@ -97,7 +97,7 @@ class _Open:
             self._forget_unknown()
         elif self.solution is not None and not is_told and self._num_ended >= self.solution.num_ended:
             self._find_stop(policy)
-        return Recorded(self.opened, tuple(self.events), self.solution)
+        return RecordedProblem(self.opened, tuple(self.events), self.solution)
 
     @property
     def _num_ended(self) -> int:

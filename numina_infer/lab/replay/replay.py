@@ -21,9 +21,9 @@ from numina_infer.core.events import Ended, Stopped
 from numina_infer.core.records import AnswerRange, Solution, StopReason
 from numina_infer.lab.replay.hearing import Hearing
 from numina_infer.lab.replay.ranges import in_range
-from numina_infer.lab.replay.recording import Recorded, Recording
+from numina_infer.lab.replay.recording import RecordedProblem, Recording
 from numina_infer.lab.replay.variant import Change, Variant, make_variant
-from numina_infer.solving.paper.solver import papers_verdict
+from numina_infer.solving.paper.paper_solver import papers_verdict
 from numina_infer.voting.referee import Ledger, conclude
 from numina_infer.voting.time_bank import Bank
 
@@ -32,7 +32,7 @@ from numina_infer.voting.time_bank import Bank
 class Replayed:
     """What became of one problem in a replay."""
 
-    recorded: Recorded
+    recorded: RecordedProblem
     ledger: Ledger
     """As far as the replay went."""
     solution: Solution | None
@@ -98,7 +98,7 @@ def replay(recording: Recording, change: Change | None = None) -> Replay:
 
 def replay_all(recording: Recording, changes: Iterable[Change]) -> Iterator[Replay]:
     """A replay for each of `changes`; answers are read once for each range."""
-    read: dict[AnswerRange, tuple[Recorded, ...]] = {}
+    read: dict[AnswerRange, tuple[RecordedProblem, ...]] = {}
     for change in changes:
         variant = make_variant(recording, change)
         if variant.answer_range not in read:
@@ -106,13 +106,13 @@ def replay_all(recording: Recording, changes: Iterable[Change]) -> Iterator[Repl
         yield replay_variant(recording, variant, read[variant.answer_range])
 
 
-def readings(recording: Recording, answer_range: AnswerRange) -> tuple[Recorded, ...]:
+def readings(recording: Recording, answer_range: AnswerRange) -> tuple[RecordedProblem, ...]:
     """The problems of a run with their answers as they are in `answer_range`."""
     was = recording.preset.rollout.answer_range
     return tuple(in_answer_range(recorded, was, answer_range) for recorded in recording.problems)
 
 
-def replay_variant(recording: Recording, variant: Variant, problems: Sequence[Recorded]) -> Replay:
+def replay_variant(recording: Recording, variant: Variant, problems: Sequence[RecordedProblem]) -> Replay:
     """`problems`, which are those of the recording read for the variant's range, under `variant`."""
     if variant.bank is not None and problems:
         return Replay(recording, variant, _with_bank(recording, variant, variant.bank, problems))
@@ -121,7 +121,7 @@ def replay_variant(recording: Recording, variant: Variant, problems: Sequence[Re
 
 
 def _with_bank(
-    recording: Recording, variant: Variant, bank: BankConfig, problems: Sequence[Recorded]
+    recording: Recording, variant: Variant, bank: BankConfig, problems: Sequence[RecordedProblem]
 ) -> tuple[Replayed, ...]:
     """A problem that is done sooner or later than it was moves those behind it, and their slices with it."""
     till = Bank(replace(recording.preset.contest, bank=bank), _began_at(recording))
@@ -151,7 +151,7 @@ def _began_at(recording: Recording) -> float:
     return opened.at - (bank.time_limit_s - bank.reserve_s - opened.slice.left_s)
 
 
-def replay_problem(recorded: Recorded, policy: Policy, *, deadline: float | None = None) -> Replayed:
+def replay_problem(recorded: RecordedProblem, policy: Policy, *, deadline: float | None = None) -> Replayed:
     """One problem under `policy`, and by `deadline` (loop time) instead of its own."""
     events = recorded.events
     hearing = Hearing(recorded.opened, policy, deadline)
@@ -174,14 +174,14 @@ def replay_problem(recorded: Recorded, policy: Policy, *, deadline: float | None
     return Replayed(recorded, hearing.ledger, solution, hearing.num_tokens, num_unknown)
 
 
-def _replay_papers(recorded: Recorded, policy: Policy) -> Replayed:
+def _replay_papers(recorded: RecordedProblem, policy: Policy) -> Replayed:
     """The paper's way has rules of its own: no stop, and ties by the order of endings."""
     hearing = Hearing(recorded.opened, policy)
     hearing.take(recorded.events)
     return Replayed(recorded, hearing.ledger, _papers_solution(recorded, policy, hearing.ledger), hearing.num_tokens)
 
 
-def _papers_solution(recorded: Recorded, policy: Policy, ledger: Ledger) -> Solution | None:
+def _papers_solution(recorded: RecordedProblem, policy: Policy, ledger: Ledger) -> Solution | None:
     was, problem_id = recorded.solution, recorded.problem.id
     if was is None:
         return None
@@ -190,7 +190,7 @@ def _papers_solution(recorded: Recorded, policy: Policy, ledger: Ledger) -> Solu
     return papers_verdict(problem_id, policy, ledger, recorded.trajectories, StopReason.DEADLINE, was.solved_at)
 
 
-def in_answer_range(recorded: Recorded, was: AnswerRange, wanted: AnswerRange) -> Recorded:
+def in_answer_range(recorded: RecordedProblem, was: AnswerRange, wanted: AnswerRange) -> RecordedProblem:
     """`recorded`, made for the range `was`, with its answers as they are in `wanted`."""
     if was is wanted:
         return recorded
@@ -201,7 +201,7 @@ def in_answer_range(recorded: Recorded, was: AnswerRange, wanted: AnswerRange) -
     return replace(recorded, events=events)
 
 
-def _forced(recorded: Recorded) -> Solution | None:
+def _forced(recorded: RecordedProblem) -> Solution | None:
     """The verdict where something broke, which no referee has a say in."""
     was = recorded.solution
     return was if was is not None and was.stop_reason is StopReason.FAILED else None

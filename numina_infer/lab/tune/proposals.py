@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from numina_infer.core.errors import ConfigError
 from numina_infer.lab.tune.search_space import SearchSpace, Setting, Value
-from numina_infer.lab.tune.trial import Standing, Trial
+from numina_infer.lab.tune.trial import Trial, TrialStanding
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -70,7 +70,7 @@ class Proposals:
         """The settings that earlier sessions finished, without what their runs tell."""
         from optuna.trial import TrialState
 
-        standings = {TrialState.COMPLETE: Standing.WHOLE, TrialState.PRUNED: Standing.DROPPED}
+        standings = {TrialState.COMPLETE: TrialStanding.WHOLE, TrialState.PRUNED: TrialStanding.DROPPED}
         found: dict[Setting, Trial] = {}
         for one in self._study.get_trials(deepcopy=False, states=tuple(standings)):
             setting, told = self._space.setting(one.params), one.user_attrs
@@ -114,7 +114,7 @@ class Proposals:
         assert self._asked is not None  # noqa: S101 (asked before)
         asked, self._asked = self._asked, None
         asked.set_user_attr(_CHANCE, trial.chance_better)
-        if trial.standing is Standing.DROPPED:
+        if trial.standing is TrialStanding.DROPPED:
             asked.report(trial.score(n), trial.num_problems)
             self._study.tell(asked, state=TrialState.PRUNED)
         else:

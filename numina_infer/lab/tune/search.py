@@ -2,7 +2,7 @@
 
     from numina_infer import Choices
     from numina_infer.lab.tune.search import tune
-    from numina_infer.lab.tune.tuning import SearchSpace, Tuning
+    from numina_infer.lab.tune.tuning_folder import SearchSpace, Tuning
 
     space = SearchSpace({"temperature": "0.2:1.0:0.1", "max_turns": "2,4"})
     print(tune(Tuning("aime.jsonl", Choices(preset="collect", model="./my-7b"), space)).verdict)
@@ -30,11 +30,11 @@ from numina_infer.app.run_folder import new_folder
 from numina_infer.core.errors import EngineError, RunLogError
 from numina_infer.core.ports import CacheStats, Engine
 from numina_infer.lab.evaluate.intervals import paired_difference
-from numina_infer.lab.tune.batch import Batch, cut
+from numina_infer.lab.tune.problem_batch import ProblemBatch, cut
 from numina_infer.lab.tune.proposals import Proposals
 from numina_infer.lab.tune.search_space import NAMES, Value
-from numina_infer.lab.tune.trial import Standing, Trial
-from numina_infer.lab.tune.tuning import Tuning, begin, read_tuning
+from numina_infer.lab.tune.trial import Trial, TrialStanding
+from numina_infer.lab.tune.tuning_folder import Tuning, begin, read_tuning
 from numina_infer.lab.tune.tuning_report import TuningReport, best_of
 from numina_infer.runs.progress import show_time
 from numina_infer.solving.contest import Parts
@@ -113,7 +113,7 @@ class _Search:
     tuning: Tuning
     folder: Path
     console: Console
-    batches: tuple[Batch, ...]
+    batches: tuple[ProblemBatch, ...]
     references: Mapping[str, Accepted]
     proposals: Proposals
     pace: _Pace
@@ -177,14 +177,14 @@ class _Search:
             self._take_in(trial, batch)
             trial.chance_better = self._chance_better(trial)
             if trial.chance_better is not None and trial.chance_better < self.tuning.drop_below:
-                trial.standing = Standing.DROPPED
+                trial.standing = TrialStanding.DROPPED
                 break
         else:
-            trial.standing = Standing.WHOLE
+            trial.standing = TrialStanding.WHOLE
         self.proposals.tell(trial, self.n)
         self._say_end(trial)
 
-    def _collect(self, trial: Trial, batch: Batch, machine: _Machine) -> None:
+    def _collect(self, trial: Trial, batch: ProblemBatch, machine: _Machine) -> None:
         """One run: begun, or gone on with."""
         choices = self._choices(trial.setting.applied(self.tuning.choices))
         preset = self.tuning.preset(choices)
@@ -217,10 +217,10 @@ class _Search:
             trial.num_hits += machine.counts.num_hits - hits
             self.proposals.note(trial)
 
-    def _take_in(self, trial: Trial, batch: Batch) -> None:
+    def _take_in(self, trial: Trial, batch: ProblemBatch) -> None:
         trial.add(self._run_folder(trial, batch), batch.ids, self.references)
 
-    def _run_folder(self, trial: Trial, batch: Batch) -> Path:
+    def _run_folder(self, trial: Trial, batch: ProblemBatch) -> Path:
         return self.folder / "settings" / trial.setting.folder_name / batch.name
 
     def _chance_better(self, trial: Trial) -> float | None:

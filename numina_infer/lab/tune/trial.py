@@ -10,11 +10,11 @@ from numina_infer.core.errors import RunLogError
 from numina_infer.lab.evaluate.intervals import Estimate, vote_estimate
 from numina_infer.lab.evaluate.marking import mark_integers, samples_of
 from numina_infer.lab.evaluate.metrics import Tally, majority_curve
-from numina_infer.lab.replay.recording import Recorded, read_recording
+from numina_infer.lab.replay.recording import RecordedProblem, read_recording
 from numina_infer.lab.tune.search_space import Setting
 
 
-class Standing(StrEnum):
+class TrialStanding(StrEnum):
     """What became of a setting."""
 
     OPEN = "open"
@@ -38,7 +38,7 @@ class Trial:
     """Spent on it."""
     num_hits: int = 0
     """Turns that came from the cache, so that the seconds are fewer than it would take."""
-    standing: Standing = Standing.OPEN
+    standing: TrialStanding = TrialStanding.OPEN
     chance_better: float | None = None
     """Of being better than the best setting of then, when it was last compared."""
 
@@ -84,6 +84,6 @@ class Trial:
         return self.seconds / self.num_problems if self.tallies else 0.0
 
 
-def tally(recorded: Recorded, accepted: Accepted) -> Tally:
+def tally(recorded: RecordedProblem, accepted: Accepted) -> Tally:
     """The samples of one problem, counted."""
     return mark_integers(samples_of(recorded), accepted).tally

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from numina_infer.core.ports import CacheStats
 from numina_infer.lab.evaluate.intervals import Difference, paired_difference
-from numina_infer.lab.tune.trial import Standing, Trial
+from numina_infer.lab.tune.trial import Trial, TrialStanding
 
 _DIGITS = 9
 """Scores that differ beyond them are the same."""
@@ -40,7 +40,9 @@ class TuningReport:
     @property
     def ranked(self) -> tuple[Trial, ...]:
         """The best first: by their vote, then by their cost; those that were dropped behind all others."""
-        return tuple(sorted(self.trials, key=lambda trial: (trial.standing is Standing.DROPPED, *rank(trial, self.n))))
+        return tuple(
+            sorted(self.trials, key=lambda trial: (trial.standing is TrialStanding.DROPPED, *rank(trial, self.n)))
+        )
 
     @property
     def best(self) -> Trial:
@@ -50,7 +52,7 @@ class TuningReport:
     @property
     def runners_up(self) -> tuple[Trial, ...]:
         """The others that got all problems."""
-        return tuple(trial for trial in self.ranked[1:] if trial.standing is Standing.WHOLE)
+        return tuple(trial for trial in self.ranked[1:] if trial.standing is TrialStanding.WHOLE)
 
     def against_best(self, trial: Trial) -> Difference:
         """`trial` minus the best, on the problems that both have."""
@@ -101,7 +103,7 @@ class TuningReport:
         return table
 
     def _cells(self, trial: Trial) -> Iterable[str]:
-        dropped = " (dropped)" if trial.standing is Standing.DROPPED else ""
+        dropped = " (dropped)" if trial.standing is TrialStanding.DROPPED else ""
         chance = "" if trial is self.best else f"{self.against_best(trial).chance_first_better:.2f}"
         cached = "*" if trial.num_hits else ""
         return (
@@ -157,5 +159,7 @@ def rank(trial: Trial, n: int) -> tuple[float, float]:
 def best_of(trials: Iterable[Trial], n: int) -> Trial | None:
     """The best of those that had all problems; None where there is none."""
     return min(
-        (trial for trial in trials if trial.standing is Standing.WHOLE), key=lambda trial: rank(trial, n), default=None
+        (trial for trial in trials if trial.standing is TrialStanding.WHOLE),
+        key=lambda trial: rank(trial, n),
+        default=None,
     )

@@ -65,7 +65,7 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class ChildStarted:
     """Zygote to host: a child is forked."""
 
     number: int
@@ -80,7 +80,7 @@ class Resumed:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class ChildEnded:
     """Zygote to host: a child is gone, as the kernel tells it."""
 
     number: int
@@ -108,9 +108,9 @@ class Block:
     timeout_s: float
 
 
-_KINDS = (Spawn, Signal, Resume, Ready, Started, Resumed, Ended, Refused, Block)
+_KINDS = (Spawn, Signal, Resume, Ready, ChildStarted, Resumed, ChildEnded, Refused, Block)
 type_of_message = {kind.__name__: kind for kind in _KINDS}
-Message = Spawn | Signal | Resume | Ready | Started | Resumed | Ended | Refused | Block
+Message = Spawn | Signal | Resume | Ready | ChildStarted | Resumed | ChildEnded | Refused | Block
 
 
 class Channel:

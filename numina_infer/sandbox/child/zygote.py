@@ -23,11 +23,13 @@ from pathlib import Path
 from types import FrameType
 
 from numina_infer.core.config import Rung
-from numina_infer.sandbox.child import child, hugepages, warmup
+from numina_infer.sandbox.child import hugepages, warmup
+from numina_infer.sandbox.child import program_child as child
 from numina_infer.sandbox.child.channel import (
     Block,
     Channel,
-    Ended,
+    ChildEnded,
+    ChildStarted,
     Message,
     Ready,
     Refused,
@@ -35,12 +37,11 @@ from numina_infer.sandbox.child.channel import (
     Resumed,
     Signal,
     Spawn,
-    Started,
 )
 from numina_infer.sandbox.child.limits import Limits, adopt_orphans, die_with_parent, offer
 from numina_infer.sandbox.child.lockdown import Lockdown
+from numina_infer.sandbox.host.program_report import REPORT_BYTES
 from numina_infer.sandbox.host.readiness import Readiness
-from numina_infer.sandbox.host.report import REPORT_BYTES
 
 _BURIAL_S = 2.0
 """How long the last children may take to die when the zygote leaves."""
@@ -140,7 +141,7 @@ class Zygote:
             report.madvise(mmap.MADV_DONTFORK)  # no later child is to write into it
             readiness.hide()
             self._children[pid] = _Child(spawn.number, place, report, readiness)
-            self._control.send(Started(spawn.number, pid))
+            self._control.send(ChildStarted(spawn.number, pid))
         return None
 
     def _reap(self) -> None:
@@ -161,7 +162,7 @@ class Zygote:
         known.report.close()
         trouble = known.readiness.close()
         with suppress(OSError):  # the host is gone: the loop is about to learn it
-            self._control.send(Ended(known.number, status, cpu_s, packed, trouble))
+            self._control.send(ChildEnded(known.number, status, cpu_s, packed, trouble))
 
     def _sweep(self) -> None:
         """Kill every child that nobody asked for: an orphan of some program.

@@ -27,7 +27,8 @@ from numina_infer.core.config import SandboxConfig
 from numina_infer.core.errors import SandboxError
 from numina_infer.sandbox.child.channel import (
     Channel,
-    Ended,
+    ChildEnded,
+    ChildStarted,
     Message,
     Ready,
     Refused,
@@ -35,7 +36,6 @@ from numina_infer.sandbox.child.channel import (
     Resumed,
     Signal,
     Spawn,
-    Started,
 )
 from numina_infer.sandbox.child.limits import Limits
 from numina_infer.sandbox.child.output import clean
@@ -229,12 +229,12 @@ class ForkServer:
         if isinstance(message, Ready):
             self.versions = message.versions
             self._ready.set()
-        elif isinstance(message, Started):
+        elif isinstance(message, ChildStarted):
             self._children[message.number].pid = message.pid
             self._children[message.number].take_answer()
         elif isinstance(message, Resumed) and message.number in self._children:
             self._children[message.number].take_answer()
-        elif isinstance(message, Ended | Refused):
+        elif isinstance(message, ChildEnded | Refused):
             self._children.pop(message.number).conclude(message)
             self._burials.strike_off(message.number)
             _remove(self._folder / str(message.number))

@@ -19,9 +19,10 @@ import anyio
 
 from numina_infer.core.config import Rung, SandboxConfig
 from numina_infer.core.errors import SandboxError
-from numina_infer.sandbox.child.channel import Ended
+from numina_infer.sandbox.child.channel import ChildEnded
 from numina_infer.sandbox.child.output import clean
-from numina_infer.sandbox.host import probe, verdict
+from numina_infer.sandbox.host import self_test as probe
+from numina_infer.sandbox.host import verdict
 from numina_infer.sandbox.host.forkserver import ForkServer
 from numina_infer.sandbox.host.process import ServerLostError
 
@@ -32,7 +33,7 @@ _READS = frozenset({"read a secret", "look into the host"})
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RungInForce:
     """The rung in force and what was found on the way to it."""
 
     rung: Rung
@@ -42,7 +43,7 @@ class Standing:
     """What the self-test tried on the rung in force → «done», or why it couldn't; empty where it wasn't run."""
 
 
-async def find_standing(server: ForkServer, config: SandboxConfig) -> Standing:
+async def find_standing(server: ForkServer, config: SandboxConfig) -> RungInForce:
     """Try the rungs that `config` allows on `server`, from the highest.
 
     Raises:
@@ -55,11 +56,11 @@ async def find_standing(server: ForkServer, config: SandboxConfig) -> Standing:
             _logger.warning(
                 "only resource limits hold programs back here: %s", _reasons(refused) or "as was asked for"
             )
-            return Standing(rung, refused)
+            return RungInForce(rung, refused)
         server.rung = rung
         tried, reason = await _try_rung(server, installed)
         if not reason:
-            return Standing(rung, refused, tried)
+            return RungInForce(rung, refused, tried)
         refused[rung] = reason
     raise SandboxError(
         f"programs can't be locked down here ({_reasons(refused)}). Run where a higher rung holds (as root in a "
@@ -112,7 +113,7 @@ async def _run(server: ForkServer, code: str) -> str:
     process = server.spawn(_PROBE_S, [code])
     try:
         await process.finish(_PROBE_S, anyio.current_time() + _PROBE_S, None, 1.0)
-        if not isinstance(process.end, Ended):
+        if not isinstance(process.end, ChildEnded):
             raise SandboxError("the self-test did not come to its end")
         if process.end.trouble:
             raise SandboxError(process.end.trouble)

@@ -17,8 +17,8 @@ import anyio
 from numina_infer.core.errors import SandboxError
 from numina_infer.core.ports import Cutoff
 from numina_infer.sandbox.child.capture import captures
-from numina_infer.sandbox.child.channel import Channel, Ended, Refused, Resume, Signal, opened_programs
-from numina_infer.sandbox.host.report import REPORT_BYTES, Ending, Report
+from numina_infer.sandbox.child.channel import Channel, ChildEnded, Refused, Resume, Signal, opened_programs
+from numina_infer.sandbox.host.program_report import REPORT_BYTES, Ending, ProgramReport
 
 _CPUCLOCK_SCHED = 2
 """With a process id it makes the id of that process's clock, as glibc's clock_getcpuclockid does."""
@@ -46,7 +46,7 @@ def until(cutoff: Cutoff | None, timeout_s: float = math.inf) -> Iterator[None]:
 
 Order = Callable[[Signal | Resume, Sequence[int]], None]
 """Sends the zygote a message and descriptors; without effect if it is dead, `OSError` if it can't be kept for it."""
-_UNREADABLE = Report(Ending.ERROR, "The program's report is unreadable.")
+_UNREADABLE = ProgramReport(Ending.ERROR, "The program's report is unreadable.")
 
 
 class Process:
@@ -68,9 +68,9 @@ class Process:
         self.pid = 0
         """0 until the zygote tells it."""
         self._on_end: list[Callable[[], object]] = []
-        self.report: Report | None = None
+        self.report: ProgramReport | None = None
         """How the block that runs in a session ended."""
-        self.end: Ended | Refused | Lost | None = None
+        self.end: ChildEnded | Refused | Lost | None = None
         self.killed_at = math.inf
         """Loop time at which its death was asked for."""
         self.has_begun = False
@@ -113,10 +113,10 @@ class Process:
     @property
     def cpu_s(self) -> float:
         """Processor time of the program: in a session what it said itself, up to what the kernel says."""
-        counted_s = self.end.cpu_s if isinstance(self.end, Ended) else self.spent_s
+        counted_s = self.end.cpu_s if isinstance(self.end, ChildEnded) else self.spent_s
         if self.report is not None:
             return min(self.report.cpu_s, counted_s)
-        return counted_s if isinstance(self.end, Ended) else 0.0
+        return counted_s if isinstance(self.end, ChildEnded) else 0.0
 
     @property
     def is_flooded(self) -> bool:
@@ -265,7 +265,7 @@ class Process:
             self.killed_at = anyio.current_time()
             self._order(Signal(self.number, signal.SIGKILL), ())
 
-    def conclude(self, end: Ended | Refused | Lost) -> None:
+    def conclude(self, end: ChildEnded | Refused | Lost) -> None:
         """Take note of its end."""
         self._read_report()
         self.end = end
@@ -300,7 +300,7 @@ class Process:
                 self._hang_up()
                 self.kill()
             else:
-                self.report = Report.unpack(packet.decode("utf-8", "replace")) or _UNREADABLE
+                self.report = ProgramReport.unpack(packet.decode("utf-8", "replace")) or _UNREADABLE
                 self._settled.set()
 
     def _hang_up(self) -> None:

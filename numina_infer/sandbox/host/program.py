@@ -20,7 +20,7 @@ from types import ModuleType
 
 from numina_infer.sandbox.child import trace
 from numina_infer.sandbox.child.echo import compile_program
-from numina_infer.sandbox.host.report import Ending, Report
+from numina_infer.sandbox.host.program_report import Ending, ProgramReport
 
 _HEADER = {"math": "math", "np": "numpy", "sp": "sympy"}
 _SPARE_BYTES = 8 * 1024**2
@@ -38,7 +38,7 @@ class Runner:
         self._stdout, self._stderr = _stream(1), _stream(2)
         _set_up_interpreter()
 
-    def run(self, source: str) -> Report:
+    def run(self, source: str) -> ProgramReport:
         """Run `source`; nothing that it raises comes out of here."""
         started = time.process_time()
         sys.stdout, sys.stderr = self._stdout, self._stderr
@@ -59,7 +59,7 @@ class Runner:
             if value is not None:
                 _print(value)
 
-    def _guard(self, action: Callable[[], None]) -> Report:
+    def _guard(self, action: Callable[[], None]) -> ProgramReport:
         spare = _spare()
         try:
             action()
@@ -69,8 +69,8 @@ class Runner:
             if spare is not None:
                 spare.close()
             ending = Ending.MEMORY if isinstance(error, MemoryError) else Ending.ERROR
-            return Report(ending, self._describe(error))
-        return Report(Ending.OK)
+            return ProgramReport(ending, self._describe(error))
+        return ProgramReport(Ending.OK)
 
     def _describe(self, error: BaseException) -> str:
         try:
@@ -123,7 +123,7 @@ def _flush() -> None:
             stream.flush()
 
 
-def _of_exit(stop: SystemExit) -> Report:
+def _of_exit(stop: SystemExit) -> ProgramReport:
     if stop.code is None or stop.code == 0:
-        return Report(Ending.OK)
-    return Report(Ending.ERROR, f"SystemExit: {stop.code}"[: trace.MAX_MESSAGE])
+        return ProgramReport(Ending.OK)
+    return ProgramReport(Ending.ERROR, f"SystemExit: {stop.code}"[: trace.MAX_MESSAGE])

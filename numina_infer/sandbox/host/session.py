@@ -19,13 +19,13 @@ from numina_infer.core.config import require_positive
 from numina_infer.core.errors import SandboxError
 from numina_infer.core.ports import Cutoff
 from numina_infer.core.records import Execution, ExecutionStatus
-from numina_infer.sandbox.child.channel import Ended
+from numina_infer.sandbox.child.channel import ChildEnded
 from numina_infer.sandbox.child.output import clean, compose
 from numina_infer.sandbox.host import verdict
 from numina_infer.sandbox.host.forkserver import ForkServer
-from numina_infer.sandbox.host.pool import Pool
 from numina_infer.sandbox.host.process import Process, ServerLostError
-from numina_infer.sandbox.host.verdict import Verdict, has_come_through
+from numina_infer.sandbox.host.verdict import ProgramEnding, has_come_through
+from numina_infer.sandbox.host.zygote_pool import Pool
 
 _logger = logging.getLogger(__name__)
 
@@ -91,12 +91,12 @@ class PooledSession(ABC):
         output = compose(stdout, clean(found.note))
         return Execution(found.status, output, stdout, stderr, wall_s, process.cpu_s)
 
-    def _judge(self, process: Process, timeout_s: float, seconds: float) -> Verdict:
+    def _judge(self, process: Process, timeout_s: float, seconds: float) -> ProgramEnding:
         if process.is_flooded:
             return verdict.flooded(self._pool.config.max_output_bytes)
         if process.report is not None:
             return verdict.of_report(process.report)
-        if isinstance(process.end, Ended):
+        if isinstance(process.end, ChildEnded):
             overran = process.is_killed or process.end.cpu_s >= timeout_s
             return verdict.of_exit(process.end, overran=overran, seconds=seconds)
         return verdict.timed_out(seconds)
@@ -131,7 +131,7 @@ class ReplayedSession(FreshSession):
     async def _run(self, server: ForkServer, code: str, timeout_s: float, cutoff: Cutoff | None) -> Process:
         process = await self._run_last(server, [*self._history, code], timeout_s, cutoff)
         # One that left by os._exit would end every later child before its own program.
-        if isinstance(process.end, Ended) and has_come_through(process.end) and not process.is_flooded:
+        if isinstance(process.end, ChildEnded) and has_come_through(process.end) and not process.is_flooded:
             self._history.append(code)
         return process
 

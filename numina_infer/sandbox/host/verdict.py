@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from numina_infer.core.errors import SandboxError
 from numina_infer.core.records import ExecutionStatus
-from numina_infer.sandbox.child.channel import Ended
-from numina_infer.sandbox.host.report import Ending, Report
+from numina_infer.sandbox.child.channel import ChildEnded
+from numina_infer.sandbox.host.program_report import Ending, ProgramReport
 
 _OUT_OF_MEMORY = "MemoryError: the process was killed when memory ran out."
 _STATUS = {
@@ -23,29 +23,29 @@ _STATUS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ProgramEnding:
     """How a program ended, and the note that the model reads below what was printed."""
 
     status: ExecutionStatus
     note: str = ""
 
 
-def timed_out(seconds: float) -> Verdict:
+def timed_out(seconds: float) -> ProgramEnding:
     """It ran into its wall time or the cutoff; the sentence is the Numina kernel's."""
-    return Verdict(ExecutionStatus.TIMEOUT, f"Timed out after {seconds:g} seconds.")
+    return ProgramEnding(ExecutionStatus.TIMEOUT, f"Timed out after {seconds:g} seconds.")
 
 
-def flooded(max_output_bytes: int) -> Verdict:
+def flooded(max_output_bytes: int) -> ProgramEnding:
     """It wrote more than is kept."""
-    return Verdict(ExecutionStatus.OUTPUT_LIMIT, f"Stopped: more than {max_output_bytes} bytes of output.")
+    return ProgramEnding(ExecutionStatus.OUTPUT_LIMIT, f"Stopped: more than {max_output_bytes} bytes of output.")
 
 
-def of_report(report: Report) -> Verdict:
+def of_report(report: ProgramReport) -> ProgramEnding:
     """The child says how the program ended."""
-    return Verdict(_STATUS[report.ending], report.text)
+    return ProgramEnding(_STATUS[report.ending], report.text)
 
 
-def of_exit(ended: Ended, *, overran: bool, seconds: float) -> Verdict:
+def of_exit(ended: ChildEnded, *, overran: bool, seconds: float) -> ProgramEnding:
     """The child is gone, `seconds` after the start; `overran` if a SIGKILL is no surprise.
 
     Raises:
@@ -58,25 +58,25 @@ def of_exit(ended: Ended, *, overran: bool, seconds: float) -> Verdict:
         return _of_signal(os.WTERMSIG(ended.wait_status), overran=overran, seconds=seconds)
     code = os.waitstatus_to_exitcode(ended.wait_status)
     if code == 0:
-        return Verdict(ExecutionStatus.OK)
-    report = Report.unpack(ended.report)
+        return ProgramEnding(ExecutionStatus.OK)
+    report = ProgramReport.unpack(ended.report)
     if report is None or report.ending is Ending.OK:
-        return Verdict(ExecutionStatus.CRASHED, f"Process exited with code {code}.")
+        return ProgramEnding(ExecutionStatus.CRASHED, f"Process exited with code {code}.")
     return of_report(report)
 
 
-def has_come_through(ended: Ended) -> bool:
+def has_come_through(ended: ChildEnded) -> bool:
     """True if the program came to its own end without an error, as the kernel and its child agree."""
-    report = Report.unpack(ended.report)
+    report = ProgramReport.unpack(ended.report)
     return ended.wait_status == 0 and report is not None and report.ending is Ending.OK
 
 
-def _of_signal(signum: int, *, overran: bool, seconds: float) -> Verdict:
+def _of_signal(signum: int, *, overran: bool, seconds: float) -> ProgramEnding:
     if signum == signal.SIGXCPU or (signum == signal.SIGKILL and overran):
         return timed_out(seconds)
     if signum == signal.SIGKILL:
-        return Verdict(ExecutionStatus.MEMORY, _OUT_OF_MEMORY)  # nobody but the kernel kills like this
-    return Verdict(ExecutionStatus.CRASHED, f"Process crashed ({_signal_name(signum)}).")
+        return ProgramEnding(ExecutionStatus.MEMORY, _OUT_OF_MEMORY)  # nobody but the kernel kills like this
+    return ProgramEnding(ExecutionStatus.CRASHED, f"Process crashed ({_signal_name(signum)}).")
 
 
 def _signal_name(signum: int) -> str:

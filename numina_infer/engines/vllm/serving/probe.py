@@ -25,9 +25,9 @@ from numina_infer.core.ports import Cutoff
 from numina_infer.core.records import StopReason
 from numina_infer.engines.http.endpoint import Endpoint
 from numina_infer.engines.vllm.launch import Launch
-from numina_infer.engines.vllm.serving.plan import plan_servers
+from numina_infer.engines.vllm.serving.server_plan import plan_servers
 from numina_infer.engines.vllm.serving.stopwatch import REPEATS, STEPS, Stopwatch
-from numina_infer.engines.vllm.vllm import ServerGroup
+from numina_infer.engines.vllm.vllm_engine import ServerGroup
 from numina_infer.engines.vocabulary import TokenizerVocabulary
 from numina_infer.models.gpus import find_gpus
 from numina_infer.runs.provenance import machine

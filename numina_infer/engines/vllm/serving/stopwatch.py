@@ -14,7 +14,7 @@ from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import EngineError
 from numina_infer.core.records import FinishReason
 from numina_infer.engines.http.endpoint import Endpoint
-from numina_infer.engines.http.wire import Chunk, Turn
+from numina_infer.engines.http.wire import Chunk, TurnRequest
 from numina_infer.engines.vocabulary import Vocabulary
 
 STEPS = 41
@@ -85,7 +85,7 @@ class Stopwatch:
     async def _play(self, endpoint: Endpoint, prompt: list[int], num_tokens: int, *, seed: int | None) -> _Pace:
         pace = _Pace()
         params = SamplingParams(max_tokens=num_tokens)
-        await endpoint.play(Turn(prompt, params, num_tokens, seed, 0, ignore_eos=True), pace)
+        await endpoint.play(TurnRequest(prompt, params, num_tokens, seed, 0, ignore_eos=True), pace)
         if not pace.times:
             raise EngineError(f"{endpoint.address} sent no token ids, so nothing can be timed; it must be vLLM")
         return pace

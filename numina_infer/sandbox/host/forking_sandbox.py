@@ -14,9 +14,9 @@ from numina_infer.core.config import Mode, SandboxConfig
 from numina_infer.core.errors import SandboxError
 from numina_infer.core.ports import Cutoff, Session
 from numina_infer.core.records import Execution
-from numina_infer.sandbox.host.ladder import Standing
-from numina_infer.sandbox.host.pool import Pool
+from numina_infer.sandbox.host.ladder import RungInForce
 from numina_infer.sandbox.host.session import FreshSession, KeptSession, ReplayedSession
+from numina_infer.sandbox.host.zygote_pool import Pool
 
 _SESSIONS = {Mode.FRESH: FreshSession, Mode.REPLAY: ReplayedSession, Mode.SESSION: KeptSession}
 
@@ -86,7 +86,7 @@ class Sandbox:
         }
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> RungInForce:
         """The rung in force, why not the ones above, and what the self-test tried.
 
         Raises:

@@ -12,8 +12,8 @@ from rich.table import Table
 from numina_infer.core.config import LADDER, Mode, Rung, SandboxConfig
 from numina_infer.core.errors import ConfigError
 from numina_infer.core.records import Execution, ExecutionStatus
-from numina_infer.sandbox.host.host import Sandbox
-from numina_infer.sandbox.host.ladder import Standing
+from numina_infer.sandbox.host.forking_sandbox import Sandbox
+from numina_infer.sandbox.host.ladder import RungInForce
 
 EXIT_CODES = {Rung.UID: 0, Rung.READER: 10, Rung.LANDLOCK: 11, Rung.SECCOMP: 12, Rung.LIMITS: 13}
 """Of `sandbox check`, by the rung that holds."""
@@ -29,12 +29,12 @@ def check(console: Console) -> int:
     return EXIT_CODES[standing.rung]
 
 
-async def _standing() -> Standing:
+async def _standing() -> RungInForce:
     async with Sandbox(SandboxConfig(num_slots=1, lowest_rung=Rung.LIMITS)) as sandbox:
         return sandbox.standing
 
 
-def _ladder_table(standing: Standing) -> Table:
+def _ladder_table(standing: RungInForce) -> Table:
     table = Table("rung", "here", title="what holds programs back")
     for rung in LADDER:
         below = "not needed" if rung is not Rung.LIMITS else "only with --allow-limits-only"
@@ -42,7 +42,7 @@ def _ladder_table(standing: Standing) -> Table:
     return table
 
 
-def _attempts_table(standing: Standing) -> Table:
+def _attempts_table(standing: RungInForce) -> Table:
     table = Table("a program tried to", "and got", title=f"self-test of rung {standing.rung}")
     for name, result in standing.tried.items():
         table.add_row(name, result)

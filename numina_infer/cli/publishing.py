@@ -117,7 +117,7 @@ def _build(chosen: argparse.Namespace) -> int:
     _require_tools("packaging")
     from numina_infer.kaggle.build.push import Push
     from numina_infer.kaggle.build.sources import ModelSource
-    from numina_infer.kaggle.commands import run_build
+    from numina_infer.kaggle.show_build import run_build
 
     push = Push(
         owner=chosen.owner,
@@ -136,11 +136,11 @@ def _wheelhouse(chosen: argparse.Namespace) -> int:
     _require_tools("packaging", "uv")
     from numina_infer.kaggle.build.push import VLLM
     from numina_infer.kaggle.build.sources import OWNER_PLACEHOLDER
-    from numina_infer.kaggle.commands import run_wheelhouse
+    from numina_infer.kaggle.show_build import run_wheelhouse
     from numina_infer.kaggle.wheelhouse.target import HERE, Target
-    from numina_infer.kaggle.wheelhouse.wheelhouse import Wanted, split_extras
+    from numina_infer.kaggle.wheelhouse.wheelhouse import WantedWheels, split_extras
 
-    wanted = Wanted(
+    wanted = WantedWheels(
         target=Target.named(chosen.python_version),
         is_here=chosen.python_version == HERE,
         vllm="" if chosen.no_vllm else chosen.vllm or VLLM,
@@ -153,7 +153,7 @@ def _wheelhouse(chosen: argparse.Namespace) -> int:
 
 def _check(chosen: argparse.Namespace) -> int:
     _require_tools("packaging")
-    from numina_infer.kaggle.commands import run_check
+    from numina_infer.kaggle.show_build import run_check
 
     console = make_console(sys.stdout)
     return run_check(chosen.folder, console, may_install=not chosen.no_install, as_json=chosen.json)

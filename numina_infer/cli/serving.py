@@ -157,7 +157,7 @@ def _fit(chosen: argparse.Namespace) -> int:
 
 
 def _serve(chosen: argparse.Namespace) -> int:
-    from numina_infer.engines.vllm.serving import commands
+    from numina_infer.engines.vllm.serving import serve as commands
 
     console = make_console(sys.stdout)
     if chosen.list:
@@ -182,19 +182,19 @@ def _server_config(chosen: argparse.Namespace) -> ServerConfig:
 
 
 def _launches(chosen: argparse.Namespace, console: "Console") -> "tuple[Launch, ...]":
-    from numina_infer.engines.vllm.serving.plan import plan_servers
+    from numina_infer.engines.vllm.serving.server_plan import plan_servers
 
     return plan_servers(chosen.model, _server_config(chosen), python=chosen.vllm_python, report=console.print)
 
 
 def _sandbox_check(_chosen: argparse.Namespace) -> int:
-    from numina_infer.sandbox import commands
+    from numina_infer.sandbox import show as commands
 
     return commands.check(make_console(sys.stdout))
 
 
 def _sandbox_run(chosen: argparse.Namespace) -> int:
-    from numina_infer.sandbox import commands
+    from numina_infer.sandbox import show as commands
 
     config = SandboxConfig(lowest_rung=Rung.LIMITS) if chosen.allow_limits_only else SandboxConfig()
     return commands.run(

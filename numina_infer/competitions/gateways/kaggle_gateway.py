@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from numina_infer.competitions.api_versions import API_VERSIONS, Predict
-from numina_infer.competitions.gateways.aimo import AimoGateway
-from numina_infer.competitions.gateways.kaggle_evaluation import KaggleEvaluationGateway, Run, package_run, server_run
-from numina_infer.competitions.gateways.package import INPUT_ROOTS, PATH_VARIABLE, load_package
+from numina_infer.competitions.gateways.aimo_gateway import AimoGateway
+from numina_infer.competitions.gateways.competition_package import INPUT_ROOTS, PATH_VARIABLE, load_package
+from numina_infer.competitions.gateways.predict_gateway import KaggleEvaluationGateway, Run, package_run, server_run
 from numina_infer.competitions.known import Api, Competition
 from numina_infer.core.errors import GatewayError, NuminaError
 from numina_infer.core.ports import Gateway

@@ -22,7 +22,7 @@ class LineError(EngineError):
     """The line broke, or was never there."""
 
 
-class Line:
+class HttpClient:
     """One client of ours, and the only place where it is used."""
 
     def __init__(self, client: "httpx2.AsyncClient") -> None:

@@ -21,14 +21,14 @@ from numina_infer.core.config import SamplingParams
 from numina_infer.core.engine_config import SimulatedConfig
 from numina_infer.core.ports import Cutoff, EngineStats
 from numina_infer.core.records import Completion, FinishReason, Part, plain_text
-from numina_infer.engines.admission import Admission, Room, Seat
+from numina_infer.engines.admission import Admission, EndpointCapacity, Seat
 from numina_infer.engines.context import Transcript, render
 from numina_infer.engines.http.stalls import Stalls
-from numina_infer.engines.scripted import VOCABULARY, decode, encode
+from numina_infer.engines.scripted_engine import VOCABULARY, decode, encode
 from numina_infer.engines.scripts import Cue, Script
-from numina_infer.engines.simulated.batch import Batch
-from numina_infer.engines.simulated.batch import Sequence as Running
-from numina_infer.engines.simulated.costs import Costs
+from numina_infer.engines.simulated.machine_costs import MachineCosts
+from numina_infer.engines.simulated.running_batch import RunningBatch
+from numina_infer.engines.simulated.running_batch import Sequence as Running
 
 _UNLIMITED = 10**9
 
@@ -56,7 +56,7 @@ class Author(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class ScriptReader:
     """An author that reads a script out, each text as long as it is."""
 
     script: Script
@@ -74,8 +74,8 @@ class Reader:
 class _Replica:
     """One batch, driven by the event loop."""
 
-    def __init__(self, costs: Costs, stalls: Stalls) -> None:
-        self.batch = Batch(costs)
+    def __init__(self, costs: MachineCosts, stalls: Stalls) -> None:
+        self.batch = RunningBatch(costs)
         self.prompts: set[str] = set()
         """Those whose keys and values are cached."""
         self._stalls = stalls
@@ -123,7 +123,7 @@ class SimulatedEngine:
     def __init__(
         self,
         author: Author,
-        costs: Costs,
+        costs: MachineCosts,
         config: SimulatedConfig | None = None,
         *,
         now: Callable[[], float] = monotonic,
@@ -142,7 +142,7 @@ class SimulatedEngine:
             seed = config.seed * self._costs.num_replicas + number
             stalls = Stalls(began, every_s=config.stall_every_s, lasting_s=config.stall_s, seed=seed)
             self._replicas.append(_Replica(self._costs, stalls))
-        rooms = [Room(replica, config.max_num_seqs, self._costs.kv_tokens) for replica in self._replicas]
+        rooms = [EndpointCapacity(replica, config.max_num_seqs, self._costs.kv_tokens) for replica in self._replicas]
         self._seats = Admission(rooms, config.max_model_len)
         async with AsyncExitStack() as opening:
             group = await opening.enter_async_context(anyio.create_task_group())
@@ -169,7 +169,7 @@ class SimulatedEngine:
         return EngineStats(written, sum(len(replica.batch.running) for replica in self._replicas))
 
     @property
-    def batches(self) -> Sequence[Batch]:
+    def batches(self) -> Sequence[RunningBatch]:
         """The batch of each replica, for reports of what they did."""
         return [replica.batch for replica in self._replicas]
 

@@ -12,7 +12,7 @@ import itertools
 import math
 from dataclasses import dataclass, field
 
-from numina_infer.engines.simulated.costs import Costs
+from numina_infer.engines.simulated.machine_costs import MachineCosts
 
 _DONE = 1e-6
 """Steps within which a sequence counts as ended."""
@@ -43,10 +43,10 @@ class Sequence:
 
 
 @dataclass(slots=True)
-class Batch:
+class RunningBatch:
     """The sequences of one replica, at some time in seconds of work: stalls don't count."""
 
-    costs: Costs
+    costs: MachineCosts
     at: float = 0.0
     running: set[Sequence] = field(default_factory=set)
     waiting: list[Sequence] = field(default_factory=list)

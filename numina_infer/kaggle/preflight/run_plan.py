@@ -27,7 +27,7 @@ def is_for_gpus(place: Place, inputs: Inputs) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RunPlan:
     """One run."""
 
     competition: Competition

@@ -37,7 +37,7 @@ class Proof(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class OfflineTrial:
     """What came of it."""
 
     proof: Proof
@@ -54,7 +54,7 @@ class Trial:
         return f"hashes, tags and requirements read and right for {self.target}; not installed"
 
 
-def try_wheelhouse(folder: Path, *, may_install: bool = True) -> Trial:
+def try_wheelhouse(folder: Path, *, may_install: bool = True) -> OfflineTrial:
     """Read the wheelhouse in `folder`; where nothing is wrong and its interpreter is here, install it too.
 
     Raises:
@@ -64,9 +64,11 @@ def try_wheelhouse(folder: Path, *, may_install: bool = True) -> Trial:
     found = tuple(read_faults(folder, lock))
     python = find_python(lock.target) if may_install and not found else None
     if python is None:
-        return Trial(Proof.READ, lock.target, found)
+        return OfflineTrial(Proof.READ, lock.target, found)
     with tempfile.TemporaryDirectory(prefix="numina-infer-") as scratch:
-        return Trial(Proof.INSTALLED, lock.target, tuple(install_faults(folder, python, Path(scratch) / "venv")))
+        return OfflineTrial(
+            Proof.INSTALLED, lock.target, tuple(install_faults(folder, python, Path(scratch) / "venv"))
+        )
 
 
 def read_faults(folder: Path, lock: Lock) -> Iterator[Finding]:

@@ -24,7 +24,7 @@ class Ending(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ProgramReport:
     """A program's ending and the words for it."""
 
     ending: Ending

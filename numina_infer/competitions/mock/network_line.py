@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 _CHUNK = 65536
 
 
-class Line:
+class NetworkLine:
     """Forwards what comes to `port` on this machine, to a server and back."""
 
     def __init__(self, host: str, port: int) -> None:

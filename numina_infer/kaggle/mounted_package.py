@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from numina_infer.competitions.gateways import package
+from numina_infer.competitions.gateways import competition_package as package
 from numina_infer.competitions.known import Api, Competition
 from numina_infer.kaggle.inputs import Inputs
 from numina_infer.kaggle.wheels import Version

@@ -24,7 +24,7 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Costs:
+class RunCosts:
     """What the problems of a run took."""
 
     samples: Spread
@@ -46,10 +46,10 @@ class Costs:
         return self.statuses.get(status, 0) / max(1, self.num_programs)
 
 
-def costs_of(evaluation: Evaluation) -> Costs:
+def costs_of(evaluation: Evaluation) -> RunCosts:
     """What the evaluated problems took."""
     problems = evaluation.problems
-    return Costs(
+    return RunCosts(
         samples=Spread.of([len(one.samples) for one in problems]),
         tokens=Spread.of([one.num_tokens for one in problems]),
         seconds=Spread.of([one.seconds for one in problems]),

@@ -16,8 +16,8 @@ from numina_infer.core.engine_config import ClientConfig
 from numina_infer.core.errors import EngineError
 from numina_infer.core.ports import EngineStats
 from numina_infer.engines.http.endpoint import Endpoint
+from numina_infer.engines.http.endpoint_pool import Repair
 from numina_infer.engines.http.openai_api import OpenAIDecoder, OpenAIEngine
-from numina_infer.engines.http.pool import Repair
 from numina_infer.engines.local.models import weights_hash
 from numina_infer.engines.local.smollm2 import Report
 from numina_infer.engines.vllm import server_place

@@ -10,7 +10,7 @@ from numina_infer.runs.problems import ProblemRow
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class ProblemBatch:
     """Some problems, in the search's order."""
 
     first: int
@@ -45,6 +45,6 @@ class Batch:
         return path
 
 
-def cut(rows: Sequence[ProblemRow], steps: Sequence[int]) -> tuple[Batch, ...]:
+def cut(rows: Sequence[ProblemRow], steps: Sequence[int]) -> tuple[ProblemBatch, ...]:
     """`rows` in batches that end at `steps`."""
-    return tuple(Batch(first, tuple(rows[first:last])) for first, last in pairwise((0, *steps)))
+    return tuple(ProblemBatch(first, tuple(rows[first:last])) for first, last in pairwise((0, *steps)))

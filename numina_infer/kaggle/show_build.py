@@ -23,9 +23,16 @@ from numina_infer.kaggle.build.check import Checked, check
 from numina_infer.kaggle.build.push import Push
 from numina_infer.kaggle.build.sources import OWNER_PLACEHOLDER
 from numina_infer.kaggle.wheelhouse.download import fetch
+from numina_infer.kaggle.wheelhouse.offline_trial import OfflineTrial, try_wheelhouse
 from numina_infer.kaggle.wheelhouse.registry import Registry, RemoteWheel, configured_index
-from numina_infer.kaggle.wheelhouse.trial import Trial, try_wheelhouse
-from numina_infer.kaggle.wheelhouse.wheelhouse import Plan, Wanted, begin, find_wheels, require_own_folder, show_bytes
+from numina_infer.kaggle.wheelhouse.wheelhouse import (
+    WantedWheels,
+    WheelPlan,
+    begin,
+    find_wheels,
+    require_own_folder,
+    show_bytes,
+)
 
 
 def run_build(push: Push, out: Path, console: Console) -> int:
@@ -38,7 +45,9 @@ def run_build(push: Push, out: Path, console: Console) -> int:
     return 0
 
 
-def run_wheelhouse(wanted: Wanted, out: Path, console: Console, notes: Console, *, is_dry: bool, as_json: bool) -> int:
+def run_wheelhouse(
+    wanted: WantedWheels, out: Path, console: Console, notes: Console, *, is_dry: bool, as_json: bool
+) -> int:
     """Collect wheels, or with `is_dry` only find them; the table, or JSON, goes to `console`, the rest to `notes`.
 
     Raises:
@@ -88,7 +97,7 @@ class _Sayer:
         self._console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
-def fetch_all(plan: Plan, out: Path, notes: Console) -> None:
+def fetch_all(plan: WheelPlan, out: Path, notes: Console) -> None:
     """Bring every wheel into `out`, which `begin` has made, and show how far it is; see `fetch` for what it raises."""
     say = _Sayer(notes)
     say(f"{len(plan.wheels)} wheels, {show_bytes(plan.total_bytes)}; after Ctrl-C the same command goes on")
@@ -120,7 +129,7 @@ def _progress(notes: Console) -> Progress:
     )
 
 
-def _tried(out: Path, notes: Console) -> Trial:
+def _tried(out: Path, notes: Console) -> OfflineTrial:
     say = _Sayer(notes)
     say("checking that it installs by itself")
     trial = try_wheelhouse(out)
@@ -130,7 +139,7 @@ def _tried(out: Path, notes: Console) -> Trial:
     return trial
 
 
-def _say_next(plan: Plan, out: Path, console: Console) -> None:
+def _say_next(plan: WheelPlan, out: Path, console: Console) -> None:
     say = _Sayer(console)
     dataset = plan.wanted.dataset
     if plan.wanted.owner == OWNER_PLACEHOLDER:
@@ -139,7 +148,7 @@ def _say_next(plan: Plan, out: Path, console: Console) -> None:
     say(f"kaggle datasets status {dataset.id}")
 
 
-def _as_dict(plan: Plan, out: Path | None, trial: Trial | None) -> dict[str, object]:
+def _as_dict(plan: WheelPlan, out: Path | None, trial: OfflineTrial | None) -> dict[str, object]:
     return {
         "wanted": list(plan.wanted.summary),
         "target": str(plan.wanted.target),

@@ -20,12 +20,12 @@ from numina_infer.sandbox.child.channel import Block, Channel, read_programs
 from numina_infer.sandbox.child.limits import Limits, die_with_parent, limit_block
 from numina_infer.sandbox.child.lockdown import Lockdown
 from numina_infer.sandbox.host.program import Runner
+from numina_infer.sandbox.host.program_report import Ending, ProgramReport
 from numina_infer.sandbox.host.readiness import Readiness
-from numina_infer.sandbox.host.report import Ending, Report
 
 _FIRST_HIGH_FD = 1024
 """What a program isn't to see moves up here, out of the way of those that close or duplicate descriptors."""
-_NO_FD_LEFT = Report(Ending.ERROR, "OSError: [Errno 24] Too many open files")
+_NO_FD_LEFT = ProgramReport(Ending.ERROR, "OSError: [Errno 24] Too many open files")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def run(job: Job) -> NoReturn:
         os._exit(code)
 
 
-def _run(job: Job) -> Report:
+def _run(job: Job) -> ProgramReport:
     try:
         programs = [] if job.is_session else read_programs(job.program)
         streams = _confine(job, is_silent=len(programs) > 1)
@@ -77,7 +77,7 @@ def _run(job: Job) -> Report:
     return _run_last(programs, streams, job.readiness)
 
 
-def _run_last(programs: Sequence[str], streams: Sequence[int], readiness: Readiness) -> Report:
+def _run_last(programs: Sequence[str], streams: Sequence[int], readiness: Readiness) -> ProgramReport:
     """Run all `programs` but the last in silence, then the last with `streams` as its stdout and stderr."""
     runner = Runner()
     readiness.begin()
@@ -131,7 +131,7 @@ def _close_all_but(kept: Sequence[int]) -> None:
     os.closerange(first, hard)
 
 
-def _serve(control: Channel, readiness: Readiness) -> Report:
+def _serve(control: Channel, readiness: Readiness) -> ProgramReport:
     """Run the blocks that the host sends until it hangs up."""
     runner = Runner()
     while (mail := control.receive()) is not None:
@@ -143,4 +143,4 @@ def _serve(control: Channel, readiness: Readiness) -> Report:
         else:
             report = _NO_FD_LEFT  # the kernel drops a descriptor that has no room
         control.send_bytes(report.pack())
-    return Report(Ending.OK)
+    return ProgramReport(Ending.OK)

@@ -17,7 +17,7 @@ class _Waiting:
     called: anyio.Event = field(compare=False)
 
 
-class Slots:
+class ProgramSlots:
     """A semaphore whose queue is ordered by deadline."""
 
     def __init__(self, num_slots: int) -> None:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from numina_infer.engines.vllm import server_place
 from numina_infer.engines.vllm.launch import Launch
-from numina_infer.engines.vllm.vllm import ServerGroup
+from numina_infer.engines.vllm.vllm_engine import ServerGroup
 from numina_infer.engines.vllm.vllm_server import end_server
 
 _LOOK_EVERY_S = 1.0

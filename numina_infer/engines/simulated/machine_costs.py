@@ -25,7 +25,7 @@ _ALL_REDUCE_S = 0.009
 
 
 @dataclass(frozen=True, slots=True)
-class Costs:
+class MachineCosts:
     """Seconds and tokens of one machine."""
 
     base_s: float
@@ -51,7 +51,7 @@ class Costs:
         require_whole("num_replicas", self.num_replicas, 1)
 
 
-def t4_costs(model: str = "numina-7b-gptq", num_gpus: int = 2) -> Costs:
+def t4_costs(model: str = "numina-7b-gptq", num_gpus: int = 2) -> MachineCosts:
     """The costs of `model` on T4s by arithmetic, in the layout that `fit` takes.
 
     Raises:
@@ -62,7 +62,7 @@ def t4_costs(model: str = "numina-7b-gptq", num_gpus: int = 2) -> Costs:
     bytes_per_s = _BANDWIDTH_SHARE * _T4_BYTES_PER_S
     flops_per_token = 2 * (profile.weights.architecture.num_linear + profile.weights.architecture.num_other)
     token_compute_s = flops_per_token / (_COMPUTE_SHARE * _T4_FLOPS * fit.layout.tensor_parallel_size)
-    return Costs(
+    return MachineCosts(
         base_s=fit.weights_bytes_per_gpu / bytes_per_s + (_ALL_REDUCE_S if fit.layout.is_split else 0.0),
         sequence_s=token_compute_s,
         token_s=fit.kv_bytes_per_token / bytes_per_s,
@@ -73,7 +73,7 @@ def t4_costs(model: str = "numina-7b-gptq", num_gpus: int = 2) -> Costs:
     )
 
 
-def read_costs(file: Path) -> Costs:
+def read_costs(file: Path) -> MachineCosts:
     """The costs that `numina-infer probe` measured, of the layout that decodes most tokens a second.
 
     Raises:
@@ -100,7 +100,7 @@ def _measured_on(found: Mapping[str, Any]) -> str:
     return f"{found['machine']['processor']}, measured {str(found['measured_at'])[:10]}"
 
 
-def costs_of_layout(layout: Mapping[str, Any], source: str) -> Costs:
+def costs_of_layout(layout: Mapping[str, Any], source: str) -> MachineCosts:
     """The costs of one layout of a probe.
 
     Raises:
@@ -109,7 +109,7 @@ def costs_of_layout(layout: Mapping[str, Any], source: str) -> Costs:
     base_s, sequence_s, token_s = _plane(layout["decode"])
     longest = max(layout["prefill"], key=lambda prompt: float(prompt["tokens"]))
     num_replicas = max(1, len(layout["servers"]))
-    return Costs(
+    return MachineCosts(
         base_s=base_s,
         sequence_s=sequence_s,
         token_s=token_s,

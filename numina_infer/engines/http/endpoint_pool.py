@@ -22,7 +22,7 @@ import anyio
 from numina_infer.core.config import require
 from numina_infer.core.engine_config import ClientConfig
 from numina_infer.core.errors import EngineError, EngineGoneError
-from numina_infer.engines.admission import Admission, Room
+from numina_infer.engines.admission import Admission, EndpointCapacity
 from numina_infer.engines.http.address import Address
 from numina_infer.engines.http.endpoint import Abilities, Endpoint, EndpointBusyError, EndpointLostError
 from numina_infer.engines.http.wire import Dialect
@@ -178,7 +178,7 @@ class EndpointPool:
         else:
             self._lose(room, f"lost a turn and isn't well: {why}")
 
-    def _lose(self, room: Room[Endpoint], why: str) -> None:
+    def _lose(self, room: EndpointCapacity[Endpoint], why: str) -> None:
         """Give the endpoint of `room` up, once, and have it put right."""
         if room.is_open:
             self._note(room.place, why)
@@ -223,12 +223,12 @@ class EndpointPool:
         if endpoint.abilities.dialect is Dialect.TEXT:
             self._report(f"{endpoint.address} is spoken to in text, not in token ids (docs/engines.md)")
 
-    def _room(self, endpoint: Endpoint) -> Room[Endpoint]:
+    def _room(self, endpoint: Endpoint) -> EndpointCapacity[Endpoint]:
         abilities = endpoint.abilities
         tokens = abilities.kv_tokens if abilities else None
-        return Room(endpoint, self._config.max_num_seqs, kv_tokens=tokens, is_open=abilities is not None)
+        return EndpointCapacity(endpoint, self._config.max_num_seqs, kv_tokens=tokens, is_open=abilities is not None)
 
-    async def _watch(self, room: Room[Endpoint]) -> None:
+    async def _watch(self, room: EndpointCapacity[Endpoint]) -> None:
         """Look at one endpoint now and then, as long as the engine runs."""
         while True:
             await anyio.sleep(min(LOOK_EVERY_S, self._config.stall_s / 4))
@@ -237,7 +237,7 @@ class EndpointPool:
             except (EngineError, OSError) as error:
                 _log.warning("%s can't be used: %s", room.place.address, error)
 
-    async def _look(self, room: Room[Endpoint]) -> None:
+    async def _look(self, room: EndpointCapacity[Endpoint]) -> None:
         endpoint = room.place
         gone = self._owner.why_gone(endpoint)
         if gone:
@@ -270,7 +270,7 @@ class EndpointPool:
             for scope in self._waiting:
                 scope.cancel()
 
-    async def _look_for_stall(self, room: Room[Endpoint]) -> None:
+    async def _look_for_stall(self, room: EndpointCapacity[Endpoint]) -> None:
         if self._is_stalled(room.place):
             if await room.place.is_generating():
                 return  # others are served, or the queue is long
@@ -282,7 +282,7 @@ class EndpointPool:
     def _is_stalled(self, endpoint: Endpoint) -> bool:
         return endpoint.num_running > 0 and anyio.current_time() - endpoint.last_sign_at > self._config.stall_s
 
-    async def _regain(self, room: Room[Endpoint]) -> None:
+    async def _regain(self, room: EndpointCapacity[Endpoint]) -> None:
         abilities = await room.place.greet(self._model, with_tokens=self._with_tokens)
         self._note(room.place, "is back")
         self._dead.discard(room.place)
