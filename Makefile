@@ -41,7 +41,7 @@ test: $(VENV)/.dev ## all tests, the whole path with the real model included
 	$(BIN)/pytest
 
 drill: $(VENV)/.dev ## every fault once, in contests that must not be lost by it: some minutes
-	$(BIN)/numina-infer drill
+	$(BIN)/python -m drills
 
 test-attacks: $(VENV)/.dev ## hostile programs against the sandbox, in private namespaces: needs root, some minutes
 	$(BIN)/pytest -m attacks tests/attacks
@@ -96,11 +96,12 @@ vllm: $(VLLM_VENV)/.vllm ## vLLM's own environment, for this machine's GPUs or i
 test-vllm: $(VENV)/.dev $(VLLM_VENV)/.vllm ## tests on real vLLM servers; VLLM=0.19.1 takes the version for T4s
 	NUMINA_VLLM_PYTHON=$(VLLM_BIN)/python $(BIN)/pytest -m vllm
 
-check: $(VENV)/.dev ## formatting, lint, types, layers, spelling
+check: $(VENV)/.dev ## formatting, lint, types, imports, names, spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/names_once.py
 	$(BIN)/codespell
 
 fmt: $(VENV)/.dev ## format, fix what can be fixed, bring the notebooks in sync

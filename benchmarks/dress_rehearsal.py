@@ -35,13 +35,13 @@ from typing import Any
 
 from benchmarks.frame import Target, finish, name_machine, pass_over, read_options, show
 from benchmarks.recorded import NOT_HERE, data_folder, rows
+from drills.engines.stand_in_server import write_interpreter
+from drills.leftovers import descendants
 from numina_infer.core.config import BankConfig
 from numina_infer.core.errors import EngineError
 from numina_infer.core.presets import Preset, get_preset
 from numina_infer.core.usage import HelpFormatter
-from numina_infer.drill.leftovers import descendants
 from numina_infer.engines.local.models import find_folder
-from numina_infer.engines.stand_in_server import write_interpreter
 from numina_infer.kaggle.build.notebook import Notebook
 from numina_infer.kaggle.place import RERUN_VARIABLE
 from numina_infer.runs.summary import ProblemSummary, Summary, summarize

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from numina_infer.drill.leftovers import descendants
+from drills.leftovers import descendants
 
 PROC = Path("/proc")
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20

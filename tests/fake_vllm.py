@@ -16,7 +16,7 @@ from pathlib import Path
 import anyio
 
 import numina_infer
-from numina_infer.engines.stand_in import Mood, StandIn
+from drills.engines.stand_in import Mood, StandIn
 
 _ROOT = Path(numina_infer.__file__).parents[1]
 

@@ -16,6 +16,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from rich.console import Console
 
+from drills.engines.stand_in import StandIn
 from numina_infer import read_run
 from numina_infer.app import composition
 from numina_infer.app.choices import Choices, Collection, EngineName
@@ -26,7 +27,6 @@ from numina_infer.core.errors import ConfigError, EngineError, RunLogError
 from numina_infer.core.events import Ended, Opened, Solved
 from numina_infer.core.presets import PRESETS
 from numina_infer.engines.scripted_engine import ScriptedDecoder, ScriptedEngine, sum_of_numbers
-from numina_infer.engines.stand_in import StandIn
 from numina_infer.runs.collection_progress import LiveHeadway, headway
 from numina_infer.runs.collection_summary import Harvest
 from numina_infer.runs.history import read_events, read_info

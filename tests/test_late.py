@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drills.engines.faulty import Faults, FaultyEngine
 from numina_infer.competitions.gateways.predict_gateway import make_predict
 from numina_infer.core.clock import Clock, virtual_clock
 from numina_infer.core.config import BankConfig, ContestConfig, Policy, RolloutConfig
@@ -23,7 +24,6 @@ from numina_infer.core.errors import ConfigError, EngineError, EngineGoneError, 
 from numina_infer.core.ports import Engine, Sandbox
 from numina_infer.core.presets import Preset
 from numina_infer.core.records import Problem, Solution
-from numina_infer.engines.faulty import Faults, FaultyEngine
 from numina_infer.engines.scripted_engine import ScriptedDecoder, ScriptedEngine
 from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.log import RunLog

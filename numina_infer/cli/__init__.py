@@ -15,17 +15,16 @@ from numina_infer.cli import (
     caching,
     collecting,
     doctor,
-    drilling,
     evaluating,
     exporting,
     problem_sets,
+    publishing,
     replaying,
     reporting,
     runs,
+    serving,
     tuning,
 )
-from numina_infer.cli import publishing as kaggle
-from numina_infer.cli import serving as machine
 from numina_infer.cli.parser import Parser
 from numina_infer.core.errors import ConfigError, NuminaError, RunLogError
 
@@ -39,7 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a tick that a log file can't hold must cost no run
-    chosen = _parser().parse_args(arguments)
+    return run_command(_parser().parse_args(arguments))
+
+
+def run_command(chosen: argparse.Namespace) -> int:
+    """Call `chosen.command`; what it raises becomes one line on stderr and an exit code."""
     try:
         code: int = chosen.command(chosen)
     except KeyboardInterrupt:
@@ -67,11 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluating.add_evaluate(commands)
     reporting.add_report(commands)
     exporting.add_export(commands)
-    machine.add_fit(commands)
-    machine.add_serve(commands)
-    machine.add_probe(commands)
-    machine.add_sandbox(commands)
+    serving.add_fit(commands)
+    serving.add_serve(commands)
+    serving.add_probe(commands)
+    serving.add_sandbox(commands)
     doctor.add_doctor(commands)
-    drilling.add_drill(commands)
-    kaggle.add_kaggle(commands)
+    publishing.add_kaggle(commands)
     return parser

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from benchmarks.holdings import NAMES, Held, Sample, by_minute, held_by, trend, watch
 from benchmarks.soak_contest import BOUNDS, Soaked, targets
-from numina_infer.drill.leftovers import descendants
+from drills.leftovers import descendants
 
 NOW = Held(own_mb=1000.0, children_mb=140.0, own_fds=20, children_fds=8, own_threads=9, children=1, zombies=0)
 

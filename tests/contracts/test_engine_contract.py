@@ -11,12 +11,13 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from drills.engines.faulty import Faults, FaultyEngine
+from drills.engines.stand_in import StandIn
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.engine_config import ClientConfig, SimulatedConfig, TransformersConfig
 from numina_infer.core.ports import Cutoff, Engine
 from numina_infer.core.records import Completion, FinishReason, StopReason
 from numina_infer.engines.cache.cached import CachedEngine
-from numina_infer.engines.faulty import Faults, FaultyEngine
 from numina_infer.engines.http.address import Address
 from numina_infer.engines.http.openai_api import OpenAIEngine
 from numina_infer.engines.local.transformers_engine import TransformersEngine
@@ -24,7 +25,6 @@ from numina_infer.engines.scripted_engine import VOCABULARY, ScriptedEngine
 from numina_infer.engines.scripts import Improvised
 from numina_infer.engines.simulated.machine_costs import MachineCosts
 from numina_infer.engines.simulated.simulated_engine import ScriptReader, SimulatedEngine
-from numina_infer.engines.stand_in import StandIn
 from numina_infer.solving.supervised import LateEngine
 from tests.socket_paths import short_folder
 

@@ -8,12 +8,12 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from drills.engines.faulty import Faults, FaultyEngine
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import ConfigError, EngineError
 from numina_infer.core.ports import CacheStats, Cutoff, Engine
 from numina_infer.core.records import Completion, FinishReason, Part, StopReason
 from numina_infer.engines.cache.cached import CachedEngine
-from numina_infer.engines.faulty import Faults, FaultyEngine
 from numina_infer.engines.scripted_engine import ScriptedEngine, sum_of_numbers
 from numina_infer.engines.scripts import Cue
 from numina_infer.solving.supervised import LateEngine

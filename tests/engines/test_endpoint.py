@@ -9,6 +9,8 @@ import anyio
 import httpx2
 import pytest
 
+from drills.engines.http_server import HttpServer, Request, Response
+from drills.engines.stand_in import Mood, StandIn
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import EngineError
 from numina_infer.core.records import FinishReason
@@ -16,8 +18,6 @@ from numina_infer.engines.http import endpoint as module
 from numina_infer.engines.http.address import Address
 from numina_infer.engines.http.endpoint import Endpoint, EndpointLostError, counter, kv_tokens
 from numina_infer.engines.http.wire import Chunk, Dialect, TurnRequest
-from numina_infer.engines.http_server import HttpServer, Request, Response
-from numina_infer.engines.stand_in import Mood, StandIn
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio

@@ -13,6 +13,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from drills.engines.stand_in import Mood, StandIn
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.engine_config import ClientConfig
 from numina_infer.core.errors import ConfigError, EngineError, EngineGoneError
@@ -26,7 +27,6 @@ from numina_infer.engines.http.endpoint import Endpoint
 from numina_infer.engines.http.endpoint_pool import Repair
 from numina_infer.engines.http.openai_api import OpenAIEngine
 from numina_infer.engines.scripted_engine import VOCABULARY, ScriptedEngine
-from numina_infer.engines.stand_in import Mood, StandIn
 from numina_infer.engines.vocabulary import Vocabulary
 from tests.waiting import until
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import anyio
 import pytest
 
+from drills.engines.pace import Pace
+from drills.engines.stand_in_server import InTurn, write_interpreter
 from numina_infer.core.clock import virtual_clock
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.engine_config import ClientConfig
@@ -15,10 +17,8 @@ from numina_infer.core.ports import Cutoff
 from numina_infer.core.records import Completion
 from numina_infer.engines.http.address import Address
 from numina_infer.engines.http.openai_api import OpenAIEngine
-from numina_infer.engines.pace import Pace
 from numina_infer.engines.scripts import Cue, load_script
 from numina_infer.engines.simulated.machine_costs import MachineCosts
-from numina_infer.engines.stand_in_server import InTurn, write_interpreter
 from numina_infer.engines.vocabulary import TokenizerVocabulary
 from tests.tiny_model import make_tiny_model
 from tests.waiting import until

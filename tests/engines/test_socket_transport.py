@@ -8,8 +8,8 @@ import httpx2
 import pytest
 from anyio.lowlevel import checkpoint
 
+from drills.engines.http_server import HttpServer, Request, Response
 from numina_infer.engines.http.address import Address
-from numina_infer.engines.http_server import HttpServer, Request, Response
 
 pytestmark = pytest.mark.anyio
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from drills.engines.faulty import Faults, FaultyEngine
 from numina_infer import read_run
 from numina_infer.app import composition
 from numina_infer.app.choices import Choices, EngineName
 from numina_infer.cli import main
 from numina_infer.core.errors import ConfigError, EngineError, RunLogError
-from numina_infer.engines.faulty import Faults, FaultyEngine
 from numina_infer.engines.scripted_engine import ScriptedEngine, sum_of_numbers
 from numina_infer.lab.tune.search import tune
 from numina_infer.lab.tune.search_space import SearchSpace, Setting

@@ -4,9 +4,9 @@ from contextlib import suppress
 
 import pytest
 
+from drills.session_faults import no_descriptor_left
 from numina_infer.core.config import Mode
 from numina_infer.core.errors import SandboxError
-from numina_infer.drill.session_faults import no_descriptor_left
 from numina_infer.sandbox import Sandbox
 
 pytestmark = pytest.mark.anyio
