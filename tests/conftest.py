@@ -21,7 +21,7 @@ settings.register_profile(
 settings.load_profile("no deadline")
 
 if TYPE_CHECKING:
-    from tests.vllm_servers import RunningServer
+    from tests.vllm.servers import RunningServer
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def tiny_server(tiny_model: Path) -> "Iterator[RunningServer]":
     """A real vLLM server with the tiny model."""
-    from tests.vllm_servers import started, tiny_launch
+    from tests.vllm.servers import started, tiny_launch
 
     with started(tiny_launch(tiny_model)) as server:
         yield server

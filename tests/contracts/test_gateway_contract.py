@@ -21,7 +21,7 @@ from numina_infer.core.errors import GatewayError
 from numina_infer.core.ports import Gateway
 from numina_infer.core.records import Problem
 from numina_infer.runs.problems import ProblemRow, ProblemSet, example_problems_path, read_problems
-from tests.relays import GrpcCompetition
+from tests.competitions.relays import GrpcCompetition
 
 
 @dataclass(frozen=True)

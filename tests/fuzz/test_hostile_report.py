@@ -37,8 +37,8 @@ from numina_infer.lab.report.texts import Texts
 from numina_infer.runs.log import RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE
 from tests.fuzz.damage import altered, damaged, json_values, line
 from tests.fuzz.test_run_log import FILES, INFO, ROWS, in_folder
-from tests.lab.pages import HOSTILE, Page, read_page
-from tests.test_runlog import EVENTS, write_run
+from tests.lab.report.pages import HOSTILE, Page, read_page
+from tests.runs.test_log import EVENTS, write_run
 
 PIECES = st.sampled_from(
     [

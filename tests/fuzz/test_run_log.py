@@ -23,7 +23,7 @@ from numina_infer.runs.history import read_events, read_info, read_outlines, rea
 from numina_infer.runs.log import RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE, RunLog
 from numina_infer.runs.rows import RowError, read_record
 from tests.fuzz.damage import DEEP, altered, damaged, json_values, line
-from tests.test_runlog import EVENTS, write_run
+from tests.runs.test_log import EVENTS, write_run
 
 LOGS = (TRAJECTORIES_FILE, SOLUTIONS_FILE)
 INFO: dict[str, Any] = {
