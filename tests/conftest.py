@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,15 +11,21 @@ from hypothesis import HealthCheck, settings
 
 from tests.socket_paths import short_folder
 
-# A property is a property on a slow machine too; speed is measured in benchmarks/. `make fuzz` takes the second one.
-settings.register_profile("no deadline", deadline=None)
+# A property is a property on a slow machine too; speed is measured in benchmarks/. Examples are the same in every run,
+# so that nothing fails on a tree that hasn't changed; `make fuzz` looks for new ones.
+_STEADY = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("change", _STEADY, max_examples=20)
+settings.register_profile("ci", _STEADY, max_examples=100)
 settings.register_profile(
     "fuzz",
     deadline=None,
     max_examples=int(os.environ.get("EXAMPLES", "5000")),
     suppress_health_check=list(HealthCheck),
 )
-settings.load_profile("no deadline")
+settings.load_profile("change")
+
+# A shell's background jobs ignore Ctrl-C, and so would the programs that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if TYPE_CHECKING:
     from tests.vllm.servers import RunningServer

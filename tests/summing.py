@@ -1,6 +1,8 @@
 """A sandbox that runs nothing and knows what the built-in script's programs print."""
 
+import json
 import re
+from pathlib import Path
 
 from numina_infer.app.composition import Backends
 from numina_infer.sandbox import SandboxConfig, ScriptedSandbox
@@ -19,3 +21,10 @@ def summing_sandbox(_config: SandboxConfig | None = None) -> ScriptedSandbox:
 
 SUMMING = Backends(sandbox=summing_sandbox)
 """The engine that was chosen, without the zygote of the real sandbox."""
+
+
+def write_sums(path: Path, count: int) -> Path:
+    """A problems file of `count` sums."""
+    rows = [{"id": f"s{n}", "problem": f"Add {n}, 100 and 7.", "answer": f"{n + 107}.0"} for n in range(count)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path

@@ -12,91 +12,12 @@ from hypothesis import strategies as st
 
 from numina_infer.answers.expression import MAX_LENGTH
 from numina_infer.answers.extract import AnswerRange, AnswerSource, NoAnswer, extract_answer
+from tests.answers.answer_texts import LATEX, RANGES
 
 CASES: list[dict[str, Any]] = tomllib.loads((Path(__file__).parent / "tricky_answers.toml").read_text("utf-8"))[
     "cases"
 ]
 KINDS: list[dict[str, Any]] = tomllib.loads((Path(__file__).parent / "answer_kinds.toml").read_text("utf-8"))["kinds"]
-PIECES = st.sampled_from(
-    [
-        *(
-            r"\boxed{",
-            r"\boxed",
-            r"\fbox{",
-            "{",
-            "}",
-            "(",
-            ")",
-            "[",
-            "]",
-            r"\left(",
-            r"\right)",
-            r"\text{",
-            "$",
-            r"\(",
-        ),
-        *(r"\)", r"\[", r"\]", "5", "12", "052", "1,234", ".", ",", " ", "\n", "=", "+", "-", r"\cdot", "/", "^", "!"),
-        *(
-            r"\frac",
-            r"\dfrac{1}",
-            r"\binom",
-            r"\sqrt",
-            r"\sqrt[",
-            r"\pmod{",
-            r"\bmod",
-            r"\%",
-            r"\$",
-            "\\",
-            "\\\\",
-            '"',
-        ),
-        *(
-            "The answer is ",
-            "Answer: ",
-            "<answer>",
-            "</answer>",
-            " and ",
-            "cm",
-            "x",
-            "e",
-            "th",
-            "1e9",
-            "```",
-            "…",
-            "²",
-        ),
-        *(
-            "```python\n",
-            "```output\n",
-            r"\pi",
-            "|",
-            r"\{",
-            r"\}",
-            r"\lfloor",
-            r"\rfloor",
-            r"\choose",
-            "_",
-            "~",
-            "\ud800",
-        ),
-        *(
-            "Answer\n",
-            "#### ",
-            "答案是",
-            r"\framebox{",
-            r"\floor{",
-            " for n = ",
-            " if ",
-            "_{2}",
-            " thousand",
-            "√",
-            "**",
-            "’",
-        ),
-    ]
-)
-LATEX = st.lists(PIECES, max_size=40).map("".join)
-RANGES = st.sampled_from(list(AnswerRange))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["text"][:40])

@@ -3,8 +3,6 @@
 import io
 import json
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
@@ -31,10 +29,9 @@ from numina_infer.runs.collection_progress import LiveHeadway, headway
 from numina_infer.runs.collection_summary import Harvest
 from numina_infer.runs.history import read_events, read_info
 from numina_infer.runs.progress import RunConsole, Scoreboard
-from tests.app.halting import halted
-from tests.runs.test_log import EVENTS
-from tests.summing import SUMMING, summing_sandbox
-from tests.waiting import wait_until
+from tests.app.collections import arguments, assert_complete, stop_after, write_script
+from tests.run_folders import EVENTS
+from tests.summing import SUMMING, summing_sandbox, write_sums
 
 NUM_PROBLEMS = 8
 
@@ -43,25 +40,6 @@ NUM_PROBLEMS = 8
 def sums(tmp_path: Path) -> Path:
     """Problems that the built-in script solves, with references as real files have them."""
     return write_sums(tmp_path / "sums.jsonl", NUM_PROBLEMS)
-
-
-def write_sums(path: Path, count: int) -> Path:
-    """A problems file of `count` sums."""
-    rows = [{"id": f"s{n}", "problem": f"Add {n}, 100 and 7.", "answer": f"{n + 107}.0"} for n in range(count)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-def write_script(path: Path, *trajectories: str) -> Path:
-    """A script whose trajectories have one turn each, for all sums."""
-    path.write_text(json.dumps({"problem": "100 and 7", "completions": [[text] for text in trajectories]}))
-    return path
-
-
-def arguments(problems: Path, folder: Path, *more: str | Path, num_samples: int = 3) -> list[str]:
-    """A scripted collection of `problems` into `folder`."""
-    given = ["--problems", problems, "--engine", "scripted", "--num-samples", num_samples, "--out", folder]
-    return ["collect", *map(str, (*given, *more))]
 
 
 def run(
@@ -77,17 +55,6 @@ def run(
 def openings(folder: Path) -> Counter[str]:
     """How often each problem was opened."""
     return Counter(event.problem_id for event in read_events(folder) if isinstance(event, Opened))
-
-
-def assert_complete(folder: Path, num_problems: int, num_samples: int = 3) -> None:
-    """Every problem has its verdict, and every sample came to its end."""
-    recorded = read_run(folder)
-    assert sorted(recorded.solutions["problem_id"]) == sorted(f"s{n}" for n in range(num_problems))
-    assert set(recorded.solutions["stop_reason"]) == {"exhausted"}
-    assert set(recorded.trajectories["outcome"]) == {"finished"}
-    samples = set(zip(recorded.trajectories["problem_id"], recorded.trajectories["index"], strict=True))
-    assert samples == {(f"s{n}", index) for n in range(num_problems) for index in range(num_samples)}
-    assert len(recorded.trajectories) == len(samples)
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 20])
@@ -146,20 +113,6 @@ def test_as_many_problems_as_were_asked_for_are_in_work_and_no_more(sums: Path, 
         open_now += isinstance(event, Opened) - isinstance(event, Solved)
         most = max(most, open_now)
     assert most == 3
-
-
-def stop_after(num_solved: int, folder: Path, command: list[str], stop: signal.Signals) -> tuple[int, str, str]:
-    """Run `command`, send `stop` once the log in `folder` has `num_solved` verdicts; exit code, stdout and stderr.
-
-    It comes no further than 20 problems of three trajectories by itself.
-    """
-    halting = halted([sys.executable, "-m", "numina_infer", *command], 20 * 3)
-    process = subprocess.Popen(halting, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    log = folder / "solutions.jsonl"
-    wait_until(lambda: log.exists() and log.read_bytes().count(b"\n") >= num_solved)
-    process.send_signal(stop)
-    out, err = process.communicate()
-    return process.returncode, out, err
 
 
 def solved_lines(folder: Path) -> bytes:

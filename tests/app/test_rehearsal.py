@@ -27,7 +27,7 @@ from numina_infer.runs.problems import read_problems
 from numina_infer.runs.progress import RunConsole
 from numina_infer.runs.summary import Summary
 from tests.app.halting import halted
-from tests.summing import SUMMING
+from tests.summing import SUMMING, write_sums
 from tests.waiting import wait_until
 
 SCRIPTED = Choices(engine=EngineName.SCRIPTED, num_samples=3)
@@ -44,12 +44,6 @@ def sums(tmp_path: Path) -> Path:
 def many_sums(tmp_path: Path) -> Path:
     """So many that a signal arrives in the middle."""
     return write_sums(tmp_path / "many_sums.jsonl", 25)
-
-
-def write_sums(path: Path, count: int) -> Path:
-    """A problems file of `count` sums."""
-    rows = [{"id": f"s{n}", "problem": f"Add {n}, 100 and 7.", "answer": f"{n + 107}.0"} for n in range(count)]
-    return write_rows(path, rows)
 
 
 def write_rows(path: Path, rows: list[dict[str, str]]) -> Path:

@@ -31,7 +31,7 @@ from numina_infer.competitions.wire.payloads import (
 )
 from numina_infer.core.errors import GatewayError
 from numina_infer.core.records import Problem
-from tests.competitions.wire.test_payloads import Bomb, values
+from tests.competitions.wire.wire_values import Bomb, values
 from tests.fuzz.damage import damaged
 
 KNOWN = (

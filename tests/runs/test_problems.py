@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -74,7 +74,6 @@ def written(folder: Path, suffix: str, *records: Record) -> Path:
 
 
 @any_format
-@settings(deadline=None)
 @given(problem_set=problem_sets)
 def test_every_text_survives_the_file(suffix: str, problem_set: ProblemSet) -> None:
     """Commas, quotes, line ends of all kinds and any script: ids, statements and references come back exactly."""
@@ -84,7 +83,6 @@ def test_every_text_survives_the_file(suffix: str, problem_set: ProblemSet) -> N
 
 
 @any_format
-@settings(deadline=None)
 @given(
     start=st.sampled_from([b"", b"id,problem\n", b'{"id": "a", "problem": "']),
     content=st.binary() | any_text.map(str.encode),
@@ -230,7 +228,6 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
         read_problems(tmp_path)
 
 
-@settings(deadline=None)
 @given(problem_set=problem_sets, seed=st.integers(0, 2**32))
 def test_shuffling_is_an_order_that_the_seed_gives(problem_set: ProblemSet, seed: int) -> None:
     """No row is lost or doubled, and the same seed gives the same order."""

@@ -41,7 +41,7 @@ from numina_infer.solving.contest import Contest, Parts
 from numina_infer.solving.paper.paper_solver import PaperSolver
 from numina_infer.solving.solver import MakeSolver, Solver
 from numina_infer.voting.referee import Ledger
-from tests.lab.replay.test_replay import described
+from tests.run_folders import described
 
 NUM = 6
 FIRST = "It is $\\boxed{52}$. Let me check.\n```python\nprint(52)\n```\n```output\n"

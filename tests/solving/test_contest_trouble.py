@@ -29,7 +29,7 @@ from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.contest import Contest, Parts
 from numina_infer.solving.solver import Solver
 from numina_infer.voting.referee import Ledger, fold
-from tests.solving.test_contest import PRESET, boxing, contest_in, two
+from tests.solving.contests import PRESET, boxing, contest_in, two
 from tests.waiting import wait_until
 
 HASTY = replace(PRESET, contest=ContestConfig(problem_time_s=0.05, reply_grace_s=0.05))

@@ -6,7 +6,7 @@ from itertools import count
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from numina_infer.core.config import Policy, RolloutConfig, SamplingParams, StopRule
@@ -19,6 +19,7 @@ from numina_infer.formats.numina import NUMINA
 from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.solver import Solver
 from numina_infer.voting.referee import Ledger, Stop, decide, fold
+from tests.examples import at_most
 
 PROBLEM = Problem("p", "What is $1+1$?")
 PROGRAM = "We compute.\n```python\nprint(1 + 1)\n```\n```output\n"
@@ -113,7 +114,7 @@ async def count_free_slots(engine: ScriptedEngine) -> int:
     return free
 
 
-@settings(deadline=None, max_examples=60)
+@at_most(60)
 @given(
     ticks=st.integers(0, 150),
     num_samples=st.integers(1, 7),
@@ -143,7 +144,7 @@ def test_each_started_trajectory_ends_exactly_once_whatever_the_tick_of_the_cuto
     anyio.run(scenario)
 
 
-@settings(max_examples=60)
+@at_most(60)
 @given(ticks=st.integers(0, 80), num_samples=st.integers(1, 4))
 def test_a_problem_that_was_interrupted_is_never_exhausted(ticks: int, num_samples: int) -> None:
     """All of its trajectories may hand over at once; a resumed run must still take it again."""

@@ -1,7 +1,7 @@
 """The core of both mocks: one problem out at a time, one answer for each."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from numina_infer.competitions.mock.sitting import Sitting, SittingStatus
@@ -12,7 +12,6 @@ from numina_infer.runs.problems import ProblemRow, ProblemSet
 TWO = ProblemSet((ProblemRow(Problem("a", "1+1?")), ProblemRow(Problem("b", "1+2?"))))
 
 
-@settings(deadline=None)
 @given(moves=st.lists(st.sampled_from(["advance", "accept"]), max_size=12))
 def test_no_order_of_moves_answers_a_problem_twice_or_none(moves: list[str]) -> None:
     """Whatever is called, answers stand behind problems in order, and never more of them than were posed."""

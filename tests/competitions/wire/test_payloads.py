@@ -23,19 +23,8 @@ from numina_infer.competitions.wire.payloads import (
     to_payload,
 )
 from numina_infer.core.errors import GatewayError
+from tests.competitions.wire.wire_values import Bomb, integers, texts, values
 
-texts = st.text(st.characters(exclude_categories=["Cs"]))
-integers = st.integers(-(2**63), 2**63 - 1)
-plain = st.none() | st.booleans() | integers | st.floats(width=32, allow_nan=False) | texts
-values = st.recursive(
-    plain,
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.lists(inner, max_size=3).map(tuple)
-        | st.dictionaries(texts, inner, max_size=3)
-    ),
-    max_leaves=12,
-)
 columns = st.lists(texts, max_size=4) | st.lists(integers, max_size=4) | st.lists(st.floats(), max_size=4)
 
 
@@ -131,13 +120,6 @@ def test_what_cannot_be_sent_is_named(value: object) -> None:
     """One kind of error whichever library gave up."""
     with pytest.raises(GatewayError, match="can't be sent"):
         encode_reply(value)
-
-
-class Bomb:
-    """Goes off when it is unpickled."""
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return exec, ("raise AssertionError('unpickled')",)
 
 
 def pickled_array() -> bytes:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from numina_infer.lab.evaluate.calibration import calibrate, leads
 from numina_infer.lab.evaluate.metrics import Tally
-from tests.lab.evaluate.test_metrics import recorded, tallies, tally_of, vote_score
+from tests.lab.evaluate.tallies import recorded, tallies, tally_of, vote_score
 
 
 def test_problems_are_binned_by_the_winners_share() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from numina_infer.lab.evaluate.intervals import (
@@ -16,7 +16,8 @@ from numina_infer.lab.evaluate.intervals import (
     wilson,
 )
 from numina_infer.lab.evaluate.metrics import Tally, majority_curve
-from tests.lab.evaluate.test_metrics import tallies
+from tests.examples import at_most
+from tests.lab.evaluate.tallies import tallies
 
 
 def test_wilson_is_the_interval_of_its_tables() -> None:
@@ -40,7 +41,7 @@ def test_a_share_of_nothing_is_refused(score: int, count: int) -> None:
         wilson(score, count)
 
 
-@settings(max_examples=30)
+@at_most(30)
 @given(st.lists(tallies, min_size=1, max_size=8), st.integers(1, 60), st.sampled_from([vote_estimate, pass_estimate]))
 def test_an_estimate_lies_within_its_interval(some: list[Tally], k: int, estimate: Callable[..., Estimate]) -> None:
     """Between 0 and 1, with a width, and twice the same."""

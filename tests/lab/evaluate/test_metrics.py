@@ -1,11 +1,7 @@
 """maj@k and pass@k against every subset listed, and against recorded samples drawn at random."""
 
-import json
-from collections import Counter
-from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,27 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numina_infer.lab.evaluate.metrics import MOST_SAMPLES, Tally, maj_at_k, majority_curve, pass_at_k, pass_curve
-
-BLANK = None
-RIGHT = ("right", "right too")
-
-
-def tally_of(samples: Sequence[str | None], right: Sequence[str] = RIGHT) -> Tally:
-    """`samples` as they are counted."""
-    counts = Counter(sample for sample in samples if sample is not BLANK)
-    return Tally(
-        tuple(count for answer, count in counts.items() if answer in right),
-        tuple(count for answer, count in counts.items() if answer not in right),
-        num_blank=sum(sample is BLANK for sample in samples),
-    )
-
-
-def vote_score(subset: Sequence[str | None], right: Sequence[str] = RIGHT) -> float:
-    """What the vote of `subset` is worth, by the definition."""
-    counts = Counter(sample for sample in subset if sample is not BLANK)
-    leaders = [answer for answer, count in counts.items() if count == max(counts.values())]
-    return sum(answer in right for answer in leaders) / len(leaders) if leaders else 0.0
-
+from tests.lab.evaluate.tallies import BLANK, RIGHT, recorded, tallies, tally_of, vote_score
 
 samples_of_a_problem = st.lists(st.sampled_from([*RIGHT, "a", "b", "c", BLANK]), min_size=1, max_size=9)
 
@@ -55,14 +31,6 @@ def test_pass_at_k_is_the_share_of_subsets_with_a_right_sample(samples: list[str
         for k in range(1, len(samples) + 1)
     ]
     assert pass_curve(tally_of(samples)) == pytest.approx(listed, abs=1e-12)
-
-
-tallies = st.builds(
-    Tally,
-    st.lists(st.integers(1, 40), max_size=2).map(tuple),
-    st.lists(st.integers(1, 20), max_size=6).map(tuple),
-    st.integers(0, 20),
-).filter(lambda tally: tally.num_samples > 0)
 
 
 @given(tallies)
@@ -105,12 +73,6 @@ def test_an_impossible_k_is_refused(n: int, c: int, k: int) -> None:
         pass_at_k(n, c, k)
     with pytest.raises(ValueError, match="give 1 <= k <= n"):
         maj_at_k(Tally((2,), (2,)), 5)
-
-
-def recorded(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a recorded votes file."""
-    for line in path.read_text("utf-8").splitlines():
-        yield json.loads(line)
 
 
 @pytest.mark.parametrize("k", [8, 16, 48])

@@ -22,7 +22,7 @@ from numina_infer.core.records import (
 )
 from numina_infer.formats.fences import OUTPUT_FENCE
 from numina_infer.formats.numina import NUMINA
-from numina_infer.runs.log import RunLog
+from tests import run_folders
 
 PROBLEMS = (Problem("a", "What is 1 + 1?"), Problem("b", "What is 2 + 3?"))
 INFO: Mapping[str, object] = {
@@ -78,11 +78,7 @@ def events_of(problem: Problem, trajectories: Iterable[Trajectory]) -> list[Even
 
 def write_run(folder: Path, events: Iterable[Event], info: Mapping[str, object] = INFO) -> Path:
     """A run folder with `events`."""
-    with RunLog(folder) as log:
-        log.describe(info)
-        for event in events:
-            log.write(event)
-    return folder
+    return run_folders.write_run(folder, events, info)
 
 
 def write_references(file: Path, answers: Mapping[Problem, object]) -> Path:

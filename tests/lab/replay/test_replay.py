@@ -2,13 +2,13 @@
 
 import json
 import random
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -40,19 +40,12 @@ from numina_infer.lab.replay.variant import Change, sweep
 from numina_infer.runs.log import RunLog
 from numina_infer.solving.contest import Contest, Parts
 from numina_infer.voting.referee import conclude, fold
+from tests.examples import at_most
 from tests.mischief import KINDS, BadEngine, BadSandbox, Mischief
+from tests.run_folders import described
 
 QUIET = Console(quiet=True)
 PROBLEM = Problem("p", "What is it?")
-
-
-def described(folder: Path, preset: Preset, events: Iterable[Event] = (), **info: object) -> Path:
-    """A run folder that says what it was made with."""
-    with RunLog(folder, resume=folder.exists()) as log:
-        log.describe({"preset": asdict(preset), **info})
-        for event in events:
-            log.write(event)
-    return folder
 
 
 def ending(index: int, raw: str, answer_range: AnswerRange, num_tokens: int = 10) -> Trajectory:
@@ -102,7 +95,7 @@ def assert_exact(replayed: Replay) -> None:
 # --- the run's own policy ---
 
 
-@settings(max_examples=60, deadline=None)
+@at_most(60)
 @given(
     seed=st.integers(0, 10**6),
     kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=6),

@@ -24,8 +24,8 @@ from numina_infer.lab.replay.replay import replay
 from numina_infer.lab.replay.variant import Change
 from numina_infer.runs.log import RunLog
 from numina_infer.solving.contest import Contest, Parts
-from tests.lab.replay.test_replay import described
 from tests.mischief import BadEngine, BadSandbox, Mischief
+from tests.run_folders import described
 
 NO_MISCHIEF = Mischief(random.Random(0), ("writes",))  # noqa: S311 (a test's luck)
 

@@ -2,15 +2,16 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.lab.report.sight import Look, Sight
+
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
 _QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync")
 """A headless browser that asks the network for nothing of its own."""
@@ -31,26 +32,6 @@ def chromium() -> "Iterator[Browser]":
         )
         yield browser
         browser.close()
-
-
-@dataclass
-class Sight:
-    """A page in a browser, and all that it did besides showing itself."""
-
-    page: "Page"
-    troubles: list[str] = field(default_factory=list)
-    """Errors, console messages, dialogs, and whatever it asked for."""
-
-    def texts(self, selector: str) -> list[str]:
-        """What the elements show."""
-        return [text.strip() for text in self.page.locator(selector).all_inner_texts()]
-
-    def count(self, selector: str) -> int:
-        """How many there are."""
-        return self.page.locator(selector).count()
-
-
-Look = Callable[..., Sight]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from numina_infer.cli import main
 from numina_infer.core.errors import RunLogError
-from numina_infer.core.events import Ended, Event, Opened, Solved, Started, Stopped
+from numina_infer.core.events import Ended, Event, Opened, Stopped
 from numina_infer.core.records import (
     AnswerSource,
     Completion,
@@ -22,7 +22,6 @@ from numina_infer.core.records import (
     NoAnswer,
     Outcome,
     Problem,
-    Solution,
     StopReason,
     Trajectory,
     Turn,
@@ -34,8 +33,9 @@ from numina_infer.runs.log import SOLUTIONS_FILE, TRAJECTORIES_FILE, RunLog
 from numina_infer.runs.problems import example_problems_path
 from numina_infer.runs.provenance import file_sha256
 from numina_infer.voting.time_bank import Bound, Slice
+from tests.lab.report.hostile_events import hostile_events
 from tests.lab.report.pages import HOSTILE, Page, read_page, strings
-from tests.runs.test_log import EVENTS, events_of, write_run
+from tests.run_folders import EVENTS, events_of, write_run
 
 TEMPLATE = Path(page_data.__file__).with_name("report.html")
 
@@ -54,26 +54,6 @@ def page_of(folder: Path, events: list[Event], references: dict[str, str] | None
     """The report of a run with `events`."""
     write_run(folder, events)
     return read_page(write_report(folder, references=references))
-
-
-def hostile_events() -> list[Event]:
-    """A problem in which everything that is a text is hostile."""
-    events: list[Event] = []
-    for number, text in enumerate(HOSTILE):
-        problem = Problem(f"{number} {text}", text)
-        execution = Execution(ExecutionStatus.ERROR, text, text, text, 0.5)
-        turn = Turn(Completion(text, (), FinishReason.EOS), code=text, execution=execution, observation=text)
-        answer = ExtractedAnswer(None, NoAnswer.UNREADABLE, AnswerSource.BOXED, text)
-        solution = Solution(
-            problem.id, 0, is_fallback=True, stop_reason=StopReason.FAILED, error=text, incidents=(text,)
-        )
-        events += [
-            Opened(problem, text, deadline=10.0, num_samples=1, at=0.0),
-            Started(problem.id, 0, 0.0),
-            Ended(Trajectory(problem.id, 0, (turn,), Outcome.ENGINE_ERROR, answer, error=text), 1.0),
-            Solved(solution, 2.0),
-        ]
-    return events
 
 
 def test_a_page_has_all_that_a_log_has(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from rich.console import Console
 from numina_infer.app.choices import Choices, Collection, EngineName
 from numina_infer.app.collection import collect
 from numina_infer.lab.report.report_page import write_report
-from tests.lab.report.conftest import Look, Sight
+from tests.lab.report.hostile_events import hostile_events
 from tests.lab.report.pages import HOSTILE
-from tests.lab.report.test_report import hostile_events
-from tests.runs.test_log import write_run
+from tests.lab.report.sight import Look, Sight
+from tests.run_folders import write_run
 
 pytestmark = pytest.mark.browser
 

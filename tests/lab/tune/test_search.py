@@ -24,7 +24,7 @@ from numina_infer.lab.tune.tuning_folder import Tuning, read_tuning
 from numina_infer.lab.tune.tuning_report import TuningReport
 from numina_infer.runs.history import read_info
 from numina_infer.runs.progress import RunConsole
-from tests.app.test_collection import write_sums
+from tests.summing import write_sums
 from tests.waiting import wait_until
 from tests.witness import Witness
 

@@ -13,7 +13,7 @@ from numina_infer.core.ports import Engine
 from numina_infer.lab.tune.search import tune
 from numina_infer.lab.tune.search_space import SearchSpace
 from numina_infer.lab.tune.tuning_folder import Tuning
-from tests.app.test_collection import write_sums
+from tests.summing import write_sums
 from tests.witness import Witness
 
 pytestmark = pytest.mark.model

@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from numina_infer import read_run
@@ -40,6 +40,7 @@ from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.paper.paper_solver import PaperSolver
 from numina_infer.solving.paper.rules import Sample, process
 from numina_infer.voting.referee import Ledger, fold
+from tests.examples import at_most
 
 PROBLEM = Problem("p", "What is $1+1$?")
 PROMPT = "### Problem: What is $1+1$?\n### Solution: "
@@ -270,7 +271,7 @@ async def test_the_record_judged_again_gives_the_recorded_answers() -> None:
 # --- what the kernel had no answer to ---
 
 
-@settings(deadline=None, max_examples=60)
+@at_most(60)
 @given(
     ticks=st.integers(0, 400),
     num_samples=st.integers(1, 6),
