@@ -20,7 +20,7 @@ from numina_infer.engines.scripted_engine import ScriptedEngine, sum_of_numbers
 from numina_infer.engines.scripts import Cue
 from numina_infer.runs.history import read_info
 from numina_infer.runs.progress import RunConsole
-from tests.app.collections import arguments, assert_complete, stop_after, write_script
+from tests.app.scripted_collections import arguments, assert_complete, stop_after, write_script
 from tests.summing import SUMMING, summing_sandbox, write_sums
 
 

@@ -29,7 +29,7 @@ from numina_infer.runs.collection_progress import LiveHeadway, headway
 from numina_infer.runs.collection_summary import Harvest
 from numina_infer.runs.history import read_events, read_info
 from numina_infer.runs.progress import RunConsole, Scoreboard
-from tests.app.collections import arguments, assert_complete, stop_after, write_script
+from tests.app.scripted_collections import arguments, assert_complete, stop_after, write_script
 from tests.run_folders import EVENTS
 from tests.summing import SUMMING, summing_sandbox, write_sums
 
