@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,10 +56,15 @@ def shared_data() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A real server takes a minute to start, more on a busy machine."""
+    """Marks that follow from what a test is, and what takes longest first, for processes that end together."""
     for item in items:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker(pytest.mark.property)
         if item.get_closest_marker("vllm") is not None:
-            item.add_marker(pytest.mark.timeout(900))
+            item.add_marker(pytest.mark.timeout(900))  # a real server takes a minute to start, more on a busy machine
+        if item.get_closest_marker("torch") is not None and find_spec("torch") is None:
+            item.add_marker(pytest.mark.skip("there is no PyTorch here"))
+    items.sort(key=lambda item: item.get_closest_marker("model") is None)
 
 
 @pytest.fixture(scope="session")
@@ -75,4 +81,5 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a two-layer Llama with random weights and a byte-level tokenizer, made here in a second."""
     from tests.tiny_model import make_tiny_model
 
+    pytest.importorskip("torch")
     return make_tiny_model(tmp_path_factory.mktemp("tiny-llama"))

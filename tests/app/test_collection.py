@@ -62,7 +62,8 @@ def test_every_sample_of_every_problem_is_in_the_log_however_many_are_in_work(
     sums: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], at_once: int
 ) -> None:
     """The preset's stop rule lets none end early, and one line tells what came of it."""
-    assert main(arguments(sums, tmp_path / "run", "--concurrent-problems", str(at_once))) == 0
+    given = arguments(sums, tmp_path / "run", "--concurrent-problems", str(at_once))
+    assert main(given, backends=SUMMING) == 0
     assert_complete(tmp_path / "run", NUM_PROBLEMS)
     assert read_info(tmp_path / "run")["concurrent_problems"] == at_once
     assert "8 of 8 with a reference right by vote (100.0%), pass@1 100.0%" in capsys.readouterr().out

@@ -184,24 +184,29 @@ def rehearsal_command(sums: Path, folder: Path, *more: str) -> list[str]:
 
 
 SEPARATE = ("--api", "kaggle-evaluation", "--separate")
-either_place = pytest.mark.parametrize("place", [(), SEPARATE], ids=["in process", "separate"])
+either_place = pytest.mark.parametrize(
+    "place", [(), pytest.param(SEPARATE, marks=pytest.mark.slow)], ids=["in process", "separate"]
+)
 
 
-def test_a_killed_run_resumes_to_the_same_submission(many_sums: Path, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_to_the_same_submission(
+    many_sums: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """SIGKILL in the middle: finished problems stay byte for byte, the rest is solved as if undisturbed."""
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    subprocess.run(rehearsal_command(many_sums, undisturbed), check=True, capture_output=True)
+    run(many_sums, undisturbed)
     assert stop_after(3, rehearsal_command(many_sums, killed), signal.SIGKILL).returncode == -signal.SIGKILL
     solutions = (killed / "solutions.jsonl").read_bytes()
     whole_lines = solutions[: solutions.rfind(b"\n") + 1]
     assert whole_lines.count(b"\n") >= 3
-    resumed = subprocess.run(command("rehearse", "--resume", killed), check=True, capture_output=True, text=True)
-    assert "25 of 25" in resumed.stdout
+    assert main(["rehearse", "--resume", str(killed)], backends=SUMMING) == 0
+    assert "25 of 25" in capsys.readouterr().out
     assert (killed / "solutions.jsonl").read_bytes().startswith(whole_lines)
     for name in ("submission.csv", "submission.parquet"):
         assert (killed / name).read_bytes() == (undisturbed / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_killed_run_with_a_model_keeps_finished_problems_byte_for_byte(
     sums: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -232,10 +237,11 @@ def test_ctrl_c_writes_the_submission_so_far_and_says_how_to_go_on(
     assert "Traceback" not in stopped.stderr
     assert f"--resume {folder}" in stopped.stdout
     assert 1 <= len(pd.read_csv(folder / "submission.csv")) < 25
-    subprocess.run(command("rehearse", "--resume", folder), check=True, capture_output=True)
+    assert main(["rehearse", "--resume", str(folder)], backends=SUMMING) == 0
     assert len(pd.read_csv(folder / "submission.csv")) == 25
 
 
+@pytest.mark.slow
 def test_a_killed_run_takes_its_relay_with_it(many_sums: Path, tmp_path: Path) -> None:
     """Left behind, it would ask the server of the next run."""
     folder = tmp_path / "killed"

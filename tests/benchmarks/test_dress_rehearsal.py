@@ -21,6 +21,7 @@ def test_recorded_solutions_become_turns() -> None:
     assert list(turns(parts)) == ["We count.\n```python\nprint(1)\n```Run it.\n```output\n", "It is 1."]
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.timeout(300)
 def test_three_problems_are_answered_in_time(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from numina_infer.formats.numina import NUMINA
 from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.solver import Solver
 from numina_infer.voting.referee import Ledger, fold
-from tests.examples import at_most
+from tests.examples import costly
 
 PROBLEM = Problem("p", "What is $1+1$?")
 ASKS = "We compute.\n```python\nprint(1 + 1)\n```\n```output\n"
@@ -154,7 +154,7 @@ SHAPES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12)), min_size=1, 
 """Trajectories: how many programs, and how wordy."""
 
 
-@at_most(60)
+@costly(60)
 @given(shapes=SHAPES)
 def test_a_round_is_all_turns_and_then_all_programs_of_those_still_alive(shapes: list[tuple[int, int]]) -> None:
     """Nothing begins before all live ones have come; those that ended early aren't waited for."""
@@ -166,7 +166,7 @@ def test_a_round_is_all_turns_and_then_all_programs_of_those_still_alive(shapes:
     assert [each.answer.value for each in ended] == [2] * len(shapes)
 
 
-@at_most(60)
+@costly(60)
 @given(shapes=SHAPES, ticks=st.integers(0, 150))
 def test_at_the_cutoff_nobody_waits_on(shapes: list[tuple[int, int]], ticks: int) -> None:
     """Whenever it comes, every trajectory that was started ends."""
@@ -183,7 +183,7 @@ def test_at_the_cutoff_nobody_waits_on(shapes: list[tuple[int, int]], ticks: int
     anyio.run(scenario)
 
 
-@at_most(60)
+@costly(60)
 @given(phases=st.lists(st.integers(0, 4), min_size=2, max_size=6), victim=st.integers(0, 5), ticks=st.integers(0, 30))
 def test_one_that_is_cancelled_holds_nobody_up(phases: list[int], victim: int, ticks: int) -> None:
     """Whether it waits or not when it is cancelled; and its own arrival lets nobody through too early."""

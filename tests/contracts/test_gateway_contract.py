@@ -22,7 +22,6 @@ from numina_infer.core.ports import Gateway
 from numina_infer.core.records import Problem
 from numina_infer.runs.problems import ProblemRow, ProblemSet, example_problems_path, read_problems
 from tests.competitions.relays import GrpcCompetition
-from tests.examples import at_most
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,6 @@ problem_sets = st.lists(
 
 
 @every_gateway
-@at_most(30)
 @given(problem_set=problem_sets, answers=st.lists(st.integers(0, 999), min_size=5, max_size=5))
 def test_every_problem_is_asked_once_and_its_answer_submitted(
     make_pair: MakePair, problem_set: ProblemSet, answers: list[int]

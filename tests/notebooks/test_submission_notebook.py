@@ -17,7 +17,7 @@ from numina_infer.kaggle.build.notebook import Notebook
 from numina_infer.kaggle.place import RERUN_VARIABLE
 from numina_infer.runs.problems import example_problems_path
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.model, pytest.mark.timeout(900)]
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 LARGEST = {"aimo-1": 999, "aimo-2": 999, "aimo-3": 99_999}
 

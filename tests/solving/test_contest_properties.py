@@ -25,7 +25,7 @@ from numina_infer.solving.contest import Contest, Parts
 from numina_infer.solving.paper.paper_solver import PaperSolver
 from numina_infer.solving.solver import MakeSolver, Solver
 from numina_infer.voting.referee import Ledger
-from tests.examples import at_most
+from tests.examples import costly
 from tests.mischief import KINDS, BadEngine, BadSandbox, Mischief
 
 
@@ -40,7 +40,7 @@ def pass_time(contest: Contest, clock: Clock, seconds: float) -> None:
     contest._portal.call(dawdle)
 
 
-@at_most(40)
+@costly(40)
 @given(
     seed=st.integers(0, 10**6),
     kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=6),

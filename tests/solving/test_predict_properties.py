@@ -22,7 +22,7 @@ from numina_infer.core.records import AnswerRange
 from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.log import RunLog
 from numina_infer.solving.contest import Contest, Parts
-from tests.examples import at_most
+from tests.examples import costly
 from tests.mischief import KINDS, BadEngine, BadSandbox, Mischief
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -50,7 +50,7 @@ calls = st.builds(
 )
 
 
-@at_most(60)
+@costly(60)
 @given(
     problems=st.lists(st.tuples(texts.filter(bool) | st.integers(0, 2**40), texts), min_size=4, max_size=4),
     pattern=st.lists(calls, min_size=1, max_size=8),

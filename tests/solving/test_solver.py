@@ -19,7 +19,6 @@ from numina_infer.formats.numina import NUMINA
 from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.solver import Solver
 from numina_infer.voting.referee import Ledger, Stop, decide, fold
-from tests.examples import at_most
 
 PROBLEM = Problem("p", "What is $1+1$?")
 PROGRAM = "We compute.\n```python\nprint(1 + 1)\n```\n```output\n"
@@ -114,7 +113,6 @@ async def count_free_slots(engine: ScriptedEngine) -> int:
     return free
 
 
-@at_most(60)
 @given(
     ticks=st.integers(0, 150),
     num_samples=st.integers(1, 7),
@@ -144,7 +142,6 @@ def test_each_started_trajectory_ends_exactly_once_whatever_the_tick_of_the_cuto
     anyio.run(scenario)
 
 
-@at_most(60)
 @given(ticks=st.integers(0, 80), num_samples=st.integers(1, 4))
 def test_a_problem_that_was_interrupted_is_never_exhausted(ticks: int, num_samples: int) -> None:
     """All of its trajectories may hand over at once; a resumed run must still take it again."""

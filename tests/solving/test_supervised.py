@@ -30,7 +30,7 @@ from numina_infer.runs.log import RunLog
 from numina_infer.sandbox import ScriptedSandbox
 from numina_infer.solving.contest import Contest, Parts
 from numina_infer.solving.supervised import LateConfig, LateEngine, LateSandbox
-from tests.examples import at_most
+from tests.examples import costly
 
 LIMIT_S = 9 * 3600.0
 PROBLEMS = [Problem(f"p{number}", f"What is {number} + 100?") for number in range(1, 7)]
@@ -207,7 +207,7 @@ def test_memory_that_runs_out_ends_trajectories_and_no_problem() -> None:
     assert [solution.answer for _, solution, _ in seen] == [answer_to(problem) for problem in PROBLEMS]
 
 
-@at_most(40)
+@costly(40)
 @given(
     start_s=st.floats(0, 2000),
     num_failed_starts=st.sampled_from([0, 1, 2, 4, 5, math.inf]),

@@ -12,7 +12,6 @@ from numina_infer.core.records import NoAnswer
 from numina_infer.voting import overtaking as chance
 from numina_infer.voting.ballot import MILLI, Ballot
 from numina_infer.voting.overtaking import Race, chance_to_overtake, chances, is_below
-from tests.examples import at_most
 
 THOUSANDS = 10_000
 EARLY_AND_LATE = [
@@ -74,7 +73,6 @@ def assert_enclosed(race: Race) -> None:
 
 
 @given(races(most=300).filter(lambda race: race.to_come > chance._FEW))
-@at_most(50)
 def test_the_chance_lies_between_the_bounds(race: Race) -> None:
     """So what is clear of the margin is decided rightly."""
     assert_enclosed(race)
@@ -87,7 +85,6 @@ def test_the_chance_lies_between_the_bounds_at_ten_thousand(race: Race) -> None:
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 3000), st.data())
-@at_most(50)
 def test_an_urns_tail_is_right_to_a_fraction_of_the_margin(
     wins: int, losses: int, draws: int, data: st.DataObject
 ) -> None:
@@ -117,7 +114,6 @@ def test_a_decision_is_the_exact_one(ballot: Ballot, to_come: int, epsilon: floa
 
 
 @given(ballots(), st.integers(65, 300), st.floats(1e-12, 0.999))
-@at_most(60)
 def test_a_decision_of_a_long_horizon_is_the_exact_one(ballot: Ballot, to_come: int, epsilon: float) -> None:
     """The same where bounds are looked at first."""
     exact = ballot.chance_of_change(to_come * MILLI)
@@ -151,7 +147,6 @@ def test_a_decision_at_ten_thousand_takes_few_points(epsilon: float, monkeypatch
 
 
 @given(races(most=300).filter(lambda race: race.to_come > chance._FEW), st.sampled_from([0.97, 1.03]))
-@at_most(50)
 def test_bounds_tell_what_is_three_percent_off(race: Race, part: float) -> None:
     """The exact chance is for what is closer."""
     exact = float(chance_to_overtake(race))

@@ -17,7 +17,7 @@ PROMPTS = st.lists(st.integers(1, 200), min_size=1, max_size=8)
 CONTEXT, TOKENS = tuple(range(100, 121)), (7, 8, 9)
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["one thread", "two threads"])
+@pytest.fixture(scope="module", params=[1, pytest.param(2, marks=pytest.mark.slow)], ids=["one thread", "two threads"])
 def loaded(request: pytest.FixtureRequest, tiny_model: Path) -> LoadedModel:
     """The tiny model, and the row counts that were found for it."""
     return load(TransformersConfig(model=str(tiny_model), num_threads=request.param), lambda line: None)

@@ -33,7 +33,7 @@ def config(tiny_model: Path) -> TransformersConfig:
     return TransformersConfig(model=str(tiny_model), num_threads=1, max_num_seqs=8)
 
 
-@pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
+@pytest.fixture(params=[1, pytest.param(2, marks=pytest.mark.slow)], ids=["one thread", "two threads"])
 def either_config(request: pytest.FixtureRequest, config: TransformersConfig) -> TransformersConfig:
     """The tiny model on one thread and on two, which take products apart in other ways."""
     return replace(config, num_threads=request.param)
@@ -283,6 +283,7 @@ async def test_a_model_that_cannot_be_loaded_leaves_no_thread_behind(tmp_path: P
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("numina-decode")]
 
 
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.timeout(600)
 async def test_smollm2_writes_the_same_alone_and_among_eight() -> None:

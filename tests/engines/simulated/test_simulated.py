@@ -28,7 +28,7 @@ from numina_infer.runs.log import RunLog
 from numina_infer.runs.problems import packaged_path
 from numina_infer.sandbox.simulated_sandbox import SimulatedSandbox
 from numina_infer.solving.contest import Contest, Parts
-from tests.examples import at_most
+from tests.examples import costly
 
 COSTS = MachineCosts(base_s=0.02, sequence_s=0.001, token_s=1e-5, prefill_s=0.0005, kv_tokens=2_000)
 
@@ -68,7 +68,7 @@ def test_the_closed_form_is_the_sum_of_the_steps(turns: list[tuple[int, int]]) -
     st.lists(st.tuples(st.integers(1, 900), st.integers(1, 900)), min_size=1, max_size=8),
     st.lists(st.floats(0.01, 30), max_size=6),
 )
-@at_most(60)
+@costly(60)
 def test_looking_at_a_batch_more_often_changes_nothing_and_the_cache_is_never_overfull(
     turns: list[tuple[int, int]], looks: list[float]
 ) -> None:

@@ -401,6 +401,7 @@ def registry_is_reached() -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_the_pinned_vllm_resolves_completely(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """For Kaggle's Python, on the real index: a wheel of the right kind and a size for everything it needs."""
     if not registry_is_reached():

@@ -16,7 +16,7 @@ from numina_infer.lab.evaluate.intervals import (
     wilson,
 )
 from numina_infer.lab.evaluate.metrics import Tally, majority_curve
-from tests.examples import at_most
+from tests.examples import costly
 from tests.lab.evaluate.tallies import tallies
 
 
@@ -41,7 +41,7 @@ def test_a_share_of_nothing_is_refused(score: int, count: int) -> None:
         wilson(score, count)
 
 
-@at_most(30)
+@costly(30)
 @given(st.lists(tallies, min_size=1, max_size=8), st.integers(1, 60), st.sampled_from([vote_estimate, pass_estimate]))
 def test_an_estimate_lies_within_its_interval(some: list[Tally], k: int, estimate: Callable[..., Estimate]) -> None:
     """Between 0 and 1, with a width, and twice the same."""

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -40,9 +41,10 @@ from numina_infer.lab.replay.variant import Change, sweep
 from numina_infer.runs.log import RunLog
 from numina_infer.solving.contest import Contest, Parts
 from numina_infer.voting.referee import conclude, fold
-from tests.examples import at_most
+from tests.examples import costly
 from tests.mischief import KINDS, BadEngine, BadSandbox, Mischief
 from tests.run_folders import described
+from tests.summing import SUMMING
 
 QUIET = Console(quiet=True)
 PROBLEM = Problem("p", "What is it?")
@@ -95,7 +97,7 @@ def assert_exact(replayed: Replay) -> None:
 # --- the run's own policy ---
 
 
-@at_most(60)
+@costly(60)
 @given(
     seed=st.integers(0, 10**6),
     kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=6),
@@ -128,10 +130,17 @@ def test_whatever_happened_to_a_contest_its_replay_is_exact(
     assert [replace(solution, incidents=()) for solution in solutions] == [one.solution for one in replayed.problems]
 
 
-def test_a_simulated_contest_replays_exactly(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fifty problems on two simulated T4s, with refill, the predictive rule and a time bank."""
-    rehearse(Rehearsal(choices=Choices(preset="t4x2", engine=EngineName.SIMULATED)), tmp_path / "run", QUIET)
-    replayed = replay(read_recording(tmp_path / "run"))
+    folder = tmp_path_factory.mktemp("simulated") / "run"
+    rehearse(Rehearsal(choices=Choices(preset="t4x2", engine=EngineName.SIMULATED)), folder, QUIET)
+    return folder
+
+
+def test_a_simulated_contest_replays_exactly(simulated: Path) -> None:
+    """Every verdict has its votes and its stop."""
+    replayed = replay(read_recording(simulated))
     assert len(replayed.problems) == 50
     assert_exact(replayed)
     assert replayed.num_as_recorded == 50
@@ -144,13 +153,14 @@ def test_a_rehearsal_replays_exactly(tmp_path: Path, paper: bool) -> None:
     assert_exact(replay(read_recording(tmp_path / "run")))
 
 
-def test_a_log_from_before_stops_were_told_replays_exactly(tmp_path: Path) -> None:
+def test_a_log_from_before_stops_were_told_replays_exactly(simulated: Path, tmp_path: Path) -> None:
     """Its stops are found by its own policy; what attempts handed over behind them counts as it did."""
-    rehearse(Rehearsal(choices=Choices(preset="t4x2", engine=EngineName.SIMULATED)), tmp_path / "run", QUIET)
+    shutil.copytree(simulated, tmp_path / "run")
     as_older(tmp_path / "run")
     assert_exact(replay(read_recording(tmp_path / "run")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_samples", [100, 10_000])
 def test_ten_thousand_trajectories_replay_exactly(tmp_path: Path, num_samples: int) -> None:
     """As many problems as make that, or one alone; the answers are drawn, some of them no votes."""
@@ -163,7 +173,7 @@ def test_ten_thousand_trajectories_replay_exactly(tmp_path: Path, num_samples: i
     lines = [{"problem": row["problem"], "completions": _drawn(luck, answers, 997)} for row in rows]
     script.write_text("\n".join(map(json.dumps, lines)))
     choices = Choices(preset="collect", engine=EngineName.SCRIPTED, script=str(script), num_samples=num_samples)
-    collect(Collection(str(problems), choices, concurrent_problems=8), tmp_path / "run", QUIET)
+    collect(Collection(str(problems), choices, concurrent_problems=8), tmp_path / "run", QUIET, backends=SUMMING)
     recording = read_recording(tmp_path / "run")
     assert sum(len(recorded.trajectories) for recorded in recording.problems) == 10_000
     assert_exact(replay(recording))
@@ -228,6 +238,7 @@ def test_a_log_that_stops_short_says_so(tmp_path: Path) -> None:
         Rehearsal(choices=Choices(engine=EngineName.SCRIPTED, num_samples=24, epsilon=0.05)),
         tmp_path / "predictive",
         QUIET,
+        backends=SUMMING,
     )
     short = replay(read_recording(tmp_path / "predictive"), Change(epsilon=0.0))
     assert short.num_unrecorded == 10
@@ -289,10 +300,9 @@ def test_a_sweep_has_every_combination_once() -> None:
 # --- another bank ---
 
 
-def test_a_shorter_limit_gives_less_to_each_problem_and_what_is_saved_to_the_next(tmp_path: Path) -> None:
+def test_a_shorter_limit_gives_less_to_each_problem_and_what_is_saved_to_the_next(simulated: Path) -> None:
     """Every slice is what the bank would have cut when the problem would have come."""
-    rehearse(Rehearsal(choices=Choices(preset="t4x2", engine=EngineName.SIMULATED)), tmp_path / "run", QUIET)
-    recording = read_recording(tmp_path / "run")
+    recording = read_recording(simulated)
     as_it_was = replay(recording, Change(time_limit_s=9 * 3600.0))
     assert_exact(as_it_was)
     short = replay(recording, Change(time_limit_s=2400.0))
@@ -305,7 +315,7 @@ def test_a_shorter_limit_gives_less_to_each_problem_and_what_is_saved_to_the_nex
 def test_a_bank_needs_problems_that_came_one_after_another(tmp_path: Path) -> None:
     """Those of a collection overlap, so nobody knows when one would have come."""
     choices = Choices(preset="collect", engine=EngineName.SCRIPTED, num_samples=4)
-    collect(Collection(None, choices, concurrent_problems=4), tmp_path / "run", QUIET)
+    collect(Collection(None, choices, concurrent_problems=4), tmp_path / "run", QUIET, backends=SUMMING)
     with pytest.raises(ConfigError, match="one after another"):
         replay(read_recording(tmp_path / "run"), Change(time_limit_s=600.0))
 
@@ -315,7 +325,7 @@ def test_a_bank_needs_problems_that_came_one_after_another(tmp_path: Path) -> No
 
 def test_a_run_killed_in_the_middle_of_a_line_replays_as_far_as_it_went(tmp_path: Path) -> None:
     """A problem without a verdict has none; the others keep theirs."""
-    rehearse(Rehearsal(choices=Choices(engine=EngineName.SCRIPTED)), tmp_path / "run", QUIET)
+    rehearse(Rehearsal(choices=Choices(engine=EngineName.SCRIPTED)), tmp_path / "run", QUIET, backends=SUMMING)
     for name, keep in (("trajectories.jsonl", 0.55), ("solutions.jsonl", 0.5)):
         path = tmp_path / "run" / name
         content = path.read_bytes()
@@ -351,6 +361,7 @@ def test_an_unknown_format_is_named(tmp_path: Path) -> None:
 
 def test_a_paper_run_takes_no_other_rules(tmp_path: Path) -> None:
     """The kernel's answers were read by the kernel's reader."""
-    rehearse(Rehearsal(choices=Choices(engine=EngineName.SCRIPTED, paper=True)), tmp_path / "run", QUIET)
+    paper = Rehearsal(choices=Choices(engine=EngineName.SCRIPTED, paper=True))
+    rehearse(paper, tmp_path / "run", QUIET, backends=SUMMING)
     with pytest.raises(ConfigError, match="paper"):
         replay(read_recording(tmp_path / "run"), Change(epsilon=0.05))

@@ -10,6 +10,7 @@ from numina_infer import read_run
 from numina_infer.app.choices import Choices, Collection, EngineName
 from numina_infer.app.collection import collect
 from numina_infer.cli import main
+from tests.summing import SUMMING
 
 EXAMPLES = Collection(None, Choices(preset="collect", engine=EngineName.SCRIPTED, num_samples=8))
 
@@ -18,7 +19,7 @@ EXAMPLES = Collection(None, Choices(preset="collect", engine=EngineName.SCRIPTED
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ten examples, eight samples each, all to their end."""
     folder = tmp_path_factory.mktemp("replay") / "run"
-    collect(EXAMPLES, folder, Console(quiet=True))
+    collect(EXAMPLES, folder, Console(quiet=True), backends=SUMMING)
     return folder
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,17 +18,18 @@ from numina_infer.app.choices import Choices, EngineName
 from numina_infer.cli import main
 from numina_infer.core.errors import ConfigError, EngineError, RunLogError
 from numina_infer.engines.scripted_engine import ScriptedEngine, sum_of_numbers
-from numina_infer.lab.tune.search import tune
+from numina_infer.lab.tune import search as searching
 from numina_infer.lab.tune.search_space import SearchSpace, Setting
 from numina_infer.lab.tune.trial import TrialStanding
 from numina_infer.lab.tune.tuning_folder import Tuning, read_tuning
 from numina_infer.lab.tune.tuning_report import TuningReport
 from numina_infer.runs.history import read_info
 from numina_infer.runs.progress import RunConsole
-from tests.summing import write_sums
+from tests.summing import SUMMING, write_sums
 from tests.waiting import wait_until
 from tests.witness import Witness
 
+tune = partial(searching.tune, backends=SUMMING)
 DEEP = {"max_turns": "1,2", "temperature": "0.2,0.6"}
 """One turn is too few for the built-in script, and it heeds no temperature."""
 
@@ -147,6 +149,7 @@ def test_a_finished_search_resumes_to_itself(sums: Path, tmp_path: Path, monkeyp
     assert json.loads((tmp_path / "tuning" / "result.json").read_text())["settings"] == result["settings"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_130_and_tells_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A real process and a real signal; what it recorded is used, and the table comes in the end."""
     problems, folder = write_sums(tmp_path / "sums.jsonl", 40), tmp_path / "tuning"

@@ -16,7 +16,7 @@ from numina_infer.lab.tune.tuning_folder import Tuning
 from tests.summing import write_sums
 from tests.witness import Witness
 
-pytestmark = pytest.mark.model
+pytestmark = [pytest.mark.slow, pytest.mark.model]
 make_engine = composition.make_engine
 NUM_PROBLEMS, NUM_SAMPLES = 3, 2
 

@@ -1,7 +1,6 @@
 """The paper's way, driven: rounds and barriers, what is recorded, and what the kernel had no answer to."""
 
 import io
-import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
@@ -40,7 +39,8 @@ from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.paper.paper_solver import PaperSolver
 from numina_infer.solving.paper.rules import Sample, process
 from numina_infer.voting.referee import Ledger, fold
-from tests.examples import at_most
+from tests.examples import costly
+from tests.summing import SUMMING, write_sums
 
 PROBLEM = Problem("p", "What is $1+1$?")
 PROMPT = "### Problem: What is $1+1$?\n### Solution: "
@@ -271,7 +271,7 @@ async def test_the_record_judged_again_gives_the_recorded_answers() -> None:
 # --- what the kernel had no answer to ---
 
 
-@at_most(60)
+@costly(60)
 @given(
     ticks=st.integers(0, 400),
     num_samples=st.integers(1, 6),
@@ -414,15 +414,13 @@ def test_a_competition_the_papers_way(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_a_run_goes_on_the_papers_way(tmp_path: Path) -> None:
     """What was chosen stands in run.json; a problem that is asked again gets the same verdict."""
-    problems = tmp_path / "sums.jsonl"
-    rows = [{"id": f"s{n}", "problem": f"Add {n}, 100 and 7.", "answer": str(n + 107)} for n in range(3)]
-    problems.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    folder = tmp_path / "run"
-    whole = rehearse(Rehearsal(str(problems), PAPER), folder, RunConsole(io.StringIO()))
+    problems, folder = write_sums(tmp_path / "sums.jsonl", 3), tmp_path / "run"
+    console = RunConsole(io.StringIO())
+    whole = rehearse(Rehearsal(str(problems), PAPER), folder, console, backends=SUMMING)
     lines = (folder / "solutions.jsonl").read_text().splitlines(keepends=True)
     (folder / "solutions.jsonl").write_text("".join(lines[:1]))
     assert read_rehearsal(folder).choices == PAPER
-    resumed = rehearse(read_rehearsal(folder), folder, RunConsole(io.StringIO()), resume=True)
+    resumed = rehearse(read_rehearsal(folder), folder, console, resume=True, backends=SUMMING)
     assert (whole.num_correct, resumed.num_correct) == (3, 3)
     texts = [
         [[turn.completion.text for turn in trajectory.turns] for trajectory in attempt.trajectories]
