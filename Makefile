@@ -16,7 +16,7 @@ TORCH_OF_0.32.0 := 2.13.0
 TORCH_OF_0.19.1 := 2.10.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test drill test-attacks test-wheelhouse test-browser fuzz audit vllm test-vllm check fmt bench notebooks kernel owner-is-named clean
+.PHONY: help demo test test-slow test-all test-pythons drill test-attacks test-wheelhouse test-browser fuzz audit vllm test-vllm check fmt bench notebooks kernel owner-is-named clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,14 +31,29 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(PIP) --constraint constraints.txt --editable '.[transformers,kaggle,report,kernel,notebook,eval,tune,dev]'
+	$(PIP) --constraint constraints.txt --editable '.[transformers,kaggle,report,kernel,notebook,eval,tune,test,dev]'
 	@touch $@
 
 demo: $(VENV)/.demo ## ten problems, a real model, real programs, a mock competition: a few minutes
 	$(BIN)/numina-infer rehearse
 
-test: $(VENV)/.dev ## all tests, the whole path with the real model included
-	$(BIN)/pytest
+# Processes side by side, a test module to a process; MEASURE and SLOWEST are for .ci/run.
+WORKERS ?= 2
+PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+MEASURE ?=
+SLOWEST ?=
+ELSEWHERE := not attacks and not vllm and not wheelhouse and not browser
+
+test: $(VENV)/.dev ## the tests for a change, a contest with the real model included: three minutes on two cores
+	$(PYTEST) $(MEASURE) $(SLOWEST)
+
+test-slow: $(VENV)/.dev ## what make test leaves out, and every property with 100 examples: some minutes
+	$(PYTEST) --hypothesis-profile=ci -m "(slow or property) and $(ELSEWHERE)" $(MEASURE) $(SLOWEST)
+
+test-pythons: ## what of make test needs no PyTorch, on Python 3.12 and 3.13 where they are found
+	.ci/pythons
+
+test-all: test test-slow test-pythons drill test-attacks test-wheelhouse test-browser test-vllm ## everything: half an hour on two cores
 
 drill: $(VENV)/.dev ## every fault once, in contests that must not be lost by it: some minutes
 	$(BIN)/python -m drills
@@ -138,5 +153,5 @@ kernel: owner-is-named $(VENV)/.dev ## what is uploaded to Kaggle, into build/ke
 	$(BIN)/numina-infer kaggle check build/kernel
 
 clean: ## remove everything that make made, runs excepted
-	rm -rf $(VENV) $(AUDIT_VENV) .venv-vllm .venv-vllm-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(AUDIT_VENV) .venv-vllm .venv-vllm-* .venv-3.* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

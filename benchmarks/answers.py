@@ -5,9 +5,10 @@ r"""How many recorded texts each reader turns into votes, right ones, made-up on
 Readers: ours; the rules of NuminaMath's 2024 notebook (`numina_infer.solving.paper.rules`); the last balanced box
 through `int()`; math-verify where it is installed, in a process of its own that is killed when it hangs.
 Texts: tails of generations and whole transcripts that other projects published, with an integer reference, in the
-folder `shared` beside the repository or in `NUMINA_SHARED`; the tricky cases are tests/tricky_answers.toml, the cases
-by kind tests/answer_kinds.toml, and those decided by hand answer_cases.jsonl of that folder, which its authors wrote
-before any reader was run. Some of these texts are ones that a limit cut short, which only our reader is told.
+folder `shared` beside the repository or in `NUMINA_SHARED`; the tricky cases are tests/answers/tricky_answers.toml,
+the cases by kind tests/answers/answer_kinds.toml, and those decided by hand answer_cases.jsonl of that folder, which
+its authors wrote before any reader was run. Some of these texts are ones that a limit cut short, which only
+our reader is told.
 Votes and references are taken modulo 1000, as that notebook does.
 
 made up: the vote is no number that the text states. Stated is every integer literal in any written form (thousands
@@ -95,14 +96,14 @@ Vote = Callable[[str], int | None]
 
 def tricky_cases() -> list[Case]:
     """A table that the tests read, too."""
-    table = tomllib.loads((REPOSITORY / "tests/tricky_answers.toml").read_text("utf-8"))["cases"]
+    table = tomllib.loads((REPOSITORY / "tests/answers/tricky_answers.toml").read_text("utf-8"))["cases"]
     # One number is out of that table's range, and every reader here takes the modulus.
     return [Case.of(row["text"], 0 if row.get("reason") == "out_of_range" else row.get("value")) for row in table]
 
 
 def cases_by_kind() -> list[Case]:
     """The other table of the tests."""
-    kinds = tomllib.loads((REPOSITORY / "tests/answer_kinds.toml").read_text("utf-8"))["kinds"]
+    kinds = tomllib.loads((REPOSITORY / "tests/answers/answer_kinds.toml").read_text("utf-8"))["kinds"]
     votes = [(*row, not key) for kind in kinds for key in ("", "cut_") for row in kind.get(f"{key}vote", [])]
     none = [(text, None, not key) for kind in kinds for key in ("", "cut_") for text in kind.get(f"{key}none", [])]
     return [Case.of(text, vote, is_complete=is_complete) for text, vote, is_complete in votes + none]

@@ -29,7 +29,7 @@ from numina_infer.solving.supervised import LateEngine
 from tests.socket_paths import short_folder
 
 if TYPE_CHECKING:
-    from tests.vllm_servers import RunningServer
+    from tests.vllm.servers import RunningServer
 
 pytestmark = pytest.mark.anyio
 Open = Callable[..., AbstractAsyncContextManager[Engine]]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -21,7 +21,7 @@ from numina_infer.core.errors import GatewayError
 from numina_infer.core.ports import Gateway
 from numina_infer.core.records import Problem
 from numina_infer.runs.problems import ProblemRow, ProblemSet, example_problems_path, read_problems
-from tests.relays import GrpcCompetition
+from tests.competitions.relays import GrpcCompetition
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,6 @@ problem_sets = st.lists(
 
 
 @every_gateway
-@settings(deadline=None, max_examples=30)
 @given(problem_set=problem_sets, answers=st.lists(st.integers(0, 999), min_size=5, max_size=5))
 def test_every_problem_is_asked_once_and_its_answer_submitted(
     make_pair: MakePair, problem_set: ProblemSet, answers: list[int]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import islice
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from drills.catalogue import FAULTS, FEWEST, MOST, combinations, drills
@@ -16,6 +16,7 @@ from drills.judge import Check, judge
 from drills.leftovers import Held, left_behind
 from drills.play import play
 from numina_infer.core.errors import ConfigError
+from tests.examples import costly
 
 ASKED_FOR = {
     *("servers-never-start", "servers-start-late", "servers-die", "servers-die-twice", "servers-hang"),
@@ -57,7 +58,7 @@ def test_combinations_are_those_of_their_seed() -> None:
             next(combinations(number, seed))
 
 
-@settings(max_examples=12)
+@costly(12)
 @given(
     faults=st.lists(st.sampled_from(VIRTUAL), min_size=1, max_size=3, unique_by=lambda fault: fault.name),
     course=st.builds(Course, st.integers(3, 15), st.integers(0, 14), st.integers(0, 10**6)),

@@ -27,12 +27,14 @@ def test_what_was_asked_for_is_there() -> None:
     assert all(drill.story.endswith(".") for drill in DRILLS.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sigint", "zygote-killed"])
 def test_a_drill_comes_out_as_expected(name: str) -> None:
     """What was done is on disk and resuming completes it; a zygote that died is told of."""
     assert not judge(DRILLS[name], DRILLS[name].play())
 
 
+@pytest.mark.slow
 def test_a_verdict_that_was_not_on_disk_is_missed() -> None:
     """The process is killed and its last verdict taken away: the judge says which check fails."""
 

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from numina_infer.core.errors import ConfigError
@@ -180,7 +180,6 @@ async def act(here: World, kind: str, number: int, tokens: int) -> None:
         getattr(one, kind)(*([tokens] if kind in {"begin", "grow"} else []))
 
 
-@settings(max_examples=150)
 @given(
     capacities=st.lists(st.tuples(st.integers(1, 4), st.sampled_from((None, 200, 500, 900))), min_size=1, max_size=2),
     actions=ACTIONS,

@@ -10,6 +10,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 @pytest.fixture(scope="session")
 def make_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Saves a byte-level tokenizer with these tokens and this template, and returns its folder."""
+    pytest.importorskip("transformers")
 
     def make(
         template: str | None,

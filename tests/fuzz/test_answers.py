@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from numina_infer.answers.expression import MAX_LENGTH
 from numina_infer.answers.extract import MAX_PLACES, AnswerRange, NoAnswer, extract_answer, read_integer
-from tests.test_answer import LATEX, PIECES, RANGES
+from tests.answers.answer_texts import LATEX, PIECES, RANGES
 
 PROSE = st.lists(
     st.sampled_from(

@@ -36,9 +36,9 @@ from numina_infer.lab.report.report_page import write_report
 from numina_infer.lab.report.texts import Texts
 from numina_infer.runs.log import RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE
 from tests.fuzz.damage import altered, damaged, json_values, line
-from tests.fuzz.test_run_log import FILES, INFO, ROWS, in_folder
-from tests.lab.pages import HOSTILE, Page, read_page
-from tests.test_runlog import EVENTS, write_run
+from tests.fuzz.run_files import FILES, INFO, ROWS, in_folder
+from tests.lab.report.pages import HOSTILE, Page, read_page
+from tests.run_folders import EVENTS, write_run
 
 PIECES = st.sampled_from(
     [

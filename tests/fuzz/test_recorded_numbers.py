@@ -24,7 +24,7 @@ from numina_infer.lab.replay.recorded_preset import read_preset
 from numina_infer.runs.history import read_events
 from numina_infer.runs.log import TRAJECTORIES_FILE, RunLog
 from numina_infer.runs.rows import RowError, read_record
-from tests.fuzz.test_endpoint_replies import greet, told
+from tests.fuzz.endpoints import greet, told
 
 pytestmark = pytest.mark.anyio
 absurd_numbers = st.one_of(

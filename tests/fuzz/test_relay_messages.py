@@ -31,8 +31,8 @@ from numina_infer.competitions.wire.payloads import (
 )
 from numina_infer.core.errors import GatewayError
 from numina_infer.core.records import Problem
+from tests.competitions.wire.wire_values import Bomb, values
 from tests.fuzz.damage import damaged
-from tests.relay_wire.test_payloads import Bomb, values
 
 KNOWN = (
     *(str, bool, int, float, type(None), list, tuple, dict, io.BytesIO),

@@ -1,10 +1,7 @@
 """A run log that was cut, edited, or is none: its readers end in events or in a `RunLogError`, and in nothing else."""
 
 import json
-import tempfile
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,42 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.app.choices import Choices
 from numina_infer.core.errors import RunLogError
-from numina_infer.core.presets import get_preset
 from numina_infer.core.records import Completion, ExtractedAnswer
 from numina_infer.lab.replay.recorded_preset import read_preset
 from numina_infer.lab.replay.recording import read_recording
 from numina_infer.lab.replay.replay import replay
 from numina_infer.runs.history import read_events, read_info, read_outlines, read_run, solved_problems
-from numina_infer.runs.log import RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE, RunLog
+from numina_infer.runs.log import RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE
 from numina_infer.runs.rows import RowError, read_record
 from tests.fuzz.damage import DEEP, altered, damaged, json_values, line
-from tests.test_runlog import EVENTS, write_run
-
-LOGS = (TRAJECTORIES_FILE, SOLUTIONS_FILE)
-INFO: dict[str, Any] = {
-    "command": "rehearse",
-    "problems": None,
-    "choices": asdict(Choices()),
-    "preset": asdict(get_preset("t4x2")),
-    "engine": {"engine": "scripted", "model": "none"},
-    "sessions": ["2026-11-25T10:00:00+00:00"],
-}
-
-
-def good_files() -> dict[str, bytes]:
-    """The files of a whole run."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "run"
-        write_run(folder, EVENTS)
-        with RunLog(folder, resume=True) as log:
-            log.describe(INFO)
-        return {file: (folder / file).read_bytes() for file in (*LOGS, RUN_FILE)}
-
-
-FILES = good_files()
-ROWS = [json.loads(row) for file in LOGS for row in FILES[file].splitlines()]
+from tests.fuzz.run_files import FILES, INFO, LOGS, ROWS, in_folder
+from tests.run_folders import write_run
 
 
 def read_all(folder: Path) -> None:
@@ -55,14 +27,6 @@ def read_all(folder: Path) -> None:
     for read in (read_run, read_outlines, solved_problems, lambda path: replay(read_recording(path))):
         with suppress(RunLogError):
             read(folder)
-
-
-def in_folder(files: dict[str, bytes], check: Callable[[Path], object]) -> None:
-    """`check` a run folder with `files`."""
-    with tempfile.TemporaryDirectory() as name:
-        for file, content in files.items():
-            (Path(name) / file).write_bytes(content)
-        check(Path(name))
 
 
 @given(st.data())

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from numina_infer.answers.extract import extract_answer
@@ -23,8 +23,8 @@ from numina_infer.core.records import (
     Trajectory,
     Turn,
 )
-from numina_infer.runs.log import RunLog
 from numina_infer.voting.ballot import Ballot
+from tests.run_folders import described
 
 Samples = Mapping[str, Sequence[str | None]]
 """By problem id, what stood in each sample's box; None where it boxed nothing."""
@@ -44,15 +44,13 @@ class RecordedRun:
         """A run folder; `unfinished` problems have no verdict."""
         preset = get_preset("collect")
         preset = replace(preset, rollout=replace(preset.rollout, answer_range=self.answer_range))
-        with RunLog(folder) as log:
-            log.describe({"command": "collect", "problems": None, "preset": asdict(preset)})
-            for number, (identifier, boxes) in enumerate(samples.items()):
-                for event in self._events(
-                    Problem(identifier, f"{self.statement} {identifier}?"), boxes, 100.0 * number
-                ):
-                    if not (identifier in unfinished and isinstance(event, Solved)):
-                        log.write(event)
-        return folder
+        events = [
+            event
+            for number, (name, boxes) in enumerate(samples.items())
+            for event in self._events(Problem(name, f"{self.statement} {name}?"), boxes, 100.0 * number)
+            if not (name in unfinished and isinstance(event, Solved))
+        ]
+        return described(folder, preset, events, command="collect", problems=None)
 
     def _events(self, problem: Problem, boxes: Sequence[str | None], at: float) -> Iterator[Event]:
         ended = [self._sample(problem.id, index, box, at) for index, box in enumerate(boxes)]

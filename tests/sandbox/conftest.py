@@ -8,8 +8,8 @@ import pytest
 
 from numina_infer.core.config import Rung
 from numina_infer.sandbox import Sandbox, SandboxConfig
+from tests.sandbox.limits_only import LIMITS_ONLY
 
-LIMITS_ONLY = SandboxConfig(highest_rung=Rung.LIMITS, lowest_rung=Rung.LIMITS)
 Eventually = Callable[[Callable[[], bool]], Awaitable[bool]]
 
 

@@ -18,9 +18,9 @@ from numina_infer.core.errors import SandboxError
 from numina_infer.core.ports import Cutoff
 from numina_infer.core.records import StopReason
 from numina_infer.sandbox import Execution, ExecutionStatus, Sandbox, SandboxConfig
+from tests.sandbox.limits_only import LIMITS_ONLY
 
 pytestmark = pytest.mark.anyio
-LIMITS_ONLY = SandboxConfig(highest_rung=Rung.LIMITS, lowest_rung=Rung.LIMITS)
 Eventually = Callable[[Callable[[], bool]], Awaitable[bool]]
 OK, TIMEOUT = ExecutionStatus.OK, ExecutionStatus.TIMEOUT
 FOREVER = "while True: pass"

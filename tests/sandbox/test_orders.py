@@ -15,7 +15,7 @@ from numina_infer.sandbox import ExecutionStatus, Sandbox, SandboxConfig
 from numina_infer.sandbox.child.channel import Channel, Signal
 from numina_infer.sandbox.host.orders import Orders
 from numina_infer.sandbox.host.session import KeptSession
-from tests.sandbox.conftest import LIMITS_ONLY
+from tests.sandbox.limits_only import LIMITS_ONLY
 
 pytestmark = pytest.mark.anyio
 Eventually = Callable[[Callable[[], bool]], Awaitable[bool]]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from numina_infer.cli import main
-from tests.vllm_servers import vllm_python
+from tests.vllm.servers import vllm_python
 
 pytestmark = [pytest.mark.vllm]
 

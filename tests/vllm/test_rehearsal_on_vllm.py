@@ -10,7 +10,7 @@ import pytest
 from numina_infer import read_run
 from numina_infer.cli import main
 from tests.socket_paths import short_folder
-from tests.vllm_servers import vllm_python
+from tests.vllm.servers import vllm_python
 
 pytestmark = [pytest.mark.vllm]
 

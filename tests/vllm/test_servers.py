@@ -23,7 +23,7 @@ from numina_infer.runs.history import read_attempts
 from numina_infer.runs.log import RunLog
 from numina_infer.sandbox import Sandbox
 from numina_infer.solving.contest import Parts
-from tests.vllm_servers import named, processes, tiny_launch, write
+from tests.vllm.servers import named, processes, tiny_launch, write
 
 pytestmark = [pytest.mark.anyio, pytest.mark.vllm]
 

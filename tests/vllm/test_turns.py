@@ -15,7 +15,7 @@ from numina_infer.engines.http.streamed_reply import TokenReply
 from numina_infer.engines.http.wire import Dialect, TurnRequest
 from numina_infer.engines.vllm.launch import SERVED_NAME
 from numina_infer.engines.vocabulary import TokenizerVocabulary
-from tests.vllm_servers import RunningServer, started, tiny_launch
+from tests.vllm.servers import RunningServer, started, tiny_launch
 
 pytestmark = [pytest.mark.anyio, pytest.mark.vllm]
 
