@@ -6,8 +6,7 @@ An event is written to the run log before anything is decided on it, and replay 
 
 from dataclasses import dataclass
 
-from numina_infer.core.records import Problem, Solution, StopReason, Trajectory
-from numina_infer.voting.time_bank import Slice
+from numina_infer.core.records import Problem, Slice, Solution, StopReason, Trajectory
 
 
 @dataclass(frozen=True, slots=True)

@@ -284,6 +284,39 @@ class Trajectory:
         return tuple(turn.execution for turn in self.turns if turn.execution is not None)
 
 
+class Bound(StrEnum):
+    """What made a slice as long as it is."""
+
+    MOST = "most"
+    """The most that any problem may take (`ContestConfig.problem_time_s`)."""
+    SHARE = "share"
+    """Its fair share and a quarter more."""
+    FLOORS = "floors"
+    """What is kept for the problems to come."""
+    PREDICT_LIMIT = "predict_limit"
+    """The competition's limit of one reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What one problem was given, and why."""
+
+    seconds: float
+    """From its arrival to its deadline."""
+    grace_s: float
+    """Beyond the deadline, before the best known is the reply."""
+    bound: Bound
+    left_s: float | None = None
+    """What the bank had left when the problem came, to the hard end; None without a bank."""
+    num_left: int | None = None
+    """Problems that were expected still, this one counted."""
+
+    @property
+    def fair_s(self) -> float | None:
+        """The fair share."""
+        return None if self.left_s is None or self.num_left is None else self.left_s / self.num_left
+
+
 class StopReason(StrEnum):
     """Why no more attempts at a problem were waited for."""
 

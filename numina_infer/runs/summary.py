@@ -13,11 +13,10 @@ from rich.table import Table
 from numina_infer.answers.references import Accepted, read_reference, show_reference
 from numina_infer.core.config import BankConfig
 from numina_infer.core.presets import Preset
-from numina_infer.core.records import ExecutionStatus, NoAnswer, Solution, StopReason, Trajectory
+from numina_infer.core.records import ExecutionStatus, NoAnswer, Slice, Solution, StopReason, Trajectory
 from numina_infer.runs.history import read_attempts
 from numina_infer.runs.progress import show_time, show_votes
 from numina_infer.voting.ballot import Ballot
-from numina_infer.voting.time_bank import Slice
 
 _MOST_TOLD = 20
 """Different things that went wrong, before the rest is a number."""

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from numina_infer.core.ports import Cutoff
-from numina_infer.core.records import Problem, Solution
+from numina_infer.core.records import Bound, Problem, Slice, Solution
 from numina_infer.voting.referee import Ledger
-from numina_infer.voting.time_bank import Bound, Slice
 
 _APART = re.compile(r"(?s)(.*) \(\d+\)")
 

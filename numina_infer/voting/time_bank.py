@@ -11,9 +11,9 @@ saved time should be carried on and none borrowed (docs/experiments.md).
 """
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from numina_infer.core.config import BankConfig, ContestConfig
+from numina_infer.core.records import Bound, Slice
 
 USUAL_NUM_PROBLEMS = 50
 """Expected where nobody says: all three AIMO contests had so many."""
@@ -21,39 +21,6 @@ _TRAVEL_S = 15.0
 """Of the competition's limit of one reply, kept for what isn't ours; a twentieth of a short one."""
 FEWEST_LEFT = 5
 """Expected to come still, where nobody says or more came than were announced."""
-
-
-class Bound(StrEnum):
-    """What made a slice as long as it is."""
-
-    MOST = "most"
-    """The most that any problem may take (`ContestConfig.problem_time_s`)."""
-    SHARE = "share"
-    """Its fair share and a quarter more."""
-    FLOORS = "floors"
-    """What is kept for the problems to come."""
-    PREDICT_LIMIT = "predict_limit"
-    """The competition's limit of one reply."""
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """What one problem was given, and why."""
-
-    seconds: float
-    """From its arrival to its deadline."""
-    grace_s: float
-    """Beyond the deadline, before the best known is the reply."""
-    bound: Bound
-    left_s: float | None = None
-    """What the bank had left when the problem came, to the hard end; None without a bank."""
-    num_left: int | None = None
-    """Problems that were expected still, this one counted."""
-
-    @property
-    def fair_s(self) -> float | None:
-        """The fair share."""
-        return None if self.left_s is None or self.num_left is None else self.left_s / self.num_left
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from numina_infer.core.clock import Clock, _HastySelector, _TimedLoop
 from numina_infer.core.config import BankConfig
 from numina_infer.core.errors import EngineError
 from numina_infer.core.ports import Cutoff
-from numina_infer.core.records import Execution, ExecutionStatus, Outcome, Problem, Solution, Trajectory
+from numina_infer.core.records import Bound, Execution, ExecutionStatus, Outcome, Problem, Slice, Solution, Trajectory
 from numina_infer.runs.background import Background
 from numina_infer.sandbox.child.channel import Message, Resume, Signal, opened_programs
 from numina_infer.sandbox.host.forkserver import ForkServer
@@ -34,7 +34,7 @@ from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.sandbox.simulated_sandbox import pretend
 from numina_infer.solving.contest import Contest
 from numina_infer.solving.draft import Draft
-from numina_infer.voting.time_bank import Bank, Bound, Slice
+from numina_infer.voting.time_bank import Bank
 
 
 def drill(name: str, num_problems: int) -> Drill:
