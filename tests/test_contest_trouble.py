@@ -22,7 +22,7 @@ from numina_infer.core.records import Problem, Solution
 from numina_infer.engines.scripted_engine import ScriptedDecoder, ScriptedEngine
 from numina_infer.formats import fenced
 from numina_infer.formats.numina import NUMINA
-from numina_infer.runs.history import read_attempts, read_events, solved_problems
+from numina_infer.runs.history import read_events, read_logged_problems, solved_problems
 from numina_infer.runs.log import RunLog
 from numina_infer.runs.onlooker import Onlooker
 from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
@@ -155,7 +155,7 @@ def test_two_problems_under_one_id_at_the_same_time_are_told_apart_in_the_log(
     monkeypatch.setattr(type(NUMINA), "prompt", hold)
     with contest_in(tmp_path, ScriptedEngine(echo)) as contest, ThreadPoolExecutor(2) as threads:
         assert list(threads.map(contest.answer, problems)) == [11, 22]
-    attempts = read_attempts(tmp_path)
+    attempts = read_logged_problems(tmp_path)
     assert {attempt.opened.problem.id for attempt in attempts} == {"same", "same (2)"}
     assert all(attempt.solution is not None and len(attempt.trajectories) == 3 for attempt in attempts)
 
@@ -229,7 +229,7 @@ def test_an_id_is_its_problems_until_nobody_works_on_it(tmp_path: Path) -> None:
     with contest_in(tmp_path, Dawdling([[FIVE]]), clock=virtual_clock()) as contest:
         assert contest.solve(Problem("same", "late?")).is_fallback
         assert contest.solve(Problem("same", "next?")).problem_id == "same (2)"
-    assert {attempt.opened.problem.id for attempt in read_attempts(tmp_path)} == {"same", "same (2)"}
+    assert {attempt.opened.problem.id for attempt in read_logged_problems(tmp_path)} == {"same", "same (2)"}
 
 
 def test_a_problem_that_the_log_calls_otherwise_is_known_again(tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_a_problem_for_which_no_time_is_left_is_answered_whenever_the_log_hears_
         assert contest.answer(Problem("a", "first")) == 7
         first_is_answered.set()
         assert contest.answer(Problem("b", "second")) == 7
-    for attempt in read_attempts(tmp_path):
+    for attempt in read_logged_problems(tmp_path):
         assert attempt.solution is not None
         assert attempt.solution.answer == 7
     assert {event.problem.id for event in read_events(tmp_path) if isinstance(event, Opened)} == {"a", "b"}

@@ -34,7 +34,7 @@ from numina_infer.core.records import (
 )
 from numina_infer.engines.scripted_engine import ScriptedDecoder, ScriptedEngine
 from numina_infer.formats.catalogue import get_format
-from numina_infer.runs.history import read_attempts
+from numina_infer.runs.history import read_logged_problems
 from numina_infer.runs.progress import RunConsole
 from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.paper.paper_solver import PaperSolver
@@ -425,7 +425,7 @@ def test_a_run_goes_on_the_papers_way(tmp_path: Path) -> None:
     assert (whole.num_correct, resumed.num_correct) == (3, 3)
     texts = [
         [[turn.completion.text for turn in trajectory.turns] for trajectory in attempt.trajectories]
-        for attempt in read_attempts(folder)
+        for attempt in read_logged_problems(folder)
     ]
     assert all(len(turns) == 3 for attempt in texts for turns in attempt)
 

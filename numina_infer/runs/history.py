@@ -6,10 +6,10 @@ Events are read one by one, and outlines keep a few numbers of each problem, so 
 import heapq
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from numina_infer.core.errors import RunLogError
 from numina_infer.core.events import Ended, Event, Opened, Solved, Started, Stopped
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Row = Mapping[str, Any]
+Kept = TypeVar("Kept")
+Taking = TypeVar("Taking", bound="TakesEvents")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,57 +50,92 @@ def read_run(path: str | Path) -> Run:
     """
     folder = Path(path)
     info = read_info(folder)
-    attempts = read_attempts(folder)
-    trajectories = [trajectory for attempt in attempts for trajectory in attempt.trajectories]
-    solutions = [attempt.solution for attempt in attempts if attempt.solution is not None]
+    problems = read_logged_problems(folder)
+    trajectories = [trajectory for problem in problems for trajectory in problem.trajectories]
+    solutions = [problem.solution for problem in problems if problem.solution is not None]
     return Run(
         folder=folder,
         info=info,
-        problems=_frame(_PROBLEM_COLUMNS, map(_problem_row, attempts)),
+        problems=_frame(_PROBLEM_COLUMNS, map(_problem_row, problems)),
         trajectories=_frame(_TRAJECTORY_COLUMNS, map(_trajectory_row, trajectories)),
         turns=_frame(_TURN_COLUMNS, (row for trajectory in trajectories for row in _turn_rows(trajectory))),
         solutions=_frame(_SOLUTION_COLUMNS, map(_solution_row, solutions)),
     )
 
 
+class ByProblem(Generic[Kept]):
+    """Sorts the events of a log by problem; what is kept of a problem begins anew where a resumed run opens it again.
+
+    Iterating gives what is kept, one a problem, in the order of their last openings.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[str, Kept] = {}
+        self._last: dict[Problem, Kept] = {}
+
+    def get(self, problem_id: str) -> Kept | None:
+        """What is kept of the problem that was last opened under this id; None before that."""
+        return self._open.get(problem_id)
+
+    def of(self, event: Event, begin: Callable[[Opened], Kept]) -> Kept | None:
+        """What is kept of the problem of `event`, by `begin` where that opens it; None where nothing opened it."""
+        if isinstance(event, Opened):
+            self._last.pop(event.problem, None)
+            self._last[event.problem] = self._open[event.problem_id] = begin(event)
+        return self._open.get(event.problem_id)
+
+    def __iter__(self) -> Iterator[Kept]:
+        return iter(self._last.values())
+
+
+class TakesEvents(Protocol):
+    """What is kept of a problem, and grows with its events."""
+
+    def take(self, event: Event, /) -> None:
+        """Take in one event, the problem's opening included."""
+        ...
+
+
+def fold_by_problem(events: Iterable[Event], begin: Callable[[Opened], Taking]) -> list[Taking]:
+    """What is kept of each problem since it was last opened, in the order of these openings."""
+    problems = ByProblem[Taking]()
+    for event in events:
+        kept = problems.of(event, begin)
+        if kept is not None:
+            kept.take(event)
+    return list(problems)
+
+
 @dataclass(slots=True)
-class Attempt:
+class LoggedProblem:
     """What a run log says of one problem since it was last opened."""
 
     opened: Opened
     trajectories: list[Trajectory] = field(default_factory=list)
     solution: Solution | None = None
 
+    def take(self, event: Event) -> None:
+        """Keep a trajectory that has ended, or the verdict."""
+        if isinstance(event, Ended):
+            self.trajectories.append(event.trajectory)
+        elif isinstance(event, Solved):
+            self.solution = event.solution
 
-def read_attempts(folder: Path) -> list[Attempt]:
-    """One attempt a problem, in the order of their openings.
+
+def read_logged_problems(folder: Path) -> list[LoggedProblem]:
+    """The problems of a run, in the order of their last openings.
 
     Raises:
         RunLogError: the log is damaged.
     """
-    open_now: dict[str, Attempt] = {}
-    attempts: dict[Problem, Attempt] = {}
-    for event in read_events(folder):
-        match event:
-            case Opened():
-                attempts.pop(event.problem, None)
-                attempts[event.problem] = open_now[event.problem_id] = Attempt(event)
-            case Ended() if event.problem_id in open_now:
-                open_now[event.problem_id].trajectories.append(event.trajectory)
-            case Solved() if event.problem_id in open_now:
-                open_now[event.problem_id].solution = event.solution
-            case _:
-                pass
-    return list(attempts.values())
+    return fold_by_problem(read_events(folder), LoggedProblem)
 
 
 @dataclass(slots=True)
 class Outline:
-    """An attempt without the texts of its trajectories."""
+    """A logged problem without the texts of its trajectories."""
 
-    problem: Problem
-    num_samples: int
-    """Trajectories that were wanted."""
+    opened: Opened
     num_ended: int = 0
     num_failed: int = 0
     """Trajectories that broke."""
@@ -108,13 +145,24 @@ class Outline:
     solution: Solution | None = None
 
     @property
+    def problem(self) -> Problem:
+        """What was asked."""
+        return self.opened.problem
+
+    @property
     def is_complete(self) -> bool:
         """Whether there is a verdict, and every trajectory that broke was replaced by another."""
-        is_whole = not self.num_failed or self.num_ended - self.num_failed >= self.num_samples
+        is_whole = not self.num_failed or self.num_ended - self.num_failed >= self.opened.num_samples
         return self.solution is not None and not self.solution.error and is_whole
 
-    def add(self, trajectory: Trajectory) -> None:
-        """Count one trajectory that has ended."""
+    def take(self, event: Event) -> None:
+        """Count a trajectory that has ended, or keep the verdict."""
+        if isinstance(event, Ended):
+            self._count(event.trajectory)
+        elif isinstance(event, Solved):
+            self.solution = event.solution
+
+    def _count(self, trajectory: Trajectory) -> None:
         self.num_ended += 1
         self.num_failed += trajectory.outcome.is_failure
         self.num_tokens += trajectory.num_tokens
@@ -128,25 +176,7 @@ def read_outlines(folder: Path) -> list[Outline]:
     Raises:
         RunLogError: the log is damaged.
     """
-    open_now: dict[str, Outline] = {}
-    outlines: dict[Problem, Outline] = {}
-    for event in read_events(folder):
-        if isinstance(event, Opened):
-            outlines.pop(event.problem, None)
-            outlines[event.problem] = open_now[event.problem_id] = Outline(event.problem, event.num_samples)
-        elif (outline := open_now.get(event.problem_id)) is not None:
-            _outline(outline, event)
-    return list(outlines.values())
-
-
-def _outline(outline: Outline, event: Event) -> None:
-    match event:
-        case Ended():
-            outline.add(event.trajectory)
-        case Solved():
-            outline.solution = event.solution
-        case _:
-            pass
+    return fold_by_problem(read_events(folder), lambda opened: Outline(replace(opened, prompt="")))
 
 
 def solved_problems(folder: Path) -> dict[Problem, Solution]:
@@ -230,8 +260,8 @@ def _frame(columns: tuple[str, ...], rows: Iterable[Row]) -> "pd.DataFrame":
 _PROBLEM_COLUMNS = ("problem_id", "statement", "prompt", "num_samples", "opened_at", "deadline")
 
 
-def _problem_row(attempt: Attempt) -> Row:
-    opened = attempt.opened
+def _problem_row(problem: LoggedProblem) -> Row:
+    opened = problem.opened
     rest = {name: getattr(opened, name) for name in ("problem_id", "prompt", "num_samples", "deadline")}
     return {**rest, "statement": opened.problem.statement, "opened_at": opened.at}
 

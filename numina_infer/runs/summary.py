@@ -14,7 +14,7 @@ from numina_infer.answers.references import Accepted, read_reference, show_refer
 from numina_infer.core.config import BankConfig
 from numina_infer.core.presets import Preset
 from numina_infer.core.records import ExecutionStatus, NoAnswer, Slice, Solution, StopReason, Trajectory
-from numina_infer.runs.history import read_attempts
+from numina_infer.runs.history import read_logged_problems
 from numina_infer.runs.progress import show_time, show_votes
 from numina_infer.voting.ballot import Ballot
 
@@ -237,13 +237,13 @@ def summarize(
     return Summary(
         tuple(
             ProblemSummary(
-                solution=attempt.solution,
-                trajectories=tuple(attempt.trajectories),
-                reference=read_reference(references.get(attempt.solution.problem_id), answer_range),
-                slice=attempt.opened.slice,
+                solution=problem.solution,
+                trajectories=tuple(problem.trajectories),
+                reference=read_reference(references.get(problem.solution.problem_id), answer_range),
+                slice=problem.opened.slice,
             )
-            for attempt in read_attempts(folder)
-            if attempt.solution is not None
+            for problem in read_logged_problems(folder)
+            if problem.solution is not None
         ),
         bank=preset.contest.bank,
         is_simulated=is_simulated,
