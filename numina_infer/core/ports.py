@@ -15,6 +15,9 @@ import anyio
 from numina_infer.core.config import Mode, SamplingParams
 from numina_infer.core.records import Completion, Execution, Part, Problem, SpecialToken, StopReason, Turn
 
+Announce = Callable[[str], None]
+"""Says one line of progress to the person who runs this: `print`, a console's, or a logger's."""
+
 
 class Cutoff:
     """A deadline that can move earlier, never later, with the reason why it stands where it stands."""
