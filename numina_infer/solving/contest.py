@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, count
@@ -25,7 +25,6 @@ from typing import Self
 import anyio
 from anyio.abc import TaskGroup
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from anyio.lowlevel import checkpoint
 
 from numina_infer.core.clock import Clock
 from numina_infer.core.events import Ended, Event, Opened, Solved, Stopped
@@ -118,11 +117,6 @@ class Contest:
         self._cases |= {case.problem: case for case in self._cases.values()}
         self._ids: set[str] = set()
         """Problems in work, by the ids that they have in the log."""
-        self._num_open = 0
-        """Problems that wait for their verdict."""
-        self._num_beginning = 0
-        """Those of them that the loop hasn't heard of yet."""
-        self._is_closing = False
         self._closing = ExitStack()
         self._own_incidents: list[str] = []
         self._num_told = (0, 0, 0)
@@ -144,13 +138,11 @@ class Contest:
     @asynccontextmanager
     async def _open_parts(self) -> AsyncIterator[tuple[Engine, Sandbox]]:
         async with self._parts.engine as engine, self._parts.sandbox as sandbox:
-            self._clock.freeze(True)
+            self._clock.callers.open()
             yield engine, sandbox
 
     def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._is_closing = True
-            self._pace()
+        self._clock.callers.close()
         closed = Future[None]()
         threading.Thread(target=self._close, args=(closed,), name="contest-closing", daemon=True).start()
         try:
@@ -229,9 +221,7 @@ class Contest:
         return case
 
     def _begin(self, problem: Problem) -> Case:
-        self._num_open += 1
-        self._num_beginning += 1
-        self._pace()  # before time is told, or virtual time could jump in between
+        self._clock.callers.come()  # before time is told, which could jump in between
         now = self._clock.now()
         cut, self._bank = self._bank.cut(now)
         names = (as_logged(problem.id, number) for number in count(1))
@@ -247,9 +237,7 @@ class Contest:
         except Exception as error:  # noqa: BLE001 (nothing may reach the thread that waits for a reply)
             # Not a verdict: whoever resumes the run will solve the problem.
             self._witnesses.say(_log.error, "problem %s can't be begun: %r", case.problem.id, error)
-            self._begun()
-            with suppress(RuntimeError):  # a loop that is closed needs no waking
-                self._portal.start_task_soon(checkpoint)
+            self._clock.callers.heard()
             self._settle(case, self._best_known(case, f"it can't be begun: {error}", StopReason.INTERRUPTED))
             self._leave(case)
 
@@ -266,16 +254,6 @@ class Contest:
             self._ids.discard(case.problem.id)
         case.left.set_result(None)
 
-    def _begun(self) -> None:
-        with self._lock:
-            self._num_beginning -= 1
-            self._pace()
-
-    def _pace(self) -> None:
-        """Virtual time stands still where nobody waits for a verdict, and while one who does isn't heard yet."""
-        is_idle = not self._num_open or self._num_beginning > 0
-        self._clock.freeze(is_idle and not self._is_closing)
-
     def _opened(self, case: Case) -> Opened:
         return Opened(
             problem=case.problem,
@@ -288,7 +266,7 @@ class Contest:
         )
 
     async def _work(self, case: Case, opened: Ledger) -> None:
-        self._begun()  # on the loop, or it could jump before the work is there
+        self._clock.callers.heard()
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._watch, case)
@@ -350,8 +328,7 @@ class Contest:
             is_final = solution.stop_reason is not StopReason.INTERRUPTED
             case.solution = solution
             case.settled.set()
-            self._num_open -= 1
-            self._pace()
+            self._clock.callers.leave()
             case.is_owed = is_final and case.ledger is None
             if case.ledger is not None:
                 self._note_verdict(case, case.solution, is_final=is_final)
