@@ -452,15 +452,14 @@ def hung_logging() -> Iterator[threading.Event]:
     yield released
     released.set()
     logger.removeHandler(handler)
-    wait_until(lambda: not {thread.name for thread in threading.enumerate()} & {"contest-voice", "run-log-voice"})
+    wait_until(lambda: not {thread.name for thread in threading.enumerate()} & {"run-log-voice"})
 
 
 @pytest.mark.parametrize("does_disk_hang", [False, True])
 def test_a_reply_waits_for_nothing_that_is_logged(
-    tmp_path: Path, does_disk_hang: bool, hung_logging: threading.Event, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, does_disk_hang: bool, hung_logging: threading.Event
 ) -> None:
     """Whether an attempt breaks, the disk hangs, or a reply is late."""
-    monkeypatch.setattr("numina_infer.runs.onlooker._PATIENCE_S", 0.1)
 
     def fail_once(context_text: str, seed: int) -> str:
         if "late" in context_text:

@@ -2,10 +2,12 @@
 
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -24,9 +26,11 @@ from numina_infer.core.ports import Cutoff
 from numina_infer.core.presets import Preset
 from numina_infer.core.records import (
     AnswerRange,
+    Completion,
     Execution,
     ExecutionStatus,
     Outcome,
+    Part,
     Problem,
     Solution,
     StopReason,
@@ -389,6 +393,25 @@ async def test_a_sandboxs_error_costs_one_sample() -> None:
     assert [trajectory.index for trajectory in recorder.trajectories] == [0, 1, 2]
     assert recorder.trajectories[0].outcome is Outcome.SANDBOX_ERROR
     assert (solution.votes, len(asked)) == ({2: 2000}, 3)
+
+
+@pytest.mark.anyio
+async def test_a_completion_that_no_log_can_hold_costs_one_sample() -> None:
+    """It is refused as it comes, as it is everywhere else; the others go on."""
+
+    class OddEngine(ScriptedEngine):
+        async def speak(
+            self, context: Sequence[Part], params: SamplingParams, *, ticket: int, seed: int, cutoff: Cutoff
+        ) -> Completion:
+            said = await super().speak(context, params, ticket=ticket, seed=seed, cutoff=cutoff)
+            odd: Any = 1.5
+            return replace(said, num_tokens=odd) if ticket == 0 else said
+
+    recorder = Recorder()
+    solution = await solve(OddEngine([[ASKS, boxed(2)]]), preset(3), recorder)
+    assert recorder.trajectories[0].outcome is Outcome.FAILED
+    assert "no log can hold" in recorder.trajectories[0].error
+    assert solution.votes == {2: 2000}
 
 
 # --- a whole competition ---

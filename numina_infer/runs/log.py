@@ -85,7 +85,7 @@ class RunLog:
         text = json.dumps({"format_version": FORMAT_VERSION, **info}, indent=2)
         path, trouble = self.folder / RUN_FILE, list[str]()
         if not (self._is_vital and is_waited_for):
-            goes_on = partial(self._say, "can't write %s, the contest goes on: %s", path)
+            goes_on = partial(self.say, _log.error, "can't write %s, the contest goes on: %s", path)
             self._disk.do(partial(_write_whole, path, text, goes_on))
             return
         self._disk.do(partial(_write_whole, path, text, trouble.append))
@@ -94,12 +94,19 @@ class RunLog:
         if trouble:
             raise RunLogError(f"can't write {path}: {trouble[0]}")
 
-    def _say(self, text: str, *values: object) -> None:
-        """Log an error; while events come nobody waits for that, since standard error may hang like any disk."""
+    def say(self, log: Callable[..., None], text: str, *values: object) -> None:
+        """Have `log`, a method of a logger, say `text`, for this log and for the contest that writes it.
+
+        Until the log is closed nobody waits for that, since standard error may hang like any disk.
+        """
         if self._is_closed:
-            _log.error(text, *values)
+            log(text, *values)
         else:
-            self._voice.do(partial(_log.error, text, *values))
+            self._voice.do(partial(log, text, *values))
+
+    def let_speak(self, timeout_s: float | None = None) -> None:
+        """Wait for `timeout_s`, else for the log's patience, at most, until all that was to be said is said."""
+        self._voice.flush(self._patience_s if timeout_s is None else timeout_s)
 
     def write(self, event: Event) -> None:
         """Append one event, from any thread; waits for nothing and never raises.
@@ -157,7 +164,7 @@ class RunLog:
         """Have the summary say `trouble`, once."""
         if trouble not in self.trouble:
             self.trouble = "; ".join(filter(None, [self.trouble, trouble]))
-            self._say("%s; the contest goes on", trouble)
+            self.say(_log.error, "%s; the contest goes on", trouble)
 
     def close(self) -> None:
         """Write what is still to be written, and close the files; a closed log takes no more events.
@@ -187,6 +194,8 @@ class NoLog(RunLog):
     def __init__(self, why: str) -> None:
         self.folder = Path(os.devnull)
         self.trouble = f"there is no run log: {why}"
+        self._is_closed, self._patience_s = False, _PATIENCE_S
+        self._voice = Background("run-log-voice", _PATIENCE_S)
 
     def describe(self, info: Mapping[str, object], *, is_waited_for: bool = True) -> None:
         """Nothing."""
@@ -202,7 +211,9 @@ class NoLog(RunLog):
         self.trouble = f"{self.trouble}; {trouble}"
 
     def close(self) -> None:
-        """Nothing."""
+        """Say what is still to be said."""
+        self._is_closed = True
+        self._voice.close()
 
 
 def _write_whole(path: Path, text: str, tell: Callable[[str], None]) -> None:
@@ -256,11 +267,10 @@ def _read_row(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise RunLogError(
-            f"line {number} of {path} isn't JSON ({error}); the file was changed after the run"
-        ) from error
+        text = f"line {number} of {path} isn't JSON ({error}); the file was changed after the run"
+        raise RunLogError(text, line=number) from error
     if not isinstance(row, dict) or not isinstance(row.get("seq"), int) or "event" not in row:
-        raise RunLogError(f"line {number} of {path} has no seq and event; this isn't a run log")
+        raise RunLogError(f"line {number} of {path} has no seq and event; this isn't a run log", line=number)
     return row
 
 

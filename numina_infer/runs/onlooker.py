@@ -59,19 +59,14 @@ class Witnesses:
     def __init__(self, log: RunLog, observers: Sequence[Observer]) -> None:
         """Events go to `log` first, then to `observers` in their order."""
         self._run_log = log
-        self._voice = Background("contest-voice", _PATIENCE_S)
         self._onlookers = tuple(Onlooker(observer, log) for observer in observers)
-
-    def say(self, log: Callable[..., None], text: str, *values: object) -> None:
-        """Have `log`, a method of a logger, say `text`: standard error may hang like any disk."""
-        self._voice.do(partial(log, text, *values))
 
     def note(self, event: Event) -> None:
         """Have all take note of `event`; never raises."""
         try:
             self._run_log.write(event)
         except Exception as error:  # noqa: BLE001 (no vote is lost for what is written of it)
-            self.say(_log.error, "a %s event can't be recorded: %r", type(event).__name__.lower(), error)
+            self._run_log.say(_log.error, "a %s event can't be recorded: %r", type(event).__name__.lower(), error)
         for onlooker in self._onlookers:
             onlooker.see(event)
 
@@ -79,7 +74,7 @@ class Witnesses:
         """Let all catch up for `timeout_s` at most."""
         until = time.monotonic() + timeout_s
         flushes = (onlooker.flush for onlooker in self._onlookers)
-        for flush in (self._run_log.flush, *flushes, self._voice.flush):
+        for flush in (self._run_log.flush, *flushes, self._run_log.let_speak):
             flush(max(0.0, until - time.monotonic()))
 
     def dismiss(self) -> None:
@@ -88,4 +83,4 @@ class Witnesses:
             onlooker.close()
             if onlooker.trouble:
                 self._run_log.tell(onlooker.trouble)
-        self._voice.close()
+        self._run_log.let_speak()

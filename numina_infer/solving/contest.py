@@ -103,7 +103,7 @@ class Contest:
         solved = solved or {}
         self._parts = parts
         self._preset, self._fmt, self._clock = parts.preset, parts.fmt, parts.clock
-        self._witnesses = Witnesses(log, observers)
+        self._run_log, self._witnesses = log, Witnesses(log, observers)
         began_at = self._clock.now() if parts.began_at is None else parts.began_at
         spent_s = sum(solution.solved_at - solution.opened_at for solution in solved.values())
         self._bank = Bank(self._preset.contest, began_at - spent_s, num_seen=len(solved))
@@ -190,7 +190,7 @@ class Contest:
         with self._lock:  # no ending is recorded between what the verdict knows and the verdict
             is_late = self._settle(case, self._best_known(case, "no verdict in time"))
         if is_late:
-            say = self._witnesses.say
+            say = self._run_log.say
             say(_log.error, "problem %s has no verdict in time; the best known is submitted", case.problem.id)
 
     def interrupt(self) -> None:
@@ -236,7 +236,7 @@ class Contest:
             self._portal.start_task_soon(self._work, case, opened)
         except Exception as error:  # noqa: BLE001 (nothing may reach the thread that waits for a reply)
             # Not a verdict: whoever resumes the run will solve the problem.
-            self._witnesses.say(_log.error, "problem %s can't be begun: %r", case.problem.id, error)
+            self._run_log.say(_log.error, "problem %s can't be begun: %r", case.problem.id, error)
             self._clock.callers.heard()
             self._settle(case, self._best_known(case, f"it can't be begun: {error}", StopReason.INTERRUPTED))
             self._leave(case)
@@ -288,7 +288,7 @@ class Contest:
             return await solver.solve(case.problem, opened, case.cutoff, attempts)
         except Exception as error:  # noqa: BLE001 (no submission is lost)
             text = "problem %s broke off; the best known is submitted"
-            self._witnesses.say(partial(_log.error, exc_info=error), text, case.problem.id)
+            self._run_log.say(partial(_log.error, exc_info=error), text, case.problem.id)
             return self._best_known(case, repr(error))
 
     def _new_incidents(self) -> tuple[str, ...]:
@@ -296,7 +296,7 @@ class Contest:
         try:
             told = (self.engine.stats.incidents, self.sandbox.incidents, tuple(self._own_incidents))
         except Exception as error:  # noqa: BLE001 (no reply is lost for what is told beside it)
-            self._witnesses.say(_log.error, "engine and sandbox don't tell what happened to them: %r", error)
+            self._run_log.say(_log.error, "engine and sandbox don't tell what happened to them: %r", error)
             return ()
         new = [incidents[num_told:] for incidents, num_told in zip(told, self._num_told, strict=True)]
         self._num_told = (len(told[0]), len(told[1]), len(told[2]))
@@ -309,7 +309,7 @@ class Contest:
             ledger = case.ledger = fold(case.ledger, event, self._preset.policy.weights)
         if isinstance(event, Ended) and event.trajectory.error not in self._told_errors:
             self._told_errors.add(event.trajectory.error)
-            self._witnesses.say(_log.warning, "a trajectory ended with an error: %s", event.trajectory.error)
+            self._run_log.say(_log.warning, "a trajectory ended with an error: %s", event.trajectory.error)
         return ledger
 
     def _note(self, case: Case, event: Event) -> None:

@@ -49,7 +49,7 @@ from numina_infer.solving.paper.rules import (
     read_result,
     show_result,
 )
-from numina_infer.solving.rollout import turn_seed
+from numina_infer.solving.rollout import require_recordable, turn_seed
 from numina_infer.solving.solver import Record, hand_over_s
 from numina_infer.voting.referee import Ledger, conclude
 
@@ -261,7 +261,9 @@ class _Run:
                 return None
             if not attempt.turns:
                 attempt.started_at = anyio.current_time()
-            return await decoder.generate(tuple(attempt.context), sampling, seed=seed, cutoff=self.cutoff)
+            completion = await decoder.generate(tuple(attempt.context), sampling, seed=seed, cutoff=self.cutoff)
+            require_recordable(completion)
+            return completion
 
     async def _decoder(self, ticket: int, place: AsyncExitStack) -> Decoder | None:
         with self.cutoff.scope():
