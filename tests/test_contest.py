@@ -30,7 +30,7 @@ PRESET = Preset(
     Policy(num_samples=3, fallback_answer=7),
     ContestConfig(problem_time_s=30.0, reply_grace_s=0.05),
 )
-ENDLESS = "so " * 10**7
+ENDLESS = "so " * 10**6
 
 
 def two(code: str) -> Execution:

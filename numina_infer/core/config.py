@@ -14,10 +14,10 @@ from numina_infer.core.errors import ConfigError
 from numina_infer.core.records import LARGEST_WHOLE, AnswerRange
 
 
-def require(condition: bool, message: str) -> None:
-    """Raise `ConfigError(message)` unless `condition` holds; the message names the value and the fix."""
+def require(condition: bool, message: str, *, setting: str = "", value: object = None) -> None:
+    """Raise `ConfigError` unless `condition` holds; the message names the value and the fix."""
     if not condition:
-        raise ConfigError(message)
+        raise ConfigError(message, setting=setting, value=value)
 
 
 def is_finite(name: str, value: float) -> bool:
@@ -25,22 +25,24 @@ def is_finite(name: str, value: float) -> bool:
     try:
         return math.isfinite(value)
     except OverflowError as error:
-        raise ConfigError(f"{name} is an integer beyond all floats; give a smaller one") from error
+        message = f"{name} is an integer beyond all floats; give a smaller one"
+        raise ConfigError(message, setting=name, value=value) from error
 
 
 def require_positive(name: str, value: float) -> None:
     """Raise `ConfigError` unless `value` is a finite number above zero."""
-    require(is_finite(name, value) and value > 0, f"{name} is {value}; it must be above 0")
+    is_positive = is_finite(name, value) and value > 0
+    require(is_positive, f"{name} is {value}; it must be above 0", setting=name, value=value)
 
 
 def require_whole(name: str, value: float, least: int, meaning: str = "") -> None:
     """Raise `ConfigError` unless `value` is a whole number that is `least` or above."""
     is_whole = isinstance(value, int) and not isinstance(value, bool)
-    require(
-        not is_whole or value <= LARGEST_WHOLE, f"{name} is beyond 2**63 - 1, which records hold at most; give less"
-    )
+    too_large = f"{name} is beyond 2**63 - 1, which records hold at most; give less"
+    require(not is_whole or value <= LARGEST_WHOLE, too_large, setting=name, value=value)
     least_means = f"{least}{f' ({meaning})' if meaning else ''}"
-    require(is_whole and value >= least, f"{name} is {value!r}; it must be a whole number, {least_means} or above")
+    too_small = f"{name} is {value!r}; it must be a whole number, {least_means} or above"
+    require(is_whole and value >= least, too_small, setting=name, value=value)
 
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -51,7 +53,8 @@ def require_choice(name: str, value: str, kind: type[Choice]) -> Choice:
     try:
         return kind(value)
     except ValueError as error:
-        raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(kind)}") from error
+        message = f"{name} is {value!r}; choose one of {', '.join(kind)}"
+        raise ConfigError(message, setting=name, value=value) from error
 
 
 @dataclass(frozen=True, slots=True)

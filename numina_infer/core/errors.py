@@ -26,6 +26,11 @@ class NuminaError(Exception):
 class ConfigError(NuminaError, ValueError):
     """A setting that can't be used. The command line ends with exit code 2 and this text."""
 
+    def __init__(self, message: str, *, setting: str = "", value: object = None) -> None:
+        """`setting` and `value` say which one it is and what was given, where a single setting is at fault."""
+        super().__init__(message)
+        self.setting, self.value = setting, value
+
 
 class ProblemsFileError(ConfigError):
     """A problems file that lacks columns, repeats an id or holds an empty statement."""
@@ -73,3 +78,8 @@ class GradingError(NuminaError):
 
 class RunLogError(NuminaError):
     """A run folder can't be written, read or resumed."""
+
+    def __init__(self, message: str, *, line: int | None = None, format_version: object = None) -> None:
+        """`line` is the damaged one of a file, from 1; `format_version` the one that isn't known."""
+        super().__init__(message)
+        self.line, self.format_version = line, format_version

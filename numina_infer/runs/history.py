@@ -201,7 +201,8 @@ def read_info(folder: Path) -> Mapping[str, Any]:
     found = version if isinstance(version, int) else None
     if found not in READABLE_VERSIONS:
         known = " and ".join(map(str, sorted(READABLE_VERSIONS)))
-        raise RunLogError(f"{folder} has run log format {found}; this version reads {known}")
+        text = f"{folder} has run log format {found}; this version reads {known}"
+        raise RunLogError(text, format_version=version)
     _require_shape(folder / RUN_FILE, info)
     return info
 
