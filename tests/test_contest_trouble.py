@@ -24,7 +24,7 @@ from numina_infer.formats import fenced
 from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.history import read_events, read_logged_problems, solved_problems
 from numina_infer.runs.log import RunLog
-from numina_infer.runs.onlooker import Onlooker
+from numina_infer.runs.observers import ObserverThread
 from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.contest import Contest, Parts
 from numina_infer.solving.solver import Solver
@@ -186,7 +186,7 @@ def test_virtual_time_waits_for_a_problem_that_is_just_coming_in(
     opened = contest_in(tmp_path, HeldEngine([["The answer is $\\boxed{5}$."]]), clock=clock)
     with opened as contest, ThreadPoolExecutor() as threads:
         first = threads.submit(contest.answer, Problem("a", "first"))
-        wait_until(lambda: contest._cases)
+        wait_until(lambda: contest._problems)
         assert contest.answer(Problem("b", "second")) == 5
         assert first.result(20) == 5
     assert times == [0.0]
@@ -362,11 +362,11 @@ def test_a_disk_that_hangs_costs_no_reply_and_no_vote(tmp_path: Path, kind: type
 
 
 @pytest.mark.parametrize("kind", [Opened, Started, Ended, Stopped, Solved])
-def test_an_onlooker_that_hangs_costs_no_reply_and_no_vote(
+def test_an_observer_that_hangs_costs_no_reply_and_no_vote(
     tmp_path: Path, kind: type[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others see all, and the summary is told."""
-    monkeypatch.setattr("numina_infer.runs.onlooker.Onlooker", partial(Onlooker, patience_s=0.1))
+    monkeypatch.setattr("numina_infer.runs.observers.ObserverThread", partial(ObserverThread, patience_s=0.1))
     released, seen = threading.Event(), list[Event]()
 
     def hang(event: Event) -> None:
@@ -377,10 +377,10 @@ def test_an_onlooker_that_hangs_costs_no_reply_and_no_vote(
     with RunLog(tmp_path) as log:
         with Contest(parts, log, observers=(hang, seen.append)) as contest:
             assert [contest.answer(Problem(name, "?")) for name in "abc"] == [5] * 3
-        assert log.trouble == "an onlooker took longer than 0.1 s over an event, and is told no more"
+        assert log.trouble == "an observer took longer than 0.1 s over an event, and is told no more"
     assert seen == list(read_events(tmp_path))
     released.set()
-    wait_until(lambda: "contest-onlooker" not in {thread.name for thread in threading.enumerate()})
+    wait_until(lambda: "contest-observer" not in {thread.name for thread in threading.enumerate()})
 
 
 def test_the_loop_alone_changes_a_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

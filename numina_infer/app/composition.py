@@ -22,7 +22,7 @@ from numina_infer.core.records import Problem, Solution
 from numina_infer.formats.catalogue import make_format
 from numina_infer.formats.chat import CHAT
 from numina_infer.runs.log import RunLog
-from numina_infer.runs.onlooker import Observer
+from numina_infer.runs.observers import Observer
 from numina_infer.runs.progress import MakeDisplay, Scoreboard, show_progress
 from numina_infer.runs.provenance import machine, package_versions
 from numina_infer.sandbox import Sandbox

@@ -1,13 +1,10 @@
-"""The clock that a contest runs by: this machine's, or a virtual one under which nine hours take seconds.
+"""The clock of a contest: the machine's, or a virtual one under which nine hours take seconds.
 
-Under virtual time the event loop's clock stands still while anybody works, and jumps to the next timer when everybody
-waits. It is asyncio's own loop with another clock (the idea of trio's MockClock; that one shuffles what happens at the
-same time, and a simulation is to be repeatable).
-While nobody waits for a reply it is frozen, since what goes on between two problems happens in other threads; the
-clock knows who waits (`Callers`).
-It is for engines and sandboxes that live in this process and wait on the loop alone; what works outside of it, in
-threads, processes or servers, would be overtaken. Where such things take part and hours are to pass in minutes, a
-scaled clock counts real seconds several times.
+Virtual time stands still while a task works, and jumps to the next timer when all tasks wait. It is asyncio's own loop
+with another clock, the idea of trio's MockClock, which shuffles simultaneous tasks where a simulation must be
+repeatable. Between two problems only other threads work, so time is frozen while no caller waits (`Callers`).
+It suits engines and sandboxes of this process that wait on the loop; threads, processes and servers would be
+overtaken. For those a scaled clock counts each real second several times.
 """
 
 import asyncio
@@ -24,10 +21,10 @@ from numina_infer.core.config import require_positive
 
 
 class Callers:
-    """Counts the threads that wait for a reply, so that virtual time passes only while the loop works for one of them.
+    """Counts the threads that wait for a reply, and freezes virtual time while the loop works for none of them.
 
-    Time passes freely before `open` and after `close`. In between it stands still while no caller waits, and while a
-    caller has come that the loop hasn't heard of: its work would find hours gone.
+    Time passes freely before `open` and after `close`. In between it is frozen while no caller waits, and while a
+    caller has come that the loop hasn't heard of, since hours might pass before its work begins.
     """
 
     def __init__(self, freeze: Callable[[bool], None] = lambda _: None) -> None:
@@ -69,19 +66,18 @@ class Clock:
     """The time of a contest's event loop."""
 
     backend_options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    """What anyio is told of the loop."""
+    """anyio's options for the loop."""
     now: Callable[[], float] = time.monotonic
     """The loop's time in seconds, from any thread."""
     freeze: Callable[[bool], None] = lambda _is_frozen: None
-    """Let virtual time stand still, or go on; any other goes on."""
+    """Stop virtual time (True) or let it go on; other clocks ignore it."""
     callers: Callers = field(default_factory=Callers)
-    """Who waits for a reply."""
     is_virtual: bool = False
     speed: float = 1.0
-    """Seconds of the loop's time in a real one; threads wait for virtual time, which has no such ratio, as if at 1."""
+    """Seconds of the loop's time in a real second; 1 for virtual time, which has no such ratio."""
 
     def real_s(self, seconds: float) -> float:
-        """How long a thread waits for `seconds` of the loop's time."""
+        """Real seconds in which `seconds` of the loop's time pass, for a thread that waits."""
         return seconds / self.speed
 
 
@@ -104,7 +100,7 @@ def scaled_clock(speed: float) -> Clock:
 
 
 class _HastySelector(selectors.DefaultSelector):
-    """Waits a fraction of what it is told to."""
+    """Waits a fraction of the time that it is asked to."""
 
     def __init__(self, speed: float) -> None:
         super().__init__()
@@ -115,7 +111,7 @@ class _HastySelector(selectors.DefaultSelector):
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Where a loop would wait for its next timer, time jumps there; without a timer it waits for other threads."""
+    """Jumps to the loop's next timer instead of waiting; without a timer it waits for other threads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -148,7 +144,7 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 class _TimedLoop(asyncio.SelectorEventLoop):
-    """asyncio's loop by another clock than the machine's."""
+    """asyncio's loop with another clock."""
 
     def __init__(self, selector: selectors.BaseSelector, now: Callable[[], float]) -> None:
         super().__init__(selector)

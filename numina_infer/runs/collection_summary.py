@@ -31,22 +31,22 @@ class CollectionSession:
 
 @dataclass(frozen=True, slots=True)
 class CollectionSummary:
-    """All problems with a verdict, of this session and those before."""
+    """All problems with a verdict, of this session and earlier ones."""
 
     outlines: tuple[Outline, ...]
     references: Mapping[str, Accepted]
-    """By problem id, as the votes that hit them."""
+    """The right votes by problem id."""
     session: CollectionSession
     is_simulated: bool = False
 
     @property
     def scored(self) -> tuple[Outline, ...]:
-        """Problems with a reference to score by."""
+        """Problems with a reference."""
         return tuple(outline for outline in self.outlines if outline.problem.id in self.references)
 
     @property
     def num_correct(self) -> int:
-        """Problems whose vote, not a fallback, hit the reference."""
+        """Problems whose vote, not a fallback, is right."""
         return sum(self._is_correct(outline) for outline in self.scored)
 
     @property
@@ -62,7 +62,7 @@ class CollectionSummary:
 
     @property
     def num_incomplete(self) -> int:
-        """Problems in which something broke, so that a resumed collection takes them again."""
+        """Problems with errors, which a resumed collection solves again."""
         return sum(not outline.is_complete for outline in self.outlines)
 
     @property

@@ -1,4 +1,4 @@
-"""A run folder read back: as typed events for resuming and replay, as pandas frames for people.
+"""Reads a run folder: as typed events for resuming and replay, as pandas frames for people.
 
 Events are read one by one, and outlines keep a few numbers of each problem, so that a log may be larger than memory.
 """
@@ -33,20 +33,20 @@ class Run:
     info: Mapping[str, Any]
     """`run.json`."""
     problems: "pd.DataFrame"
-    """One row a problem opened."""
+    """One row for each problem opened."""
     trajectories: "pd.DataFrame"
-    """One row a trajectory ended."""
+    """One row for each trajectory ended."""
     turns: "pd.DataFrame"
-    """One row a turn: what the model wrote, the program, what it printed."""
+    """One row for each turn: the model's text, the program, its output."""
     solutions: "pd.DataFrame"
-    """One row a verdict."""
+    """One row for each verdict."""
 
 
 def read_run(path: str | Path) -> Run:
-    """Read the run folder at `path`, finished or not; of a problem that was opened again, the last opening.
+    """Read the run folder at `path`, finished or not; only the last opening of each problem.
 
     Raises:
-        RunLogError: there is no run, it is of another format, or a line in the middle is damaged.
+        RunLogError: there is no run, its format isn't known, or a line in the middle is damaged.
     """
     folder = Path(path)
     info = read_info(folder)
@@ -64,9 +64,9 @@ def read_run(path: str | Path) -> Run:
 
 
 class ByProblem(Generic[Kept]):
-    """Sorts the events of a log by problem; what is kept of a problem begins anew where a resumed run opens it again.
+    """Sorts the events of a log by problem, and keeps a value for each, begun anew whenever the problem is opened.
 
-    Iterating gives what is kept, one a problem, in the order of their last openings.
+    A resumed run opens unsolved problems again. Iterating gives the values in the order of the last openings.
     """
 
     def __init__(self) -> None:
@@ -74,11 +74,11 @@ class ByProblem(Generic[Kept]):
         self._last: dict[Problem, Kept] = {}
 
     def get(self, problem_id: str) -> Kept | None:
-        """What is kept of the problem that was last opened under this id; None before that."""
+        """The value of the problem that was last opened under this id, if any."""
         return self._open.get(problem_id)
 
     def of(self, event: Event, begin: Callable[[Opened], Kept]) -> Kept | None:
-        """What is kept of the problem of `event`, by `begin` where that opens it; None where nothing opened it."""
+        """The value of the event's problem, made by `begin` if the event opens it; None if it was never opened."""
         if isinstance(event, Opened):
             self._last.pop(event.problem, None)
             self._last[event.problem] = self._open[event.problem_id] = begin(event)
@@ -89,15 +89,14 @@ class ByProblem(Generic[Kept]):
 
 
 class TakesEvents(Protocol):
-    """What is kept of a problem, and grows with its events."""
+    """A value that is folded from a problem's events."""
 
     def take(self, event: Event, /) -> None:
-        """Take in one event, the problem's opening included."""
-        ...
+        """Take in one event; the first is the problem's opening."""
 
 
 def fold_by_problem(events: Iterable[Event], begin: Callable[[Opened], Taking]) -> list[Taking]:
-    """What is kept of each problem since it was last opened, in the order of these openings."""
+    """One value for each problem, folded from the events since its last opening, in the order of these openings."""
     problems = ByProblem[Taking]()
     for event in events:
         kept = problems.of(event, begin)
@@ -108,14 +107,14 @@ def fold_by_problem(events: Iterable[Event], begin: Callable[[Opened], Taking]) 
 
 @dataclass(slots=True)
 class LoggedProblem:
-    """What a run log says of one problem since it was last opened."""
+    """A problem of a run log since its last opening."""
 
     opened: Opened
     trajectories: list[Trajectory] = field(default_factory=list)
     solution: Solution | None = None
 
     def take(self, event: Event) -> None:
-        """Keep a trajectory that has ended, or the verdict."""
+        """Keep an ended trajectory or the verdict."""
         if isinstance(event, Ended):
             self.trajectories.append(event.trajectory)
         elif isinstance(event, Solved):
@@ -138,25 +137,25 @@ class Outline:
     opened: Opened
     num_ended: int = 0
     num_failed: int = 0
-    """Trajectories that broke."""
+    """Trajectories that failed."""
     num_tokens: int = 0
     answers: Counter[int] = field(default_factory=Counter)
-    """How many trajectories voted for each."""
+    """Trajectories by their vote."""
     solution: Solution | None = None
 
     @property
     def problem(self) -> Problem:
-        """What was asked."""
+        """The problem itself."""
         return self.opened.problem
 
     @property
     def is_complete(self) -> bool:
-        """Whether there is a verdict, and every trajectory that broke was replaced by another."""
+        """Whether there is a verdict, and every failed trajectory was replaced by another."""
         is_whole = not self.num_failed or self.num_ended - self.num_failed >= self.opened.num_samples
         return self.solution is not None and not self.solution.error and is_whole
 
     def take(self, event: Event) -> None:
-        """Count a trajectory that has ended, or keep the verdict."""
+        """Count an ended trajectory or keep the verdict."""
         if isinstance(event, Ended):
             self._count(event.trajectory)
         elif isinstance(event, Solved):
@@ -171,7 +170,7 @@ class Outline:
 
 
 def read_outlines(folder: Path) -> list[Outline]:
-    """One outline a problem, in the order of their last openings.
+    """The outlines of all problems, in the order of their last openings.
 
     Raises:
         RunLogError: the log is damaged.
@@ -180,7 +179,7 @@ def read_outlines(folder: Path) -> list[Outline]:
 
 
 def solved_problems(folder: Path) -> dict[Problem, Solution]:
-    """The problems of a run that have a verdict, to be given again when it is resumed."""
+    """The problems of a run with their verdicts, which a resumed run gives again."""
     return {outline.problem: outline.solution for outline in read_outlines(folder) if outline.solution is not None}
 
 
@@ -188,7 +187,7 @@ def read_info(folder: Path) -> Mapping[str, Any]:
     """`run.json` of a run folder.
 
     Raises:
-        RunLogError: it is missing, damaged, or of another format.
+        RunLogError: it is missing or damaged, or its format isn't known.
     """
     try:
         read = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
@@ -213,11 +212,11 @@ _INFO_SHAPES: Mapping[str, type] = {
     "sessions": list,
 }
 _MAX_DEPTH = 10
-"""Of what stands in `run.json`: a preset's configs have four levels."""
+"""Levels of `run.json`, at most; a preset's configs have four."""
 
 
 def _require_shape(path: Path, info: Row) -> None:
-    """Raise `RunLogError` where something that is read of `run.json` is there and of another type than was written."""
+    """Raise `RunLogError` if a field of `run.json` has another type than the one written."""
     for name, shape in _INFO_SHAPES.items():
         if not isinstance(info.get(name), shape | None):
             raise RunLogError(f"{name} in {path} is no {shape.__name__}; the file was changed")
@@ -231,7 +230,7 @@ def _is_within(value: object, depth: int) -> bool:
 
 
 def read_events(folder: Path) -> Iterator[Event]:
-    """All events of a run in the order in which they were written, which each of its files keeps."""
+    """All events of a run, in the order in which they were written."""
     files = [read_rows(folder / name) for name in (TRAJECTORIES_FILE, SOLUTIONS_FILE)]
     for row in heapq.merge(*files, key=lambda row: int(row["seq"])):
         try:

@@ -56,7 +56,7 @@ def test_without_the_watchdog_of_the_waiting_thread_a_blocked_loop_makes_a_reply
     """The loop's own watch comes when the loop does."""
 
     def solve(self: Contest, problem: Problem) -> Solution:
-        case = self._case(problem)
+        case = self._find(problem)
         case.settled.wait()
         assert case.solution is not None
         return case.solution
@@ -98,14 +98,14 @@ def test_without_the_cache_of_replies_a_problem_that_is_asked_again_is_worked_on
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its evidence is another one, the log has it twice, and it may take until after its time."""
-    with_cache = Contest._case
+    with_cache = Contest._find
 
     def case(self: Contest, problem: Problem) -> object:
-        self._cases.pop(problem, None)
+        self._problems.pop(problem, None)
         return with_cache(self, problem)
 
     assert failed(drill("asks-twice", 10)) == set()
-    monkeypatch.setattr(Contest, "_case", case)
+    monkeypatch.setattr(Contest, "_find", case)
     assert {Check.SAME, Check.ONCE} <= failed(drill("asks-twice", 10))
 
 
