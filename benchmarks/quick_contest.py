@@ -25,6 +25,7 @@ from numina_infer.core.records import (
     NoAnswer,
     Outcome,
     Problem,
+    Slice,
     Solution,
     StopReason,
     Trajectory,
@@ -43,7 +44,7 @@ from numina_infer.formats.numina import NUMINA
 from numina_infer.sandbox.simulated_sandbox import pretend
 from numina_infer.solving.rollout import turn_seed
 from numina_infer.voting.referee import Ledger, Start, Stop, conclude, decide, fold
-from numina_infer.voting.time_bank import Bank, Slice
+from numina_infer.voting.time_bank import Bank
 
 CODE_TIMEOUT_S = 5.0
 MAX_TOKENS = 2048

@@ -25,11 +25,11 @@ from numina_infer.core.errors import EngineError, RunLogError
 from numina_infer.core.events import Ended, Event, Opened, Solved
 from numina_infer.core.interrupt import deferred_interrupt
 from numina_infer.core.records import Problem, Solution
-from numina_infer.runs.collection_progress import show_headway
-from numina_infer.runs.collection_summary import CollectionSession, Harvest, read_harvest
+from numina_infer.runs.collection_summary import CollectionSession, CollectionSummary, summarize_collection
 from numina_infer.runs.history import read_outlines
 from numina_infer.runs.log import RunLog
 from numina_infer.runs.problems import read_problems
+from numina_infer.runs.progress import show_collection
 from numina_infer.solving.contest import Contest, Parts
 
 _COMMAND = "collect"
@@ -46,7 +46,7 @@ def collect(
     resume: bool = False,
     backends: Backends | None = None,
     parts: Parts | None = None,
-) -> Harvest:
+) -> CollectionSummary:
     """Solve the problems into `folder`, with the run log and live progress.
 
     `backends` are engine and sandbox to take instead of those chosen; `parts` are for a collection among others, whose
@@ -69,7 +69,7 @@ def collect(
         work = _Work(collection.concurrent_problems, left, done)
         session = work.do(parts, log, info, console) if left else CollectionSession()
     references = read_references(problem_set.references, parts.preset.rollout.answer_range)
-    return read_harvest(folder, references, session, is_simulated=parts.clock.is_virtual)
+    return summarize_collection(folder, references, session, is_simulated=parts.clock.is_virtual)
 
 
 def read_collection(folder: Path) -> Collection:
@@ -117,7 +117,7 @@ class _Work:
             num_problems=len(self.left) + len(self.done),
             solved=self.done,
             console=console,
-            show=show_headway,
+            show=show_collection,
             observers=[vigil := _Vigil(log.folder)],
         )
         with ThreadPoolExecutor(self.at_once) as threads, opening as contest:

@@ -16,14 +16,14 @@ from numina_infer.app.choices import Choices, EngineName
 from numina_infer.core.clock import virtual_clock
 from numina_infer.core.config import SandboxConfig, require
 from numina_infer.core.engine_config import SimulatedConfig, TransformersConfig
-from numina_infer.core.ports import Engine, EngineStats, Format, Gateway
+from numina_infer.core.ports import Announce, Engine, EngineStats, Format, Gateway
 from numina_infer.core.ports import Sandbox as SandboxPort
 from numina_infer.core.presets import Preset
 from numina_infer.core.records import Problem, Solution
 from numina_infer.formats.catalogue import make_format
 from numina_infer.formats.chat import CHAT
 from numina_infer.runs.log import RunLog
-from numina_infer.runs.onlooker import Observer
+from numina_infer.runs.observers import Observer
 from numina_infer.runs.progress import MakeDisplay, Scoreboard, show_progress
 from numina_infer.runs.provenance import machine, package_versions
 from numina_infer.sandbox import Sandbox
@@ -42,7 +42,7 @@ _T4_SLOTS = 3
 """Slots of the simulated sandbox: a T4 machine of Kaggle's has four cores, of which the sandbox takes all but one."""
 
 
-MakeEngine = Callable[[Choices, Preset, Callable[[str], None], int], AbstractAsyncContextManager[Engine]]
+MakeEngine = Callable[[Choices, Preset, Announce, int], AbstractAsyncContextManager[Engine]]
 """Choices, their preset, where to report what takes long, problems in work at once → an engine, not opened yet."""
 
 
@@ -60,7 +60,7 @@ class Backends:
 
 def make_parts(
     choices: Choices,
-    report: Callable[[str], None],
+    report: Announce,
     *,
     num_problems: int | None = None,
     at_once: int = 1,
@@ -93,7 +93,7 @@ def make_parts(
 
 
 def _with_cache(
-    choices: Choices, engine: AbstractAsyncContextManager[Engine], report: Callable[[str], None]
+    choices: Choices, engine: AbstractAsyncContextManager[Engine], report: Announce
 ) -> AbstractAsyncContextManager[Engine]:
     """The engine, with the cache that was chosen around it."""
     if choices.cache is None:
@@ -106,7 +106,7 @@ def _with_cache(
 
 
 def _simulated_parts(
-    choices: Choices, preset: Preset, fmt: Format, make_solver: MakeSolver, report: Callable[[str], None]
+    choices: Choices, preset: Preset, fmt: Format, make_solver: MakeSolver, report: Announce
 ) -> Parts:
     """A machine that isn't here, in virtual time."""
     from numina_infer.engines.simulated.machine_costs import read_costs, t4_costs
@@ -136,7 +136,7 @@ def samples_path(choices: Choices) -> Path:
 
 
 def make_engine(
-    choices: Choices, preset: Preset, report: Callable[[str], None], at_once: int = 1
+    choices: Choices, preset: Preset, report: Announce, at_once: int = 1
 ) -> AbstractAsyncContextManager[Engine]:
     """The engine that was chosen, not opened yet; see `make_parts`."""
     if choices.engine is EngineName.SCRIPTED:
@@ -153,7 +153,7 @@ def make_engine(
     return TransformersEngine(config, report=report)
 
 
-def _vllm_engine(choices: Choices, preset: Preset, report: Callable[[str], None]) -> "VllmEngine":
+def _vllm_engine(choices: Choices, preset: Preset, report: Announce) -> "VllmEngine":
     from numina_infer.engines.vllm.serving.server_plan import plan_servers
     from numina_infer.engines.vllm.vllm_engine import VllmEngine
 
@@ -162,7 +162,7 @@ def _vllm_engine(choices: Choices, preset: Preset, report: Callable[[str], None]
     return VllmEngine(launches, preset.client, keep=choices.keep_server, report=report)
 
 
-def _client_engine(choices: Choices, preset: Preset, report: Callable[[str], None]) -> "OpenAIEngine":
+def _client_engine(choices: Choices, preset: Preset, report: Announce) -> "OpenAIEngine":
     """The client of the endpoints that were named, with the tokenizer of the model that they serve if it is here."""
     from numina_infer.engines.http.address import Address
     from numina_infer.engines.http.openai_api import OpenAIEngine
@@ -176,7 +176,7 @@ def _client_engine(choices: Choices, preset: Preset, report: Callable[[str], Non
     return OpenAIEngine(addresses, vocabulary, preset.client, report=report)
 
 
-def endpoint_model(choices: Choices, report: Callable[[str], None]) -> Path | None:
+def endpoint_model(choices: Choices, report: Announce) -> Path | None:
     """The folder of the model that the endpoints serve: the one named, or that of a server of ours; None otherwise."""
     from numina_infer.engines.http.address import Address
     from numina_infer.engines.local.models import find_folder
@@ -188,7 +188,7 @@ def endpoint_model(choices: Choices, report: Callable[[str], None]) -> Path | No
     return next((folder for socket in sockets if (folder := served_model(socket)) is not None), None)
 
 
-def choose_format(choices: Choices, preset: Preset, report: Callable[[str], None]) -> Format:
+def choose_format(choices: Choices, preset: Preset, report: Announce) -> Format:
     """The format that was chosen; `chat` takes the template of the chosen model, which is fetched if it isn't here.
 
     Raises:
@@ -198,7 +198,7 @@ def choose_format(choices: Choices, preset: Preset, report: Callable[[str], None
     return make_format(preset.format, max_calls=preset.rollout.max_turns - 1, model_folder=folder)
 
 
-def _template_folder(choices: Choices, report: Callable[[str], None]) -> Path | None:
+def _template_folder(choices: Choices, report: Announce) -> Path | None:
     if choices.engine in {
         EngineName.SCRIPTED,
         EngineName.SIMULATED,

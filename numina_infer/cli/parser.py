@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from numina_infer.core.usage import HelpFormatter
+from numina_infer.core.help_formatter import HelpFormatter
 
 if TYPE_CHECKING:
     from rich.console import Console

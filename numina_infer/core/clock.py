@@ -1,12 +1,10 @@
-"""The clock that a contest runs by: this machine's, or a virtual one under which nine hours take seconds.
+"""The clock of a contest: the machine's, or a virtual one under which nine hours take seconds.
 
-Under virtual time the event loop's clock stands still while anybody works, and jumps to the next timer when everybody
-waits. It is asyncio's own loop with another clock (the idea of trio's MockClock; that one shuffles what happens at the
-same time, and a simulation is to be repeatable).
-While nobody waits for a reply it is frozen, since what goes on between two problems happens in other threads.
-It is for engines and sandboxes that live in this process and wait on the loop alone; what works outside of it, in
-threads, processes or servers, would be overtaken. Where such things take part and hours are to pass in minutes, a
-scaled clock counts real seconds several times.
+Virtual time stands still while a task works, and jumps to the next timer when all tasks wait. It is asyncio's own loop
+with another clock, the idea of trio's MockClock, which shuffles simultaneous tasks where a simulation must be
+repeatable. Between two problems only other threads work, so time is frozen while no caller waits (`Callers`).
+It suits engines and sandboxes of this process that wait on the loop; threads, processes and servers would be
+overtaken. For those a scaled clock counts each real second several times.
 """
 
 import asyncio
@@ -14,6 +12,7 @@ import selectors
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -21,30 +20,72 @@ from typing import Any
 from numina_infer.core.config import require_positive
 
 
+class Callers:
+    """Counts the threads that wait for a reply, and freezes virtual time while the loop works for none of them.
+
+    Time passes freely before `open` and after `close`. In between it is frozen while no caller waits, and while a
+    caller has come that the loop hasn't heard of, since hours might pass before its work begins.
+    """
+
+    def __init__(self, freeze: Callable[[bool], None] = lambda _: None) -> None:
+        self._freeze = freeze
+        self._lock = threading.Lock()
+        self._num_waiting = self._num_unheard = 0
+        self._is_open = False
+
+    def open(self) -> None:
+        """Engine and sandbox have started, and callers may come."""
+        self._note(is_open=True)
+
+    def come(self) -> None:
+        """A caller waits from now on, and the loop hasn't heard of it."""
+        self._note(waiting=1, unheard=1)
+
+    def heard(self) -> None:
+        """The loop has begun to work for a caller, or never will; called on the loop in the first case."""
+        self._note(unheard=-1)
+
+    def leave(self) -> None:
+        """A caller has its reply."""
+        self._note(waiting=-1)
+
+    def close(self) -> None:
+        """No caller comes any more, and time passes while engine and sandbox are closed."""
+        self._note(is_open=False)
+
+    def _note(self, *, waiting: int = 0, unheard: int = 0, is_open: bool | None = None) -> None:
+        with self._lock:
+            self._num_waiting += waiting
+            self._num_unheard += unheard
+            self._is_open = self._is_open if is_open is None else is_open
+            self._freeze(self._is_open and (not self._num_waiting or self._num_unheard > 0))
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
     """The time of a contest's event loop."""
 
     backend_options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    """What anyio is told of the loop."""
+    """anyio's options for the loop."""
     now: Callable[[], float] = time.monotonic
     """The loop's time in seconds, from any thread."""
     freeze: Callable[[bool], None] = lambda _is_frozen: None
-    """Let virtual time stand still, or go on; any other goes on."""
+    """Stop virtual time (True) or let it go on; other clocks ignore it."""
+    callers: Callers = field(default_factory=Callers)
     is_virtual: bool = False
     speed: float = 1.0
-    """Seconds of the loop's time in a real one; threads wait for virtual time, which has no such ratio, as if at 1."""
+    """Seconds of the loop's time in a real second; 1 for virtual time, which has no such ratio."""
 
     def real_s(self, seconds: float) -> float:
-        """How long a thread waits for `seconds` of the loop's time."""
+        """Real seconds in which `seconds` of the loop's time pass, for a thread that waits."""
         return seconds / self.speed
 
 
 def virtual_clock() -> Clock:
     """A clock that starts at 0, for one loop."""
     selector = _JumpingSelector()
-    options = {"loop_factory": lambda: _TimedLoop(selector, lambda: selector.now)}
-    return Clock(options, lambda: selector.now, selector.freeze, is_virtual=True)
+    options = {"loop_factory": selector.make_loop}
+    return Clock(options, lambda: selector.now, selector.freeze, Callers(selector.freeze), is_virtual=True)
 
 
 def scaled_clock(speed: float) -> Clock:
@@ -59,7 +100,7 @@ def scaled_clock(speed: float) -> Clock:
 
 
 class _HastySelector(selectors.DefaultSelector):
-    """Waits a fraction of what it is told to."""
+    """Waits a fraction of the time that it is asked to."""
 
     def __init__(self, speed: float) -> None:
         super().__init__()
@@ -70,18 +111,27 @@ class _HastySelector(selectors.DefaultSelector):
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Where a loop would wait for its next timer, time jumps there; without a timer it waits for other threads."""
+    """Jumps to the loop's next timer instead of waiting; without a timer it waits for other threads."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
         self.is_frozen = False
         self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def make_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that waits here; it is woken when time goes on again."""
+        self._loop = _TimedLoop(self, lambda: self.now)
+        return self._loop
 
     def freeze(self, is_frozen: bool) -> None:
-        """From then on, or no more; whoever lets time go on from another thread wakes the loop besides."""
+        """Stop time, or let it go on, from any thread."""
         with self._lock:
-            self.is_frozen = is_frozen
+            was_frozen, self.is_frozen = self.is_frozen, is_frozen
+        if was_frozen and not is_frozen and self._loop is not None:
+            with suppress(RuntimeError):  # a closed loop waits for nothing
+                self._loop.call_soon_threadsafe(lambda: None)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None or timeout <= 0:
@@ -94,7 +144,7 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 class _TimedLoop(asyncio.SelectorEventLoop):
-    """asyncio's loop by another clock than the machine's."""
+    """asyncio's loop with another clock."""
 
     def __init__(self, selector: selectors.BaseSelector, now: Callable[[], float]) -> None:
         super().__init__(selector)

@@ -1,8 +1,8 @@
-"""Small frozen configs, one per consumer, validated when they are made, and the presets that bundle them.
+"""Small frozen configs, one per consumer, validated when they are made; `presets.py` bundles them.
 
 No I/O, no environment, no network here.
-Sampling parameters bear vLLM's names (vllm/sampling_params.py); the winner's values are those of
-the Numina kernel (project-numina/aimo-progress-prize, kaggle-solution.ipynb).
+Sampling parameters have vLLM's names (vllm/sampling_params.py); the winner's values are those of the Numina kernel
+(project-numina/aimo-progress-prize, kaggle-solution.ipynb).
 """
 
 import math
@@ -14,10 +14,10 @@ from numina_infer.core.errors import ConfigError
 from numina_infer.core.records import LARGEST_WHOLE, AnswerRange
 
 
-def require(condition: bool, message: str) -> None:
-    """Raise `ConfigError(message)` unless `condition` holds; the message names the value and the fix."""
+def require(condition: bool, message: str, *, setting: str = "", value: object = None) -> None:
+    """Raise `ConfigError` unless `condition` holds; the message names the value and the fix."""
     if not condition:
-        raise ConfigError(message)
+        raise ConfigError(message, setting=setting, value=value)
 
 
 def is_finite(name: str, value: float) -> bool:
@@ -25,22 +25,30 @@ def is_finite(name: str, value: float) -> bool:
     try:
         return math.isfinite(value)
     except OverflowError as error:
-        raise ConfigError(f"{name} is an integer beyond all floats; give a smaller one") from error
+        message = f"{name} is an integer beyond all floats; give a smaller one"
+        raise ConfigError(message, setting=name, value=value) from error
 
 
 def require_positive(name: str, value: float) -> None:
     """Raise `ConfigError` unless `value` is a finite number above zero."""
-    require(is_finite(name, value) and value > 0, f"{name} is {value}; it must be above 0")
+    is_positive = is_finite(name, value) and value > 0
+    require(is_positive, f"{name} is {value}; it must be above 0", setting=name, value=value)
+
+
+def require_not_negative(name: str, value: float) -> None:
+    """Raise `ConfigError` unless `value` is a finite number from 0."""
+    is_fine = is_finite(name, value) and value >= 0
+    require(is_fine, f"{name} is {value}; it must be 0 or above", setting=name, value=value)
 
 
 def require_whole(name: str, value: float, least: int, meaning: str = "") -> None:
     """Raise `ConfigError` unless `value` is a whole number that is `least` or above."""
     is_whole = isinstance(value, int) and not isinstance(value, bool)
-    require(
-        not is_whole or value <= LARGEST_WHOLE, f"{name} is beyond 2**63 - 1, which records hold at most; give less"
-    )
+    too_large = f"{name} is beyond 2**63 - 1, which records hold at most; give less"
+    require(not is_whole or value <= LARGEST_WHOLE, too_large, setting=name, value=value)
     least_means = f"{least}{f' ({meaning})' if meaning else ''}"
-    require(is_whole and value >= least, f"{name} is {value!r}; it must be a whole number, {least_means} or above")
+    too_small = f"{name} is {value!r}; it must be a whole number, {least_means} or above"
+    require(is_whole and value >= least, too_small, setting=name, value=value)
 
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -51,12 +59,13 @@ def require_choice(name: str, value: str, kind: type[Choice]) -> Choice:
     try:
         return kind(value)
     except ValueError as error:
-        raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(kind)}") from error
+        message = f"{name} is {value!r}; choose one of {', '.join(kind)}"
+        raise ConfigError(message, setting=name, value=value) from error
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
-    """How the next token is drawn; vLLM's names and meanings."""
+    """How the next token is sampled; names and meanings are vLLM's."""
 
     temperature: float = 0.8
     """0 is greedy."""
@@ -65,7 +74,7 @@ class SamplingParams:
     """0 keeps all tokens."""
     min_p: float = 0.0
     max_tokens: int = 2048
-    """Tokens of one turn."""
+    """Of one turn."""
     stop: tuple[str, ...] = ()
     """Stop strings; the one that ends a text stays in it."""
 
@@ -82,39 +91,39 @@ class SamplingParams:
 
 
 class Mode(StrEnum):
-    """What the programs of one trajectory share."""
+    """How much the programs of one trajectory share."""
 
     FRESH = "fresh"
     """Nothing: every program starts anew (Numina, ToRA)."""
     REPLAY = "replay"
-    """Their variables: earlier programs that succeeded are run again before each, in silence (Qwen2.5-Math)."""
+    """Variables: each program runs behind all earlier ones that succeeded, without their output (Qwen2.5-Math)."""
     SESSION = "session"
-    """Their variables, as in a notebook."""
+    """Variables, as in a notebook."""
 
 
 class Rung(StrEnum):
-    """What holds programs back, from the most to the least; all but the last refuse files, network and processes."""
+    """Levels of lock-down for programs, the strictest first; all but the last refuse files, network and processes."""
 
     UID = "uid"
     """A user of its own for each program, no capability, a system-call filter, Landlock where the kernel has it."""
     READER = "reader"
-    """The same but for the capability to read any file, which Landlock confines to the interpreter's folders: for an
+    """The same, with the capability to read any file, which Landlock confines to the interpreter's folders: for an
     interpreter that no other user can reach."""
     LANDLOCK = "landlock"
     """The host's own user without capabilities, the filter, Landlock."""
     SECCOMP = "seccomp"
-    """The host's own user without capabilities and the filter: it reads what that user may read."""
+    """The host's own user without capabilities, and the filter: programs read the files that this user may read."""
     LIMITS = "limits"
-    """Kernel limits and certain death only: fences against accidents, no lock-down."""
+    """Kernel limits and reliable kills only: they stop accidents, and are no lock-down."""
 
     @property
     def has_own_user(self) -> bool:
-        """True where a program isn't the host's user."""
+        """Whether programs run as another user than the host."""
         return self in {Rung.UID, Rung.READER}
 
     @property
     def needs_landlock(self) -> bool:
-        """True where Landlock is what keeps files from being read."""
+        """Whether only Landlock keeps programs from reading files."""
         return self in {Rung.READER, Rung.LANDLOCK}
 
 
@@ -124,23 +133,23 @@ LADDER = tuple(Rung)
 
 @dataclass(frozen=True, slots=True)
 class SandboxConfig:
-    """Limits of the processes that run programs. Sources: facts of the peers' limits, see docs/experiments.md."""
+    """Limits of the processes that run programs; docs/experiments.md compares them with other projects' limits."""
 
     num_slots: int = 0
-    """Programs that run at once; 0 takes the machine's cores, less one where there are more than two."""
+    """Programs that run at once; 0 takes the machine's cores, less one of more than two."""
     memory_bytes: int = 2 * 1024**3
     """Address space of one program."""
     max_output_bytes: int = 16 * 1024
-    """Kept of stdout and of stderr each; a program that writes more is stopped."""
+    """Of stdout and of stderr each; a program that writes more is stopped."""
     max_file_bytes: int = 1024**2
     """Largest file a program may write."""
     kill_grace_s: float = 2.0
-    """How long a kill may take to be confirmed before its slot is retired."""
+    """How long the confirmation of a kill may take before its slot is retired."""
     wall_factor: float = 3.0
-    """A program's limit doesn't count what it waits for a processor; so many times as much may pass in all."""
+    """A program's time limit counts only its time on a processor; the wall clock may count this many times as much."""
     highest_rung: Rung = Rung.UID
     lowest_rung: Rung = Rung.SECCOMP
-    """Where no rung between the two holds, the sandbox refuses to start. `Rung.LIMITS` has to be asked for."""
+    """The sandbox refuses to start if no rung from the highest to this one holds. Only the user sets `Rung.LIMITS`."""
 
     def __post_init__(self) -> None:
         require_whole("num_slots", self.num_slots, 0, "by the cores")
@@ -166,13 +175,13 @@ class SandboxConfig:
 
 @dataclass(frozen=True, slots=True)
 class RolloutConfig:
-    """What one trajectory may do."""
+    """Limits of one trajectory."""
 
     sampling: SamplingParams = field(default_factory=SamplingParams)
     max_turns: int = 4
     """Completions of one trajectory; its depth."""
     code_timeout_s: float = 5.0
-    """Seconds of one program, without what it waits for a processor; see `SandboxConfig.wall_factor`."""
+    """Seconds of one program on a processor; see `SandboxConfig.wall_factor`."""
     answer_range: AnswerRange = AnswerRange.MOD_1000
 
     def __post_init__(self) -> None:
@@ -188,30 +197,30 @@ class StopRule(StrEnum):
     """When a problem counts as decided."""
 
     DECIDED = "decided"
-    """When what is still out can't change the winner, or is unlikely to (`Policy.epsilon`)."""
+    """When the attempts still to end can't change the winner, or are unlikely to (`Policy.epsilon`)."""
     NEVER = "never"
-    """When every trajectory has ended: for logs that other policies can be replayed on."""
+    """When every attempt has ended: for logs on which other policies are replayed."""
 
 
 @dataclass(frozen=True, slots=True)
 class VoteWeights:
-    """What a vote counts, as shares of a plain one that are multiplied; as they stand here all are off.
+    """Factors by which a vote counts less than a plain one; they multiply, and the defaults switch all of them off.
 
-    Sources: AIMO-2's and AIMO-3's winners, as docs/experiments.md names them.
+    The ideas are those of AIMO-2's and AIMO-3's winners, see docs/experiments.md.
     """
 
     unconfirmed: float = 1.0
-    """Programs ran, and the last didn't print the answer."""
+    """For an attempt whose last program didn't print its answer."""
     no_code: float = 1.0
-    """No program ran."""
+    """For an attempt that ran no program."""
     suspicious: float = 1.0
-    """The answer is 20 or less, or a multiple of 100."""
+    """For an answer of 20 or less, or a multiple of 100."""
     partial: float = 1.0
-    """It was read from a text that the cutoff broke off; 0 doesn't count those."""
+    """For an answer in a text that the cutoff broke off; 0 doesn't count it."""
     length_tokens: int = 0
-    """A vote that took more tokens than this counts inversely to its length; 0 is off."""
+    """A longer attempt counts in inverse proportion to its tokens; 0 is off."""
     logprob: float = 0.0
-    """A vote counts the mean probability of its tokens to this power; 0 is off."""
+    """The exponent of the mean probability of an attempt's tokens; 0 is off."""
 
     def __post_init__(self) -> None:
         for name in ("unconfirmed", "no_code", "suspicious"):
@@ -227,18 +236,18 @@ class VoteWeights:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the referee decides by."""
+    """The rules by which the referee decides."""
 
     num_samples: int = 48
-    """Trajectories of a problem at most, fixed when it opens: the horizon N."""
+    """Attempts at a problem at most, fixed when it opens: the horizon N."""
     width: int = 0
-    """Trajectories of a problem at once; a place that comes free takes a new one up to the horizon. 0 starts all."""
+    """Attempts at a problem that run at once; when one ends, another starts up to the horizon. 0 starts all."""
     stop_rule: StopRule = StopRule.DECIDED
     epsilon: float = 0.0
-    """A problem is decided when its winner changes with a smaller chance than this; 0 is the exact rule, lossless."""
+    """A problem is decided when its winner changes with a smaller chance than this; 0 is the exact, lossless rule."""
     weights: VoteWeights = field(default_factory=VoteWeights)
     fallback_answer: int = 0
-    """Submitted where no vote and no program's output says better."""
+    """Submitted if there is neither a vote nor an integer that a program printed."""
 
     def __post_init__(self) -> None:
         require_whole("fallback_answer", self.fallback_answer, 0)
@@ -249,7 +258,7 @@ class Policy:
 
     @property
     def at_once(self) -> int:
-        """Trajectories of a problem that run together."""
+        """Attempts at a problem that run at once."""
         return min(self.width or self.num_samples, self.num_samples)
 
 
@@ -258,27 +267,26 @@ _USUAL_RESERVE_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class BankConfig:
-    """How a contest's time is shared out among its problems; seconds."""
+    """How a contest's time is shared among its problems."""
 
     time_limit_s: float = 9 * 3600.0
-    """From the contest's start to the end that nothing may pass; starting the engine counts."""
+    """From the contest's start to its hard end; starting the engine counts."""
     num_problems: int | None = None
-    """How many problems will come; None where nobody says."""
+    """Problems that will come; None if that isn't known."""
     reserve_s: float = _USUAL_RESERVE_S
-    """Of the limit, kept for what isn't ours: the competition's own start and end."""
+    """The part of the limit that is kept for the competition's own start and end."""
     most_of_fair_share: float = 1.25
-    """What one problem may take of its fair share of the time left: saved time is carried on, none is borrowed."""
+    """The most that one problem may take, in fair shares of the time left: saved time is carried on, none borrowed."""
     floor_s: float = 60.0
-    """Kept for every problem to come; less where a quarter of a fair share is less."""
+    """Kept for every problem to come, or a quarter of a fair share if that is less."""
     predict_limit_s: float | None = None
-    """What the competition gives for one reply, where it limits that."""
+    """The competition's time limit for one reply, if it has one."""
 
     def __post_init__(self) -> None:
         for name in ("time_limit_s", "most_of_fair_share"):
             require_positive(name, getattr(self, name))
         for name in ("reserve_s", "floor_s"):
-            value = getattr(self, name)
-            require(is_finite(name, value) and value >= 0, f"{name} is {value}; it must be 0 or above")
+            require_not_negative(name, getattr(self, name))
         require(
             self.time_limit_s > self.reserve_s,
             f"time_limit_s is {self.time_limit_s:g}; it must be above the reserve of {self.reserve_s:g} s",
@@ -300,14 +308,14 @@ MAX_PROBLEM_TIME_S = 30 * 24 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class ContestConfig:
-    """Time and the last resort."""
+    """The time of a contest and of its problems, and the seed."""
 
     problem_time_s: float = 600.0
     """From a problem's arrival to its deadline, at most; the bank may give less."""
     bank: BankConfig | None = None
-    """None where the contest as a whole has no limit."""
+    """None if the contest as a whole has no limit."""
     reply_grace_s: float = 10.0
-    """Beyond the deadline, before the best known is the reply whatever still runs."""
+    """From the deadline to the reply, which is then the best known answer."""
     seed: int = 0
     """All other seeds derive from it."""
 

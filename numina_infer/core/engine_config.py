@@ -6,7 +6,13 @@ Names and meanings are vLLM's where it has them.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from numina_infer.core.config import is_finite, require, require_choice, require_positive, require_whole
+from numina_infer.core.config import (
+    require,
+    require_choice,
+    require_not_negative,
+    require_positive,
+    require_whole,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +42,10 @@ class TransformersConfig:
 
 
 class LayoutName(StrEnum):
-    """How a model shall lie on several GPUs; `fit.Layout` is how it then does."""
+    """The wanted layout of a model on several GPUs; `fit.Layout` is the one that was found."""
 
     AUTO = "auto"
-    """Whichever leaves more room for keys and values."""
+    """The one that leaves more memory for keys and values."""
     TENSOR_PARALLEL = "tensor-parallel"
     """One server over all GPUs."""
     REPLICAS = "replicas"
@@ -48,11 +54,11 @@ class LayoutName(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """How vLLM's servers are started; the defaults are what two T4s want of vLLM 0.19.1 (docs/engines.md)."""
+    """How vLLM's servers are started; the defaults suit vLLM 0.19.1 on two T4s (docs/engines.md)."""
 
     dtype: str = "half"
     attention_backend: str = "TRITON_ATTN"
-    """FlashInfer fails on T4 and FlashAttention 2 doesn't run there; empty leaves the choice to vLLM."""
+    """Neither FlashInfer nor FlashAttention 2 runs on a T4; empty leaves the choice to vLLM."""
     max_model_len: int = 4096
     """Context window in tokens; 0 takes the model's own."""
     max_num_seqs: int = 48
@@ -65,7 +71,7 @@ class ServerConfig:
     start_timeout_s: float = 900.0
     """From its start until a server is healthy, the model's loading included."""
     cpu_kv_cache_gib: int = 2
-    """Room for keys and values where there is no GPU."""
+    """Memory for keys and values on a machine without a GPU."""
 
     def __post_init__(self) -> None:
         require(
@@ -86,20 +92,20 @@ class ServerConfig:
 
 @dataclass(frozen=True, slots=True)
 class ClientConfig:
-    """How OpenAI-compatible endpoints are spoken to."""
+    """The client of OpenAI-compatible endpoints."""
 
     model: str = ""
-    """The name that the endpoints serve; empty takes the first that each lists."""
+    """The served model name; empty takes the first that each endpoint lists."""
     max_num_seqs: int = 48
     """Trajectories at once on one endpoint, at most."""
     max_model_len: int = 0
-    """Context window in tokens; 0 takes what the endpoints say."""
+    """Context window in tokens; 0 takes the one that the endpoints report."""
     greet_s: float = 60.0
-    """How long an endpoint may take to answer for the first time."""
+    """How long an endpoint's first answer may take."""
     stall_s: float = 90.0
-    """With turns in flight and no token for so long, an endpoint is looked at and given up."""
+    """How long an endpoint may produce no token while turns are in flight, before it is checked and given up."""
     patience_s: float = 900.0
-    """How long a turn waits for an endpoint to come back when none is left."""
+    """How long a turn waits for an endpoint when none is left."""
     max_losses: int = 3
     """How often one turn may be lost with its endpoint before its trajectory ends with an error."""
 
@@ -113,7 +119,7 @@ class ClientConfig:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedConfig:
-    """What a simulated engine is like, beside what its machine costs."""
+    """A simulated engine, without the costs of its machine."""
 
     max_num_seqs: int = 48
     """Trajectories at once on one replica."""
@@ -123,9 +129,9 @@ class SimulatedConfig:
     start_s: float = 0.0
     """From its opening until it serves."""
     stall_every_s: float = 0.0
-    """Of work, on average, between two stalls of a replica; 0 for none."""
+    """Mean working time between two stalls of a replica; 0 for no stalls."""
     stall_s: float = 60.0
-    """How long one lasts."""
+    """Length of a stall."""
     seed: int = 0
     """Of the stalls."""
 
@@ -134,5 +140,4 @@ class SimulatedConfig:
         require_whole("max_model_len", self.max_model_len, 1)
         require_whole("seed", self.seed, 0)
         for name in ("start_s", "stall_every_s", "stall_s"):
-            value = getattr(self, name)
-            require(is_finite(name, value) and value >= 0, f"{name} is {value}; it must be 0 or above")
+            require_not_negative(name, getattr(self, name))

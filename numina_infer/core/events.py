@@ -1,13 +1,11 @@
-"""What is recorded of a problem, in the order in which it happens.
+"""The events of a problem, in the order in which they happen.
 
-An event is written to the run log before anything is decided on it, and replay needs nothing else.
-`at` is loop time in seconds.
+An event is recorded before anything is decided on it, and a replay needs nothing else. `at` is loop time in seconds.
 """
 
 from dataclasses import dataclass
 
-from numina_infer.core.records import Problem, Solution, StopReason, Trajectory
-from numina_infer.voting.time_bank import Slice
+from numina_infer.core.records import Problem, Slice, Solution, StopReason, Trajectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,24 +14,24 @@ class Opened:
 
     problem: Problem
     prompt: str
-    """What every trajectory of the problem continues, special tokens spelled out."""
+    """The text that every trajectory continues, special tokens spelled out."""
     deadline: float
     num_samples: int
     at: float
     slice: Slice | None = None
-    """How the deadline came about; None in logs from before there was a bank."""
+    """The time it got; None in logs from before there was a bank."""
     rules: int = 1
-    """The version of the referee's rules by which the problem is decided: `referee.RULES` today, 1 in older logs."""
+    """The version of the referee's rules that decide it: `referee.RULES` today, 1 in older logs."""
 
     @property
     def problem_id(self) -> str:
-        """Whose event this is."""
+        """The problem's id."""
         return self.problem.id
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A trajectory is on its way, though it may still wait for a slot."""
+    """A trajectory has started, though it may still wait for a slot."""
 
     problem_id: str
     index: int
@@ -49,13 +47,13 @@ class Ended:
 
     @property
     def problem_id(self) -> str:
-        """Whose event this is."""
+        """The problem's id."""
         return self.trajectory.problem_id
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Nobody is asked any more; endings behind this are what attempts in flight handed over."""
+    """The referee has stopped the problem; attempts that end behind this one handed over their text so far."""
 
     problem_id: str
     reason: StopReason
@@ -64,14 +62,14 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Solved:
-    """The verdict has been submitted."""
+    """The problem has its verdict."""
 
     solution: Solution
     at: float
 
     @property
     def problem_id(self) -> str:
-        """Whose event this is."""
+        """The problem's id."""
         return self.solution.problem_id
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C that waits: for the few calls that must not be left in the middle."""
+"""Ctrl-C held back during the few calls that must not be left in the middle."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""Presets: named bundles of how to prompt, roll out, decide and serve."""
+"""Presets: named bundles of all configs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -18,7 +18,7 @@ from numina_infer.core.engine_config import ClientConfig, ServerConfig
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A named bundle: how to prompt, how to roll out, how to decide, how long."""
+    """A named bundle: the prompt format, and the configs of attempts, votes, time, sandbox and engines."""
 
     format: str
     """A name in `formats.catalogue.FORMATS`."""
@@ -27,19 +27,19 @@ class Preset:
     contest: ContestConfig = field(default_factory=ContestConfig)
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     server: ServerConfig = field(default_factory=ServerConfig)
-    """How vLLM is started, where it is."""
+    """For vLLM servers that we start."""
     client: ClientConfig = field(default_factory=ClientConfig)
-    """How endpoints are spoken to, where there are any."""
+    """For engines behind an endpoint."""
 
     def for_problems(self, num_problems: int) -> "Preset":
-        """The preset for a contest of so many problems, which only a time bank asks about."""
+        """The preset for a contest of `num_problems`, which its time bank then expects."""
         if self.contest.bank is None:
             return self
         bank = replace(self.contest.bank, num_problems=num_problems)
         return replace(self, contest=replace(self.contest, bank=bank))
 
     def without_bank(self) -> "Preset":
-        """The preset where nobody waits for the end of the whole."""
+        """The preset without a limit for the whole contest."""
         return replace(self, contest=replace(self.contest, bank=None))
 
 
@@ -51,24 +51,16 @@ PRESETS: Mapping[str, Preset] = {
         policy=Policy(num_samples=48),
         contest=ContestConfig(problem_time_s=630.0),
     ),
-    # The default on Kaggle: the winner's sampling on two T4s with vLLM 0.19.1, whose arguments are `ServerConfig`'s
-    # defaults; problems stop when they are likely decided, and what that saves buys samples for hard ones.
+    # The default on Kaggle: the winner's sampling on two T4s with vLLM 0.19.1; problems stop when they are likely
+    # decided, and hard ones get the time that this saves.
     "t4x2": Preset(
         format="numina",
         rollout=RolloutConfig(),
         policy=Policy(num_samples=192, width=48, epsilon=0.01),
         contest=ContestConfig(problem_time_s=1500.0, bank=BankConfig(time_limit_s=9 * 3600.0, num_problems=50)),
-        server=ServerConfig(
-            dtype="half",
-            attention_backend="TRITON_ATTN",
-            max_model_len=4096,
-            max_num_seqs=48,
-            max_num_batched_tokens=2048,
-            gpu_memory_utilization=0.92,
-            disable_custom_all_reduce=True,
-        ),
+        server=ServerConfig(),  # its defaults are for this machine
     ),
-    # Every sample to its end, so that any other policy can be replayed on the log.
+    # Every attempt runs to its end, so that any other policy can be replayed on the log.
     "collect": Preset(
         format="numina",
         rollout=RolloutConfig(),

@@ -1,9 +1,8 @@
 """The records that travel through the system, all frozen.
 
-A `Problem` is attempted by trajectories; a `Trajectory` is a list of turns and how it ended;
-a `Turn` is one `Completion` and at most one `Execution`; a `Solution` is the verdict and its evidence.
-Times are seconds of the event loop's monotonic clock.
-The vocabulary is docs/glossary.md; the shape of an attempt is SC-TIR as NuminaMath's 2024 kernel runs it.
+A `Trajectory` is one attempt at a `Problem`: its turns and how it ended. A `Turn` is one `Completion` and at most one
+`Execution`. A `Solution` is the verdict on a problem and its evidence. Times are seconds of the event loop's clock.
+The shape of an attempt is SC-TIR as NuminaMath's 2024 kernel runs it; docs/glossary.md explains the words.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,20 +11,20 @@ from enum import StrEnum
 from typing import TypeGuard
 
 LARGEST_WHOLE = 2**63 - 1
-"""The largest whole number in a record: programs that read our logs hold no larger one.
+"""The largest whole number in a record, since other programs that read our logs hold no larger one.
 
-Whoever takes a number from an endpoint or a user refuses what is beyond, and so does whoever reads a log.
+Larger numbers of an endpoint, a user or a log are refused.
 """
 
 
 def is_count(value: object) -> TypeGuard[int]:
-    """Whether `value`, which somebody else says, is a whole number from 0 that a record may hold."""
+    """Whether `value`, from outside, is a whole number from 0 to `LARGEST_WHOLE`."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_WHOLE
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What the competition asks."""
+    """A problem of the competition."""
 
     id: str
     """The competition's own identifier."""
@@ -34,7 +33,7 @@ class Problem:
 
 
 class AnswerRange(StrEnum):
-    """Which integers the competition takes, and what becomes of others."""
+    """The integers that the competition accepts."""
 
     MOD_1000 = "mod-1000"
     """AIMO-1: a non-negative integer, reported modulo 1000."""
@@ -45,16 +44,16 @@ class AnswerRange(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> "AnswerRange | None":
-        """`MOD_1000`, as the names in the code are spelled, is taken too."""
+        """Accept the names of the members too, such as `MOD_1000`."""
         return cls.__members__.get(str(value).upper())
 
     @property
     def largest(self) -> int:
-        """The largest integer that may be submitted."""
+        """The largest integer in the range."""
         return 99_999 if self is AnswerRange.UP_TO_99999 else 999
 
     def place(self, integer: int) -> "int | NoAnswer":
-        """The vote that `integer` is in this range, or why it is none."""
+        """The vote for `integer` in this range, or the reason why it is none."""
         if integer < 0:
             return NoAnswer.NEGATIVE
         if self is AnswerRange.MOD_1000:
@@ -66,23 +65,21 @@ class NoAnswer(StrEnum):
     """Why a text gives no vote."""
 
     NOT_STATED = "not_stated"
-    """No box and no «the answer is»."""
+    """It has no box and no «the answer is»."""
     NOT_AN_INTEGER = "not_an_integer"
-    """A value was read, and it isn't an integer."""
     UNREADABLE = "unreadable"
-    """Something was stated that the reader can't turn into a number."""
+    """The stated answer can't be read as a number."""
     NEGATIVE = "negative"
-    """An integer below zero."""
     OUT_OF_RANGE = "out_of_range"
-    """An integer that the competition doesn't take."""
+    """The integer is outside the answer range."""
     TOO_LARGE = "too_large"
-    """An expression whose value is beyond the reader's bounds."""
+    """The value of the stated expression is beyond the reader's bounds."""
     CUT_OFF = "cut_off"
     """The text ends inside the number, so that more digits may have followed."""
     UNFINISHED = "unfinished"
-    """The attempt was ended from outside before it stated anything."""
+    """The attempt was ended from outside before it stated an answer."""
     WEIGHTLESS = "weightless"
-    """An integer was stated, and the policy's weights give it no vote."""
+    """The policy's weights give the integer no vote."""
 
 
 class AnswerSource(StrEnum):
@@ -100,11 +97,11 @@ class ExtractedAnswer:
     """An integer that a text states, or the reason there is none: exactly one of the two."""
 
     value: int | None
-    """The vote: within the answer range it was read for."""
+    """The vote, within the answer range."""
     reason: NoAnswer | None = None
     source: AnswerSource = AnswerSource.NOWHERE
     raw: str = ""
-    """What stood in the box or behind the sentence, before it was read."""
+    """The text in the box or behind «the answer is»."""
 
     def __post_init__(self) -> None:
         if (self.value is None) == (self.reason is None):
@@ -112,10 +109,10 @@ class ExtractedAnswer:
 
 
 class FinishReason(StrEnum):
-    """Why the engine stopped writing."""
+    """Why a completion ended."""
 
     STOP = "stop"
-    """A stop string; `Completion.stop_reason` says which."""
+    """At a stop string, which is `Completion.stop_reason`."""
     EOS = "eos"
     """The model ended its text."""
     LENGTH = "length"
@@ -123,18 +120,17 @@ class FinishReason(StrEnum):
     CONTEXT = "context"
     """The context window is full."""
     ABORT = "abort"
-    """The cutoff passed; the text is what there was by then."""
+    """The cutoff passed; the text stops there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What the model added in one turn.
+    """The model's text of one turn.
 
-    The splice rule: `text` is cut right behind a stop string, tokens can't be cut.
-    `token_ids` are the sampled tokens that lie wholly within `text`, and `tail` is the end of `text` that
-    they don't cover (empty unless a token hung over the stop string).
-    The tail is tokenised together with what is appended next, so history stays exact in text and is only
-    ever extended in tokens.
+    The splice rule: `text` is cut right behind a stop string, but tokens can't be cut. `token_ids` are the sampled
+    tokens that lie wholly within `text`, and `tail` is the end of `text` that they don't cover (empty unless a token
+    extends over the stop string). The tail is tokenised together with the text appended next, so that a context is
+    exact in text and only ever extended in tokens.
     """
 
     text: str
@@ -145,29 +141,29 @@ class Completion:
     """The stop string that ended it."""
     tail: str = ""
     num_tokens: int = 0
-    """Tokens sampled, an overhanging one included."""
+    """Tokens sampled, one that extends over the stop string included."""
     num_prompt_tokens: int = 0
     num_cached_tokens: int = 0
-    """How many of the prompt's tokens were not computed again."""
+    """Prompt tokens that weren't computed again."""
     cumulative_logprob: float | None = None
-    """Natural log of the probability of the sampled tokens, where the engine knows it."""
+    """Natural log of the probability of the sampled tokens, if the engine knows it."""
     seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SpecialToken:
-    """A special token of the model, by its spelling; the only way in which one gets into a context."""
+    """A special token of the model; a context holds one only as this record, never as text."""
 
     text: str
     """Such as `<|im_start|>`."""
 
 
 Part = str | SpecialToken | Completion
-"""What a context is made of: plain text of ours, special tokens, and what the model wrote."""
+"""A piece of a context: our plain text, a special token, or the model's text."""
 
 
 def plain_text(context: Sequence[Part]) -> str:
-    """What a reader sees of `context`."""
+    """The text of `context`."""
     return "".join(part if isinstance(part, str) else part.text for part in context)
 
 
@@ -180,18 +176,18 @@ class ExecutionStatus(StrEnum):
     TIMEOUT = "timeout"
     MEMORY = "memory"
     OUTPUT_LIMIT = "output_limit"
-    """It printed more than is kept, and was stopped."""
+    """It printed more than the limit, and was stopped."""
     CRASHED = "crashed"
-    """It died without a Python exception: a signal, or an exit behind Python's back."""
+    """It died without a Python exception, by a signal or `os._exit`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What came of one program: data, never an exception."""
+    """The result of one program: data, never an exception."""
 
     status: ExecutionStatus
     output: str
-    """What the model is told: clean text, before a TIR format shortens it."""
+    """The text for the model, before its format shortens it."""
     stdout: str = ""
     stderr: str = ""
     wall_s: float = 0.0
@@ -200,24 +196,24 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One completion, the program in it that was run, and what was written back."""
+    """One completion, the program of it that ran, and the observation."""
 
     completion: Completion
     code: str | None = None
     execution: Execution | None = None
     observation: str = ""
-    """The text appended behind the completion: the only thing in a context that the model didn't write."""
+    """The text that was appended to the completion; with the prompt, all that the model didn't write."""
 
 
 class Outcome(StrEnum):
     """How a trajectory ended."""
 
     FINISHED = "finished"
-    """The model came to an end of its own."""
+    """The model ended it."""
     MAX_TURNS = "max_turns"
-    """It asked for one program more than it may."""
+    """Its last turn asked for another program."""
     MAX_TOKENS = "max_tokens"
-    """A turn ran into its token limit."""
+    """A turn reached its token limit."""
     CONTEXT_FULL = "context_full"
     CUTOFF = "cutoff"
     """The problem was decided, or its time was over."""
@@ -226,34 +222,27 @@ class Outcome(StrEnum):
     ENGINE_GONE = "engine_gone"
     """The engine is dead and won't be started again."""
     ENGINE_REFUSED = "engine_refused"
-    """The engine won't take what it was asked for, however often it is asked."""
+    """The engine rejects the request, and would reject it again."""
     SANDBOX_GONE = "sandbox_gone"
     """The sandbox is dead and won't be started again."""
     FAILED = "failed"
-    """An error that nobody foresaw: a fault of ours, or of a package that we use."""
+    """A bug of ours, or of a package that we use."""
 
     @property
     def is_failure(self) -> bool:
-        """Whether something broke, rather than the model or a limit having ended the attempt."""
-        return self in _FAILURES
+        """Whether an error ended the attempt, rather than the model or a limit."""
+        engine = {Outcome.ENGINE_ERROR, Outcome.ENGINE_GONE, Outcome.ENGINE_REFUSED}
+        return self in engine | {Outcome.SANDBOX_ERROR, Outcome.SANDBOX_GONE, Outcome.FAILED}
 
     @property
     def may_pass(self) -> bool:
-        """Whether what broke may be well again soon, so that another attempt may fare better."""
+        """Whether the error may be gone soon, so that another attempt may succeed."""
         return self in {Outcome.ENGINE_ERROR, Outcome.SANDBOX_ERROR}
-
-
-_FAILURES = frozenset(
-    {
-        *(Outcome.ENGINE_ERROR, Outcome.ENGINE_GONE, Outcome.ENGINE_REFUSED),
-        *(Outcome.SANDBOX_ERROR, Outcome.SANDBOX_GONE, Outcome.FAILED),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Trajectory:
-    """One attempt at a problem, from its start to its only end."""
+    """One attempt at a problem, from its start to its end."""
 
     problem_id: str
     index: int
@@ -262,15 +251,15 @@ class Trajectory:
     outcome: Outcome
     answer: ExtractedAnswer
     printed: int | None = None
-    """What its last program printed, where that was an integer in range: no vote, but better than a constant."""
+    """The integer in range that its last program printed, if any: no vote, but better than a constant."""
     started_at: float = 0.0
     ended_at: float = 0.0
     error: str = ""
-    """What broke, where something did."""
+    """The error of an attempt that failed."""
 
     @property
     def is_lost(self) -> bool:
-        """Whether the engine or the sandbox broke before the attempt could vote."""
+        """Whether an error of engine or sandbox cost the attempt its vote."""
         return self.outcome.may_pass and self.answer.value is None
 
     @property
@@ -284,18 +273,51 @@ class Trajectory:
         return tuple(turn.execution for turn in self.turns if turn.execution is not None)
 
 
+class Bound(StrEnum):
+    """The limit that set the length of a slice."""
+
+    MOST = "most"
+    """The most that any problem may take (`ContestConfig.problem_time_s`)."""
+    SHARE = "share"
+    """Its fair share, times `BankConfig.most_of_fair_share`."""
+    FLOORS = "floors"
+    """The time kept for the problems to come."""
+    PREDICT_LIMIT = "predict_limit"
+    """The competition's limit for one reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The time that one problem gets of the contest's."""
+
+    seconds: float
+    """From its arrival to its deadline."""
+    grace_s: float
+    """From its deadline to the reply, which is then the best known answer."""
+    bound: Bound
+    left_s: float | None = None
+    """Seconds that the bank had when the problem came, to the hard end; None without a bank."""
+    num_left: int | None = None
+    """Problems that were still expected, this one included."""
+
+    @property
+    def fair_s(self) -> float | None:
+        """The fair share; None without a bank."""
+        return None if self.left_s is None or self.num_left is None else self.left_s / self.num_left
+
+
 class StopReason(StrEnum):
-    """Why no more attempts at a problem were waited for."""
+    """Why a problem ended."""
 
     DECIDED = "decided"
-    """The leader can't be overtaken."""
+    """The leader can't be overtaken, or hardly (`Policy.epsilon`)."""
     EXHAUSTED = "exhausted"
     """Every trajectory of the horizon has ended."""
     DEADLINE = "deadline"
     INTERRUPTED = "interrupted"
-    """The user, or the end of the contest."""
+    """By the user, or at the end of the contest."""
     FAILED = "failed"
-    """Something broke; `Solution.error` says what."""
+    """By an error, which is `Solution.error`, or for lack of a verdict in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,9 +326,9 @@ class Solution:
 
     problem_id: str
     answer: int
-    """What was submitted: always an integer in range."""
+    """The submission: always an integer in range."""
     is_fallback: bool
-    """True where no vote stands behind the answer."""
+    """Whether the answer has no vote."""
     stop_reason: StopReason
     votes: Mapping[int, int] = field(default_factory=dict)
     """Milli-votes by answer."""
@@ -318,4 +340,4 @@ class Solution:
     solved_at: float = 0.0
     error: str = ""
     incidents: tuple[str, ...] = ()
-    """What went wrong since the verdict before and was put right: with engine, sandbox, or the gateway's calls."""
+    """Failures since the verdict before that engine, sandbox or gateway recovered from."""

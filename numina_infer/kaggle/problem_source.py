@@ -11,7 +11,7 @@ from numina_infer.competitions.known import Api, Competition
 from numina_infer.competitions.mock.aimo import make_env
 from numina_infer.competitions.mock.kaggle_evaluation import KaggleEvaluation
 from numina_infer.core.errors import GatewayError
-from numina_infer.core.ports import Gateway
+from numina_infer.core.ports import Announce, Gateway
 from numina_infer.core.records import Problem
 from numina_infer.kaggle.inputs import Inputs
 from numina_infer.kaggle.place import Place
@@ -19,8 +19,6 @@ from numina_infer.runs.problems import ProblemSet, example_problems_path, read_p
 
 _NUM_EXAMPLES = 2
 """Of our own examples, in a rehearsal that has no other problems."""
-
-Report = Callable[[str], None]
 
 
 def _nothing_to_keep() -> None:
@@ -53,7 +51,7 @@ class Stage:
 
 
 def set_stage(
-    competition: Competition, place: Place, inputs: Inputs, problems: str, output: Path, report: Report
+    competition: Competition, place: Place, inputs: Inputs, problems: str, output: Path, report: Announce
 ) -> Stage:
     """The stage of `competition` at `place`; rehearsed are `problems`, else its own sample, else examples of ours.
 

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,11 +22,10 @@ from threading import Event
 
 from numina_infer.core.config import require
 from numina_infer.core.errors import EngineError
+from numina_infer.core.ports import Announce
 from numina_infer.engines.vllm import keeper
 from numina_infer.kaggle.inputs import LOCK
 from numina_infer.kaggle.wheels import locked_packages, read_lock
-
-Report = Callable[[str], None]
 
 _MARK = "numina-infer.json"
 _LOOK_EVERY_S = 0.2
@@ -58,7 +57,7 @@ def find_installed(wheelhouse: Path, prefix: Path) -> Path | None:
     return python if is_whole and is_same and os.access(python, os.X_OK) else None
 
 
-def install_vllm(wheelhouse: Path, prefix: Path, report: Report, *, stop: Event | None = None) -> Path:
+def install_vllm(wheelhouse: Path, prefix: Path, report: Announce, *, stop: Event | None = None) -> Path:
     """Install what `wheelhouse` locks into `prefix`, unless that is done, and return the interpreter there.
 
     It takes minutes and is to be called on a thread of its own; `stop` ends it from another. What an earlier install
@@ -78,7 +77,7 @@ class _Install:
 
     wheelhouse: Path
     prefix: Path
-    report: Report
+    report: Announce
     stop: Event
     begun: float = field(default_factory=time.monotonic)
 

@@ -1,7 +1,7 @@
-"""Work that a reply must not wait for: done in order on a thread of its own, and given up where it hangs.
+"""Does work that no reply may wait for, in order, on a thread of its own, and gives up work that hangs.
 
-A write to a disk that is gone, or an onlooker that never returns, can't be broken off; it can only be left behind.
-The idea is Python's own `QueueHandler` for logging, with a bound on what may hang.
+A write to a disk that is gone, or an observer that never returns, can't be broken off, only left behind.
+The idea is Python's `QueueHandler` for logging, with a limit for what hangs.
 """
 
 import logging
@@ -13,22 +13,22 @@ from collections.abc import Callable
 _log = logging.getLogger(__name__)
 
 _MOST_WAITING = 100_000
-"""Pieces of work that may wait before whoever does them counts as too slow to be waited for."""
+"""With more pieces of work in the queue, the thread counts as hung."""
 _MOST_WAITS = 6
-"""How often closing waits as long as its patience is, while work still gets done."""
+"""How many times its patience closing waits at most, while work still gets done."""
 
 
 class Background:
     """Does pieces of work one after another; given up once one of them takes longer than `patience_s`."""
 
     def __init__(self, name: str, patience_s: float) -> None:
-        """`name` is the thread's, which is started by the first piece of work."""
+        """The first piece of work starts the thread, which is called `name`."""
         self._name, self._patience_s = name, patience_s
         self._waiting = deque[Callable[[], object]]()
         self._num_given = self._num_done = 0
         self._news = threading.Condition()
         self._since: float | None = None
-        """When the piece in work was begun; None where none is."""
+        """The time at which the current piece of work began; None without one."""
         self._thread: threading.Thread | None = None
         self._is_closed = False
         self._is_given_up = False
@@ -36,13 +36,13 @@ class Background:
 
     @property
     def is_given_up(self) -> bool:
-        """Whether a piece of work hung, so that nothing behind it is done."""
+        """Whether a piece of work hung, so that none after it is done."""
         with self._news:
             self._look()
             return self._is_given_up
 
     def do(self, work: Callable[[], object]) -> None:
-        """Have `work` done behind all that came before; returns at once, and does nothing once given up or closed."""
+        """Have `work` done after all earlier work; returns at once, and does nothing when given up or closed."""
         with self._news:
             self._look()
             if self._is_given_up or self._is_closed:
@@ -55,7 +55,7 @@ class Background:
         self._do_all()
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until all that came before is done; False where that takes longer, or where it was given up."""
+        """Wait until all earlier work is done; False if that takes longer, or if it was given up."""
         with self._news:
             due = self._num_given
             self._news.wait_for(lambda: self._num_done >= due or self._is_given_up, timeout_s)
@@ -63,9 +63,9 @@ class Background:
             return self._num_done >= due and not self._is_given_up
 
     def close(self, then: Callable[[], object] = lambda: None) -> None:
-        """Take no more work, and wait for what there is, unless it hangs or takes several times the patience.
+        """Take no more work, and wait for the rest, unless that hangs or takes several times the patience.
 
-        `then` is done last: now, or when what hangs returns at last.
+        `then` is done last: now, or when work that hangs returns after all.
         """
         is_done, num_waits = False, 0
         while not is_done and num_waits < _MOST_WAITS and not self.is_given_up:
@@ -83,7 +83,7 @@ class Background:
             self._thread.join(self._patience_s)
 
     def _look(self) -> None:
-        """Give up where the piece in work takes too long, or too many wait for it."""
+        """Give up if the current piece of work takes too long, or too many wait for it."""
         has_hung = self._since is not None and time.monotonic() - self._since > self._patience_s
         if has_hung or len(self._waiting) > _MOST_WAITING:
             self._is_given_up = True
@@ -93,7 +93,7 @@ class Background:
         self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         try:
             self._thread.start()
-        except RuntimeError:  # no thread is to be had: whoever gives the work does it
+        except RuntimeError:  # the system gives no thread: the caller does the work
             self._thread = None
             return False
         return True
@@ -115,7 +115,7 @@ class Background:
                 work, self._since = self._waiting.popleft(), time.monotonic()
             try:
                 work()
-            except BaseException:  # noqa: BLE001 (what comes behind it is done all the same)
+            except BaseException:  # noqa: BLE001 (an error costs no later work)
                 _log.exception("work of %s broke", self._name)
             with self._news:
                 self._since, self._num_done = None, self._num_done + 1

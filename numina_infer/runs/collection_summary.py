@@ -1,4 +1,4 @@
-"""What came of a collection, in one line: thousands of problems make no table.
+"""Summarises a collection in one line, since thousands of problems make no table.
 
 Accuracy by vote is self-consistency's (arXiv 2203.11171); pass@1 is the chance that one trajectory is right
 (arXiv 2107.03374), estimated here by the share of all that are.
@@ -16,37 +16,37 @@ from numina_infer.runs.progress import show_time
 
 @dataclass(frozen=True, slots=True)
 class CollectionSession:
-    """What was done since the collection was started or resumed."""
+    """The work since the collection was started or resumed."""
 
     num_solved: int = 0
     seconds: float = 0.0
-    """From the moment at which engine and sandbox ran."""
+    """Since engine and sandbox ran."""
 
     @property
     def line(self) -> str:
-        """How fast it was."""
+        """Its problems, time and speed."""
         pace = f", {60 * self.num_solved / self.seconds:.1f} a minute" if self.seconds > 0 else ""
         return f"this session: {self.num_solved} problems in {show_time(self.seconds)}{pace}"
 
 
 @dataclass(frozen=True, slots=True)
-class Harvest:
-    """All problems with a verdict, of this session and those before."""
+class CollectionSummary:
+    """All problems with a verdict, of this session and earlier ones."""
 
     outlines: tuple[Outline, ...]
     references: Mapping[str, Accepted]
-    """By problem id, as the votes that hit them."""
+    """The right votes by problem id."""
     session: CollectionSession
     is_simulated: bool = False
 
     @property
     def scored(self) -> tuple[Outline, ...]:
-        """Problems with a reference to score by."""
+        """Problems with a reference."""
         return tuple(outline for outline in self.outlines if outline.problem.id in self.references)
 
     @property
     def num_correct(self) -> int:
-        """Problems whose vote, not a fallback, hit the reference."""
+        """Problems whose vote, not a fallback, is right."""
         return sum(self._is_correct(outline) for outline in self.scored)
 
     @property
@@ -62,12 +62,12 @@ class Harvest:
 
     @property
     def num_incomplete(self) -> int:
-        """Problems in which something broke, so that a resumed collection takes them again."""
+        """Problems with errors, which a resumed collection solves again."""
         return sum(not outline.is_complete for outline in self.outlines)
 
     @property
     def has_failed(self) -> bool:
-        """True where nothing but errors came of it."""
+        """Whether every trajectory broke."""
         num_failed = sum(outline.num_failed for outline in self.outlines)
         return bool(self.outlines) and num_failed == self.num_trajectories
 
@@ -100,9 +100,9 @@ class Harvest:
         return num_right / max(1, outline.num_ended)
 
 
-def read_harvest(
+def summarize_collection(
     folder: Path, references: Mapping[str, Accepted], session: CollectionSession, *, is_simulated: bool
-) -> Harvest:
-    """What the run in `folder` has, scored by `references`."""
+) -> CollectionSummary:
+    """The summary of the run in `folder`, scored by `references`."""
     solved = tuple(outline for outline in read_outlines(folder) if outline.solution is not None)
-    return Harvest(solved, references, session, is_simulated)
+    return CollectionSummary(solved, references, session, is_simulated)

@@ -1,4 +1,4 @@
-"""A run folder read back: as typed events for resuming and replay, as pandas frames for people.
+"""Reads a run folder: as typed events for resuming and replay, as pandas frames for people.
 
 Events are read one by one, and outlines keep a few numbers of each problem, so that a log may be larger than memory.
 """
@@ -6,10 +6,10 @@ Events are read one by one, and outlines keep a few numbers of each problem, so 
 import heapq
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from numina_infer.core.errors import RunLogError
 from numina_infer.core.events import Ended, Event, Opened, Solved, Started, Stopped
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Row = Mapping[str, Any]
+Kept = TypeVar("Kept")
+Taking = TypeVar("Taking", bound="TakesEvents")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,90 +33,135 @@ class Run:
     info: Mapping[str, Any]
     """`run.json`."""
     problems: "pd.DataFrame"
-    """One row a problem opened."""
+    """One row for each problem opened."""
     trajectories: "pd.DataFrame"
-    """One row a trajectory ended."""
+    """One row for each trajectory ended."""
     turns: "pd.DataFrame"
-    """One row a turn: what the model wrote, the program, what it printed."""
+    """One row for each turn: the model's text, the program, its output."""
     solutions: "pd.DataFrame"
-    """One row a verdict."""
+    """One row for each verdict."""
 
 
 def read_run(path: str | Path) -> Run:
-    """Read the run folder at `path`, finished or not; of a problem that was opened again, the last opening.
+    """Read the run folder at `path`, finished or not; only the last opening of each problem.
 
     Raises:
-        RunLogError: there is no run, it is of another format, or a line in the middle is damaged.
+        RunLogError: there is no run, its format isn't known, or a line in the middle is damaged.
     """
     folder = Path(path)
     info = read_info(folder)
-    attempts = read_attempts(folder)
-    trajectories = [trajectory for attempt in attempts for trajectory in attempt.trajectories]
-    solutions = [attempt.solution for attempt in attempts if attempt.solution is not None]
+    problems = read_logged_problems(folder)
+    trajectories = [trajectory for problem in problems for trajectory in problem.trajectories]
+    solutions = [problem.solution for problem in problems if problem.solution is not None]
     return Run(
         folder=folder,
         info=info,
-        problems=_frame(_PROBLEM_COLUMNS, map(_problem_row, attempts)),
+        problems=_frame(_PROBLEM_COLUMNS, map(_problem_row, problems)),
         trajectories=_frame(_TRAJECTORY_COLUMNS, map(_trajectory_row, trajectories)),
         turns=_frame(_TURN_COLUMNS, (row for trajectory in trajectories for row in _turn_rows(trajectory))),
         solutions=_frame(_SOLUTION_COLUMNS, map(_solution_row, solutions)),
     )
 
 
+class ByProblem(Generic[Kept]):
+    """Sorts the events of a log by problem, and keeps a value for each, begun anew whenever the problem is opened.
+
+    A resumed run opens unsolved problems again. Iterating gives the values in the order of the last openings.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[str, Kept] = {}
+        self._last: dict[Problem, Kept] = {}
+
+    def get(self, problem_id: str) -> Kept | None:
+        """The value of the problem that was last opened under this id, if any."""
+        return self._open.get(problem_id)
+
+    def of(self, event: Event, begin: Callable[[Opened], Kept]) -> Kept | None:
+        """The value of the event's problem, made by `begin` if the event opens it; None if it was never opened."""
+        if isinstance(event, Opened):
+            self._last.pop(event.problem, None)
+            self._last[event.problem] = self._open[event.problem_id] = begin(event)
+        return self._open.get(event.problem_id)
+
+    def __iter__(self) -> Iterator[Kept]:
+        return iter(self._last.values())
+
+
+class TakesEvents(Protocol):
+    """A value that is folded from a problem's events."""
+
+    def take(self, event: Event, /) -> None:
+        """Take in one event; the first is the problem's opening."""
+
+
+def fold_by_problem(events: Iterable[Event], begin: Callable[[Opened], Taking]) -> list[Taking]:
+    """One value for each problem, folded from the events since its last opening, in the order of these openings."""
+    problems = ByProblem[Taking]()
+    for event in events:
+        kept = problems.of(event, begin)
+        if kept is not None:
+            kept.take(event)
+    return list(problems)
+
+
 @dataclass(slots=True)
-class Attempt:
-    """What a run log says of one problem since it was last opened."""
+class LoggedProblem:
+    """A problem of a run log since its last opening."""
 
     opened: Opened
     trajectories: list[Trajectory] = field(default_factory=list)
     solution: Solution | None = None
 
+    def take(self, event: Event) -> None:
+        """Keep an ended trajectory or the verdict."""
+        if isinstance(event, Ended):
+            self.trajectories.append(event.trajectory)
+        elif isinstance(event, Solved):
+            self.solution = event.solution
 
-def read_attempts(folder: Path) -> list[Attempt]:
-    """One attempt a problem, in the order of their openings.
+
+def read_logged_problems(folder: Path) -> list[LoggedProblem]:
+    """The problems of a run, in the order of their last openings.
 
     Raises:
         RunLogError: the log is damaged.
     """
-    open_now: dict[str, Attempt] = {}
-    attempts: dict[Problem, Attempt] = {}
-    for event in read_events(folder):
-        match event:
-            case Opened():
-                attempts.pop(event.problem, None)
-                attempts[event.problem] = open_now[event.problem_id] = Attempt(event)
-            case Ended() if event.problem_id in open_now:
-                open_now[event.problem_id].trajectories.append(event.trajectory)
-            case Solved() if event.problem_id in open_now:
-                open_now[event.problem_id].solution = event.solution
-            case _:
-                pass
-    return list(attempts.values())
+    return fold_by_problem(read_events(folder), LoggedProblem)
 
 
 @dataclass(slots=True)
 class Outline:
-    """An attempt without the texts of its trajectories."""
+    """A logged problem without the texts of its trajectories."""
 
-    problem: Problem
-    num_samples: int
-    """Trajectories that were wanted."""
+    opened: Opened
     num_ended: int = 0
     num_failed: int = 0
-    """Trajectories that broke."""
+    """Trajectories that failed."""
     num_tokens: int = 0
     answers: Counter[int] = field(default_factory=Counter)
-    """How many trajectories voted for each."""
+    """Trajectories by their vote."""
     solution: Solution | None = None
 
     @property
+    def problem(self) -> Problem:
+        """The problem itself."""
+        return self.opened.problem
+
+    @property
     def is_complete(self) -> bool:
-        """Whether there is a verdict, and every trajectory that broke was replaced by another."""
-        is_whole = not self.num_failed or self.num_ended - self.num_failed >= self.num_samples
+        """Whether there is a verdict, and every failed trajectory was replaced by another."""
+        is_whole = not self.num_failed or self.num_ended - self.num_failed >= self.opened.num_samples
         return self.solution is not None and not self.solution.error and is_whole
 
-    def add(self, trajectory: Trajectory) -> None:
-        """Count one trajectory that has ended."""
+    def take(self, event: Event) -> None:
+        """Count an ended trajectory or keep the verdict."""
+        if isinstance(event, Ended):
+            self._count(event.trajectory)
+        elif isinstance(event, Solved):
+            self.solution = event.solution
+
+    def _count(self, trajectory: Trajectory) -> None:
         self.num_ended += 1
         self.num_failed += trajectory.outcome.is_failure
         self.num_tokens += trajectory.num_tokens
@@ -123,34 +170,16 @@ class Outline:
 
 
 def read_outlines(folder: Path) -> list[Outline]:
-    """One outline a problem, in the order of their last openings.
+    """The outlines of all problems, in the order of their last openings.
 
     Raises:
         RunLogError: the log is damaged.
     """
-    open_now: dict[str, Outline] = {}
-    outlines: dict[Problem, Outline] = {}
-    for event in read_events(folder):
-        if isinstance(event, Opened):
-            outlines.pop(event.problem, None)
-            outlines[event.problem] = open_now[event.problem_id] = Outline(event.problem, event.num_samples)
-        elif (outline := open_now.get(event.problem_id)) is not None:
-            _outline(outline, event)
-    return list(outlines.values())
-
-
-def _outline(outline: Outline, event: Event) -> None:
-    match event:
-        case Ended():
-            outline.add(event.trajectory)
-        case Solved():
-            outline.solution = event.solution
-        case _:
-            pass
+    return fold_by_problem(read_events(folder), lambda opened: Outline(replace(opened, prompt="")))
 
 
 def solved_problems(folder: Path) -> dict[Problem, Solution]:
-    """The problems of a run that have a verdict, to be given again when it is resumed."""
+    """The problems of a run with their verdicts, which a resumed run gives again."""
     return {outline.problem: outline.solution for outline in read_outlines(folder) if outline.solution is not None}
 
 
@@ -158,7 +187,7 @@ def read_info(folder: Path) -> Mapping[str, Any]:
     """`run.json` of a run folder.
 
     Raises:
-        RunLogError: it is missing, damaged, or of another format.
+        RunLogError: it is missing or damaged, or its format isn't known.
     """
     try:
         read = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
@@ -171,7 +200,8 @@ def read_info(folder: Path) -> Mapping[str, Any]:
     found = version if isinstance(version, int) else None
     if found not in READABLE_VERSIONS:
         known = " and ".join(map(str, sorted(READABLE_VERSIONS)))
-        raise RunLogError(f"{folder} has run log format {found}; this version reads {known}")
+        text = f"{folder} has run log format {found}; this version reads {known}"
+        raise RunLogError(text, format_version=version)
     _require_shape(folder / RUN_FILE, info)
     return info
 
@@ -182,11 +212,11 @@ _INFO_SHAPES: Mapping[str, type] = {
     "sessions": list,
 }
 _MAX_DEPTH = 10
-"""Of what stands in `run.json`: a preset's configs have four levels."""
+"""Levels of `run.json`, at most; a preset's configs have four."""
 
 
 def _require_shape(path: Path, info: Row) -> None:
-    """Raise `RunLogError` where something that is read of `run.json` is there and of another type than was written."""
+    """Raise `RunLogError` if a field of `run.json` has another type than the one written."""
     for name, shape in _INFO_SHAPES.items():
         if not isinstance(info.get(name), shape | None):
             raise RunLogError(f"{name} in {path} is no {shape.__name__}; the file was changed")
@@ -200,7 +230,7 @@ def _is_within(value: object, depth: int) -> bool:
 
 
 def read_events(folder: Path) -> Iterator[Event]:
-    """All events of a run in the order in which they were written, which each of its files keeps."""
+    """All events of a run, in the order in which they were written."""
     files = [read_rows(folder / name) for name in (TRAJECTORIES_FILE, SOLUTIONS_FILE)]
     for row in heapq.merge(*files, key=lambda row: int(row["seq"])):
         try:
@@ -230,8 +260,8 @@ def _frame(columns: tuple[str, ...], rows: Iterable[Row]) -> "pd.DataFrame":
 _PROBLEM_COLUMNS = ("problem_id", "statement", "prompt", "num_samples", "opened_at", "deadline")
 
 
-def _problem_row(attempt: Attempt) -> Row:
-    opened = attempt.opened
+def _problem_row(problem: LoggedProblem) -> Row:
+    opened = problem.opened
     rest = {name: getattr(opened, name) for name in ("problem_id", "prompt", "num_samples", "deadline")}
     return {**rest, "statement": opened.problem.statement, "opened_at": opened.at}
 

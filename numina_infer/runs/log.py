@@ -1,11 +1,10 @@
-"""The run log's writer: JSON lines, in the order in which things happen.
+"""The run log's writer: JSON lines, one for each event, in their order.
 
 A run folder holds `run.json` (what was run, on what), `trajectories.jsonl` (problems opened, trajectories started
-and ended) and `solutions.jsonl` (verdicts).
-The two JSONL files share one sequence number.
-A line is one unbuffered write, so a killed run keeps every whole line, and a file cut at any byte reads as a prefix.
-A thread of the log's own writes them, so that nobody waits for a disk; one that hangs ends the log.
-Every field is in docs/run-log.md; `history.py` reads it back.
+and ended) and `solutions.jsonl` (verdicts). The two JSONL files share one sequence number.
+Each line is one unbuffered write: a killed run keeps every whole line, and a file cut at any byte reads as a prefix.
+The log's own thread writes them, so that nobody waits for the disk; a write that hangs ends the log.
+docs/run-log.md explains every field; `history.py` reads them back.
 """
 
 import fcntl
@@ -26,7 +25,7 @@ from numina_infer.runs.background import Background
 
 FORMAT_VERSION = 3
 READABLE_VERSIONS = frozenset({1, 2, FORMAT_VERSION})
-"""1 has no `stopped` events, 2 has none where something broke, and no rules of a problem."""
+"""1 has no `stopped` events; 2 lacks them for problems that failed, and has no `rules`."""
 RUN_FILE = "run.json"
 TRAJECTORIES_FILE = "trajectories.jsonl"
 SOLUTIONS_FILE = "solutions.jsonl"
@@ -45,7 +44,7 @@ class RunLog:
     ) -> None:
         """Open `folder` for writing, made if missing.
 
-        `is_vital` is False where nothing depends on it: `run.json` is then done without if it can't be written.
+        Unless it `is_vital`, the contest goes on without a `run.json` that can't be written.
         A write that takes longer than `patience_s` ends the log.
 
         Raises:
@@ -57,7 +56,7 @@ class RunLog:
         self._is_broken = False
         """Whether a line was lost, so that none may follow."""
         self.trouble = ""
-        """What became of the log, where it isn't whole: for the summary, which is read from it."""
+        """Why the log isn't whole, for the summary; empty if it is."""
         self._is_vital = is_vital
         self._lock = threading.Lock()
         self._disk, self._patience_s = Background("run-log", patience_s), patience_s
@@ -77,7 +76,7 @@ class RunLog:
             files.pop_all()
 
     def describe(self, info: Mapping[str, object], *, is_waited_for: bool = True) -> None:
-        """Write `run.json`, whole or not at all, from any thread; where it isn't vital nobody waits for it.
+        """Write `run.json`, whole or not at all, from any thread; returns at once unless it is vital.
 
         Raises:
             RunLogError: it can't be written, is vital, and is waited for.
@@ -85,7 +84,7 @@ class RunLog:
         text = json.dumps({"format_version": FORMAT_VERSION, **info}, indent=2)
         path, trouble = self.folder / RUN_FILE, list[str]()
         if not (self._is_vital and is_waited_for):
-            goes_on = partial(self._say, "can't write %s, the contest goes on: %s", path)
+            goes_on = partial(self.say, _log.error, "can't write %s, the contest goes on: %s", path)
             self._disk.do(partial(_write_whole, path, text, goes_on))
             return
         self._disk.do(partial(_write_whole, path, text, trouble.append))
@@ -94,18 +93,25 @@ class RunLog:
         if trouble:
             raise RunLogError(f"can't write {path}: {trouble[0]}")
 
-    def _say(self, text: str, *values: object) -> None:
-        """Log an error; while events come nobody waits for that, since standard error may hang like any disk."""
+    def say(self, log: Callable[..., None], text: str, *values: object) -> None:
+        """Call `log`, a method of a logger, for this log or its contest.
+
+        Until the log is closed nobody waits for it, since standard error may hang like any disk.
+        """
         if self._is_closed:
-            _log.error(text, *values)
+            log(text, *values)
         else:
-            self._voice.do(partial(_log.error, text, *values))
+            self._voice.do(partial(log, text, *values))
+
+    def let_speak(self, timeout_s: float | None = None) -> None:
+        """Wait until everything is said, for `timeout_s` at most, by default the log's patience."""
+        self._voice.flush(self._patience_s if timeout_s is None else timeout_s)
 
     def write(self, event: Event) -> None:
         """Append one event, from any thread; waits for nothing and never raises.
 
-        A disk that refuses or hangs, an event that is no JSON, or a log that somebody removes, is said once and never
-        stops the contest. But for a removed one, nothing is written behind it: a log is a prefix of what happened.
+        A disk that fails or hangs, an event that is no JSON, or a removed log is reported once and never stops the
+        contest. Except in a removed log, no event is written after that, so that a log is a prefix of all events.
         """
         with self._lock:
             if self._is_closed and not self._is_ended:
@@ -123,7 +129,7 @@ class RunLog:
                 self._look()
 
     def flush(self, timeout_s: float) -> None:
-        """Let the disk catch up for `timeout_s` at most."""
+        """Wait until the events so far are on the disk, for `timeout_s` at most."""
         self._disk.flush(timeout_s)
 
     def _append(self, line: bytes, *, is_verdict: bool) -> None:
@@ -143,7 +149,7 @@ class RunLog:
             self.tell(f"the run log in {self.folder} was removed while the run went on")
 
     def _look(self) -> None:
-        """End the log where the disk hangs."""
+        """End the log if the disk hangs."""
         if self._disk.is_given_up:
             self._end(f"a write took longer than {self._patience_s:g} s, and the log is given up")
 
@@ -154,15 +160,15 @@ class RunLog:
             self.tell(f"the run log in {self.folder} ends early: {problem}")
 
     def tell(self, trouble: str) -> None:
-        """Have the summary say `trouble`, once."""
+        """Have `trouble` logged, and listed by the summary, once."""
         if trouble not in self.trouble:
             self.trouble = "; ".join(filter(None, [self.trouble, trouble]))
-            self._say("%s; the contest goes on", trouble)
+            self.say(_log.error, "%s; the contest goes on", trouble)
 
     def close(self) -> None:
-        """Write what is still to be written, and close the files; a closed log takes no more events.
+        """Write the rest and close the files; a closed log takes no more events.
 
-        Where a write hangs they stay open until it returns: their numbers might be given to other files.
+        While a write hangs they stay open, since other files might get their descriptors.
         """
         self._disk.close(self._close_files)
         with self._lock:
@@ -182,11 +188,13 @@ class RunLog:
 
 
 class NoLog(RunLog):
-    """Keeps nothing: for a contest that has to go on where no folder can be written."""
+    """Keeps nothing, so that a contest goes on if no folder can be written."""
 
     def __init__(self, why: str) -> None:
         self.folder = Path(os.devnull)
         self.trouble = f"there is no run log: {why}"
+        self._is_closed, self._patience_s = False, _PATIENCE_S
+        self._voice = Background("run-log-voice", _PATIENCE_S)
 
     def describe(self, info: Mapping[str, object], *, is_waited_for: bool = True) -> None:
         """Nothing."""
@@ -198,15 +206,17 @@ class NoLog(RunLog):
         """Nothing."""
 
     def tell(self, trouble: str) -> None:
-        """Have the summary say `trouble` too."""
+        """Have the summary list `trouble` too."""
         self.trouble = f"{self.trouble}; {trouble}"
 
     def close(self) -> None:
-        """Nothing."""
+        """Say what is still to be said."""
+        self._is_closed = True
+        self._voice.close()
 
 
 def _write_whole(path: Path, text: str, tell: Callable[[str], None]) -> None:
-    """Write `text` whole or not at all, and `tell` why not."""
+    """Write `text` whole or not at all, and `tell` the reason if it fails."""
     draft = path.with_suffix(".tmp")
     try:
         draft.write_text(text + "\n", encoding="utf-8")
@@ -216,7 +226,7 @@ def _write_whole(path: Path, text: str, tell: Callable[[str], None]) -> None:
 
 
 def _as_row(record: Any) -> dict[str, Any]:
-    """A record's fields; `dataclasses.asdict` would copy every token id by itself."""
+    """A record's fields; `dataclasses.asdict` would copy each token id."""
     return {name: _plain(getattr(record, name)) for name in type(record).__dataclass_fields__}
 
 
@@ -237,9 +247,9 @@ def _lock(file: IO[bytes], folder: Path) -> None:
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of one JSONL file of a run; a torn last line is left out, a missing file has no rows.
+    """The rows of one JSONL file of a run, without a torn last line; a missing file has none.
 
-    One row at a time is in memory: the log of a collection may be larger than that.
+    Only one row at a time is in memory, since the log of a collection may be larger.
 
     Raises:
         RunLogError: a line in the middle isn't a row.
@@ -256,16 +266,15 @@ def _read_row(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise RunLogError(
-            f"line {number} of {path} isn't JSON ({error}); the file was changed after the run"
-        ) from error
+        text = f"line {number} of {path} isn't JSON ({error}); the file was changed after the run"
+        raise RunLogError(text, line=number) from error
     if not isinstance(row, dict) or not isinstance(row.get("seq"), int) or "event" not in row:
-        raise RunLogError(f"line {number} of {path} has no seq and event; this isn't a run log")
+        raise RunLogError(f"line {number} of {path} has no seq and event; this isn't a run log", line=number)
     return row
 
 
 def _cut_torn_lines(folder: Path) -> int:
-    """Take off what a kill left of a last line, in both files; returns the next sequence number."""
+    """Cut off the torn last line that a kill may leave in each file; returns the next sequence number."""
     next_seq = 0
     for name in (TRAJECTORIES_FILE, SOLUTIONS_FILE):
         path = folder / name

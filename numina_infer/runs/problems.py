@@ -1,7 +1,7 @@
-"""Problems files: CSV, JSON lines or Parquet in, problems and their reference answers out.
+"""Reads problems files (CSV, JSON lines or Parquet) into problems and their reference answers.
 
-Columns `id` and `problem`, and `answer` where the references are known; other columns are ignored.
-`question`, AIMO-2's name for the statement, is taken where there is no `problem`.
+Columns are `id` and `problem`, and `answer` if the references are known; others are ignored. `question`, AIMO-2's name
+for the statement, is read if there is no `problem`.
 Ids, statements and answers are text exactly as written: `007` keeps its zeros and `1e5` is no number.
 The shape is that of Kaggle's `test.csv` (AIMO-1, 2 and 3).
 """
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 _COLUMNS = ("id", "problem", "question", "answer")
 
 _MAX_CELL_CHARACTERS = 2**31 - 1
-"""Python's own limit of 131,072 characters is for other people's files."""
+"""Python's default limit of 131,072 characters is too low for statements."""
 
 _Row = tuple[str, Mapping[str, object]]
-"""Where a row stands, for error messages, and its cells by column."""
+"""The place of a row, for error messages, and its cells by column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +36,27 @@ class ProblemRow:
 
     problem: Problem
     reference: str | None = None
-    """The `answer` as written (`142.0`, `080 or 081`), None where there is none; `answer.read_integer` reads it."""
+    """The `answer` as written (`142.0`, `080 or 081`), if any; `answers/references.py` reads it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProblemSet:
-    """What a problems file holds, in its order."""
+    """The rows of a problems file, in its order."""
 
     rows: tuple[ProblemRow, ...]
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """The problems alone."""
+        """The problems without their references."""
         return tuple(row.problem for row in self.rows)
 
     @property
     def references(self) -> Mapping[str, str]:
-        """References by problem id, of the rows that have one."""
+        """The known references by problem id."""
         return {row.problem.id: row.reference for row in self.rows if row.reference is not None}
 
     def shuffled(self, seed: int) -> "ProblemSet":
-        """The same rows in the random order that `seed` gives."""
+        """The same rows in a random order, set by `seed`."""
         order = random.Random(seed)  # noqa: S311 - an order, no secret
         return ProblemSet(tuple(order.sample(self.rows, k=len(self.rows))))
 
@@ -83,7 +83,7 @@ def read_problems(path: str | Path) -> ProblemSet:
 
 
 def example_problems_path() -> Path:
-    """The ten problems that ship with the package; `data/README.md` beside them tells where they are from."""
+    """The ten problems of the package; `data/README.md` names their sources."""
     return packaged_path("examples.jsonl")
 
 
@@ -159,7 +159,7 @@ def _read_parquet(path: Path) -> Iterator[_Row]:
 
 
 def _require_plain(path: Path, name: str, kinds: "list[pa.DataType]") -> None:
-    """Raise `ProblemsFileError` unless there is one such column, of text or numbers: not every moment is Python's."""
+    """Raise `ProblemsFileError` unless there is one such column, of text or numbers."""
     from pyarrow import types
 
     if len(kinds) > 1:
@@ -182,7 +182,7 @@ def _problem_row(place: str, cells: Mapping[str, object]) -> ProblemRow:
 
 
 def _text(place: str, cells: Mapping[str, object], column: str) -> str:
-    """The cell as text, empty where it holds nothing."""
+    """The cell as text, empty if it holds nothing."""
     if column not in cells:
         raise ProblemsFileError(f"{place}: no column {column!r} beside {sorted(cells)}; name it so")
     value = cells[column]

@@ -1,7 +1,7 @@
-"""What a run looks like while it goes on: a live line on a terminal, plain lines in a log file.
+"""Shows a run while it goes on: a live line on a terminal, plain lines in a log file.
 
-Both are observers of the same events as the run log, folded by the same referee code, so what they show is what
-is recorded.
+Both observe the same events as the run log, folded by the same referee code, so they show what is recorded.
+A collection works on many problems at once and thousands follow, so one line stands for all of them.
 """
 
 import sys
@@ -31,11 +31,10 @@ _ENDLESS = sys.maxsize
 
 
 class RunConsole(Console):
-    """A console for plain text, whose reader may leave: the run goes on without it.
+    """A console for plain text; the run goes on when its reader leaves.
 
-    Lines are broken for a terminal alone. In a file or a pipe they are whole, since a path that is broken in two can
-    neither be opened nor be searched for; what the environment says of terminals (`COLUMNS`, `FORCE_COLOR`) changes
-    nothing there, and neither does Jupyter, which claims to be one.
+    Only a terminal gets broken lines. In a file or a pipe a broken path could neither be opened nor be searched for,
+    so the environment's word on terminals (`COLUMNS`, `FORCE_COLOR`) and Jupyter's claim to be one change nothing.
     """
 
     def __init__(self, file: IO[str]) -> None:
@@ -52,16 +51,16 @@ class RunConsole(Console):
         )
 
     def on_broken_pipe(self) -> None:
-        """Be quiet from now on, where rich would end the process."""
+        """Print nothing more, where rich would end the process."""
         with suppress(SystemExit):
             super().on_broken_pipe()
 
 
 @dataclass(slots=True)
 class Scoreboard:
-    """The state of the run, as the events tell it; they may come from several threads.
+    """The state of the run, folded from its events, which may come from several threads.
 
-    It knows the problems that are open, and only numbers of those that are solved.
+    It keeps ledgers of the open problems only, since a collection solves thousands.
     """
 
     num_problems: int
@@ -71,14 +70,15 @@ class Scoreboard:
     now: Callable[[], float] = time.monotonic
     """The time of the contest's loop."""
     title: str = ""
-    """Stands before every line: what is to be known of all figures in it."""
+    """Stands before every line, such as `simulated `."""
     problem_id: str = ""
+    """The problem that was opened last."""
     ledgers: dict[str, Ledger] = field(default_factory=dict)
     """Of the problems that are open."""
     num_ended: int = 0
     """Trajectories that have ended."""
     started: float = field(init=False)
-    """When the first problem was opened, so that an engine's start slows no figure."""
+    """The time at which the first problem was opened, so that an engine's start slows no figure."""
     _has_begun: bool = False
     _num_solved_before: int = field(init=False)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
@@ -114,8 +114,19 @@ class Scoreboard:
         return self.stats().num_tokens / max(self.now() - self.started, 1e-9)
 
     @property
+    def collection_line(self) -> str:
+        """Problems, trajectories, speed and time left of a collection, in one line."""
+        stats = self.stats()
+        cached = f"{stats.cache.num_hits} turns from the cache, " if stats.cache is not None else ""
+        return (
+            f"{self.title}[{self.num_solved}/{self.num_problems}] {len(self.ledgers)} problems in work, "
+            f"{stats.num_running} trajectories decoding, {self.num_ended} ended, {cached}"
+            f"{self.tokens_per_s:.0f} tok/s, {self.time_left} left"
+        )
+
+    @property
     def place(self) -> str:
-        """Which problem of how many."""
+        """The number of the problem in work, and how many there are."""
         return f"{self.title}[{min(self.num_solved + 1, self.num_problems)}/{self.num_problems}]"
 
     @property
@@ -133,7 +144,7 @@ class Scoreboard:
 
     @property
     def time_left(self) -> str:
-        """How long the rest takes if it takes as long as what was solved so far; `?` before anything was."""
+        """How long the other problems take at the speed so far; `?` before one was solved."""
         num_solved = self.num_solved - self._num_solved_before
         if not num_solved:
             return "?"
@@ -197,6 +208,16 @@ class PlainProgress:
             self._console.print(Text(line), soft_wrap=True)
 
 
+class PlainCollectionProgress(PlainProgress):
+    """Lines of a collection for a log file: one every ten seconds at most."""
+
+    def __call__(self, event: Event) -> None:
+        """Take one event in."""
+        self._board.update(event)
+        if isinstance(event, Ended | Solved) and time.monotonic() - self._last >= HEARTBEAT_S:
+            self._say(self._board.collection_line)
+
+
 class LiveProgress:
     """A line on the terminal that is always up to date, with the verdicts above it."""
 
@@ -225,28 +246,41 @@ class LiveProgress:
         return Text(self._board.line)
 
 
+class LiveCollectionProgress(LiveProgress):
+    """A collection's line on the terminal that is always up to date."""
+
+    def __call__(self, event: Event) -> None:
+        """Take one event in."""
+        self._board.update(event)
+
+    def _render(self) -> Text:
+        return Text(self._board.collection_line)
+
+
 class Display(Protocol):
-    """What shows a run; entered for as long as that goes on."""
+    """Shows a run while it is entered."""
 
     def __enter__(self) -> Self:
         """Begin to show."""
-        ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Show no more."""
-        ...
 
     def __call__(self, event: Event) -> None:
-        """Take one event in; quick, and without raising."""
-        ...
+        """Take one event in, quickly and without raising."""
 
 
 MakeDisplay = Callable[[Scoreboard, Console], Display]
 """The display that fits a console, such as `show_progress`."""
 
 
-def show_progress(board: Scoreboard, console: Console) -> PlainProgress | LiveProgress:
-    """The display that fits where the output goes."""
+def show_progress(board: Scoreboard, console: Console) -> Display:
+    """The display of a rehearsal or a contest that fits where the output goes."""
     return LiveProgress(board, console) if console.is_terminal else PlainProgress(board, console)
+
+
+def show_collection(board: Scoreboard, console: Console) -> Display:
+    """The display of a collection that fits where the output goes."""
+    return LiveCollectionProgress(board, console) if console.is_terminal else PlainCollectionProgress(board, console)

@@ -1,4 +1,4 @@
-"""What a run ran on: versions and machine, for `run.json`."""
+"""The versions and the machine of a run, for `run.json`."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ PACKAGES = ("numina-infer", "anyio", "numpy", "sympy", "scipy", "torch", "transf
 
 
 def package_versions() -> Mapping[str, str]:
-    """The installed ones among the packages that a result may depend on."""
+    """The versions of installed packages that a result may depend on."""
     return {name: found for name in PACKAGES if (found := _version(name))}
 
 

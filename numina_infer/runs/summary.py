@@ -1,6 +1,6 @@
-"""What came of a run, one row a problem: the table at its end, and the figures behind it.
+"""Summarises a run: a table with one row for each problem, and the figures below it.
 
-Everything is read from the run's events, so a summary of a killed run tells what that run did.
+Everything is read from the run's events, so a killed run has a summary too.
 """
 
 from collections import Counter
@@ -13,14 +13,13 @@ from rich.table import Table
 from numina_infer.answers.references import Accepted, read_reference, show_reference
 from numina_infer.core.config import BankConfig
 from numina_infer.core.presets import Preset
-from numina_infer.core.records import ExecutionStatus, NoAnswer, Solution, StopReason, Trajectory
-from numina_infer.runs.history import read_attempts
+from numina_infer.core.records import ExecutionStatus, NoAnswer, Slice, Solution, StopReason, Trajectory
+from numina_infer.runs.history import read_logged_problems
 from numina_infer.runs.progress import show_time, show_votes
 from numina_infer.voting.ballot import Ballot
-from numina_infer.voting.time_bank import Slice
 
 _MOST_TOLD = 20
-"""Different things that went wrong, before the rest is a number."""
+"""Different failures listed; of the others only the number is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +29,13 @@ class ProblemSummary:
     solution: Solution
     trajectories: tuple[Trajectory, ...]
     reference: Accepted
-    """The votes that the problems file accepts; none where it says nothing that is an integer in range."""
+    """The right votes; none if the problems file has no answer that is an integer in range."""
     slice: Slice | None = None
-    """What it was given of the time."""
+    """The time that it got."""
 
     @property
     def is_correct(self) -> bool | None:
-        """Whether a vote, not a fallback, hit the reference; None without a reference."""
+        """Whether the vote, not a fallback, is right; None without a reference."""
         if not self.reference:
             return None
         return not self.solution.is_fallback and self.solution.answer in self.reference
@@ -69,40 +68,40 @@ class Summary:
 
     problems: tuple[ProblemSummary, ...]
     bank: BankConfig | None = None
-    """What the contest's time was shared out by; None where it had no limit."""
+    """The contest's time bank; None if it had no limit."""
     is_simulated: bool = False
     log_trouble: str = ""
-    """Why the log, which all of this is read from, isn't whole; empty where it is."""
+    """Why the log, from which all of this is read, isn't whole; empty if it is."""
 
     @property
     def num_correct(self) -> int:
-        """Problems whose vote hit the reference."""
+        """Problems whose vote is right."""
         return sum(problem.is_correct is True for problem in self.problems)
 
     @property
     def num_scored(self) -> int:
-        """Problems with a reference to score by."""
+        """Problems with a reference."""
         return sum(bool(problem.reference) for problem in self.problems)
 
     @property
     def num_fallbacks(self) -> int:
-        """Problems whose answer no vote stands behind."""
+        """Problems whose answer has no vote."""
         return sum(problem.solution.is_fallback for problem in self.problems)
 
     @property
     def incidents(self) -> tuple[str, ...]:
-        """What went wrong and was put right: with the engine, the sandbox, the gateway's calls."""
+        """Failures that engine, sandbox or gateway recovered from."""
         return tuple(incident for problem in self.problems for incident in problem.solution.incidents)
 
     @property
     def errors(self) -> tuple[str, ...]:
-        """What the engine or the sandbox said where it ended a trajectory, and what broke whole problems."""
+        """The errors that ended trajectories or whole problems."""
         ended = [trajectory.error for problem in self.problems for trajectory in problem.trajectories]
         return tuple(filter(None, [*ended, *(problem.solution.error for problem in self.problems)]))
 
     @property
     def told(self) -> tuple[str, ...]:
-        """What went wrong, each thing in one line with how often it did."""
+        """All failures, each in one line with the number of times."""
         told = (self.log_trouble, self._surprise, *self.incidents, *self.errors)
         times = Counter(what.partition("\n")[0] for what in told if what)
         lines = [what if many == 1 else f"{what} ({many} times)" for what, many in times.items()]
@@ -118,7 +117,7 @@ class Summary:
 
     @property
     def has_failed(self) -> bool:
-        """True where nothing but errors came of the run."""
+        """Whether the run has errors and no vote at all."""
         return bool(self.errors) and self.num_fallbacks == len(self.problems)
 
     @property
@@ -137,7 +136,7 @@ class Summary:
 
     @property
     def _other_programs(self) -> str:
-        """What became of those that didn't run well."""
+        """How the programs ended that failed, with their numbers."""
         ends = Counter(
             execution.status
             for problem in self.problems
@@ -153,13 +152,13 @@ class Summary:
 
     @property
     def time_line(self) -> str:
-        """Where the time went: by what ended the problems, and, where there was a limit, what else took of it."""
+        """The time by the reasons for which problems ended, and the rest of the limit, if there was one."""
         spent = "; ".join(self._spent_on(reason) for reason in StopReason if self._stopped_by(reason))
         return f"{self._title}time: {spent or 'none'}{self._rest_of_limit}"
 
     @property
     def vote_line(self) -> str:
-        """How many of the attempts that ended have a vote, and why the others have none."""
+        """The number of attempts with a vote, and why the others have none."""
         ended = sum(problem.solution.num_ended for problem in self.problems)
         invalid = sum((Counter(problem.solution.invalid) for problem in self.problems), Counter[NoAnswer]())
         why = (
@@ -232,19 +231,19 @@ def summarize(
 ) -> Summary:
     """The summary of the run that `preset` made in `folder`, scored by `references` (problem id to reference text).
 
-    `log_trouble` is the writer's (`RunLog.trouble`): a log that isn't whole doesn't know it.
+    `log_trouble` is the writer's `RunLog.trouble`, since a log that isn't whole can't say so.
     """
     answer_range = preset.rollout.answer_range
     return Summary(
         tuple(
             ProblemSummary(
-                solution=attempt.solution,
-                trajectories=tuple(attempt.trajectories),
-                reference=read_reference(references.get(attempt.solution.problem_id), answer_range),
-                slice=attempt.opened.slice,
+                solution=problem.solution,
+                trajectories=tuple(problem.trajectories),
+                reference=read_reference(references.get(problem.solution.problem_id), answer_range),
+                slice=problem.opened.slice,
             )
-            for attempt in read_attempts(folder)
-            if attempt.solution is not None
+            for problem in read_logged_problems(folder)
+            if problem.solution is not None
         ),
         bank=preset.contest.bank,
         is_simulated=is_simulated,

@@ -1,8 +1,7 @@
-"""What one attempt has written so far, kept outside the coroutine that writes it, and how an attempt ends.
+"""The text of one attempt, kept outside the coroutine that writes it, and the ways in which an attempt ends.
 
-The attempt is the failure domain: whatever breaks in it ends it with an outcome of its own, and what it had written
-by then still counts. The idea is that of a supervisor's one-for-one strategy (Erlang/OTP): a child that dies takes
-nobody with it.
+The attempt is the failure domain: an error in it ends this attempt alone, and the text so far still counts.
+The idea is a supervisor's one-for-one strategy (Erlang/OTP): a child that dies takes nobody with it.
 """
 
 import math
@@ -31,7 +30,7 @@ _CUT_SHORT = {Outcome.MAX_TOKENS, Outcome.CONTEXT_FULL, Outcome.CUTOFF}
 
 @dataclass(slots=True)
 class Draft:
-    """One attempt while it is being made; every way to end makes a trajectory of it."""
+    """One attempt while it is written; every way to end makes a trajectory of it."""
 
     problem: Problem
     index: int
@@ -39,15 +38,15 @@ class Draft:
     fmt: Format
     answer_range: AnswerRange
     started_at: float | None = None
-    """Loop time at which it had its places; None before."""
+    """Loop time at which it had its slots in engine and sandbox; None before."""
     turns: list[Turn] = field(default_factory=list)
     outcome: Outcome | None = None
-    """How the work ended, once it has; what breaks or hangs behind that, while places are left, changes nothing."""
+    """How the attempt ended; an error while it gives its slots back changes nothing any more."""
 
     def ended(self, outcome: Outcome, now: float, error: str = "") -> Trajectory:
-        """The trajectory of what is written, ended at loop time `now` with `outcome` if nothing ended it before.
+        """The trajectory so far, ended at loop time `now`, with `outcome` unless it has one of its own.
 
-        A format that can't read its own turns costs the attempt its vote, and its turns are kept.
+        If its format fails to read the turns, the attempt loses its vote and keeps its turns.
         """
         answer, printed = ExtractedAnswer(None, NoAnswer.UNFINISHED), None
         outcome = self.outcome or outcome
@@ -55,7 +54,7 @@ class Draft:
             if self.turns:
                 answer = read_answer(list(map(self.fmt.said, self.turns)), outcome, self.answer_range)
                 printed = read_printed(self.turns, self.answer_range)
-        except BaseException as raised:  # noqa: BLE001 (the attempt is the failure domain, its reading too)
+        except BaseException as raised:  # noqa: BLE001 (the attempt is the failure domain)
             outcome, error = Outcome.FAILED, error or describe(raised)
         return Trajectory(
             problem_id=self.problem.id,
@@ -71,9 +70,9 @@ class Draft:
 
 
 async def end_of(draft: Draft, work: Awaitable[Outcome], cutoff: Cutoff) -> Trajectory:
-    """Do `work`, which writes `draft`, and say how it ended; raises nothing but the cancellation of this very task.
+    """Do `work`, which writes `draft`, and return how it ended; raises only the cancellation of this very task.
 
-    What breaks behind the cutoff would have been cut off anyway.
+    An error of engine or sandbox behind the cutoff counts as cut off.
     """
     error = ""
     try:
@@ -86,10 +85,10 @@ async def end_of(draft: Draft, work: Awaitable[Outcome], cutoff: Cutoff) -> Traj
 
 
 def failure_of(raised: BaseException) -> tuple[Outcome, str]:
-    """How an attempt ends out of which `raised` came, and what is to be said of it.
+    """The outcome of an attempt that raised `raised`, and the text of its error.
 
-    The cancellation of this very task is raised again. One that nobody asked for, such as one that escapes from a
-    package that we use, is a failure like any other: a task group would end all other attempts by it.
+    The cancellation of this very task is raised again. Any other, such as one that escapes from a package that we use,
+    is a failure: if it went on, the task group would end all other attempts.
     """
     if isinstance(raised, anyio.get_cancelled_exc_class()) and anyio.current_effective_deadline() == -math.inf:
         raise raised
@@ -97,7 +96,7 @@ def failure_of(raised: BaseException) -> tuple[Outcome, str]:
 
 
 def _first(raised: BaseException) -> BaseException:
-    """Of a group, as task groups raise them, the first error."""
+    """The first error of a group, as task groups raise them."""
     while isinstance(raised, BaseExceptionGroup):
         raised = raised.exceptions[0]
     return raised
@@ -120,18 +119,18 @@ def _outcome_of(raised: BaseException) -> Outcome:
 
 
 def describe(raised: BaseException) -> str:
-    """An error of engine or sandbox by its text, any other by its type too."""
+    """The text of an error of engine or sandbox; any other error's type too."""
     first = _first(raised)
     try:
         return str(first) if isinstance(first, EngineError | SandboxError) and str(first) else repr(first)
-    except Exception:  # noqa: BLE001 (an exception of somebody's may not even be able to say what it is)
+    except Exception:  # noqa: BLE001 (a foreign exception may fail to print itself)
         return type(first).__name__
 
 
 def read_answer(said: list[str], outcome: Outcome, answer_range: AnswerRange) -> ExtractedAnswer:
-    """What the model stated over all its turns; outputs of programs are no statements of the model.
+    """The answer that the model stated in any of its turns; outputs of programs don't count.
 
-    A text that something broke off is read as one that a limit cut short.
+    The text of an attempt that failed is read like one that a limit cut short.
     """
     is_whole = outcome not in _CUT_SHORT and not outcome.is_failure
     answer = extract_answer("\n".join(said), answer_range, complete=is_whole)
@@ -142,7 +141,7 @@ def read_answer(said: list[str], outcome: Outcome, answer_range: AnswerRange) ->
 
 
 def read_printed(turns: list[Turn], answer_range: AnswerRange) -> int | None:
-    """The integer in range that the last program printed last, if it ran well and did."""
+    """The integer in range that the last program printed as its last line; None if it failed or printed none."""
     executions = [turn.execution for turn in turns if turn.execution is not None]
     if not executions or executions[-1].status is not ExecutionStatus.OK:
         return None

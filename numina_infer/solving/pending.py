@@ -1,7 +1,6 @@
-"""A case: one problem that a competition asked, from the question to its verdict.
+"""One problem that a competition asked, from the question to its verdict.
 
-Several threads have to do with it: those that ask and wait, and the loop that works on it; whoever changes it holds
-the contest's lock.
+The threads that ask share it with the loop that solves it; a thread holds the contest's lock while it changes it.
 """
 
 import re
@@ -11,58 +10,57 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from numina_infer.core.ports import Cutoff
-from numina_infer.core.records import Problem, Solution
+from numina_infer.core.records import Bound, Problem, Slice, Solution
 from numina_infer.voting.referee import Ledger
-from numina_infer.voting.time_bank import Bound, Slice
 
 _APART = re.compile(r"(?s)(.*) \(\d+\)")
 
 
 def as_logged(problem_id: str, number: int) -> str:
-    """What the log calls the `number`th problem that is in work under one id; events are told apart by their ids."""
+    """The id in the log of the `number`th problem in work that was asked under one id, since ids tell events apart."""
     return problem_id if number == 1 else f"{problem_id} ({number})"
 
 
 def as_asked(problem_id: str) -> str:
-    """The id under which a problem was asked that the log calls `problem_id`."""
+    """The id under which the problem was asked that has `problem_id` in the log."""
     apart = _APART.fullmatch(problem_id)
     return apart[1] if apart else problem_id
 
 
 @dataclass(slots=True)
-class Case:
-    """One problem that has been asked, and what has become of it."""
+class PendingProblem:
+    """A problem that was asked, and its state."""
 
     problem: Problem
-    """As the log has it."""
+    """With the id that it has in the log."""
     asked_at: float
     slice: Slice
     cutoff: Cutoff
     ledger: Ledger | None = None
     solution: Solution | None = None
     is_owed: bool = False
-    """Whether there was a verdict before the log had the opening, so that whoever writes that writes both."""
+    """Whether the verdict came before the opening was logged; the thread that logs the opening then logs both."""
     is_stopped: bool = False
-    """Whether the log says that the referee is no longer asked."""
+    """Whether the log has its `Stopped` event."""
     was_asked: bool = True
-    """In this session; one of old may be asked again."""
+    """Whether it was asked in this session; a resumed run also has the verdicts of earlier ones."""
     settled: threading.Event = field(default_factory=threading.Event)
-    """That there is a verdict."""
+    """Set with the verdict."""
     left: "Future[None]" = field(default_factory=Future)
-    """That nobody works on it any more."""
+    """Done when no work on it goes on."""
 
     @classmethod
     def asked(cls, problem: Problem, at: float, cut: Slice) -> Self:
-        """One that is asked now, and what it gets of the time."""
+        """A problem that is asked at loop time `at` and gets the slice `cut`."""
         return cls(problem, at, cut, Cutoff(at + cut.seconds))
 
     @classmethod
     def closed(cls, problem: Problem, solution: Solution) -> Self:
-        """One with a verdict of old."""
-        case = cls(problem, 0.0, Slice(0.0, 0.0, Bound.MOST), Cutoff(0.0), solution=solution, was_asked=False)
-        case.settled.set()
-        case.left.set_result(None)
-        return case
+        """A problem that an earlier session solved."""
+        pending = cls(problem, 0.0, Slice(0.0, 0.0, Bound.MOST), Cutoff(0.0), solution=solution, was_asked=False)
+        pending.settled.set()
+        pending.left.set_result(None)
+        return pending
 
     @property
     def deadline(self) -> float:
@@ -71,12 +69,12 @@ class Case:
 
     @property
     def reply_by(self) -> float:
-        """Loop time at which there is a reply, whatever still runs."""
+        """Loop time at which the reply is due, whatever still runs."""
         return self.deadline + self.slice.grace_s
 
     @property
     def verdict(self) -> Solution:
-        """The solution of a case that is settled."""
+        """The solution of a settled problem."""
         if self.solution is None:
             raise AssertionError(f"problem {self.problem.id} was settled without a solution")
         return self.solution

@@ -1,8 +1,7 @@
-"""One trajectory: generate ⇄ execute, alone, until the model is done or something ends it.
+"""One attempt: generate text, run its program, append the output, until the model is done or something ends it.
 
-The loop is SC-TIR's (NuminaMath's 2024 kernel, process_code), without its rounds: nothing here waits for
-another trajectory.
-History is only extended: each turn's context is the one before plus a completion and an observation.
+The loop is SC-TIR's (NuminaMath's 2024 kernel, process_code), without its rounds: no attempt waits for another.
+A context only grows: each turn's is the one before with a completion and an observation appended.
 """
 
 import hashlib
@@ -26,7 +25,7 @@ _ENDS: Mapping[FinishReason, Outcome] = {
 
 
 def turn_seed(run_seed: int, statement: str, index: int, turn: int) -> int:
-    """The seed of one turn, 0 to 2**31 - 1: the same whatever the order in which problems or turns come."""
+    """The seed of one turn, 0 to 2**31 - 1; it doesn't depend on the order in which problems or turns come."""
     key = json.dumps([run_seed, statement, index, turn]).encode()
     return int.from_bytes(hashlib.blake2b(key, digest_size=4).digest(), "big") >> 1
 
@@ -40,9 +39,9 @@ async def rollout(
     run_seed: int,
     cutoff: Cutoff,
 ) -> Outcome:
-    """Attempt the draft's problem once, turn by turn into `draft`, and say how that ended.
+    """Attempt the draft's problem once, write each turn into `draft`, and return how it ended.
 
-    What engine and sandbox raise comes through; what was written by then is in `draft`, see `draft.end_of`.
+    Errors of engine and sandbox go on to the caller, `draft.end_of`, which reads the draft as it stands then.
     """
     draft.started_at = anyio.current_time()
     draft.outcome = await _Attempt(draft, decoder, session, config, run_seed, cutoff).take_turns()
@@ -50,10 +49,10 @@ async def rollout(
 
 
 def require_recordable(completion: Any) -> None:
-    """See that a log can hold what an engine gave: one odd value would end the log for all attempts.
+    """Refuse a completion that the run log can't hold: one odd value would end the log for all attempts.
 
     Raises:
-        TypeError: it can't.
+        TypeError: a field is of another type.
     """
     numbers = (completion.num_tokens, completion.num_prompt_tokens, completion.num_cached_tokens, completion.seed)
     is_whole = (
@@ -70,7 +69,7 @@ def require_recordable(completion: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """Everything that stays the same from turn to turn."""
+    """One attempt's parts, the same for all its turns."""
 
     draft: Draft
     decoder: Decoder
@@ -89,14 +88,14 @@ class _Attempt:
         return turn_seed(self.run_seed, draft.problem.statement, draft.index, len(draft.turns))
 
     async def take_turns(self) -> Outcome:
-        """Append turns until the trajectory ends."""
+        """Append turns until the attempt ends."""
         fmt, turns = self.draft.fmt, self.draft.turns
         context: list[Part] = [*fmt.prompt(self.draft.problem.statement)]
         while True:
             completion = await self.decoder.generate(context, self.sampling, seed=self.next_seed, cutoff=self.cutoff)
             require_recordable(completion)
             end = _ENDS.get(completion.finish_reason)
-            turns.append(Turn(completion))  # before it is read: a format that breaks on it loses none of it
+            turns.append(Turn(completion))  # first of all: a format that fails to read it loses none of it
             code = None if end else fmt.program(completion)
             turns[-1] = Turn(completion, code)
             if code is None:
@@ -105,7 +104,7 @@ class _Attempt:
                 return Outcome.MAX_TURNS
             execution = await self.session.execute(code, timeout_s=self.config.code_timeout_s, cutoff=self.cutoff)
             if self.cutoff.has_passed and execution.status is ExecutionStatus.TIMEOUT:
-                return Outcome.CUTOFF  # it was ended for our sake; a program's own time-out is something else
+                return Outcome.CUTOFF  # the cutoff ended the program, not its own time-out
             turns[-1] = Turn(completion, code, execution, fmt.observation(completion, execution))
             if self.cutoff.has_passed:
                 return Outcome.CUTOFF

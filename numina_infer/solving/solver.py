@@ -1,7 +1,7 @@
-"""One problem: start trajectories, record each ending, ask the referee again, stop when it says so.
+"""One problem: start attempts, record each ending, ask the referee again, and stop when it says so.
 
-Every trajectory waits for its own slot and moves alone; the solver only listens for endings.
-The verdict waits for no attempt: what is still out when the time to hand over is up is read from its draft.
+Every attempt waits for its own slot and runs alone; the solver only waits for endings.
+The verdict waits for no attempt: one that doesn't hand over in time is read from its draft.
 """
 
 from collections import deque
@@ -22,38 +22,37 @@ from numina_infer.solving.rollout import rollout
 from numina_infer.voting.referee import Ledger, Start, Stop, Wait, conclude, decide
 
 Record = Callable[[Event], Ledger]
-"""Writes an event down and returns the problem's ledger with it."""
+"""Records an event and returns the problem's ledger after it."""
 
 _BEYOND_KILLS_S = 1.0
-"""How much longer than the kill of a program the handing over may take."""
+"""Seconds for handing over beyond the kill of a program."""
 _OF_GRACE = 0.8
-"""The share of a problem's grace that handing over may take; the rest is for the reply."""
+"""Share of a problem's grace for handing over; the rest is for the reply."""
 _NOT_HANDED_OVER = "an attempt didn't hand over in time; what it had written by then counts"
 
 
 def hand_over_s(preset: Preset, ledger: Ledger) -> float:
-    """Seconds that attempts have to hand over what they have, once a problem is over."""
+    """Seconds that attempts have to hand over their text, once a problem is over."""
     return min(preset.sandbox.kill_grace_s + _BEYOND_KILLS_S, _OF_GRACE * ledger.grace_s)
 
 
 class Solves(Protocol):
-    """What works out one problem and records its events: `Solver`, or `rounds.PaperSolver`."""
+    """Solves one problem and records its events: `Solver`, or the paper's `PaperSolver`."""
 
     async def solve(self, problem: Problem, opened: Ledger, cutoff: Cutoff, attempts: TaskGroup) -> Solution:
         """The verdict on `problem`, at `cutoff` or before.
 
-        Attempts run in `attempts`. All of them are recorded when this returns; whoever owns the group cancels it, and
-        waits there for those that don't heed the cutoff.
+        Attempts run in the task group `attempts`, and all of them are recorded when this returns. The group's owner
+        then cancels it, and waits for attempts that ignore the cutoff.
         """
-        ...
 
 
 MakeSolver = Callable[[Format, Engine, Sandbox, Preset, Record, Iterator[int]], Solves]
-"""Makes a solver of what a contest has; the last are the numbers of its trajectories."""
+"""Makes a solver; the last argument gives attempts their tickets."""
 
 
 class _Endings:
-    """Trajectories that have ended and aren't recorded yet; unlike a queue's, its wait can't lose one."""
+    """Trajectories that have ended and aren't recorded yet; a wait that is cancelled loses none, unlike a queue's."""
 
     def __init__(self) -> None:
         self._ended: deque[Trajectory] = deque()
@@ -70,7 +69,7 @@ class _Endings:
             await self._news.wait()
 
     def __iter__(self) -> Iterator[Trajectory]:
-        """Take them out, in the order in which they ended."""
+        """Remove and yield them, in the order in which they ended."""
         while self._ended:
             yield self._ended.popleft()
 
@@ -85,10 +84,10 @@ class Solver:
     preset: Preset
     record: Record
     tickets: Iterator[int]
-    """Numbers of trajectories over the whole contest: what is started first has priority."""
+    """Numbers of attempts over the whole contest; the engine serves lower ones first."""
 
     async def solve(self, problem: Problem, opened: Ledger, cutoff: Cutoff, attempts: TaskGroup) -> Solution:
-        """The verdict on `problem`, as `Solves.solve` says; `opened` is the ledger that recording its opening gave."""
+        """The verdict on `problem`, as `Solves.solve` says; `opened` is its ledger after its opening."""
         run = _Run(self, problem, cutoff, opened, attempts)
         reason = await run.play()
         return conclude(problem.id, self.preset.policy, run.ledger, reason, anyio.current_time())
@@ -104,7 +103,7 @@ class _Run:
     ledger: Ledger
     attempts: TaskGroup
     drafts: dict[int, Draft] = field(default_factory=dict)
-    """What the attempts have written that aren't recorded yet, by index."""
+    """Drafts of the attempts that aren't recorded yet, by index."""
     endings: _Endings = field(default_factory=_Endings)
 
     async def play(self) -> StopReason:
@@ -130,7 +129,7 @@ class _Run:
                 await self._next_ending()
 
     def _record_rest(self) -> None:
-        """Record what has ended meanwhile, and what is still out by its draft."""
+        """Record the attempts that have ended meanwhile, and those still out by their drafts."""
         for trajectory in self.endings:
             self._record(trajectory)
         now = anyio.current_time()
@@ -138,9 +137,9 @@ class _Run:
             self._record(draft.ended(Outcome.CUTOFF, now, _NOT_HANDED_OVER))
 
     async def _referee_loop(self) -> StopReason:
-        """Ask at the time of the last event, or of what was waited for where nothing came before that.
+        """Ask the referee after every event, and at the time for which it asked.
 
-        So what is decided depends on nothing but what is recorded, and a replay decides the same.
+        It gets the event's time, not the clock's, so that a replay of the log decides the same.
         """
         now = self.ledger.at
         while True:
@@ -149,7 +148,7 @@ class _Run:
                     self._start(count)
                     now = self.ledger.at
                 case Stop(reason):
-                    # All may have handed over at once: they are exhausted then, and not by what was asked for.
+                    # After an interrupt all attempts may hand over at once, which looks exhausted.
                     is_interrupted = self.cutoff.reason is StopReason.INTERRUPTED
                     return StopReason.INTERRUPTED if is_interrupted else reason
                 case Wait(until):
@@ -167,7 +166,7 @@ class _Run:
             self.attempts.start_soon(self._trajectory, draft, next(self.solver.tickets))
 
     async def _ending_before(self, until: float) -> bool:
-        """Record the next ending; False where the cutoff or loop time `until` came first."""
+        """Record the next ending; False if the cutoff or loop time `until` came first."""
         with self.cutoff.scope(), anyio.CancelScope(deadline=until):
             await self._next_ending()
             return True
@@ -182,7 +181,7 @@ class _Run:
         self.ledger = self.solver.record(Ended(trajectory, anyio.current_time()))
 
     async def _trajectory(self, draft: Draft, ticket: int) -> None:
-        """One attempt, which hands in one ending, unless it is cancelled, when its draft has been read."""
+        """Make one attempt and hand in its ending; it is cancelled only after its draft was read."""
         self.endings.put(await end_of(draft, self._attempt(draft, ticket), self.cutoff))
 
     async def _attempt(self, draft: Draft, ticket: int) -> Outcome:

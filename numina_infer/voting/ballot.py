@@ -1,14 +1,12 @@
-"""The ballot: answers → winner, margin, and whether what is still out can change it.
+"""The ballot of a problem: its votes, their winner, and whether votes still to come can change it.
 
-Self-consistency (Wang et al., arXiv 2203.11171): the most frequent answer wins.
-Votes are integer milli-votes, since float sums depend on the order of arrival; a tie goes to the larger answer,
-so the winner depends on nothing but the votes.
-The exact rule is lossless in any order of arrival: it stops only when no way to cast what is still out
-gives another winner.
-The predictive rule stops when another winner is unlikely: `chance_of_change` below a bound. It is the posterior
-predictive law of the Dirichlet-multinomial model (Pólya's urn; `overtaking.py` computes it); adaptive consistency
-(arXiv 2305.11860) has the Beta posterior that this becomes when no end is in sight.
-What a vote counts is `weigh`'s to say: a plain one by default, never more.
+Self-consistency (Wang et al., arXiv 2203.11171): the most frequent answer wins. Votes are integer milli-votes, since
+float sums depend on the order of arrival, and a tie goes to the larger answer, so only the votes determine the winner.
+The exact rule is lossless: it stops only when no votes to come, however cast, give another winner.
+The predictive rule stops when `chance_of_change` is below a bound. That is the posterior predictive law of the
+Dirichlet-multinomial model (Pólya's urn; see `overtaking.py`); adaptive consistency (arXiv 2305.11860) has the Beta
+posterior that this becomes without a horizon.
+`weigh` sets a vote's weight; it never exceeds a plain vote's.
 """
 
 import math
@@ -16,30 +14,26 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from types import MappingProxyType
 
 from numina_infer.core.config import VoteWeights
 from numina_infer.core.records import ExtractedAnswer, NoAnswer, Outcome, Trajectory
 from numina_infer.voting.overtaking import Race, chances, is_below
 
 MILLI = 1000
-"""Milli-votes of one plain vote, the most that any vote counts."""
-
-_NO_VOTES: Mapping[int, int] = MappingProxyType({})
-_NO_INVALID: Mapping[NoAnswer, int] = MappingProxyType({})
+"""Milli-votes of a plain vote, which no vote exceeds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ballot:
     """The votes so far; adding one makes a new ballot."""
 
-    votes: Mapping[int, int] = field(default_factory=lambda: _NO_VOTES)
+    votes: Mapping[int, int] = field(default_factory=dict)
     """Milli-votes by answer."""
-    invalid: Mapping[NoAnswer, int] = field(default_factory=lambda: _NO_INVALID)
-    """Endings that gave no vote, by reason."""
+    invalid: Mapping[NoAnswer, int] = field(default_factory=dict)
+    """Attempts that ended without a vote, by reason."""
 
     def add(self, answer: ExtractedAnswer, weight: int = MILLI) -> "Ballot":
-        """The ballot with one more ending on it: a vote of `weight` milli-votes, or one more without a vote."""
+        """The ballot after one more attempt: with its vote of `weight` milli-votes, or its reason for none."""
         if answer.reason is not None:
             return Ballot(self.votes, {**self.invalid, answer.reason: self.invalid.get(answer.reason, 0) + 1})
         return self if answer.value is None else self.cast(answer.value, weight)
@@ -67,15 +61,14 @@ class Ballot:
 
     @property
     def margin(self) -> int:
-        """Milli-votes by which the winner leads the runner-up; all of its votes without one."""
+        """Milli-votes by which the winner leads the runner-up; all of its votes without a runner-up."""
         ranked = [votes for _, votes in self.ranking]
         return ranked[0] - (ranked[1] if len(ranked) > 1 else 0) if ranked else 0
 
     def is_decided(self, outstanding: int) -> bool:
-        """True when `outstanding` more milli-votes, however cast, leave the winner the winner.
+        """Whether `outstanding` more milli-votes, however cast, can't change the winner.
 
-        A tie is enough to lose to a larger answer, so against those, and against answers not seen yet, the
-        lead must be larger than what is out.
+        A larger answer wins a tie, so against those, and against answers not seen yet, the lead must exceed them.
         """
         leader = self.winner
         if leader is None:
@@ -89,12 +82,12 @@ class Ballot:
         return reach < self.votes[leader] or (reach == self.votes[leader] and leader > rival)
 
     def chance_of_change(self, outstanding: int) -> Fraction:
-        """How likely `outstanding` more milli-votes give another winner, 0 to 1; an upper bound of it.
+        """An upper bound of the chance, 0 to 1, that `outstanding` more milli-votes give another winner.
 
-        Each rival is taken alone, one that nobody has named yet among them, and their chances are added up. Of one
-        rival: what is out goes to the winner, to the rival or to neither (endings without a vote are of the last
-        kind) in proportions that are unknown (uniform prior), of which the endings so far tell.
-        Exact, so that a replay on another machine decides the same; fractions of votes count against the winner.
+        It is the sum of the chances of each rival alone, an answer not seen yet among them. Votes to come go to the
+        winner, to the rival or to neither (as do attempts without a vote), in unknown proportions with a uniform prior
+        and the attempts so far as observations.
+        It is exact, so that a replay on another machine decides the same; fractions of votes count against the winner.
         """
         winner = self.winner
         if winner is None:
@@ -102,12 +95,12 @@ class Ballot:
         return min(Fraction(1), sum(chances(self._races(winner, outstanding)), Fraction()))
 
     def changes_with_less(self, epsilon: float, outstanding: int) -> bool:
-        """Whether `chance_of_change` is below `epsilon`; the exact chances are computed where bounds don't tell."""
+        """Whether `chance_of_change` is below `epsilon`; computed exactly only if quick bounds leave it open."""
         winner = self.winner
         return epsilon > 1 if winner is None else is_below(self._races(winner, outstanding), epsilon)
 
     def _races(self, winner: int, outstanding: int) -> Iterator[tuple[Race, int]]:
-        """The rivals against `winner`, alike ones together, one that nobody has named among them; most votes first."""
+        """The rivals of `winner`, an answer not seen yet among them, equal ones counted; most votes first."""
         leading, invalid = self.votes[winner], sum(self.invalid.values())
         others, to_come = sum(self.votes.values()) - leading, -(-outstanding // MILLI)
         rivals = Counter(
@@ -121,7 +114,7 @@ class Ballot:
 
 
 def weigh(trajectory: Trajectory, weights: VoteWeights) -> int:
-    """What the vote of `trajectory` counts: milli-votes, 1 to `MILLI`, or 0 for a partial text that isn't to count."""
+    """The weight of the vote of `trajectory`: 1 to `MILLI` milli-votes, or 0 for a partial text that doesn't count."""
     if weights == _PLAIN:
         return MILLI
     is_partial = trajectory.outcome is Outcome.CUTOFF
@@ -135,7 +128,7 @@ _PLAIN = VoteWeights()
 
 
 def _by_code(trajectory: Trajectory, weights: VoteWeights) -> float:
-    """A program that printed the answer last confirms it."""
+    """An attempt is confirmed if its last program printed its answer."""
     if not trajectory.executions:
         return weights.no_code
     return 1.0 if trajectory.printed == trajectory.answer.value else weights.unconfirmed
@@ -148,7 +141,7 @@ def _by_value(value: int | None, weights: VoteWeights) -> float:
 
 
 def _by_text(trajectory: Trajectory, weights: VoteWeights) -> float:
-    """Right samples are shorter than wrong ones of the same problem, and the model is surer of them."""
+    """Right attempts are shorter than wrong ones at the same problem, and more probable."""
     num_tokens = max(1, trajectory.num_tokens)
     by_length = min(1.0, weights.length_tokens / num_tokens) if weights.length_tokens else 1.0
     logprobs = [turn.completion.cumulative_logprob for turn in trajectory.turns]

@@ -1,16 +1,16 @@
-"""How likely a rival overtakes the winner: exactly, or between bounds where those are enough.
+"""The chance that a rival overtakes the winner: exactly, or between bounds if those are enough.
 
 Of n votes to come X go to the winner, Y to the rival and the others to neither, by the Dirichlet-multinomial law
-(Pólya's urn, uniform prior). The rival overtakes when X <= Y - d, so its chance is E[F(Y)], with F(y) the chance that
-of n - y votes, cast for the winner or for neither, the winner gets y - d at most.
+(Pólya's urn, uniform prior). The rival overtakes when X <= Y - d, so its chance is E[F(Y)], where F(y) is the chance
+that the winner gets at most y - d of the n - y votes that are cast for it or for neither.
 
 The exact chance is one sum over y in integers. F(y + 1) follows from F(y): an urn with one draw fewer has
 P(X' <= k) = P(X <= k) + P(X' = k) P(the next draw is the winner's).
 
-The bounds are floats, and no sum over y. F never falls, so between two points of Y it lies between its values there;
-F and the tails of Y at a point are hypergeometric tails (by stars and bars). Points are put where they tell most.
-Rounding is allowed for by `Race.margin`. What the bounds leave open the exact chances decide, so a decision doesn't
-depend on the machine.
+The bounds are floats, without a sum over y. F never falls, so between two points it lies between its values there;
+F and the tails of Y at a point are hypergeometric tails (by stars and bars). The next point halves the widest gap.
+`Race.margin` allows for rounding, and exact chances decide where the bounds don't, so decisions don't depend on the
+machine.
 """
 
 import heapq
@@ -21,12 +21,12 @@ from math import comb, exp, inf, lgamma, log
 from typing import NamedTuple
 
 _ROUNDING = 2.0**-47
-"""Error of one probability over N log N, at most: that of nine log-gammas, a few units in the last place each."""
+"""The largest error of a probability, divided by N log N: nine log-gammas, a few units in the last place each."""
 _NEGLIGIBLE = 2.0**-56
 _FEW = 64
-"""Votes to come of which the exact chance is as quick as a few points, and more often in the cache."""
+"""Up to so many votes to come the exact chance is as quick as a few points, and more often in the cache."""
 _MOST_POINTS = 512
-"""After as many the exact chances are the quicker way (measured at horizons of 48 to 10,000)."""
+"""After so many points the exact chances are quicker (measured at horizons of 48 to 10,000)."""
 
 
 class Race(NamedTuple):
@@ -37,7 +37,7 @@ class Race(NamedTuple):
     following: int
     """The rival's votes."""
     neither: int
-    """Endings that were for neither."""
+    """Attempts that ended for neither."""
     to_come: int
     lead: int
     """Votes by which the rival must be ahead: 0 where it wins ties, else 1."""
@@ -49,22 +49,22 @@ class Race(NamedTuple):
 
     @property
     def margin(self) -> float:
-        """How far a bound may be off by rounding: the errors of all its points telescope to those of three."""
+        """The rounding error of a bound, at most: the errors of all its points telescope to those of three."""
         size = self.leading + self.following + self.neither + self.to_come + 2
         return 4 * _ROUNDING * size * log(size)
 
 
 Races = Iterable[tuple[Race, int]]
-"""Races, and how many rivals are in each of them; the likeliest to overtake come first as a rule."""
+"""Races, with the number of rivals in each; usually the likeliest to overtake come first."""
 
 
 def chances(races: Races) -> Iterator[Fraction]:
-    """The exact chances, one a race: of all its rivals, added up."""
+    """The exact chance of each race, summed over its rivals."""
     return (count * chance_to_overtake(race) for race, count in races)
 
 
 def is_below(races: Races, bound: float) -> bool:
-    """Whether the chances of all `races` add up to less than `bound`; as a rule a few points of one race say no."""
+    """Whether the chances of all `races` add up to less than `bound`; usually a few points of one race exclude it."""
     bounds = _Bounds(bound)
     for low, high in bounds.narrowing(races):
         if low - bounds.margin >= bound:
@@ -76,7 +76,7 @@ def is_below(races: Races, bound: float) -> bool:
 
 @lru_cache(maxsize=2**12)
 def chance_to_overtake(race: Race) -> Fraction:
-    """P(following + Y >= leading + X + lead), of which the module's docstring tells; linear in the votes to come."""
+    """P(following + Y >= leading + X + lead), see the module's docstring; linear in the votes to come."""
     first = max(0, race.behind)
     if first > race.to_come:
         return Fraction(0)
@@ -89,9 +89,9 @@ def chance_to_overtake(race: Race) -> Fraction:
 
 
 def _ways_of_others(race: Race, first: int) -> Iterator[int]:
-    """Weighted ways to cast what a rival doesn't get so that it overtakes: with `first` votes more, and up.
+    """Weighted ways to cast the other votes so that a rival overtakes which gains `first` votes, `first` + 1, ….
 
-    `edge` are those of them that give the winner the most that it may get.
+    `edge` counts those that give the winner the most it may get.
     """
     leading, neither, most = race.leading, race.neither, first - race.behind
     num_others = race.to_come - first
@@ -109,7 +109,7 @@ def _ways_of_others(race: Race, first: int) -> Iterator[int]:
 
 
 class _Point(NamedTuple):
-    """What is known at one number of votes that the rival gains."""
+    """The probabilities at one number of votes that the rival gains."""
 
     gained: int
     at_least: float
@@ -131,7 +131,7 @@ def _point(race: Race, gained: int) -> _Point:
 
 
 class _Gap(NamedTuple):
-    """What lies between two points; the one to narrow first sorts first."""
+    """The gap between two points; the widest sorts first."""
 
     order: float
     number: int
@@ -141,7 +141,7 @@ class _Gap(NamedTuple):
 
 
 class _Bounds:
-    """Of the chances of all races, added up; each bound may be off by `margin`."""
+    """Bounds of the sum of the chances of all races; each may be off by `margin`."""
 
     def __init__(self, wanted: float) -> None:
         self._wanted = wanted
@@ -152,7 +152,7 @@ class _Bounds:
         self.margin = 0.0
 
     def narrowing(self, races: Races) -> Iterator[tuple[float, float]]:
-        """Lower and upper bound, ever closer: one race more, one point more, in the end one exact chance more."""
+        """Ever closer lower and upper bounds: after one more race, one more point, at last one more exact chance."""
         yield from self._looking_at(races)
         for _ in range(_MOST_POINTS):
             yield sum(self._low), sum(self._high)
@@ -164,9 +164,9 @@ class _Bounds:
             yield sum(self._low), sum(self._high)
 
     def _looking_at(self, races: Races) -> Iterator[tuple[float, float]]:
-        """One race after the other, each when those before it are known to about `wanted`: the first may be enough.
+        """Take up one race after another, when those before it are known to about `wanted`: the first may be enough.
 
-        There is no upper bound until all are known.
+        Until all are taken up there is no upper bound.
         """
         for race, count in races:
             self._open(race, count)
@@ -196,7 +196,7 @@ class _Bounds:
         self._low[number] = self._high[number] = count * float(chance_to_overtake(race))
 
     def _narrow(self) -> None:
-        """Put a point into the middle of the widest gap, if there is room for one."""
+        """Put a point into the middle of the widest gap, if a whole number lies there."""
         _, number, left, right = heapq.heappop(self._gaps)
         race, count = self.races[number]
         gained = _middle(race, left.gained, right.gained)
@@ -211,13 +211,13 @@ class _Bounds:
 
 
 def _middle(race: Race, left: int, right: int) -> int:
-    """The middle; F is known to be 0 before `race.behind` and 1 from `surely` on."""
+    """The middle between the two, where F isn't known: it is 0 before `race.behind` and 1 from `surely` on."""
     surely = -(-(race.to_come + race.behind) // 2)
     return (max(left, race.behind - 2) + min(right, surely + 1)) // 2
 
 
 def _at_most(most: int, draws: int, wins: int, losses: int) -> float:
-    """P(X <= most), X of `draws` from an urn that begins with `wins` and `losses`; the smaller tail is added up."""
+    """P(X <= most), X wins of `draws` from an urn that begins with `wins` and `losses`; sums the smaller tail."""
     if most < 0 or most >= draws:
         return float(most >= 0)
     if (wins + most) * (wins + losses - 1) < wins * (draws + wins + losses - 1):
@@ -226,7 +226,7 @@ def _at_most(most: int, draws: int, wins: int, losses: int) -> float:
 
 
 def _tail(most: int, draws: int, wins: int, losses: int) -> float:
-    """The same, term by term.
+    """The same, summed term by term.
 
     Put `draws` new things and `wins + losses - 1` old ones in a row at random; X are the new ones before the `wins`th
     old one. X <= most means that of the first `wins + most` at least `wins` are old.

@@ -1,15 +1,15 @@
-"""Who decides: recorded events in, start, wait or stop out. Pure: no I/O, no clock, no randomness.
+"""The referee decides from a problem's recorded events whether to start attempts, to wait, or to stop.
 
-Live solving and replay call the same `decide` on the same ledger, so the same policy gives the same verdict.
-The ledger is a fold over the events of one problem, in the order in which the run log has them.
+It is pure: no I/O, no clock, no randomness. Live solving and replay call the same `decide` on the same ledger, so the
+same policy gives the same verdict. The ledger is a fold over the problem's events, in the order of the run log.
 
-Places that come free take new trajectories of the same problem while it is undecided, up to the horizon, as long as
-one that starts now would usually end in time; from then on only what runs can still vote.
+While a problem is undecided, a new attempt starts for each that ends, up to the horizon, as long as one that starts
+now would usually end in time; after that only running attempts can still vote.
 
-An attempt that the engine or the sandbox lost before it could vote is replaced: the horizon grows by one, up to twice
-its length. New attempts then wait for a pause that doubles while failures come in a row. The first behind the pause
-goes alone, and the others follow when it has lived as long as the pause was. The idea is that of a circuit breaker
-(Nygard, "Release It!"), with exponential backoff. What is still out counts an attempt and its replacement once, so the
+An attempt that an error of engine or sandbox cost its vote is replaced: the horizon grows by one, up to twice its
+length. New attempts then wait for a pause, which doubles while failures come in a row. The first one after the pause
+starts alone, and the others follow once it has lasted as long as the pause. The idea is a circuit breaker (Nygard,
+"Release It!") with exponential backoff. A lost attempt and its replacement count once among the votes to come, so the
 exact rule stays lossless.
 """
 
@@ -23,30 +23,30 @@ from numina_infer.core.records import ExtractedAnswer, NoAnswer, Outcome, Soluti
 from numina_infer.voting.ballot import MILLI, Ballot, weigh
 
 RULES = 2
-"""Today's. By rules 1 a lost attempt isn't replaced, and a vote that weighs nothing counts as unfinished."""
+"""The current rules. By rules 1 a lost attempt isn't replaced, and a vote without weight counts as unfinished."""
 LONGEST_PAUSE_S = 30.0
 _LEARNT_FROM = 64
-"""Trajectories of a problem, the last to end, whose durations say how long one takes."""
+"""The last trajectories of a problem to end, whose durations tell how long one takes."""
 _PLAIN = VoteWeights()
 
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """Attempts at one problem that the engine or the sandbox lost before they could vote."""
+    """Attempts at one problem that an error of engine or sandbox cost their vote."""
 
     num: int = 0
     in_a_row: int = 0
-    """How often new attempts were lost too, one loss behind another; 0 once a new one ended well."""
+    """Losses of attempts that started after the loss before; 0 after a new attempt ended well."""
     last_at: float = -math.inf
     """Loop time of the last loss."""
     num_started: int = 0
-    """Attempts that had started by then; those behind it are new."""
+    """Attempts that had started before the last loss; later ones are new."""
     num_before: int = 0
-    """Attempts that had started when the row began; one behind it that ends well ends the row."""
+    """Attempts that had started before the row; the row ends when a later one ends well."""
 
     @property
     def pause_s(self) -> float:
-        """How long no attempt starts after the last loss: 1 s, 2 s, 4 s, … `LONGEST_PAUSE_S`."""
+        """Seconds after the last loss in which no attempt starts: 1, 2, 4, … `LONGEST_PAUSE_S`."""
         return min(2.0 ** min(self.in_a_row - 1, 10), LONGEST_PAUSE_S) if self.in_a_row else 0.0
 
     @property
@@ -55,7 +55,7 @@ class Losses:
         return self.last_at + self.pause_s
 
     def after(self, trajectory: Trajectory, num_started: int, at: float) -> "Losses":
-        """The losses after `trajectory` has ended `at` loop time, when `num_started` attempts had started."""
+        """The losses after `trajectory` has ended at loop time `at`, when `num_started` attempts had started."""
         if trajectory.is_lost:
             in_a_row = max(1, self.in_a_row + (trajectory.index >= self.num_started))
             return Losses(self.num + 1, in_a_row, at, num_started, self.num_before if self.in_a_row else num_started)
@@ -65,39 +65,39 @@ class Losses:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What has happened to one problem so far."""
+    """The state of one problem: its time, its attempts and their votes."""
 
     opened_at: float
     """Loop time in seconds."""
     deadline: float
     """Loop time in seconds."""
     grace_s: float = math.inf
-    """Seconds from the deadline to the reply, whatever still runs."""
+    """Seconds from the deadline to the reply."""
     rules: int = RULES
     num_started: int = 0
     num_ended: int = 0
     ballot: Ballot = field(default_factory=Ballot)
     printed: Ballot = field(default_factory=Ballot)
-    """What the last programs printed, where that was an integer: no votes, but better than a constant."""
+    """Integers that last programs printed: no votes, but better than a constant."""
     durations: tuple[float, ...] = ()
-    """Seconds from slot to end of the last trajectories that came to an end of their own."""
+    """Seconds from slot to end of the last trajectories that neither failed nor were cut off."""
     at: float = 0.0
     """Loop time of the last event."""
     last_started_at: float = -math.inf
     losses: Losses = field(default_factory=Losses)
 
     def horizon(self, num_samples: int) -> int:
-        """How many attempts there may be, where `num_samples` were wanted: lost ones are replaced once each."""
+        """The most attempts, if `num_samples` are wanted: lost ones are replaced, up to twice as many in all."""
         return num_samples + min(self.losses.num, num_samples)
 
     @property
     def typical_s(self) -> float:
-        """How long a trajectory takes: the median of those that have ended; 0 before one has."""
+        """Seconds that a trajectory takes: the median of `durations`, 0 without any."""
         return statistics.median(self.durations) if self.durations else 0.0
 
     @property
     def is_too_late_to_resume(self) -> bool:
-        """Whether the pause behind a loss leaves no time for another attempt."""
+        """Whether the pause after a loss leaves no time for another attempt."""
         return self.losses.in_a_row > 0 and self.losses.resume_at + self.typical_s >= self.deadline
 
     @property
@@ -106,11 +106,11 @@ class Ledger:
         return self.num_started - self.num_ended
 
     def started(self, at: float, count: int = 1) -> "Ledger":
-        """The ledger after `count` more trajectories have started, the last one `at` loop time."""
+        """The ledger after `count` more trajectories have started, the last one at loop time `at`."""
         return replace(self, num_started=self.num_started + count, at=at, last_started_at=at)
 
     def ended(self, trajectory: Trajectory, at: float, weights: VoteWeights = _PLAIN) -> "Ledger":
-        """The ledger after `trajectory` has ended; its vote counts what `weights` say."""
+        """The ledger after `trajectory` has ended at loop time `at`; `weights` set the weight of its vote."""
         printed = trajectory.printed
         weight = weigh(trajectory, weights)
         return replace(
@@ -124,7 +124,7 @@ class Ledger:
         )
 
     def _weightless(self, answer: ExtractedAnswer) -> ExtractedAnswer:
-        """How an answer that weighs nothing stands on the ballot."""
+        """An answer without weight, as the ballot counts it."""
         if self.rules < RULES:
             return ExtractedAnswer(None, NoAnswer.UNFINISHED)
         return answer if answer.value is None else ExtractedAnswer(None, NoAnswer.WEIGHTLESS)
@@ -136,7 +136,7 @@ class Ledger:
 
 
 def fold(ledger: Ledger | None, event: Event, weights: VoteWeights = _PLAIN) -> Ledger:
-    """The ledger after `event`, votes counted by `weights`; opening a problem starts a new one.
+    """The ledger after `event`, with votes weighed by `weights`; an opening starts a new one.
 
     Raises:
         ValueError: the problem was never opened.
@@ -164,14 +164,14 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to do before the next event or `until`."""
+    """Wait for the next event, until loop time `until` at most."""
 
     until: float
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """No more attempts, and those in flight hand over what they have."""
+    """Start no more attempts, and have running ones hand over their text."""
 
     reason: StopReason
 
@@ -180,9 +180,9 @@ Decision = Start | Wait | Stop
 
 
 def decide(policy: Policy, ledger: Ledger, now: float) -> Decision:
-    """What to do about a problem at loop time `now`, given all that is recorded about it.
+    """What to do about a problem at loop time `now`.
 
-    What has started counts, even beyond the policy's horizon: a log may be replayed with a narrower one.
+    Attempts that have started count even beyond the policy's horizon, since a log may be replayed with a narrower one.
     """
     missing = max(0, ledger.horizon(policy.num_samples) - ledger.num_started)
     if missing == ledger.num_running == 0:
@@ -200,7 +200,7 @@ def decide(policy: Policy, ledger: Ledger, now: float) -> Decision:
 
 
 def _fill(free: int, ledger: Ledger, now: float) -> Decision:
-    """Start attempts in `free` places, or wait until the engine and the sandbox can be trusted with them again."""
+    """Start `free` attempts, or wait until engine and sandbox can be trusted with them again."""
     losses = ledger.losses
     if losses.in_a_row == 0:
         return Start(free)
@@ -222,7 +222,7 @@ def is_decided(ballot: Ballot, outstanding: int, epsilon: float) -> bool:
 def conclude(
     problem_id: str, policy: Policy, ledger: Ledger, reason: StopReason, now: float, error: str = ""
 ) -> Solution:
-    """The verdict: the winner; without a vote what most programs printed; without that the policy's constant."""
+    """The verdict: the winner, else the integer that most programs printed, else the policy's constant."""
     winner = ledger.ballot.winner
     printed = ledger.printed.winner
     fallback = policy.fallback_answer if printed is None else printed

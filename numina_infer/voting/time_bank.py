@@ -1,64 +1,31 @@
-"""The time bank: what one problem may take of the time that its contest has left.
+"""The time bank gives each problem its slice of the time that the contest has left.
 
-Sources: AIMO's winners shared their time by hand-made rules, and borrowed early; replays on recorded samples say that
-saved time should be carried on and none borrowed (docs/experiments.md).
+AIMO's winners shared their time by hand-made rules and borrowed early; replays of recorded samples show that saved
+time should be carried on and none borrowed (docs/experiments.md).
 
-- A fair share is the time left over the problems left. A slice is at most 1.25 of it.
-- For every problem to come a floor is kept, and for each the grace that its reply may take beyond its deadline. Where
-  the time left has become too short for that, all of them shrink alike.
+- A fair share is the time left divided by the problems left; a slice is at most 1.25 of it.
+- The bank keeps a floor for every problem to come, and for each the grace of its reply. If the time left is too short
+  for that, all of them shrink alike.
 - So no reply comes after the hard end, and every later problem keeps its floor, whatever engine and sandbox do.
-- Time that a problem didn't use stays in the bank by itself.
+- Time that a problem didn't use stays in the bank.
 """
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from numina_infer.core.config import BankConfig, ContestConfig
+from numina_infer.core.records import Bound, Slice
 
 USUAL_NUM_PROBLEMS = 50
-"""Expected where nobody says: all three AIMO contests had so many."""
+"""The number of problems that is expected if it isn't known: that of all three AIMO contests."""
 _TRAVEL_S = 15.0
-"""Of the competition's limit of one reply, kept for what isn't ours; a twentieth of a short one."""
+"""The part of the competition's limit for one reply that is kept for its way; a twentieth of a short limit."""
 FEWEST_LEFT = 5
-"""Expected to come still, where nobody says or more came than were announced."""
-
-
-class Bound(StrEnum):
-    """What made a slice as long as it is."""
-
-    MOST = "most"
-    """The most that any problem may take (`ContestConfig.problem_time_s`)."""
-    SHARE = "share"
-    """Its fair share and a quarter more."""
-    FLOORS = "floors"
-    """What is kept for the problems to come."""
-    PREDICT_LIMIT = "predict_limit"
-    """The competition's limit of one reply."""
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """What one problem was given, and why."""
-
-    seconds: float
-    """From its arrival to its deadline."""
-    grace_s: float
-    """Beyond the deadline, before the best known is the reply."""
-    bound: Bound
-    left_s: float | None = None
-    """What the bank had left when the problem came, to the hard end; None without a bank."""
-    num_left: int | None = None
-    """Problems that were expected still, this one counted."""
-
-    @property
-    def fair_s(self) -> float | None:
-        """The fair share."""
-        return None if self.left_s is None or self.num_left is None else self.left_s / self.num_left
+"""The least number still expected, if the number isn't known or more came than were announced."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bank:
-    """The time of one contest; taking a slice makes the next bank."""
+    """The time of one contest; cutting a slice makes the next bank."""
 
     config: ContestConfig
     started_at: float
@@ -69,10 +36,8 @@ class Bank:
     def cut(self, now: float) -> "tuple[Slice, Bank]":
         """The slice of a problem that arrives at loop time `now`, and the bank after it."""
         bank = self.config.bank
-        return self._slice(bank, now) if bank else self._most(), replace(self, num_seen=self.num_seen + 1)
-
-    def _most(self) -> Slice:
-        return Slice(self.config.problem_time_s, self.config.reply_grace_s, Bound.MOST)
+        most = Slice(self.config.problem_time_s, self.config.reply_grace_s, Bound.MOST)
+        return self._slice(bank, now) if bank else most, replace(self, num_seen=self.num_seen + 1)
 
     def _slice(self, bank: BankConfig, now: float) -> Slice:
         left_s = max(0.0, self.started_at + bank.time_limit_s - bank.reserve_s - now)
@@ -84,7 +49,7 @@ class Bank:
             (left_s - grace_s - (num_left - 1) * (floor_s + grace_s), Bound.FLOORS),
         ]
         if bank.predict_limit_s is not None:
-            # The competition's clock starts before ours, and the reply has to travel.
+            # The competition's clock starts before ours, and the reply takes time to arrive.
             travel_s = min(_TRAVEL_S, bank.predict_limit_s / 20)
             bounds.append((bank.predict_limit_s - grace_s - travel_s, Bound.PREDICT_LIMIT))
         seconds, bound = min(bounds)
@@ -97,7 +62,7 @@ class Bank:
         return num_left if is_known else max(num_left, FEWEST_LEFT)
 
     def _kept(self, bank: BankConfig, fair_s: float) -> tuple[float, float]:
-        """Floor and grace of every problem, each a quarter at most of the first fair share."""
+        """Floor and grace of every problem in seconds, each a quarter of the first fair share at most."""
         first_fair_s = (bank.time_limit_s - bank.reserve_s) / (bank.num_problems or USUAL_NUM_PROBLEMS)
         floor_s, grace_s = min(bank.floor_s, first_fair_s / 4), min(self.config.reply_grace_s, first_fair_s / 4)
         if bank.predict_limit_s is not None:

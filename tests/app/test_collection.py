@@ -25,10 +25,9 @@ from numina_infer.core.errors import ConfigError, EngineError, RunLogError
 from numina_infer.core.events import Ended, Opened, Solved
 from numina_infer.core.presets import PRESETS
 from numina_infer.engines.scripted_engine import ScriptedDecoder, ScriptedEngine, sum_of_numbers
-from numina_infer.runs.collection_progress import LiveHeadway, headway
-from numina_infer.runs.collection_summary import Harvest
+from numina_infer.runs.collection_summary import CollectionSummary
 from numina_infer.runs.history import read_events, read_info
-from numina_infer.runs.progress import RunConsole, Scoreboard
+from numina_infer.runs.progress import LiveCollectionProgress, RunConsole, Scoreboard
 from tests.app.scripted_collections import arguments, assert_complete, stop_after, write_script
 from tests.run_folders import EVENTS
 from tests.summing import SUMMING, summing_sandbox, write_sums
@@ -44,7 +43,7 @@ def sums(tmp_path: Path) -> Path:
 
 def run(
     problems: Path, folder: Path, at_once: int = 4, backends: Backends = SUMMING, **chosen: object
-) -> tuple[Harvest, str]:
+) -> tuple[CollectionSummary, str]:
     """What a collection brings in, and what a log file would show of it."""
     choices = Choices(**{"engine": EngineName.SCRIPTED, "preset": "collect", "num_samples": 3, **chosen})  # type: ignore[arg-type] # what a test chooses
     log = io.StringIO()
@@ -342,12 +341,12 @@ def test_the_time_left_is_that_of_the_problems_left() -> None:
     now = 40.0  # the engine starts for a minute
     board = Scoreboard(num_problems=6, num_solved=2, now=lambda: now)
     now = 100.0
-    assert "[2/6]" in headway(board)
-    assert "? left" in headway(board)
+    assert "[2/6]" in board.collection_line
+    assert "? left" in board.collection_line
     for event in EVENTS[:7]:
         board.update(event)
     now = 110.0
-    assert headway(board) == ("[3/6] 0 problems in work, 0 trajectories decoding, 2 ended, 0 tok/s, 0:30 left")
+    assert board.collection_line == ("[3/6] 0 problems in work, 0 trajectories decoding, 2 ended, 0 tok/s, 0:30 left")
 
 
 def test_a_log_file_gets_few_lines(sums: Path, tmp_path: Path) -> None:
@@ -356,15 +355,16 @@ def test_a_log_file_gets_few_lines(sums: Path, tmp_path: Path) -> None:
     assert sum("tok/s" in line for line in shown.splitlines()) < NUM_PROBLEMS
 
 
-def test_a_terminal_gets_a_bar() -> None:
-    """It goes as far as the problems that are solved."""
+def test_a_terminal_gets_a_line_that_is_up_to_date() -> None:
+    """For all problems together, and no line for each."""
     screen = io.StringIO()
     board = Scoreboard(num_problems=3)
     console = Console(file=screen, force_terminal=True, width=140)
-    with LiveHeadway(board, console) as shown:
+    with LiveCollectionProgress(board, console) as shown:
         for event in EVENTS:
             shown(event)
     assert "[2/3] 0 problems in work" in screen.getvalue()
+    assert "[1/3] a:" not in screen.getvalue()
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:

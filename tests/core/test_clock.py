@@ -1,10 +1,12 @@
 """The clocks: a scaled one counts every real second several times, for its loop and for threads that wait."""
 
+from concurrent.futures import wait
+
 import anyio
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from numina_infer.core.clock import Clock, scaled_clock, virtual_clock
+from numina_infer.core.clock import Callers, Clock, scaled_clock, virtual_clock
 from numina_infer.core.errors import ConfigError
 
 
@@ -27,6 +29,31 @@ def test_a_thread_waits_for_a_scaled_hour_as_long_as_the_loop_does() -> None:
 
 
 def test_a_clock_that_stands_still_is_refused() -> None:
-    """The error names the value."""
-    with pytest.raises(ConfigError, match="speed is 0"):
+    """The error names the value, and carries it."""
+    with pytest.raises(ConfigError, match="speed is 0") as raised:
         scaled_clock(0)
+    assert (raised.value.setting, raised.value.value) == ("speed", 0)
+
+
+def test_virtual_time_stands_still_unless_the_loop_works_for_somebody_who_waits() -> None:
+    """It passes before the callers may come and behind the last of them, and waits for one that isn't heard yet."""
+    frozen = list[bool]()
+    callers = Callers(frozen.append)
+    for step in (callers.open, callers.come, callers.heard, callers.come, callers.heard, callers.leave, callers.leave):
+        step()
+    callers.close()
+    assert frozen == [True, True, False, True, False, False, True, False]
+
+
+def test_a_loop_that_waits_in_frozen_time_is_woken_when_time_goes_on() -> None:
+    """By any thread, without a call of its own to the loop; and a closed loop may be told in vain."""
+    clock = virtual_clock()
+    clock.freeze(True)
+    with start_blocking_portal(backend_options=dict(clock.backend_options)) as portal:
+        slept = portal.start_task_soon(anyio.sleep, 3600.0)
+        assert not wait([slept], 0.2).done
+        clock.freeze(False)
+        slept.result(20)
+        assert clock.now() == 3600.0
+    clock.freeze(True)
+    clock.freeze(False)

@@ -24,7 +24,7 @@ from numina_infer.core.clock import Clock, _HastySelector, _TimedLoop
 from numina_infer.core.config import BankConfig
 from numina_infer.core.errors import EngineError
 from numina_infer.core.ports import Cutoff
-from numina_infer.core.records import Execution, ExecutionStatus, Outcome, Problem, Solution, Trajectory
+from numina_infer.core.records import Bound, Execution, ExecutionStatus, Outcome, Problem, Slice, Solution, Trajectory
 from numina_infer.runs.background import Background
 from numina_infer.sandbox.child.channel import Message, Resume, Signal, opened_programs
 from numina_infer.sandbox.host.forkserver import ForkServer
@@ -34,7 +34,7 @@ from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.sandbox.simulated_sandbox import pretend
 from numina_infer.solving.contest import Contest
 from numina_infer.solving.draft import Draft
-from numina_infer.voting.time_bank import Bank, Bound, Slice
+from numina_infer.voting.time_bank import Bank
 
 
 def drill(name: str, num_problems: int) -> Drill:
@@ -57,7 +57,7 @@ def test_without_the_watchdog_of_the_waiting_thread_a_blocked_loop_makes_a_reply
     """The loop's own watch comes when the loop does."""
 
     def solve(self: Contest, problem: Problem) -> Solution:
-        case = self._case(problem)
+        case = self._find(problem)
         case.settled.wait()
         assert case.solution is not None
         return case.solution
@@ -100,14 +100,14 @@ def test_without_the_cache_of_replies_a_problem_that_is_asked_again_is_worked_on
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its evidence is another one, the log has it twice, and it may take until after its time."""
-    with_cache = Contest._case
+    with_cache = Contest._find
 
     def case(self: Contest, problem: Problem) -> object:
-        self._cases.pop(problem, None)
+        self._problems.pop(problem, None)
         return with_cache(self, problem)
 
     assert failed(drill("asks-twice", 10)) == set()
-    monkeypatch.setattr(Contest, "_case", case)
+    monkeypatch.setattr(Contest, "_find", case)
     assert {Check.SAME, Check.ONCE} <= failed(drill("asks-twice", 10))
 
 

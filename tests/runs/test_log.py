@@ -97,8 +97,9 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
     lines = (folder / TRAJECTORIES_FILE).read_bytes().split(b"\n")
     lines[1] = b"{"
     (folder / TRAJECTORIES_FILE).write_bytes(b"\n".join(lines))
-    with pytest.raises(RunLogError, match="line 2"):
+    with pytest.raises(RunLogError, match="line 2") as raised:
         list(read_events(folder))
+    assert raised.value.line == 2
 
 
 def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from numina_infer.core.ports import Cutoff
 from numina_infer.core.presets import Preset
 from numina_infer.core.records import Problem, Solution, StopReason
 from numina_infer.formats.numina import NUMINA
-from numina_infer.runs.history import read_attempts
+from numina_infer.runs.history import read_logged_problems
 from numina_infer.runs.log import RunLog
 from numina_infer.solving.contest import Contest, Parts
 from numina_infer.solving.paper.paper_solver import PaperSolver
@@ -83,7 +83,7 @@ def test_no_reply_comes_after_the_hard_end_and_each_problem_keeps_its_floor(
                 assert clock.now() <= max(hard_end, asked_at) + 1e-6
                 if solution.stop_reason is not StopReason.FAILED:
                     assert solution.num_ended == solution.num_started <= 2 * policy.num_samples
-        for attempt in read_attempts(Path(folder)):
+        for attempt in read_logged_problems(Path(folder)):
             cut = attempt.opened.slice
             assert cut is not None
             assert cut.seconds >= min(least_s, (cut.left_s or 0.0) / 50) - dawdled_s - 1e-6

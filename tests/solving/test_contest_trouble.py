@@ -22,9 +22,9 @@ from numina_infer.core.records import Problem, Solution
 from numina_infer.engines.scripted_engine import ScriptedDecoder, ScriptedEngine
 from numina_infer.formats import fenced
 from numina_infer.formats.numina import NUMINA
-from numina_infer.runs.history import read_attempts, read_events, solved_problems
+from numina_infer.runs.history import read_events, read_logged_problems, solved_problems
 from numina_infer.runs.log import RunLog
-from numina_infer.runs.onlooker import Onlooker
+from numina_infer.runs.observers import ObserverThread
 from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.contest import Contest, Parts
 from numina_infer.solving.solver import Solver
@@ -155,7 +155,7 @@ def test_two_problems_under_one_id_at_the_same_time_are_told_apart_in_the_log(
     monkeypatch.setattr(type(NUMINA), "prompt", hold)
     with contest_in(tmp_path, ScriptedEngine(echo)) as contest, ThreadPoolExecutor(2) as threads:
         assert list(threads.map(contest.answer, problems)) == [11, 22]
-    attempts = read_attempts(tmp_path)
+    attempts = read_logged_problems(tmp_path)
     assert {attempt.opened.problem.id for attempt in attempts} == {"same", "same (2)"}
     assert all(attempt.solution is not None and len(attempt.trajectories) == 3 for attempt in attempts)
 
@@ -186,7 +186,7 @@ def test_virtual_time_waits_for_a_problem_that_is_just_coming_in(
     opened = contest_in(tmp_path, HeldEngine([["The answer is $\\boxed{5}$."]]), clock=clock)
     with opened as contest, ThreadPoolExecutor() as threads:
         first = threads.submit(contest.answer, Problem("a", "first"))
-        wait_until(lambda: contest._cases)
+        wait_until(lambda: contest._problems)
         assert contest.answer(Problem("b", "second")) == 5
         assert first.result(20) == 5
     assert times == [0.0]
@@ -229,7 +229,7 @@ def test_an_id_is_its_problems_until_nobody_works_on_it(tmp_path: Path) -> None:
     with contest_in(tmp_path, Dawdling([[FIVE]]), clock=virtual_clock()) as contest:
         assert contest.solve(Problem("same", "late?")).is_fallback
         assert contest.solve(Problem("same", "next?")).problem_id == "same (2)"
-    assert {attempt.opened.problem.id for attempt in read_attempts(tmp_path)} == {"same", "same (2)"}
+    assert {attempt.opened.problem.id for attempt in read_logged_problems(tmp_path)} == {"same", "same (2)"}
 
 
 def test_a_problem_that_the_log_calls_otherwise_is_known_again(tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_a_problem_for_which_no_time_is_left_is_answered_whenever_the_log_hears_
         assert contest.answer(Problem("a", "first")) == 7
         first_is_answered.set()
         assert contest.answer(Problem("b", "second")) == 7
-    for attempt in read_attempts(tmp_path):
+    for attempt in read_logged_problems(tmp_path):
         assert attempt.solution is not None
         assert attempt.solution.answer == 7
     assert {event.problem.id for event in read_events(tmp_path) if isinstance(event, Opened)} == {"a", "b"}
@@ -362,11 +362,11 @@ def test_a_disk_that_hangs_costs_no_reply_and_no_vote(tmp_path: Path, kind: type
 
 
 @pytest.mark.parametrize("kind", [Opened, Started, Ended, Stopped, Solved])
-def test_an_onlooker_that_hangs_costs_no_reply_and_no_vote(
+def test_an_observer_that_hangs_costs_no_reply_and_no_vote(
     tmp_path: Path, kind: type[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others see all, and the summary is told."""
-    monkeypatch.setattr("numina_infer.runs.onlooker.Onlooker", partial(Onlooker, patience_s=0.1))
+    monkeypatch.setattr("numina_infer.runs.observers.ObserverThread", partial(ObserverThread, patience_s=0.1))
     released, seen = threading.Event(), list[Event]()
 
     def hang(event: Event) -> None:
@@ -377,10 +377,10 @@ def test_an_onlooker_that_hangs_costs_no_reply_and_no_vote(
     with RunLog(tmp_path) as log:
         with Contest(parts, log, observers=(hang, seen.append)) as contest:
             assert [contest.answer(Problem(name, "?")) for name in "abc"] == [5] * 3
-        assert log.trouble == "an onlooker took longer than 0.1 s over an event, and is told no more"
+        assert log.trouble == "an observer took longer than 0.1 s over an event, and is told no more"
     assert seen == list(read_events(tmp_path))
     released.set()
-    wait_until(lambda: "contest-onlooker" not in {thread.name for thread in threading.enumerate()})
+    wait_until(lambda: "contest-observer" not in {thread.name for thread in threading.enumerate()})
 
 
 def test_the_loop_alone_changes_a_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -452,15 +452,14 @@ def hung_logging() -> Iterator[threading.Event]:
     yield released
     released.set()
     logger.removeHandler(handler)
-    wait_until(lambda: not {thread.name for thread in threading.enumerate()} & {"contest-voice", "run-log-voice"})
+    wait_until(lambda: not {thread.name for thread in threading.enumerate()} & {"run-log-voice"})
 
 
 @pytest.mark.parametrize("does_disk_hang", [False, True])
 def test_a_reply_waits_for_nothing_that_is_logged(
-    tmp_path: Path, does_disk_hang: bool, hung_logging: threading.Event, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, does_disk_hang: bool, hung_logging: threading.Event
 ) -> None:
     """Whether an attempt breaks, the disk hangs, or a reply is late."""
-    monkeypatch.setattr("numina_infer.runs.onlooker._PATIENCE_S", 0.1)
 
     def fail_once(context_text: str, seed: int) -> str:
         if "late" in context_text:

@@ -19,7 +19,7 @@ from numina_infer.core.records import Outcome, Problem, StopReason
 from numina_infer.engines.vllm.vllm_engine import VllmEngine
 from numina_infer.engines.vllm.vllm_server import VllmServer
 from numina_infer.formats.catalogue import get_format
-from numina_infer.runs.history import read_attempts
+from numina_infer.runs.history import read_logged_problems
 from numina_infer.runs.log import RunLog
 from numina_infer.sandbox import Sandbox
 from numina_infer.solving.contest import Parts
@@ -102,7 +102,8 @@ def test_of_two_servers_one_may_be_killed_and_no_problem_is_lost(tiny_model: Pat
         killer.join()
         incidents = engine.stats.incidents
     assert all(solution.stop_reason in {StopReason.EXHAUSTED, StopReason.DECIDED} for solution in solutions)
-    outcomes = {trajectory.outcome for attempt in read_attempts(tmp_path) for trajectory in attempt.trajectories}
+    logged = read_logged_problems(tmp_path)
+    outcomes = {trajectory.outcome for problem in logged for trajectory in problem.trajectories}
     assert not outcomes & {Outcome.ENGINE_ERROR, Outcome.SANDBOX_ERROR}
     told = [incident for solution in solutions for incident in solution.incidents]
     assert told

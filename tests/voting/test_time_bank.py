@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from numina_infer.core.config import BankConfig, ContestConfig
 from numina_infer.core.errors import ConfigError
-from numina_infer.voting.time_bank import FEWEST_LEFT, Bank, Bound
+from numina_infer.core.records import Bound
+from numina_infer.voting.time_bank import FEWEST_LEFT, Bank
 
 HOUR = 3600.0
 

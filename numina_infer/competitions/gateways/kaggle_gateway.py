@@ -4,7 +4,7 @@ In a rerun nobody can look inside, and a kernel that ends has lost: there our ow
 a package that is missing or broken, and it is said. Elsewhere that is an error to mend.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from numina_infer.competitions.api_versions import API_VERSIONS, Predict
@@ -13,12 +13,12 @@ from numina_infer.competitions.gateways.competition_package import INPUT_ROOTS, 
 from numina_infer.competitions.gateways.predict_gateway import KaggleEvaluationGateway, Run, package_run, server_run
 from numina_infer.competitions.known import Api, Competition
 from numina_infer.core.errors import GatewayError, NuminaError
-from numina_infer.core.ports import Gateway
+from numina_infer.core.ports import Announce, Gateway
 
 
 def kaggle_gateway(
     competition: Competition,
-    report: Callable[[str], None],
+    report: Announce,
     *,
     is_rerun: bool,
     problems: Path | None = None,
@@ -43,7 +43,7 @@ def kaggle_gateway(
 
 def _package_gateway(
     competition: Competition,
-    report: Callable[[str], None],
+    report: Announce,
     *,
     is_rerun: bool,
     problems: Path | None,
@@ -65,7 +65,7 @@ def _package_gateway(
     return KaggleEvaluationGateway(_with_ours_behind(run, competition, report) if is_rerun else run)
 
 
-def _with_ours_behind(run: Run, competition: Competition, report: Callable[[str], None]) -> Run:
+def _with_ours_behind(run: Run, competition: Competition, report: Announce) -> Run:
     """As `run`; where that breaks before it has asked for anything, our own server takes its place."""
 
     def run_either(predict: Predict) -> None:

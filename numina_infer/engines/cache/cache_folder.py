@@ -10,12 +10,13 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from numina_infer.core.errors import ConfigError
+from numina_infer.core.ports import Announce
 from numina_infer.core.records import Completion
 from numina_infer.runs.rows import read_record
 
@@ -39,7 +40,7 @@ class CacheFolder:
     Files are read and written where they are asked for, without a thread: an entry has a few kilobytes.
     """
 
-    def __init__(self, path: Path, report: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, report: Announce) -> None:
         """`report` is told, once of each kind, what goes wrong; none of it stops a run.
 
         Raises:

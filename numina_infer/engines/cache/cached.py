@@ -20,7 +20,7 @@ from anyio.lowlevel import checkpoint
 
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import EngineError
-from numina_infer.core.ports import CacheStats, Cutoff, Decoder, Engine, EngineStats
+from numina_infer.core.ports import Announce, CacheStats, Cutoff, Decoder, Engine, EngineStats
 from numina_infer.core.records import Completion, FinishReason, Part
 from numina_infer.engines.cache.cache_folder import CacheFolder
 from numina_infer.engines.cache.cache_key import Identity, cache_key, identity
@@ -49,7 +49,7 @@ class CachedEngine:
         engine: AbstractAsyncContextManager[Engine],
         folder: Path,
         *,
-        report: Callable[[str], None] = _log.warning,
+        report: Announce = _log.warning,
     ) -> None:
         """`folder` is made when needed, and may be shared with other processes; `report` is told what goes wrong.
 

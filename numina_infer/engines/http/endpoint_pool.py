@@ -22,11 +22,11 @@ import anyio
 from numina_infer.core.config import require
 from numina_infer.core.engine_config import ClientConfig
 from numina_infer.core.errors import EngineError, EngineGoneError
+from numina_infer.core.ports import Announce
 from numina_infer.engines.admission import Admission, EndpointCapacity
 from numina_infer.engines.http.address import Address
 from numina_infer.engines.http.endpoint import Abilities, Endpoint, EndpointBusyError, EndpointLostError
 from numina_infer.engines.http.wire import Dialect
-from numina_infer.engines.local.smollm2 import Report
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class EndpointPool:
         config: ClientConfig,
         *,
         with_tokens: bool,
-        report: Report,
+        report: Announce,
         owner: Owner | None = None,
     ) -> None:
         """`with_tokens` says that somebody here has the model's vocabulary."""

@@ -20,7 +20,7 @@ import anyio
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.engine_config import ClientConfig
 from numina_infer.core.errors import EngineError
-from numina_infer.core.ports import Cutoff, EngineStats
+from numina_infer.core.ports import Announce, Cutoff, EngineStats
 from numina_infer.core.records import Completion, FinishReason, Part, plain_text
 from numina_infer.engines.admission import Seat
 from numina_infer.engines.context import render
@@ -29,7 +29,6 @@ from numina_infer.engines.http.endpoint import Endpoint, EndpointBusyError, Endp
 from numina_infer.engines.http.endpoint_pool import EndpointPool, Owner
 from numina_infer.engines.http.streamed_reply import Reply, TextReply, TokenReply
 from numina_infer.engines.http.wire import Chunk, Dialect, TurnRequest
-from numina_infer.engines.local.smollm2 import Report
 from numina_infer.engines.vocabulary import Vocabulary
 
 _log = logging.getLogger(__name__)
@@ -58,7 +57,7 @@ class OpenAIEngine:
         vocabulary: Vocabulary | None = None,
         config: ClientConfig | None = None,
         *,
-        report: Report = _log.info,
+        report: Announce = _log.info,
         owner: Owner | None = None,
     ) -> None:
         self._config = config or ClientConfig()

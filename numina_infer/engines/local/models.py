@@ -15,9 +15,9 @@ from typing import Any
 from numina_infer.core.config import require
 from numina_infer.core.engine_config import TransformersConfig
 from numina_infer.core.errors import ConfigError, EngineError, ModelNotFoundError
+from numina_infer.core.ports import Announce
 from numina_infer.engines.local import kv_cache, smollm2
 from numina_infer.engines.local.passes import RowCounts, exact_row_counts
-from numina_infer.engines.local.smollm2 import Report
 from numina_infer.engines.vocabulary import TokenizerVocabulary, Vocabulary, declared_bos
 from numina_infer.models.profiles import PROFILES
 
@@ -60,7 +60,7 @@ class LoadedModel:
         }
 
 
-def load(config: TransformersConfig, report: Report) -> LoadedModel:
+def load(config: TransformersConfig, report: Announce) -> LoadedModel:
     """Find, check and load the model that `config` names.
 
     Raises:
@@ -80,7 +80,7 @@ def load(config: TransformersConfig, report: Report) -> LoadedModel:
     return _load_folder(config, folder)
 
 
-def find_folder(name: str, report: Report, download: Callable[[str], Path] | None = None) -> Path:
+def find_folder(name: str, report: Announce, download: Callable[[str], Path] | None = None) -> Path:
     """The folder that `name` stands for; `download` fetches a hub id."""
     if name == smollm2.ALIAS:
         return smollm2.find_or_convert(report)

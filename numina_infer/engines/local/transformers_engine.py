@@ -20,14 +20,13 @@ import anyio.to_thread
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.engine_config import TransformersConfig
 from numina_infer.core.errors import EngineError
-from numina_infer.core.ports import Cutoff, EngineStats
+from numina_infer.core.ports import Announce, Cutoff, EngineStats
 from numina_infer.core.records import Completion, Part
 from numina_infer.engines.context import Transcript, render
 from numina_infer.engines.local.decoding import DecodeLoop, Row, Stepper
 from numina_infer.engines.local.kv_cache import KVCache
 from numina_infer.engines.local.models import LoadedModel, load
 from numina_infer.engines.local.passes import Passes
-from numina_infer.engines.local.smollm2 import Report
 from numina_infer.engines.slots import Slots
 
 T = TypeVar("T")
@@ -48,7 +47,7 @@ class TransformersEngine:
         EngineError: the model couldn't be fetched or loaded.
     """
 
-    def __init__(self, config: TransformersConfig, *, report: Report = _silent) -> None:
+    def __init__(self, config: TransformersConfig, *, report: Announce = _silent) -> None:
         self._config, self._report = config, report
         self._slots = Slots(config.max_num_seqs)
         self._stack = AsyncExitStack()

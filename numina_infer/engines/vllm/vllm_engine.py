@@ -14,12 +14,11 @@ import anyio
 from numina_infer.core.config import require
 from numina_infer.core.engine_config import ClientConfig
 from numina_infer.core.errors import EngineError
-from numina_infer.core.ports import EngineStats
+from numina_infer.core.ports import Announce, EngineStats
 from numina_infer.engines.http.endpoint import Endpoint
 from numina_infer.engines.http.endpoint_pool import Repair
 from numina_infer.engines.http.openai_api import OpenAIDecoder, OpenAIEngine
 from numina_infer.engines.local.models import weights_hash
-from numina_infer.engines.local.smollm2 import Report
 from numina_infer.engines.vllm import server_place
 from numina_infer.engines.vllm.launch import Launch
 from numina_infer.engines.vllm.server_log import cause, read_log
@@ -44,7 +43,7 @@ class ServerGroup:
     """
 
     def __init__(
-        self, launches: Sequence[Launch], *, keep: bool, attached: bool | None = None, report: Report
+        self, launches: Sequence[Launch], *, keep: bool, attached: bool | None = None, report: Announce
     ) -> None:
         """`attached` ends kept servers with this process; see `VllmServer`."""
         require(bool(launches), "no server is to be started; name at least one GPU, or none at all for the CPU")
@@ -112,7 +111,7 @@ class VllmEngine:
     """
 
     def __init__(
-        self, launches: Sequence[Launch], client: ClientConfig, *, keep: bool = False, report: Report = _log.info
+        self, launches: Sequence[Launch], client: ClientConfig, *, keep: bool = False, report: Announce = _log.info
     ) -> None:
         self._group = ServerGroup(launches, keep=keep, report=report)
         self._launches, self._client, self._report = tuple(launches), client, report

@@ -15,9 +15,9 @@ import anyio
 import anyio.to_thread
 
 from numina_infer.core.errors import EngineError
+from numina_infer.core.ports import Announce
 from numina_infer.engines.http.address import Address
 from numina_infer.engines.http.endpoint import Endpoint
-from numina_infer.engines.local.smollm2 import Report
 from numina_infer.engines.vllm import keeper, server_place
 from numina_infer.engines.vllm.launch import Launch
 from numina_infer.engines.vllm.server_log import cause, read_log, stage, tail
@@ -35,7 +35,7 @@ class VllmServer:
     Started for this process alone it ends with it; with `keep` it stays, and the next process finds it by its key.
     """
 
-    def __init__(self, launch: Launch, *, keep: bool, attached: bool | None = None, report: Report) -> None:
+    def __init__(self, launch: Launch, *, keep: bool, attached: bool | None = None, report: Announce) -> None:
         """`attached` ends it with this process even so; as a rule just those that aren't kept are."""
         self.launch, self._keep, self._report = launch, keep, report
         self._attached = not keep if attached is None else attached
@@ -217,7 +217,7 @@ class VllmServer:
 class _Progress:
     """Tells now and then how far a start is."""
 
-    def __init__(self, name: str, report: Report, begun: float) -> None:
+    def __init__(self, name: str, report: Announce, begun: float) -> None:
         self._name, self._report, self._begun = name, report, begun
         self._told_at = begun
 

@@ -6,12 +6,13 @@ OUT/model/     where the model is the owner's own: the metadata that goes beside
 """
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from numina_infer.competitions.known import Api
 from numina_infer.core.errors import ConfigError
+from numina_infer.core.ports import Announce
 from numina_infer.kaggle.build import notebook
 from numina_infer.kaggle.build.metadata import own_model
 from numina_infer.kaggle.build.new_folder import made_whole
@@ -24,8 +25,6 @@ from numina_infer.kaggle.wheelhouse.target import Target
 
 NOTEBOOK = "notebooks/submission.ipynb"
 """Where the checkout has it."""
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ def submission_file(push: Push) -> str:
     return "submission.csv" if push.competition.api is Api.AIMO else "submission.parquet"
 
 
-def build(push: Push, out: Path, report: Report) -> Built:
+def build(push: Push, out: Path, report: Announce) -> Built:
     """Write everything for `push` into `out`, which must be new or empty; nothing stays there if that fails.
 
     Raises:
@@ -100,7 +99,7 @@ def _build_kernel(push: Push, folder: Path) -> None:
     submission.write(folder / notebook.FILE_NAME)
 
 
-def _build_dataset(push: Push, folder: Path, report: Report) -> None:
+def _build_dataset(push: Push, folder: Path, report: Announce) -> None:
     folder.mkdir(parents=True)
     push.dataset.write(folder)
     report(f"dataset/: {make_own_wheel(folder).name}")

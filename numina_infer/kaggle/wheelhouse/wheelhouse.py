@@ -4,7 +4,7 @@ The wheels, a lock with their hashes, and dataset-metadata.json: a dataset as Ka
 The versions are those that were tested where a file with them is shipped, else the newest that go together.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from rich.table import Table
 
 from numina_infer.core.config import require
 from numina_infer.core.errors import ConfigError
+from numina_infer.core.ports import Announce
 from numina_infer.kaggle.build.metadata import OTHER_LICENCE, DatasetMetadata
 from numina_infer.kaggle.build.new_folder import made_whole
 from numina_infer.kaggle.build.own_wheels import OWN, make_own_wheel
@@ -32,8 +33,6 @@ TORCH_OF_VLLM = {VLLM: "2.10.0"}
 
 _AT_ONCE = 8
 """Questions to the index."""
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +146,7 @@ def require_own_folder(folder: Path, wanted: WantedWheels) -> None:
         raise ConfigError(f"{folder} holds something else than this wheelhouse; name a new folder with --out")
 
 
-def find_wheels(wanted: WantedWheels, folder: Path, scratch: Path, report: Report) -> WheelPlan:
+def find_wheels(wanted: WantedWheels, folder: Path, scratch: Path, report: Announce) -> WheelPlan:
     """Resolve what is wanted; a lock in `folder`, of a run that broke off, decides the versions where there is one.
 
     Args:

@@ -13,7 +13,7 @@ from pathlib import Path
 from numina_infer.core.config import require
 from numina_infer.core.records import Trajectory, Turn
 from numina_infer.formats.fences import code_blocks, unify_newlines
-from numina_infer.runs.history import read_attempts
+from numina_infer.runs.history import read_logged_problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ def read_trajectory(run: str | Path, problem_id: str, index: int = 0) -> Reading
         RunLogError: there is no run, or it is damaged.
         ConfigError: the run has no such trajectory.
     """
-    attempts = {attempt.opened.problem_id: attempt for attempt in read_attempts(Path(run))}
-    require(problem_id in attempts, f"the run in {run} has no problem {problem_id!r}; it has {_some(attempts)}")
-    found = {trajectory.index: trajectory for trajectory in attempts[problem_id].trajectories}
+    problems = {problem.opened.problem_id: problem for problem in read_logged_problems(Path(run))}
+    require(problem_id in problems, f"the run in {run} has no problem {problem_id!r}; it has {_some(problems)}")
+    found = {trajectory.index: trajectory for trajectory in problems[problem_id].trajectories}
     require(index in found, f"problem {problem_id} has no trajectory {index} that ended; it has {_some(found)}")
     return Reading(found[index])
 

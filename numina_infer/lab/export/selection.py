@@ -7,12 +7,14 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 
 from numina_infer.answers.references import Accepted
 from numina_infer.core.events import Ended, Event, Opened
 from numina_infer.core.records import Problem, Trajectory
 from numina_infer.lab.export.chat_rows import join, to_messages
 from numina_infer.lab.export.fate import Fate, judge
+from numina_infer.runs.history import ByProblem
 
 Key = tuple[int, int]
 """A trajectory of a log: the number of its problem's opening in the log, and its index."""
@@ -35,14 +37,11 @@ class OpenedTrajectory:
 
 def opened_trajectories(events: Iterable[Event]) -> Iterator[OpenedTrajectory]:
     """The trajectories among `events`, those of openings that were given up too."""
-    open_now: dict[str, tuple[Opened, int]] = {}
-    num_opened = 0
+    problems, numbers = ByProblem[tuple[Opened, int]](), count()
     for event in events:
-        if isinstance(event, Opened):
-            open_now[event.problem_id] = (event, num_opened)
-            num_opened += 1
-        elif isinstance(event, Ended) and event.problem_id in open_now:
-            yield OpenedTrajectory(*open_now[event.problem_id], event.trajectory)
+        opening = problems.of(event, lambda opened: (opened, next(numbers)))
+        if opening is not None and isinstance(event, Ended):
+            yield OpenedTrajectory(*opening, event.trajectory)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ for the last line of a trajectory's last output, from which a printed integer is
 So the log of a collection fits in memory, and one reading serves any number of replays.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +17,7 @@ from numina_infer.core.presets import Preset
 from numina_infer.core.records import Execution, Problem, Solution, StopReason, Trajectory, Turn
 from numina_infer.lab.replay.hearing import Attempted, Hearing
 from numina_infer.lab.replay.recorded_preset import read_preset
-from numina_infer.runs.history import read_events, read_info
+from numina_infer.runs.history import fold_by_problem, read_events, read_info
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,9 @@ def read_recording(path: str | Path) -> Recording:
     folder = Path(path)
     info = dict(read_info(folder))
     preset = read_preset(info)
-    problems = tuple(one.recorded(preset.policy) for one in _problems(read_events(folder)))
-    return Recording(folder, info, preset, problems)
+    problems = fold_by_problem(read_events(folder), lambda opened: _Open(replace(opened, prompt=""), []))
+    recorded = tuple(problem.recorded(preset.policy) for problem in problems)
+    return Recording(folder, info, preset, recorded)
 
 
 @dataclass(slots=True)
@@ -80,11 +80,11 @@ class _Open:
     events: list[Attempted]
     solution: Solution | None = None
 
-    def take(self, event: Attempted | Solved) -> None:
+    def take(self, event: Event) -> None:
         """Take one event; what ends behind the verdict, such as attempts that a late reply left, is no part of it."""
         if isinstance(event, Solved):
             self.solution = self.solution or event.solution
-        elif self.solution is None:
+        elif self.solution is None and not isinstance(event, Opened):
             self.events.append(_without_texts(event))
 
     def recorded(self, policy: Policy) -> RecordedProblem:
@@ -118,18 +118,6 @@ class _Open:
         heard, reason = hearing.until_stop(self.events)
         at = self.events[heard].at if heard < len(self.events) else hearing.ledger.deadline
         self.events.insert(heard, Stopped(self.opened.problem_id, reason or StopReason.DEADLINE, at))
-
-
-def _problems(events: Iterator[Event]) -> Iterable[_Open]:
-    open_now: dict[str, _Open] = {}
-    found: dict[Problem, _Open] = {}
-    for event in events:
-        if isinstance(event, Opened):
-            found.pop(event.problem, None)
-            found[event.problem] = open_now[event.problem_id] = _Open(replace(event, prompt=""), [])
-        elif event.problem_id in open_now:
-            open_now[event.problem_id].take(event)
-    return found.values()
 
 
 def _without_texts(event: Attempted) -> Attempted:

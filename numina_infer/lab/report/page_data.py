@@ -12,10 +12,11 @@ from typing import Any
 
 from numina_infer.core.config import Policy
 from numina_infer.core.events import Ended, Event, Opened, Solved, Started, Stopped
-from numina_infer.core.records import ExecutionStatus, Outcome, Problem, Solution, Trajectory
+from numina_infer.core.records import ExecutionStatus, Outcome, Solution, Trajectory
 from numina_infer.lab.report.embedding import embed, finite
 from numina_infer.lab.report.texts import Texts, cut
 from numina_infer.lab.report.timeline import Axis, Stay, lanes, measure_load
+from numina_infer.runs.history import ByProblem
 from numina_infer.voting.ballot import MILLI, weigh
 from numina_infer.voting.referee import Ledger
 
@@ -146,22 +147,16 @@ class Sheets:
     policy: Policy
     axis: Axis = field(default_factory=Axis)
     budget: Budget = field(default_factory=Budget)
-    _open: dict[str, Sheet] = field(default_factory=dict)
-    _last: dict[Problem, Sheet] = field(default_factory=dict)
+    _problems: ByProblem[Sheet] = field(default_factory=ByProblem)
 
     def add(self, event: Event) -> None:
         """Take one event in."""
-        sheet = self._open.get(event.problem_id)
-        is_resumed = isinstance(event, Opened) and sheet is not None and sheet.solution is None
+        before = self._problems.get(event.problem_id)
+        is_resumed = isinstance(event, Opened) and before is not None and before.solution is None
         at = self.axis.move(finite(event.at), is_resumed=is_resumed)
-        if isinstance(event, Opened):
-            self._open_anew(event, at)
-        elif sheet is not None:
+        sheet = self._problems.of(event, lambda opened: Sheet(opened, at, self.policy, self.budget))
+        if sheet is not None:
             self._enter(sheet, event, at)
-
-    def _open_anew(self, event: Opened, at: float) -> None:
-        self._last.pop(event.problem, None)
-        self._last[event.problem] = self._open[event.problem_id] = Sheet(event, at, self.policy, self.budget)
 
     def _enter(self, sheet: Sheet, event: Event, at: float) -> None:
         match event:
@@ -178,9 +173,10 @@ class Sheets:
 
     def close(self) -> list[Sheet]:
         """One sheet a problem, in the order of their openings, their chunks closed."""
-        for sheet in self._last.values():
+        sheets = list(self._problems)
+        for sheet in sheets:
             sheet.close_chunk()
-        return list(self._last.values())
+        return sheets
 
 
 def page_index(sheets: Iterable[Sheet], axis: Axis, references: Mapping[str, Row]) -> Row:

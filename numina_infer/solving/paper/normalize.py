@@ -1,8 +1,8 @@
 r"""Minerva's normalisation of an answer's text (arXiv 2206.14858, appendix), as NuminaMath's 2024 kernel has it.
 
-DeepSeekMath's evaluation handed it on, with the places where an answer may stand («final answer is», boxes, dollars).
-It works on letters and knows no grammar: `an ` goes wherever it stands, `\left` becomes `<`.
-Only the paper's way uses it (`rules.py`); our own reader is `extract.py`.
+DeepSeekMath's evaluation added the places where an answer may stand («final answer is», boxes, dollars).
+It replaces letters without any grammar: `an ` is removed everywhere, `\left` becomes `<`.
+Only `rules.py` uses it; our own reader is `answers/extract.py`.
 """
 
 import re
@@ -44,7 +44,7 @@ _PLACES = (
 
 
 def normalize_answer(answer: str) -> str:
-    """`answer` without blanks, units and wrappers; of a sentence, what it says the answer is."""
+    """`answer` without blanks, units and wrappers, or the part of a sentence that states it."""
     answer = answer.partition("Problem:")[0]
     for old, new in _REPLACED:
         answer = answer.replace(old, new)
@@ -58,7 +58,7 @@ def normalize_answer(answer: str) -> str:
 
 
 def _with_braces(answer: str) -> str:
-    r"""`\frac12` as `\frac{1}{2}`, `\sqrt2` as `\sqrt{2}`; a lone `rac` gets back what an escape `\f` took."""
+    r"""`\frac12` as `\frac{1}{2}`, `\sqrt2` as `\sqrt{2}`; a `rac` whose `\f` was read as an escape as `\frac`."""
     if "rac" in answer and r"\frac" not in answer:
         answer = answer.replace("rac", r"\frac")
     answer = re.sub(r"frac([^{])(.)", r"frac{\1}{\2}", answer)

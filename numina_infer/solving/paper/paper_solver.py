@@ -1,13 +1,12 @@
-"""The paper's way, driven: all samples of a problem in rounds, each as slow as its slowest sample.
+"""Solves a problem the paper's way: all samples in rounds, each round as slow as its slowest sample.
 
-The rounds are those of NuminaMath's 2024 kernel: everything that isn't pruned is generated, then judged, then all
-programs run, four times over; what is made of a text is said in `rules.py`.
-What the kernel didn't have stays as everywhere here: the cutoff ends a problem in time with the answers stored by
-then, an engine's or a sandbox's error costs one sample, programs are locked down, and every ending is recorded.
+The rounds are those of NuminaMath's 2024 kernel: generate for every sample that isn't pruned, judge the texts by
+`rules.py`, run all programs, four times over.
+The promises of this library stay: the cutoff ends a problem in time with the answers stored by then, an error of the
+engine or the sandbox costs one sample, programs are locked down, and every ending is recorded.
 
-A sample is a trajectory of the run log. Its turns are all that it was given to write, those that a restart threw away
-included; there a turn's prompt has become shorter again. Samples end in the order in which the kernel counts them, so
-that the order of the votes in the log is the one by which ties go.
+The run log has a trajectory for each sample. Its turns include those that a restart threw away, so a turn's prompt may
+be shorter than the one before. Samples end in the order in which the kernel counts them, which breaks ties.
 """
 
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
@@ -49,7 +48,7 @@ from numina_infer.solving.paper.rules import (
     read_result,
     show_result,
 )
-from numina_infer.solving.rollout import turn_seed
+from numina_infer.solving.rollout import require_recordable, turn_seed
 from numina_infer.solving.solver import Record, hand_over_s
 from numina_infer.voting.referee import Ledger, conclude
 
@@ -64,9 +63,9 @@ _OUTCOMES = {
 
 @dataclass(frozen=True, slots=True)
 class PaperSolver:
-    """Solves problems as the kernel did, with one format, engine, sandbox and preset; see `solver.Solver`.
+    """Solves problems as the kernel did; its fields are those of `solver.Solver`.
 
-    The preset says how many samples and rounds there are and how they are drawn. It never stops early.
+    The preset sets the number of samples and rounds and how they are drawn. It never stops early.
     """
 
     fmt: Format
@@ -87,7 +86,7 @@ class PaperSolver:
 def papers_verdict(
     problem_id: str, policy: Policy, ledger: Ledger, ended: Sequence[Trajectory], cut_by: StopReason, now: float
 ) -> Solution:
-    """What the kernel makes of its samples, in the order in which it counts them; `cut_by` where some were cut off."""
+    """The kernel's verdict on samples, in the order in which it counts them; `cut_by` is why some were cut off."""
     votes = [trajectory.answer.value for trajectory in ended if trajectory.answer.value is not None]
     was_cut = any(trajectory.outcome is Outcome.CUTOFF for trajectory in ended)
     reason = cut_by if was_cut or not ended else StopReason.EXHAUSTED
@@ -96,31 +95,31 @@ def papers_verdict(
 
 @dataclass(slots=True)
 class _Attempt:
-    """A sample, and what the engine has to know of it."""
+    """A sample, with its context for the engine."""
 
     index: int
     ticket: int
     prompt: tuple[Part, ...]
     """The format's, worked examples included."""
     context: list[Part]
-    """What the engine continues: the prompt, and what came behind it."""
+    """The prompt and everything appended to it."""
     sample: Sample
-    """Its prompt is the kernel's, so that blocks in worked examples count for nothing."""
+    """Its prompt is the kernel's, without worked examples, so that `rules.py` reads no block in those."""
     started_at: float
     turns: list[Turn] = field(default_factory=list)
     program: str | None = None
-    """What is to run before the next round."""
+    """The program to run before the next round."""
     outcome: Outcome | None = None
     """None while it goes on."""
     error: str = ""
 
     @property
     def has_left(self) -> bool:
-        """True once it is written no further in the rounds to come."""
+        """Whether no later round continues it."""
         return self.sample.is_pruned or (self.outcome is not None and self.outcome.is_failure)
 
     def write(self, completion: Completion, *, is_last: bool) -> None:
-        """Take a round's completion, and judge the text with it; what the cutoff broke off isn't judged."""
+        """Append a round's completion and judge the text, unless the cutoff broke it off."""
         self.turns.append(Turn(completion))
         self.context.append(completion)
         self.sample = self.sample.extended(completion.text)
@@ -137,7 +136,7 @@ class _Attempt:
         self.turns[-1] = replace(self.turns[-1], code=self.program)
 
     def tell(self, execution: Execution, timeout_s: float) -> None:
-        """Append what came of its program."""
+        """Append the result of its program."""
         self.program = None
         shown = show_result(read_result(execution, timeout_s))
         self.turns[-1] = replace(self.turns[-1], execution=execution, observation=shown)
@@ -150,7 +149,7 @@ class _Attempt:
         self.program = None
 
     def trajectory(self, problem: Problem, now: float) -> Trajectory:
-        """What is recorded at its end."""
+        """Its record, ended at loop time `now`."""
         return Trajectory(
             problem_id=problem.id,
             index=self.index,
@@ -172,14 +171,13 @@ class _Run:
     cutoff: Cutoff
     ledger: Ledger
     attempts: list[_Attempt] = field(default_factory=list)
-    """Those that have not ended, by index."""
+    """Those that haven't ended, by index."""
     ended: list[Trajectory] = field(default_factory=list)
-
     error: Exception | None = None
-    """What broke the rounds themselves."""
+    """An error of the rounds themselves, which ends the problem."""
 
     async def play(self, group: TaskGroup) -> None:
-        """Do all rounds in `group`; what is still out when the time to hand over is up ends with what it has."""
+        """Do all rounds in `group`; samples still out after the time to hand over end as they are."""
         if self.cutoff.has_passed:
             return
         self._start()
@@ -207,7 +205,7 @@ class _Run:
     async def _to_end(self, are_done: anyio.Event) -> None:
         try:
             await self._rounds()
-        except Exception as error:  # noqa: BLE001 (it is raised where the rounds are waited for)
+        except Exception as error:  # noqa: BLE001 (`play`, which waits for the rounds, raises it)
             self.error = error
         finally:
             are_done.set()
@@ -251,7 +249,7 @@ class _Run:
             attempt.fail(*failure_of(raised))
 
     async def _completion(self, attempt: _Attempt) -> Completion | None:
-        """What the model writes in a slot of its own, or None when the cutoff comes before there is one."""
+        """The model's next completion, or None if the cutoff comes before there is a slot."""
         preset = self.solver.preset
         sampling = replace(preset.rollout.sampling, stop=STOP)
         seed = turn_seed(preset.contest.seed, self.problem.statement, attempt.index, len(attempt.turns))
@@ -261,7 +259,9 @@ class _Run:
                 return None
             if not attempt.turns:
                 attempt.started_at = anyio.current_time()
-            return await decoder.generate(tuple(attempt.context), sampling, seed=seed, cutoff=self.cutoff)
+            completion = await decoder.generate(tuple(attempt.context), sampling, seed=seed, cutoff=self.cutoff)
+            require_recordable(completion)
+            return completion
 
     async def _decoder(self, ticket: int, place: AsyncExitStack) -> Decoder | None:
         with self.cutoff.scope():
@@ -273,7 +273,7 @@ class _Run:
         try:
             async with self.solver.sandbox.session(Mode.FRESH) as session:
                 execution = await session.execute(program + SILENT_END, timeout_s=timeout_s, cutoff=self.cutoff)
-            # At the cutoff a time-out is for our sake; a program's own is something else.
+            # Behind the cutoff a time-out isn't the program's own.
             if not (self.cutoff.has_passed and execution.status is ExecutionStatus.TIMEOUT):
                 attempt.tell(execution, timeout_s)
         except BaseException as raised:  # noqa: BLE001 (the attempt is the failure domain)
@@ -281,7 +281,7 @@ class _Run:
 
 
 async def _together(jobs: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> None:
-    """Do all of them and wait for the last: the kernel's barrier."""
+    """Do all `jobs` and wait for the last one: the kernel's barrier."""
     async with anyio.create_task_group() as group:
         for job in jobs:
             group.start_soon(job)

@@ -1,9 +1,9 @@
-r"""The paper's way: the rules of NuminaMath's 2024 kernel as they were run, a baseline to measure ours against.
+r"""The rules of NuminaMath's 2024 kernel as they were run, a baseline to measure ours against.
 
-Written anew from what project-numina/aimo-progress-prize, kaggle-solution.ipynb does; the technical report's
-algorithms 1 and 2 are a cleaner version of it. Everything here is pure: text in, decision out; `solver.py` drives it.
+Rewritten from project-numina/aimo-progress-prize, kaggle-solution.ipynb; the technical report's algorithms 1 and 2 are
+a cleaner version of it. Everything here is pure: text in, decision out; `paper_solver.py` drives it.
 
-After every round a sample's whole text, prompt included, is judged in this order (`judge`):
+After every round `judge` rules on a sample's whole text, prompt included, in this order:
 
 1. No ```python block: the sample starts again from the prompt, and the round is used up.
 2. It doesn't ask for an output, and `\boxed` or «answer is» stands in its last 100 characters: without an ```output
@@ -15,8 +15,8 @@ After every round a sample's whole text, prompt included, is judged in this orde
 
 An answer is the last box of those 100 characters, or all of them, put through Minerva's normalisation
 (`normalize.py`), then Python's `round(float(answer))`; below zero and not a number are dropped, the rest is taken
-modulo 1000. The most frequent wins, the one that came first among equals; pruned samples come first, then the others
-by index. Without a vote it is 0.
+modulo 1000. The most frequent wins, and the first of equals; pruned samples come first, then the others by index.
+Without a vote the answer is 0.
 
 All of this contradicts the rest of the library, on purpose.
 """
@@ -41,9 +41,9 @@ from numina_infer.solving.paper.normalize import normalize_answer
 STOP = (OUTPUT_FENCE,)
 """The kernel's only stop string."""
 NO_ANSWER = "-1"
-"""The kernel's answer of a sample that gave none; a boxed -1 looks the same and is dropped the same."""
+"""The kernel's mark for a sample without an answer; a boxed -1 looks the same and is dropped too."""
 NO_VOTES = 0
-"""What is submitted where no answer is left."""
+"""The submission where no answer is left."""
 REGION_CHARS = 100
 """An answer must begin within so many characters of the text's end."""
 MAX_OUTPUT_CHARS = 200
@@ -56,25 +56,25 @@ _OUTPUT_BLOCK = re.compile("```output(.*?)```", re.DOTALL)
 
 
 class Ruling(StrEnum):
-    """What becomes of a sample after a round."""
+    """The next step of a sample after a round."""
 
     NO_PROGRAM = "no_program"
-    """There is no program anywhere: it starts again."""
+    """There is no program: it starts again."""
     MADE_UP = "made_up"
-    """An answer without any output: it is pruned."""
+    """There is an answer without any output: it is pruned."""
     ANSWERED = "answered"
-    """The answer is stored, and the sample goes on all the same."""
+    """The answer is stored, and the sample goes on."""
     LAST_ROUND = "last_round"
-    """Nothing more."""
+    """Nothing happens any more."""
     ASTRAY = "astray"
-    """Neither an answer nor a request for an output: it starts again."""
+    """It states no answer and asks for no output: it starts again."""
     RUN = "run"
     """The last program runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One of the N attempts, as the kernel keeps it."""
+    """One of the N attempts, in the kernel's form."""
 
     prompt: str
     text: str
@@ -82,7 +82,7 @@ class Sample:
     answer: str = NO_ANSWER
     """Normalised, not yet a number."""
     source: AnswerSource = AnswerSource.NOWHERE
-    """Where `answer` stood; `NOWHERE` as long as none could be read."""
+    """Where `answer` stood; `NOWHERE` until one could be read."""
     is_pruned: bool = False
 
     @classmethod
@@ -106,15 +106,11 @@ class Sample:
         return ExtractedAnswer(vote, None, self.source, self.answer)
 
     def extended(self, text: str) -> "Sample":
-        """With what the model wrote, or what it is told, behind it."""
+        """The sample with `text`, a completion or an observation, appended."""
         return replace(self, text=self.text + text)
 
-    def failed(self, *, restart: bool) -> "Sample":
-        """Set back to its prompt, or pruned; a stored answer stays."""
-        return replace(self, text=self.prompt) if restart else replace(self, is_pruned=True)
-
     def answered(self) -> "Sample":
-        """With the answer that its last characters state, or with none if that can't be read."""
+        """The sample with the answer that its last characters state, or without one if it can't be read."""
         region = self.text[-REGION_CHARS:]
         answer = read_answer(region)
         if answer is None:
@@ -124,7 +120,7 @@ class Sample:
 
 
 def judge(text: str, *, is_last: bool) -> Ruling:
-    """What becomes of a sample with `text` after a round; `is_last` if there is no other round."""
+    """The ruling on a sample with `text` after a round; `is_last` if no other round follows."""
     if not _PYTHON_BLOCK.search(text):
         return Ruling.NO_PROGRAM
     asks = text.endswith(OUTPUT_FENCE)
@@ -135,16 +131,13 @@ def judge(text: str, *, is_last: bool) -> Ruling:
     return Ruling.RUN if asks else Ruling.ASTRAY
 
 
-def process(sample: Sample, *, is_last: bool, restart_on_fail: bool = True) -> tuple[Sample, str | None]:
-    """The sample after a round, and the program that is to run before the next one, as it stands in its block.
-
-    Without `restart_on_fail` a sample is pruned where it would start again; the winning submission restarted.
-    """
+def process(sample: Sample, *, is_last: bool) -> tuple[Sample, str | None]:
+    """The sample after a round, and the program to run before the next one, if any; a stored answer stays."""
     match judge(sample.text, is_last=is_last):
         case Ruling.NO_PROGRAM | Ruling.ASTRAY:
-            return sample.failed(restart=restart_on_fail), None
+            return replace(sample, text=sample.prompt), None
         case Ruling.MADE_UP:
-            return sample.failed(restart=False), None
+            return replace(sample, is_pruned=True), None
         case Ruling.ANSWERED:
             return sample.answered(), None
         case Ruling.LAST_ROUND:
@@ -157,13 +150,13 @@ def process(sample: Sample, *, is_last: bool, restart_on_fail: bool = True) -> t
 
 
 def states_answer(text: str) -> bool:
-    """True where the last characters of `text` hold an answer, as the kernel looks for one."""
+    """Whether the last characters of `text` hold what the kernel takes for an answer."""
     region = text[-REGION_CHARS:]
     return "answer is" in region or r"\boxed" in region
 
 
 def read_answer(region: str) -> str | None:
-    """The answer that `region`, the end of a text, states; None if there is a box that can't be read."""
+    """The answer in `region`, the end of a text; None if it has a box that can't be read."""
     if "boxed" not in region:
         return normalize_answer(region)
     boxed = extract_boxed(region)
@@ -171,10 +164,7 @@ def read_answer(region: str) -> str | None:
 
 
 def extract_boxed(text: str) -> str | None:
-    r"""What the last `\boxed{…}` of `text` holds; None if it isn't closed, or no brace follows at once.
-
-    The kernel looks for `\fbox`, too, and then can't open it.
-    """
+    r"""The content of the last `\boxed{…}` of `text`; None if it isn't closed, or no brace follows at once."""
     start = text.rfind(r"\boxed")
     depth = 0
     for at in range(start, len(text)) if start >= 0 else ():
@@ -193,11 +183,6 @@ def read_vote(answer: str) -> int | NoAnswer:
         return NoAnswer.UNREADABLE
 
 
-def filter_answers(answers: Iterable[str]) -> list[int]:
-    """The votes of `answers` in their order; what gives none is left out."""
-    return [vote for vote in map(read_vote, answers) if not isinstance(vote, NoAnswer)]
-
-
 def majority(votes: Iterable[int]) -> int:
     """The most frequent vote, the first one seen among equals; `NO_VOTES` without any."""
     leading = Counter(votes).most_common(1)
@@ -208,18 +193,18 @@ def majority(votes: Iterable[int]) -> int:
 
 PREAMBLE = "import math\nimport numpy as np\nimport sympy as sp\n"
 SILENT_END = "\npass"
-"""Put behind a program so that our sandbox doesn't show its last expression: the kernel's interpreter didn't."""
+"""Appended to a program, so that our sandbox doesn't show its last expression; the kernel's interpreter didn't."""
 
 
 def make_program(code: str) -> str:
-    """What the kernel writes to a file and runs: the preamble, `code`, and its last line printed."""
+    """The program that the kernel runs: the preamble, then `code` with its last line printed."""
     return print_last_line(PREAMBLE + code)
 
 
 def print_last_line(program: str) -> str:
-    """`program` with its last line in `print()` unless that prints; a comment is cut off, whatever `#` stands for.
+    """`program` with its last line in `print()`, unless that prints; everything from a `#` on is cut off.
 
-    This breaks assignments and indented lines, and the model reads the errors that come of it.
+    This breaks assignments and indented lines, and the model reads the errors.
     """
     *lines, last = program.strip().split("\n")
     if "print(" not in last:
@@ -228,10 +213,10 @@ def print_last_line(program: str) -> str:
 
 
 def read_result(execution: Execution, timeout_s: float) -> str:
-    """What the kernel makes of a program's end, as far as our sandbox lets it be told.
+    """The kernel's text for a program's end.
 
-    The kernel had no bound on memory or output. What is printed up to our bound of output is shown as if the program
-    had ended there, and running out of memory is an error as any other.
+    The kernel limited neither output nor memory. Output up to our limit is shown as if the program had ended there,
+    and a lack of memory is an error like any other.
     """
     match execution.status:
         case ExecutionStatus.OK:
@@ -247,18 +232,18 @@ def read_result(execution: Execution, timeout_s: float) -> str:
 
 
 def show_result(result: str) -> str:
-    """What is appended behind a request for an output: the head of `result`, raw, and the closing fence."""
+    """The text appended to a request for an output: the head of `result`, unescaped, and the closing fence."""
     shown = result if len(result) <= MAX_OUTPUT_CHARS else result[:MAX_OUTPUT_CHARS] + TRUNCATION_MARK
     return f"{shown}\n```"
 
 
 _FILENAME = "<program>"
-"""Under this name our sandbox runs a program; the kernel's was a path."""
+"""The program's file name in our sandbox; the kernel's was a path."""
 _EXIT = "SystemExit: "
 
 
 def _stderr(execution: Execution) -> str:
-    """What Python would have written to stderr, of which our sandbox gives the last part as a note below stdout."""
+    """Python's stderr, whose last part our sandbox appends to stdout as a note."""
     note = execution.output.removeprefix(execution.stdout.strip()).strip("\n")
     if note.startswith(_EXIT):
         code = note.removeprefix(_EXIT)
@@ -267,9 +252,9 @@ def _stderr(execution: Execution) -> str:
 
 
 def filter_stderr(stderr: str) -> str:
-    """The kernel's pick: headings of tracebacks, the program's own frames, each with the line below, the last line.
+    """The lines that the kernel keeps: traceback headings, the program's frames with the line below, the last line.
 
-    Of a frame's line nothing is left from the path on, so neither are the line number and the function.
+    A frame's line is cut off at the path, and so loses its line number and function.
     """
     lines = stderr.strip().split("\n")
     picked, wants_next = [], False

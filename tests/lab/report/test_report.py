@@ -14,6 +14,7 @@ from numina_infer.core.errors import RunLogError
 from numina_infer.core.events import Ended, Event, Opened, Stopped
 from numina_infer.core.records import (
     AnswerSource,
+    Bound,
     Completion,
     Execution,
     ExecutionStatus,
@@ -22,6 +23,7 @@ from numina_infer.core.records import (
     NoAnswer,
     Outcome,
     Problem,
+    Slice,
     StopReason,
     Trajectory,
     Turn,
@@ -32,7 +34,6 @@ from numina_infer.lab.report.report_page import write_report
 from numina_infer.runs.log import SOLUTIONS_FILE, TRAJECTORIES_FILE, RunLog
 from numina_infer.runs.problems import example_problems_path
 from numina_infer.runs.provenance import file_sha256
-from numina_infer.voting.time_bank import Bound, Slice
 from tests.lab.report.hostile_events import hostile_events
 from tests.lab.report.pages import HOSTILE, Page, read_page, strings
 from tests.run_folders import EVENTS, events_of, write_run

@@ -1,10 +1,12 @@
 """The paper's way, driven: rounds and barriers, what is recorded, and what the kernel had no answer to."""
 
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -23,9 +25,11 @@ from numina_infer.core.ports import Cutoff
 from numina_infer.core.presets import Preset
 from numina_infer.core.records import (
     AnswerRange,
+    Completion,
     Execution,
     ExecutionStatus,
     Outcome,
+    Part,
     Problem,
     Solution,
     StopReason,
@@ -33,7 +37,7 @@ from numina_infer.core.records import (
 )
 from numina_infer.engines.scripted_engine import ScriptedDecoder, ScriptedEngine
 from numina_infer.formats.catalogue import get_format
-from numina_infer.runs.history import read_attempts
+from numina_infer.runs.history import read_logged_problems
 from numina_infer.runs.progress import RunConsole
 from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.paper.paper_solver import PaperSolver
@@ -392,6 +396,25 @@ async def test_a_sandboxs_error_costs_one_sample() -> None:
     assert (solution.votes, len(asked)) == ({2: 2000}, 3)
 
 
+@pytest.mark.anyio
+async def test_a_completion_that_no_log_can_hold_costs_one_sample() -> None:
+    """It is refused as it comes, as it is everywhere else; the others go on."""
+
+    class OddEngine(ScriptedEngine):
+        async def speak(
+            self, context: Sequence[Part], params: SamplingParams, *, ticket: int, seed: int, cutoff: Cutoff
+        ) -> Completion:
+            said = await super().speak(context, params, ticket=ticket, seed=seed, cutoff=cutoff)
+            odd: Any = 1.5
+            return replace(said, num_tokens=odd) if ticket == 0 else said
+
+    recorder = Recorder()
+    solution = await solve(OddEngine([[ASKS, boxed(2)]]), preset(3), recorder)
+    assert recorder.trajectories[0].outcome is Outcome.FAILED
+    assert "no log can hold" in recorder.trajectories[0].error
+    assert solution.votes == {2: 2000}
+
+
 # --- a whole competition ---
 
 PAPER = Choices(engine=EngineName.SCRIPTED, num_samples=3, paper=True)
@@ -424,7 +447,7 @@ def test_a_run_goes_on_the_papers_way(tmp_path: Path) -> None:
     assert (whole.num_correct, resumed.num_correct) == (3, 3)
     texts = [
         [[turn.completion.text for turn in trajectory.turns] for trajectory in attempt.trajectories]
-        for attempt in read_attempts(folder)
+        for attempt in read_logged_problems(folder)
     ]
     assert all(len(turns) == 3 for attempt in texts for turns in attempt)
 

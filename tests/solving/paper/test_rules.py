@@ -1,7 +1,7 @@
 """The paper's way: every rule of the kernel on hand-made texts, its recorded votes, its programs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from numina_infer.solving.paper.rules import (
     Ruling,
     Sample,
     extract_boxed,
-    filter_answers,
     judge,
     majority,
     make_program,
@@ -26,6 +25,7 @@ from numina_infer.solving.paper.rules import (
     process,
     read_answer,
     read_result,
+    read_vote,
     show_result,
 )
 
@@ -130,14 +130,14 @@ TRACES = (
 )
 
 
-def play(written: Sequence[str], *, restart_on_fail: bool = True) -> tuple[Sample, list[str]]:
+def play(written: Sequence[str]) -> tuple[Sample, list[str]]:
     """The sample of a model that writes `written`, and its programs; a model that is out of text says nothing."""
     sample, programs = Sample.of(PROMPT), list[str]()
     for number, text in enumerate(written):
         if sample.is_pruned:
             break
         is_last = number == 3
-        sample, program = process(sample.extended(text), is_last=is_last, restart_on_fail=restart_on_fail)
+        sample, program = process(sample.extended(text), is_last=is_last)
         if program is not None:
             programs.append(program)
             sample = sample.extended(show_result("2"))
@@ -150,14 +150,6 @@ def test_every_rule_holds(trace: Trace) -> None:
     sample, programs = play(trace.written)
     assert (sample.answer, sample.is_pruned, len(programs)) == (trace.answer, trace.is_pruned, trace.num_programs)
     assert sample.text == PROMPT + trace.text
-
-
-@pytest.mark.parametrize("written", [[BOX], [ASKS, "\nLet us think."]])
-def test_without_restarts_a_failure_prunes(written: list[str]) -> None:
-    """The kernel's other setting."""
-    sample, _ = play(written, restart_on_fail=False)
-    assert sample.is_pruned
-    assert sample.text.endswith(written[-1])
 
 
 def test_only_the_last_block_runs() -> None:
@@ -186,10 +178,10 @@ def test_a_stored_answer_is_lost_to_another_only(written: list[str]) -> None:
     assert set(answers[first:]) <= {"52"}
 
 
-@given(st.lists(st.text("`python\nut \\boxed{12}answer is", max_size=80), max_size=4), st.booleans())
-def test_any_text_gets_a_ruling(written: list[str], restart_on_fail: bool) -> None:
+@given(st.lists(st.text("`python\nut \\boxed{12}answer is", max_size=80), max_size=4))
+def test_any_text_gets_a_ruling(written: list[str]) -> None:
     """Whatever a model writes, the text is a beginning followed by what was written, or the prompt."""
-    sample, programs = play(written, restart_on_fail=restart_on_fail)
+    sample, programs = play(written)
     assert sample.text.startswith(PROMPT)
     assert len(programs) <= 3
 
@@ -250,6 +242,11 @@ def test_a_plain_integer_is_its_own_normal_form(number: int) -> None:
 def test_no_text_breaks_the_normalisation(text: str) -> None:
     """The kernel had no net below it."""
     assert " " not in normalize_answer(text)
+
+
+def filter_answers(answers: Iterable[str]) -> list[int]:
+    """The votes of those `answers` that give one, in their order."""
+    return [vote for vote in map(read_vote, answers) if not isinstance(vote, NoAnswer)]
 
 
 def test_votes_are_rounded_and_reduced() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from numina_infer.core.config import require
 from numina_infer.core.engine_config import LayoutName, ServerConfig
+from numina_infer.core.ports import Announce
 from numina_infer.engines.local.models import find_folder
-from numina_infer.engines.local.smollm2 import Report
 from numina_infer.engines.vllm.launch import Launch
 from numina_infer.engines.vllm.vllm_python import find_vllm_python
 from numina_infer.models.fit import Fit, FitConfig, choose, survey
@@ -22,7 +22,7 @@ from numina_infer.models.weights import GIB, Dtype
 _DTYPES = {"half": Dtype.FLOAT16, "auto": None}
 
 
-def plan_servers(model: str, config: ServerConfig, *, python: str = "", report: Report) -> tuple[Launch, ...]:
+def plan_servers(model: str, config: ServerConfig, *, python: str = "", report: Announce) -> tuple[Launch, ...]:
     """The servers for `model` on this machine's GPUs, or one on its CPU; what was decided is reported.
 
     `python` is the interpreter of vLLM's environment; empty looks for one.
@@ -75,7 +75,7 @@ def _take(fits: Sequence[Fit], wanted: LayoutName) -> Fit:
     return fit
 
 
-def _tell(model: str, profile: Profile, fit: Fit, report: Report) -> None:
+def _tell(model: str, profile: Profile, fit: Fit, report: Announce) -> None:
     where = str(fit.layout) if fit.device.is_gpu else "on the CPU"
     report(f"{model}: {where}; {fit.arithmetic}")
     held = f"{fit.kv_tokens:,} tokens of KV, {fit.full_samples:.1f} samples of {fit.config.max_model_len} tokens"

@@ -1,14 +1,11 @@
-"""How a command's `--help` is laid out: lines are broken for a terminal, and whole in a file or a pipe.
-
-A line that is broken for its width can't be searched for, and a path in it can't be opened.
-"""
+"""The layout of `--help`: lines are broken only on a terminal, so that those in a file or a pipe can be searched."""
 
 import argparse
 import shutil
 import sys
 
 _WIDEST = 110
-"""Of lines on a terminal, however wide that is: longer ones are hard to read."""
+"""Characters of a line on any terminal; longer ones are hard to read."""
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -19,7 +16,7 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 
 def _width() -> int:
-    # Help goes to the one, complaints go to the other; either is None where it was closed before the start.
+    # Help goes to stdout, errors go to stderr; either is None if it was closed before the start.
     if all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr)):
         return min(shutil.get_terminal_size().columns - 2, _WIDEST)
     return sys.maxsize
