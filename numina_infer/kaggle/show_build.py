@@ -22,9 +22,9 @@ from numina_infer.kaggle.build.build import build
 from numina_infer.kaggle.build.check import Checked, check
 from numina_infer.kaggle.build.push import Push
 from numina_infer.kaggle.build.sources import OWNER_PLACEHOLDER
-from numina_infer.kaggle.wheelhouse.download import fetch
+from numina_infer.kaggle.wheelhouse.download import fetch, open_client
 from numina_infer.kaggle.wheelhouse.offline_trial import OfflineTrial, try_wheelhouse
-from numina_infer.kaggle.wheelhouse.registry import Registry, RemoteWheel, configured_index
+from numina_infer.kaggle.wheelhouse.resolution import RemoteWheel
 from numina_infer.kaggle.wheelhouse.wheelhouse import (
     WantedWheels,
     WheelPlan,
@@ -103,12 +103,12 @@ def fetch_all(plan: WheelPlan, out: Path, notes: Console) -> None:
     say(f"{len(plan.wheels)} wheels, {show_bytes(plan.total_bytes)}; after Ctrl-C the same command goes on")
     progress = _progress(notes)
     shown: AbstractContextManager[object] = progress if notes.is_terminal else nullcontext()
-    with shown, Registry(configured_index()) as registry:
-        bar = progress.add_task("wheels", total=plan.total_bytes)
+    with shown, open_client() as client:
+        bar, before = progress.add_task("wheels", total=plan.total_bytes), 0
         for number, wheel in enumerate(plan.wheels, 1):
-            before = sum(earlier.size or 0 for earlier in plan.wheels[: number - 1])
             progress.update(bar, description=wheel.name)
-            fetch(wheel, out, registry.client, _advance(progress, bar, before))
+            fetch(wheel, out, client, _advance(progress, bar, before))
+            before += wheel.size or 0
             if not notes.is_terminal:
                 say(f"[{number}/{len(plan.wheels)}] {wheel.filename}, {show_bytes(wheel.size)}")
 

@@ -18,7 +18,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 from numina_infer.core.errors import WheelError
-from numina_infer.kaggle.wheelhouse.registry import without_addresses
+from numina_infer.kaggle.wheelhouse.resolution import without_addresses
 from numina_infer.kaggle.build.shipped import find_checkout
 from numina_infer.kaggle.wheelhouse.target import Target
 

@@ -7,8 +7,9 @@ marker (PEP 508) for which it holds. Both are asked of the target here and never
 import platform
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from numina_infer.core.config import require
@@ -72,24 +73,14 @@ class Target:
         return f"{self.machine}-manylinux_2_{self.glibc}"
 
     @property
-    def platforms(self) -> tuple[str, ...]:
-        """Platform tags, the most special first."""
-        return (*self._manylinux(), f"linux_{self.machine}")
-
-    def _manylinux(self) -> Iterator[str]:
-        for minor in range(self.glibc, 4, -1):
-            yield f"manylinux_2_{minor}_{self.machine}"
-            if minor in _LEGACY:
-                yield f"{_LEGACY[minor]}_{self.machine}"
-
-    @property
     def tags(self) -> "tuple[Tag, ...]":
         """Of every wheel that installs there, the best first."""
-        from packaging.tags import compatible_tags, cpython_tags
+        return tuple(_ranks(self))
 
-        version = (3, int(self.python.split(".")[1]))
-        own = cpython_tags(version, platforms=self.platforms)
-        return (*own, *compatible_tags(version, f"cp3{version[1]}", self.platforms))
+    def rank(self, tags: "Iterable[Tag]") -> int | None:
+        """The place of a wheel's best tag in `tags` of this target; None where the wheel doesn't install there."""
+        ranks = _ranks(self)
+        return min((ranks[tag] for tag in tags if tag in ranks), default=None)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -107,3 +98,22 @@ class Target:
             "python_version": self.python,
             "sys_platform": "linux",
         }
+
+
+@cache
+def _ranks(target: Target) -> "dict[Tag, int]":
+    from packaging.tags import compatible_tags, cpython_tags
+
+    version, platforms = (3, int(target.python.split(".")[1])), tuple(_platforms(target))
+    own = cpython_tags(version, platforms=platforms)
+    tags = (*own, *compatible_tags(version, f"cp3{version[1]}", platforms))
+    return {tag: rank for rank, tag in enumerate(tags)}
+
+
+def _platforms(target: Target) -> Iterator[str]:
+    """Platform tags, the most special first."""
+    for minor in range(target.glibc, 4, -1):
+        yield f"manylinux_2_{minor}_{target.machine}"
+        if minor in _LEGACY:
+            yield f"{_LEGACY[minor]}_{target.machine}"
+    yield f"linux_{target.machine}"

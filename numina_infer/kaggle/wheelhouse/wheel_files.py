@@ -40,7 +40,7 @@ class WheelFile:
 
     def fits(self, target: Target) -> bool:
         """Whether it installs on `target`."""
-        return not self.tags.isdisjoint(target.tags)
+        return target.rank(self.tags) is not None
 
     @cached_property
     def requires(self) -> "tuple[Requirement, ...]":

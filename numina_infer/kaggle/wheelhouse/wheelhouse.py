@@ -4,9 +4,9 @@ The wheels, a lock with their hashes, and dataset-metadata.json: a dataset as Ka
 The versions are those that were tested where a file with them is shipped, else the newest that go together.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table
@@ -19,13 +19,11 @@ from numina_infer.kaggle.build.own_wheels import OWN, make_own_wheel
 from numina_infer.kaggle.build.push import VLLM, wheelhouse_slug
 from numina_infer.kaggle.build.shipped import find_optional
 from numina_infer.kaggle.build.sources import OWNER_PLACEHOLDER, require_owner
-from numina_infer.kaggle.wheelhouse import lock as lock_file
-from numina_infer.kaggle.wheelhouse.download import sha256_of
+from numina_infer.kaggle.inputs import LOCK
+from numina_infer.kaggle.wheelhouse.download import open_client, with_size
 from numina_infer.kaggle.wheelhouse.lock import Entry, Lock
-from numina_infer.kaggle.wheelhouse.registry import Registry, RemoteWheel, configured_index
-from numina_infer.kaggle.wheelhouse.resolution import Pin, resolve_for, resolve_here
+from numina_infer.kaggle.wheelhouse.resolution import RemoteWheel, resolve
 from numina_infer.kaggle.wheelhouse.target import Target
-from numina_infer.kaggle.wheelhouse.wheel_files import WheelFile
 
 TORCH_OF_VLLM = {VLLM: "2.10.0"}
 """The torch that a vLLM was built with; it works with no other."""
@@ -143,7 +141,7 @@ def require_own_folder(folder: Path, wanted: WantedWheels) -> None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     heading = Lock.of(wanted.summary, wanted.target, ()).heading
-    if not (folder / lock_file.FILE_NAME).is_file() or Lock.read(folder).heading != heading:
+    if not (folder / LOCK).is_file() or Lock.read(folder).heading != heading:
         raise ConfigError(f"{folder} holds something else than this wheelhouse; name a new folder with --out")
 
 
@@ -162,40 +160,15 @@ def find_wheels(wanted: WantedWheels, folder: Path, scratch: Path, report: Repor
     own = make_own_wheel(scratch) if wanted.has_own else None
     requirements = [*wanted.vllm_requirements, *([f"{wanted.own_name} @ {own.as_uri()}"] if own else [])]
     report(f"resolving {', '.join(wanted.summary)} for {wanted.target}")
-    with Registry(configured_index()) as registry, ThreadPoolExecutor(_AT_ONCE) as pool:
-        if wanted.is_here:
-            found = resolve_here(requirements, wanted.constraints)
-            wheels = pool.map(lambda wheel: _with_size(wheel, registry), found)
-        else:
-            pins = _pins(wanted, folder, requirements, own)
-            report(f"asking the index for {len(pins)} wheels")
-            wheels = pool.map(lambda pin: _find(pin, wanted.target, registry), pins)
-        return WheelPlan(wanted, tuple(wheels))
-
-
-def _pins(wanted: WantedWheels, folder: Path, requirements: Sequence[str], own: Path | None) -> tuple[Pin, ...]:
-    if (folder / lock_file.FILE_NAME).is_file():
-        entries = Lock.read(folder).entries
-        return tuple(Pin(entry.name, entry.version, own if entry.name == OWN else None) for entry in entries)
-    return resolve_for(wanted.target, requirements, wanted.constraints, index_url=configured_index())
-
-
-def _find(pin: Pin, target: Target, registry: Registry) -> RemoteWheel:
-    return _local(pin.path) if pin.path else registry.find_wheel(pin.name, pin.version, target)
-
-
-def _local(path: Path) -> RemoteWheel:
-    wheel = WheelFile.read(path)
-    return RemoteWheel(wheel.name, str(wheel.version), path.name, path.as_uri(), sha256_of(path), path.stat().st_size)
-
-
-def _with_size(wheel: RemoteWheel, registry: Registry) -> RemoteWheel:
-    return wheel if wheel.size is not None else replace(wheel, size=registry.size_of(wheel.url))
+    begun = [folder / LOCK] if (folder / LOCK).is_file() else []
+    found = resolve(requirements, wanted.target, [*wanted.constraints, *begun], is_here=wanted.is_here)
+    with open_client() as client, ThreadPoolExecutor(_AT_ONCE) as pool:
+        return WheelPlan(wanted, tuple(pool.map(lambda wheel: with_size(wheel, client), found)))
 
 
 def begin(plan: WheelPlan, folder: Path) -> None:
     """Write what the folder holds beside the wheels; from then on a run that broke off can go on."""
-    with made_whole(folder, (lock_file.FILE_NAME, DatasetMetadata.FILE_NAME)):
+    with made_whole(folder, (LOCK, DatasetMetadata.FILE_NAME)):
         plan.wanted.dataset.write(folder)
         plan.lock.write(folder)
 
