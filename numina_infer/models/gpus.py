@@ -1,6 +1,6 @@
-"""What a model may be put on: GPUs, known by name or found here, and the machine's own memory.
+"""The devices that a model can run on: GPUs, known by name or found on this machine, and the machine's own memory.
 
-A GPU is found by asking nvidia-smi, so that nothing of CUDA is started before the server starts it.
+GPUs are found by asking nvidia-smi, so that CUDA isn't started before the server starts it.
 """
 
 import csv
@@ -24,16 +24,16 @@ _TIMEOUT_S = 30.0
 
 
 class GpuDriverError(EngineError):
-    """The driver of the GPUs doesn't say whether there are any; asked later, it may."""
+    """The GPUs' driver fails; asked later, it may answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A place for weights and KV: one GPU, or the machine's own memory."""
+    """One GPU, or the machine's own memory."""
 
     name: str
     memory_bytes: int
-    """What a program can get of it in all, which on GPUs is less than what is printed on the box."""
+    """All that programs can use, which on GPUs is less than the number on the box."""
     compute_capability: tuple[int, int] | None = None
     """CUDA's; None for a CPU."""
 
@@ -47,7 +47,7 @@ class Device:
 
     @property
     def overhead_bytes(self) -> int:
-        """What the engine takes beyond weights and KV."""
+        """Memory that the engine takes beyond weights and KV."""
         return _GPU_OVERHEAD_BYTES if self.is_gpu else _CPU_OVERHEAD_BYTES
 
     @property
@@ -84,7 +84,7 @@ def find_gpus(environment: Mapping[str, str] = os.environ) -> tuple[Device, ...]
 
 
 def ask_for_gpus(environment: Mapping[str, str] = os.environ) -> tuple[Device, ...]:
-    """The same, where a driver that fails isn't a machine without GPUs.
+    """The same, but a driver that fails isn't taken for a machine without GPUs.
 
     Raises:
         GpuDriverError: nvidia-smi is there, and fails or doesn't answer.
@@ -97,14 +97,14 @@ def ask_for_gpus(environment: Mapping[str, str] = os.environ) -> tuple[Device, .
 
 
 def require_gpus() -> None:
-    """Raise `EngineError` unless there are GPUs now: for a start that is tried again where there are none yet."""
+    """Raise `EngineError` unless there are GPUs now; the caller tries again later."""
     if not ask_for_gpus():
         raise EngineError("nvidia-smi finds no GPU here, and vLLM is to run on GPUs")
 
 
 @dataclass(frozen=True, slots=True)
 class GpuState:
-    """What is true of a GPU right now."""
+    """What changes about a GPU."""
 
     driver: str
     """The version of its driver, such as 550.90.07."""

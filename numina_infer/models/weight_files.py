@@ -1,7 +1,7 @@
-"""The weight files in a model's folder: which they are, and what lies in them.
+"""Finds the weight files in a model's folder and counts the numbers in them.
 
-A safetensors file opens with eight bytes of length and a JSON table of its tensors
-(github.com/huggingface/safetensors); nothing else of it is read here, and pickled weights are refused unread.
+A safetensors file begins with eight bytes of length and a JSON table of its tensors
+(github.com/huggingface/safetensors); only that is read, and pickled weights are refused unread.
 """
 
 import json
