@@ -265,7 +265,7 @@ def test_a_value_of_another_type_is_found_and_nothing_falls_over_it(
     file: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In any field of any file, in one line that names the field and says what to write."""
-    monkeypatch.setattr("numina_infer.kaggle.build.check._wheel_findings", lambda wheels, place: ())
+    monkeypatch.setattr("numina_infer.kaggle.build.check._wheel_findings", lambda wheels: ())
     good = (folder / file).read_text()
     for key, value in of_another_type(folder, file):
         change(folder / file, **{key: value})

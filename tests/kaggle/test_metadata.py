@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from numina_infer.competitions.known import COMPETITIONS
 from numina_infer.core.errors import ConfigError
-from numina_infer.kaggle.build.metadata import DatasetMetadata, KernelMetadata, Metadata, own_model, read_content
+from numina_infer.kaggle.build.metadata import DatasetMetadata, KernelMetadata, own_model
+from numina_infer.kaggle.build.metadata_file import Metadata, read_content
 from numina_infer.kaggle.build.push import Push
 from numina_infer.kaggle.build.sources import ModelSource, dataset_fault, is_slug, kernel_fault, model_fault, slugify
 

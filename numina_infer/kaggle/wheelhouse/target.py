@@ -1,7 +1,7 @@
 """The interpreter that wheels are collected for: Kaggle's, or the one that runs.
 
-An index holds wheels for many interpreters; a wheel's tags (PEP 425, PEP 600) say for which it is, and a requirement's
-marker (PEP 508) for which it holds. Both are asked of the target here and never of the interpreter that runs.
+A wheel's tags (PEP 425, PEP 600) say which interpreters it is for, and a requirement's marker (PEP 508) where it
+applies. Both are evaluated for the target here, not for the interpreter that runs.
 """
 
 import platform
@@ -30,7 +30,7 @@ class Target:
 
     python: str = "3.12"
     glibc: int = 31
-    """The minor version of the GNU C library 2 that is there at least; vLLM's own wheels ask for 2.31."""
+    """The lowest minor version of the GNU C library 2 there; vLLM's own wheels need 2.31."""
     machine: str = "x86_64"
 
     def __post_init__(self) -> None:
@@ -55,12 +55,12 @@ class Target:
 
     @classmethod
     def named(cls, python: str) -> "Target":
-        """From `3.12`, on Kaggle's platform, or `here`."""
+        """The target of `--python-version`: `3.12` is one on Kaggle's platform, `here` the interpreter that runs."""
         return cls.here() if python == HERE else cls(python)
 
     @classmethod
     def parse(cls, text: str) -> "Target | None":
-        """What `str` wrote, or None."""
+        """Read what `str` wrote; None for another text."""
         match = re.search(r"Python (3\.\d+), glibc 2\.(\d+), (\w+)", text)
         return cls(match[1], int(match[2]), match[3]) if match else None
 
@@ -69,7 +69,7 @@ class Target:
 
     @property
     def uv_platform(self) -> str:
-        """As uv names it."""
+        """Uv's name for the platform."""
         return f"{self.machine}-manylinux_2_{self.glibc}"
 
     @property
@@ -84,7 +84,7 @@ class Target:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What markers are evaluated for."""
+        """The variables of markers."""
         return {
             "implementation_name": "cpython",
             "implementation_version": f"{self.python}.0",

