@@ -36,7 +36,7 @@ from numina_infer.kaggle.wheelhouse.wheelhouse import (
 
 
 def run_build(push: Push, out: Path, console: Console) -> int:
-    """Build the folders of a kernel and say what to type next; see `build` for what it raises."""
+    """Build the folders of a kernel and print the next commands; see `build` for what it raises."""
     say = _printer(console)
     built = build(push, out, say)
     say(f"\n{out} is ready; numina-infer kaggle check {out} looks it over. Next:")
@@ -71,7 +71,7 @@ def run_wheelhouse(
 
 
 def run_check(folder: Path, console: Console, *, may_install: bool, as_json: bool) -> int:
-    """Say what is wrong with a folder, one line a finding.
+    """Print what is wrong with a folder, one line a finding.
 
     Returns:
         2 where something is.
@@ -100,7 +100,7 @@ def _printer(console: Console) -> Callable[[str], None]:
 
 
 def fetch_all(plan: WheelPlan, out: Path, notes: Console) -> None:
-    """Bring every wheel into `out`, which `begin` has made, and show how far it is; see `fetch` for what it raises."""
+    """Download every wheel into `out`, which `begin` has made, with a progress bar; see `fetch` for what it raises."""
     say = _printer(notes)
     say(f"{len(plan.wheels)} wheels, {decimal(plan.total_bytes)}; after Ctrl-C the same command goes on")
     progress = _progress(notes)
@@ -112,7 +112,7 @@ def fetch_all(plan: WheelPlan, out: Path, notes: Console) -> None:
             fetch(wheel, out, client, _advance(progress, bar, before))
             before += wheel.size or 0
             if not notes.is_terminal:
-                say(f"[{number}/{len(plan.wheels)}] {wheel.filename}, {decimal(wheel.size or 0)}")
+                say(f"[{number}/{len(plan.wheels)}] {wheel.filename}, {wheel.size_text}")
 
 
 def _advance(progress: Progress, bar: TaskID, before: int) -> Callable[[int], None]:

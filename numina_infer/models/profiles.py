@@ -68,7 +68,7 @@ def _base(folder: ModelFolder) -> Profile | None:
     shapes = folder.weights.architecture
     same = [profile for profile in KNOWN_MODELS if _has_shapes(profile, shapes)]
     alike = [p for p in same if p.weights.architecture.max_position_embeddings == shapes.max_position_embeddings]
-    likely = _told_by(folder, alike) or alike or _told_by(folder, same)
+    likely = _pointed_to_by(folder, alike) or alike or _pointed_to_by(folder, same)
     packed_alike = [p for p in likely if p.weights.quantisation == folder.weights.quantisation]
     return next(iter(packed_alike or likely), None)
 
@@ -78,7 +78,7 @@ def _has_shapes(profile: Profile, shapes: Architecture) -> bool:
     return own == replace(shapes, vocab_size=own.vocab_size, max_position_embeddings=own.max_position_embeddings)
 
 
-def _told_by(folder: ModelFolder, profiles: Sequence[Profile]) -> list[Profile]:
+def _pointed_to_by(folder: ModelFolder, profiles: Sequence[Profile]) -> list[Profile]:
     """Those of `profiles` that the folder's template, or else the name of its origin, points to."""
     by_template = [p for p in profiles if p.template_mark and p.template_mark in folder.chat_template]
     origin = folder.made_from.casefold()

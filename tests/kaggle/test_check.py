@@ -74,6 +74,7 @@ def test_a_built_folder_is_good(folder: Path, capsys: pytest.CaptureFixture[str]
         ({"language": "perl"}, "language is 'perl'; it must be one of python, r, rmarkdown"),
         ({"id": "OWNER/numina-infer-aimo-1"}, "the owner is still OWNER; put your user name there"),
         ({"code_file": "other.ipynb"}, "kernel/other.ipynb"),
+        ({"code_file": "/other.ipynb"}, "kernel//other.ipynb"),
     ],
 )
 def test_a_fault_of_the_kernel_is_found(folder: Path, fields: dict[str, Any], expected: str) -> None:

@@ -40,7 +40,7 @@ def kernel_findings(folder: Path, *, own: str = "", wheelhouse: str = "") -> Ite
     wrong = content.keys() - sound.keys()  # a wrong type is one finding, not two
     lost = (*_lost_submissions(sound), *_missing_datasets(sound, own, wheelhouse))
     yield from (Finding(name, each.what, each.fix) for each in lost if each.key not in wrong)
-    yield from _notebook_findings(folder / (sound.get("code_file") or "submission.ipynb"), folder, sound)
+    yield from _notebook_findings(folder, sound.get("code_file") or "submission.ipynb", sound)
 
 
 def metadata_findings(kind: type[Metadata], content: Mapping[str, Any]) -> Iterator[Finding]:
@@ -94,10 +94,9 @@ def _missing_datasets(content: Mapping[str, Any], own: str, wheelhouse: str) -> 
         yield BadField(key, what, "name its dataset in dataset_sources")
 
 
-def _notebook_findings(path: Path, folder: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
-    place = str(path.relative_to(folder))
+def _notebook_findings(folder: Path, place: str, content: Mapping[str, Any]) -> Iterator[Finding]:
     try:
-        notebook = Notebook.read(path)
+        notebook = Notebook.read(folder / place)
         settings = notebook.settings
         is_ours = notebook.cells_without_settings == Notebook.read(find_shipped(NOTEBOOK)).cells_without_settings
     except ConfigError as error:

@@ -17,6 +17,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from rich.filesize import decimal
+
 from numina_infer.core.errors import WheelError
 from numina_infer.kaggle.wheelhouse.target import Target
 
@@ -41,6 +43,11 @@ class RemoteWheel:
     def filename(self) -> str:
         """The last part of the address."""
         return PurePosixPath(unquote(urlsplit(self.url).path)).name
+
+    @property
+    def size_text(self) -> str:
+        """The size for people."""
+        return "?" if self.size is None else decimal(self.size)
 
     @property
     def local_path(self) -> Path | None:

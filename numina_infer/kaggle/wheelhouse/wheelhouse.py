@@ -30,7 +30,7 @@ TORCH_OF_VLLM = {VLLM: "2.10.0"}
 """The torch that a vLLM was built with; it works with no other."""
 
 _AT_ONCE = 8
-"""Questions to the index."""
+"""Requests for sizes at the same time."""
 
 Report = Callable[[str], None]
 
@@ -68,11 +68,9 @@ class WantedWheels:
 
     @property
     def vllm_requirements(self) -> tuple[str, ...]:
-        """VLLM and its torch."""
-        if not self.vllm:
-            return ()
+        """Those of vLLM and of its torch."""
         torch = TORCH_OF_VLLM.get(self.vllm)
-        return (f"vllm=={self.vllm}", *([f"torch=={torch}"] if torch else []))
+        return (*([f"vllm=={self.vllm}"] if self.vllm else []), *([f"torch=={torch}"] if torch else []))
 
     @property
     def summary(self) -> tuple[str, ...]:
@@ -121,10 +119,11 @@ class WheelPlan:
     def table(self) -> Table:
         """Names, versions and sizes, the largest first."""
         table = Table(title=f"{', '.join(self.wanted.summary)} for {self.wanted.target}")
-        for heading, side in (("package", "left"), ("version", "left"), ("size", "right")):
-            table.add_column(heading, justify="right" if side == "right" else "left")
+        table.add_column("package")
+        table.add_column("version")
+        table.add_column("size", justify="right")
         for wheel in sorted(self.wheels, key=lambda each: -(each.size or 0)):
-            table.add_row(wheel.name, wheel.version, decimal(wheel.size) if wheel.size else "?")
+            table.add_row(wheel.name, wheel.version, wheel.size_text)
         table.add_section()
         table.add_row(f"{len(self.wheels)} wheels", "", decimal(self.total_bytes))
         return table
@@ -146,7 +145,7 @@ def find_wheels(wanted: WantedWheels, folder: Path, scratch: Path, report: Repor
         wanted: the order.
         folder: the wheelhouse, which need not be there.
         scratch: where this package's own wheel is built; it must stay until that is copied.
-        report: gets a line for the user.
+        report: prints a line.
 
     Raises:
         WheelError: no set of wheels is found.
@@ -168,5 +167,5 @@ def begin(plan: WheelPlan, folder: Path) -> None:
 
 
 def split_extras(text: str) -> tuple[str, ...]:
-    """From `transformers,kaggle`."""
+    """The extras in a text like `transformers,kaggle`."""
     return tuple(extra.strip() for extra in text.split(",") if extra.strip())
