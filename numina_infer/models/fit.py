@@ -160,7 +160,7 @@ class Fit:
 
     @property
     def is_possible(self) -> bool:
-        """True where the weights fit and a full-length sample beside them."""
+        """True where the weights and a full-length sample fit."""
         return not self.refusal
 
 
@@ -179,27 +179,25 @@ def survey(weights: Weights, devices: Sequence[Device], config: FitConfig) -> tu
     )
     require_supported(weights, device, config.kv_cache_dtype)
     dtype = choose_dtype(weights, device, config.dtype)
-    return tuple(_fit(weights, device, config, dtype, layout) for layout in Layout.all_over(len(devices)))
+    kv_bytes = config.kv_cache_dtype.num_bytes(dtype)
+    return tuple(
+        Fit(
+            layout,
+            device,
+            config,
+            dtype,
+            weights_bytes=weights.num_bytes(dtype),
+            kv_bytes_per_token=weights.architecture.kv_bytes_per_token(kv_bytes, layout.tensor_parallel_size),
+            obstacle=_obstacle(weights, layout.tensor_parallel_size),
+        )
+        for layout in Layout.all_over(len(devices))
+    )
 
 
 def _least(devices: Sequence[Device]) -> Device:
-    """What all of `devices` have: the smallest limits a split model."""
+    """The device that limits a split model: the weakest, with the smallest memory."""
     weakest = min(devices, key=lambda device: device.compute_capability or (0, 0))
     return replace(weakest, memory_bytes=min(device.memory_bytes for device in devices))
-
-
-def _fit(weights: Weights, device: Device, config: FitConfig, dtype: Dtype, layout: Layout) -> Fit:
-    size = layout.tensor_parallel_size
-    kv_bytes = config.kv_cache_dtype.num_bytes(dtype)
-    return Fit(
-        layout,
-        device,
-        config,
-        dtype,
-        weights_bytes=weights.num_bytes(dtype),
-        kv_bytes_per_token=weights.architecture.kv_bytes_per_token(kv_bytes, size),
-        obstacle=_obstacle(weights, size),
-    )
 
 
 def _obstacle(weights: Weights, size: int) -> str:

@@ -104,7 +104,7 @@ def require_gpus() -> None:
 
 @dataclass(frozen=True, slots=True)
 class GpuState:
-    """What changes about a GPU."""
+    """The driver and the free memory of a GPU at this moment."""
 
     driver: str
     """The version of its driver, such as 550.90.07."""

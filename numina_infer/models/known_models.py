@@ -37,7 +37,7 @@ class Profile:
         return (self.model, self.alias, *self.other_ids)
 
     def warnings(self, layout: Layout) -> tuple[str, ...]:
-        """What the user should know before it is loaded in that layout."""
+        """Warnings for the user before the model is loaded in that layout."""
         packed = self.weights.quantisation
         if packed is None or not packed.desc_act or not layout.is_split:
             return ()
@@ -108,7 +108,7 @@ KNOWN_MODELS = (
         format="qwen2.5-math",
         weights=Weights.computed(_QWEN25_MATH_7B),
         max_model_len=4096,
-        # What Qwen2.5's instruct models have in their generation_config.json.
+        # Sampling as in generation_config.json of Qwen2.5's instruct models.
         sampling=SamplingParams(temperature=0.7, top_p=0.8, top_k=20, max_tokens=2048),
         template_mark="reason step by step",
     ),

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from numina_infer.core.config import require, require_whole
-from numina_infer.models.weight_files import count, read_json, weight_files
+from numina_infer.models.json_file import read_json
+from numina_infer.models.weight_files import count, weight_files
 from numina_infer.models.weights import Architecture, Dtype, Quantisation, Weights
 
 _OTHER_ARITHMETIC = ("num_local_experts", "num_experts", "n_routed_experts", "kv_lora_rank")
@@ -89,7 +90,7 @@ def read_architecture(config: Mapping[str, Any], source: Path) -> Architecture:
         head_dim=head_dim,
         vocab_size=_whole(config, "vocab_size", source),
         max_position_embeddings=_whole(config, "max_position_embeddings", source),
-        # What transformers takes where the config is silent.
+        # These are transformers' defaults.
         tie_word_embeddings=bool(config.get("tie_word_embeddings", str(model_type).startswith("gemma"))),
         attention_bias=bool(config.get("attention_bias", model_type == "qwen2")),
     )
@@ -188,12 +189,11 @@ def _read_weights(path: Path, architecture: Architecture, packed: Quantisation |
 
 
 def _chat_template(path: Path) -> str:
-    """The template of conversations, beside the tokenizer or in its config; empty where there is none."""
-    beside = path / "chat_template.jinja"
-    if beside.is_file():
-        return beside.read_text(encoding="utf-8", errors="replace")
-    inside = path / "tokenizer_config.json"
-    template = read_json(inside).get("chat_template") if inside.is_file() else None
+    """The chat template, from its own file or from the tokenizer's config; empty where there is none."""
+    own_file, tokenizer = path / "chat_template.jinja", path / "tokenizer_config.json"
+    if own_file.is_file():
+        return own_file.read_text(encoding="utf-8", errors="replace")
+    template = read_json(tokenizer).get("chat_template") if tokenizer.is_file() else None
     return template if isinstance(template, str) else json.dumps(template or "")
 
 

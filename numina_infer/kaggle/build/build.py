@@ -2,7 +2,7 @@
 
 OUT/kernel/    kernel-metadata.json and submission.ipynb, for `kaggle kernels push`
 OUT/dataset/   this package's wheel and the pure Python wheels it needs, flat, for `kaggle datasets create`
-OUT/model/     where the model is the owner's own: the metadata that goes beside its weights
+OUT/model/     the metadata for the folder with the weights, where the model is the owner's own
 """
 
 import shlex

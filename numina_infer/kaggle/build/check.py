@@ -14,12 +14,13 @@ from numina_infer.kaggle.build.metadata import (
     ModelInstanceMetadata,
     ModelMetadata,
 )
-from numina_infer.kaggle.build.metadata_file import Metadata, read_content
+from numina_infer.kaggle.build.metadata_file import Metadata
 from numina_infer.kaggle.build.own_wheels import LIGHT, OWN, needed_by
 from numina_infer.kaggle.inputs import LOCK
 from numina_infer.kaggle.wheelhouse.offline_trial import OfflineTrial, try_wheelhouse
 from numina_infer.kaggle.wheelhouse.target import Target
 from numina_infer.kaggle.wheelhouse.wheel_files import WheelFile
+from numina_infer.models.json_file import read_json
 
 _BUILD = "build it again"
 
@@ -87,7 +88,7 @@ def _missing_files(root: Path, kernel: Path | None, dataset: Path | None) -> Ite
 
 def _dataset_id(folder: Path | None) -> str:
     try:
-        content = read_content(folder / DatasetMetadata.FILE_NAME) if folder else {}
+        content = read_json(folder / DatasetMetadata.FILE_NAME) if folder else {}
     except ConfigError:
         return ""
     return str(DatasetMetadata.sound(content).get("id") or "")
@@ -95,7 +96,7 @@ def _dataset_id(folder: Path | None) -> str:
 
 def _file_findings(kind: type[Metadata], folder: Path) -> Iterator[Finding]:
     try:
-        content = read_content(folder / kind.FILE_NAME)
+        content = read_json(folder / kind.FILE_NAME)
     except ConfigError as error:
         yield Finding(kind.FILE_NAME, str(error), _BUILD)
         return

@@ -1,4 +1,4 @@
-"""What a check finds wrong: in a folder, or in a field of a metadata file; with what to do about it."""
+"""The faults that a check finds, in a folder or in a field of a metadata file, each with its fix."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple

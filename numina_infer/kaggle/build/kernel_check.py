@@ -12,17 +12,18 @@ from numina_infer.core.errors import ConfigError
 from numina_infer.kaggle.build.build import NOTEBOOK
 from numina_infer.kaggle.build.findings import BadField, Finding
 from numina_infer.kaggle.build.metadata import KernelMetadata
-from numina_infer.kaggle.build.metadata_file import Metadata, read_content
+from numina_infer.kaggle.build.metadata_file import Metadata
 from numina_infer.kaggle.build.notebook import Notebook
 from numina_infer.kaggle.build.push import DATASET_SLUG, KNOWN_SHAPES, T4X2, machine_shape
 from numina_infer.kaggle.build.shipped import find_shipped
 from numina_infer.kaggle.build.sources import OWNER_PLACEHOLDER, model_fault
+from numina_infer.models.json_file import read_json
 
 _BUILD = "build the kernel again"
 
 
 def kernel_findings(folder: Path, *, own: str = "", wheelhouse: str = "") -> Iterator[Finding]:
-    """What is wrong with the kernel in `folder`.
+    """Find what is wrong with the kernel in `folder`.
 
     Args:
         folder: with kernel-metadata.json.
@@ -31,7 +32,7 @@ def kernel_findings(folder: Path, *, own: str = "", wheelhouse: str = "") -> Ite
     """
     name = KernelMetadata.FILE_NAME
     try:
-        content = read_content(folder / name)
+        content = read_json(folder / name)
     except ConfigError as error:
         yield Finding(name, str(error), _BUILD)
         return
@@ -44,7 +45,7 @@ def kernel_findings(folder: Path, *, own: str = "", wheelhouse: str = "") -> Ite
 
 
 def metadata_findings(kind: type[Metadata], content: Mapping[str, Any]) -> Iterator[Finding]:
-    """What the client or Kaggle would refuse or ignore in a metadata file of this kind."""
+    """Find what the client or Kaggle would refuse or ignore in a metadata file of this kind."""
     name, known = kind.FILE_NAME, kind.field_names()
     for key in content:
         if key not in known:

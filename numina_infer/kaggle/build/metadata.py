@@ -15,7 +15,7 @@ from numina_infer.kaggle.build.sources import ModelSource, dataset_fault, is_slu
 APACHE = "Apache 2.0"
 """Kaggle's name for this package's licence."""
 OTHER_LICENCE = "other"
-"""Kaggle's name for a licence that the description tells."""
+"""Kaggle's name for a licence that the description explains."""
 
 
 def _unversioned(fault_of: Callable[[object], str], kind: str) -> Rule:
@@ -34,7 +34,7 @@ _SLUG = satisfies(is_slug, "it must be a name without spaces or slashes")
 
 @dataclass(frozen=True, slots=True)
 class KernelMetadata(Metadata):
-    """What `kaggle kernels push` reads."""
+    """The file of a kernel, for `kaggle kernels push`."""
 
     FILE_NAME: ClassVar[str] = "kernel-metadata.json"
     RULES: ClassVar[Mapping[str, Rule]] = {
@@ -84,7 +84,7 @@ class KernelMetadata(Metadata):
 
 @dataclass(frozen=True, slots=True)
 class DatasetMetadata(Metadata):
-    """What `kaggle datasets create` and `kaggle datasets version` read."""
+    """The file of a dataset, for `kaggle datasets create` and `kaggle datasets version`."""
 
     FILE_NAME: ClassVar[str] = "dataset-metadata.json"
     RULES: ClassVar[Mapping[str, Rule]] = {
@@ -109,7 +109,7 @@ class DatasetMetadata(Metadata):
 
 @dataclass(frozen=True, slots=True)
 class ModelMetadata(Metadata):
-    """What `kaggle models create` reads: the model as a whole, before its first variation."""
+    """The file of a model as a whole, for `kaggle models create`."""
 
     FILE_NAME: ClassVar[str] = "model-metadata.json"
     RULES: ClassVar[Mapping[str, Rule]] = {
@@ -132,7 +132,7 @@ class ModelMetadata(Metadata):
 
 @dataclass(frozen=True, slots=True)
 class ModelInstanceMetadata(Metadata):
-    """What `kaggle models instances create` reads: one variation of a model, such as one's own fine-tune."""
+    """The file of one variation of a model, for `kaggle models instances create`."""
 
     FILE_NAME: ClassVar[str] = "model-instance-metadata.json"
     RULES: ClassVar[Mapping[str, Rule]] = {

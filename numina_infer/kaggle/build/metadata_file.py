@@ -2,7 +2,7 @@
 
 Kaggle's client takes a default for a field that is missing or false, such as internet on or a machine without a GPU,
 ignores a key that it doesn't know, and fails over most wrong types in the middle of an upload. So every field is
-written, and a file that is read is checked field by field. All faults are told at once.
+written, and a file that is read is checked field by field. All faults are reported at once.
 """
 
 import json
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, ClassVar, get_type_hints
 
 from numina_infer.core.config import require
-from numina_infer.core.errors import ConfigError
 from numina_infer.kaggle.build.findings import BadField
 
 Rule = Callable[[str, Any], Iterable[str]]
@@ -42,7 +41,7 @@ class Metadata(ABC):
 
     @classmethod
     def faults(cls, content: Mapping[str, Any]) -> Iterator[BadField]:
-        """What the client or Kaggle would refuse, or misread, in the fields that `content` has."""
+        """Find what the client or Kaggle would refuse, or misread, in the fields of `content`."""
         yield from cls._type_faults(content)
         sound = cls.sound(content)
         for key, rule in cls.RULES.items():
@@ -69,7 +68,7 @@ class Metadata(ABC):
 
     @classmethod
     def _joint_faults(cls, sound: Mapping[str, Any]) -> Iterable[BadField]:  # noqa: ARG003 (for subclasses)
-        """What is wrong with fields that must agree; none unless a subclass says otherwise."""
+        """Find fields that don't agree; a subclass with such fields overrides this."""
         return ()
 
     @property
@@ -82,22 +81,6 @@ class Metadata(ABC):
         path = folder / self.FILE_NAME
         path.write_text(json.dumps(self.content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         return path
-
-
-def read_content(path: Path) -> dict[str, Any]:
-    """The JSON object in a metadata file, unchecked.
-
-    Raises:
-        ConfigError: it isn't there, or holds no JSON object.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} holds no JSON: {error}") from error
-    require(isinstance(content, dict), f"{path} holds no JSON object")
-    return dict(content)
 
 
 def satisfies(holds: Callable[[Any], bool], wanted: str) -> Rule:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from numina_infer.competitions.known import COMPETITIONS, Competition
+from numina_infer.competitions.known import Competition
 from numina_infer.core.config import require
 from numina_infer.core.presets import get_preset
 from numina_infer.kaggle.build.metadata import DatasetMetadata, KernelMetadata
@@ -113,8 +113,3 @@ class Push:
             description="Wheels of numina-infer and of the pure Python packages that it needs. "
             "Built by `numina-infer kaggle build`.",
         )
-
-
-def competition_of(slug: str) -> Competition | None:
-    """The known competition with this slug on Kaggle."""
-    return next((competition for competition in COMPETITIONS.values() if competition.slug == slug), None)

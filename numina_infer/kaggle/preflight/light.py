@@ -30,7 +30,7 @@ class Check:
     light: Light
     finding: str
     advice: str = ""
-    """What to do; empty where it is green."""
+    """The next step for the user; empty where it is green."""
 
     @property
     def line(self) -> str:

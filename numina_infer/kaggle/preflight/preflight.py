@@ -28,7 +28,7 @@ _UNPACKED_FACTOR = 1.1
 _OUTPUT_BYTES = (GIB // 10, GIB)
 """Free for the output: red below the first, amber below the second."""
 _MEMORY_BYTES = {True: 10 * GIB, False: 2 * GIB}
-"""For vLLM, two workers of 3.5 GB and two processes more beside programs; for the embedded model."""
+"""Needed by vLLM, two workers of 3.5 GB, two more processes and programs; and by the embedded model."""
 _LEAST_NOW_S = 1_767_225_600.0
 """The start of 2026: no clock that is right shows less."""
 
@@ -60,8 +60,8 @@ def _check_model(machine: Machine, plan: RunPlan) -> Check:
     if machine.profile is None:
         return amber(name, "nothing is known of it", "Name a folder with a config.json")
     profile = machine.profile
-    told = f"; a fine-tune of {profile.base}" if profile.base else ""
-    return green(name, f"{profile.model}: {profile.weights.kind}, format {profile.format}{told}")
+    base = f"; a fine-tune of {profile.base}" if profile.base else ""
+    return green(name, f"{profile.model}: {profile.weights.kind}, format {profile.format}{base}")
 
 
 def _check_engine(machine: Machine, plan: RunPlan) -> Check:

@@ -1,6 +1,6 @@
 """Downloads wheels into a folder, checks their hashes, and resumes a transfer that broke off.
 
-What has arrived of a wheel is kept as `NAME.part` until it is whole and its hash is right, so a file that ends in
+An unfinished wheel is called `NAME.part` until it is whole and its hash is right, so a file that ends in
 `.whl` is good. A server without range requests (RFC 9110 §14) sends the whole file again. pip and uv check hashes too,
 but keep nothing of a file that broke off, and vLLM's wheels have up to 900 MB.
 """

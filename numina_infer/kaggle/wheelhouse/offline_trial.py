@@ -1,7 +1,7 @@
 """Checks that a wheelhouse installs by itself: reads its files, and installs it where the right Python is here.
 
 The installation is the kernel's own (`wheel_prefix.install_command`): it sees the folder and nothing else, and checks
-every hash. Afterwards `pip check` tells whether a package lacks something.
+every hash. Afterwards `pip check` reports a package that lacks another.
 """
 
 import subprocess

@@ -1,7 +1,7 @@
 """Finds the wheels that an installation needs: uv resolves the requirements, for any interpreter.
 
 pip evaluates markers for the interpreter that it runs on, so it can't resolve for Kaggle's; `uv pip compile` can, and
-its pylock.toml (PEP 751) tells the address, the size and the hash of each wheel. uv asks the index that pip is
+its pylock.toml (PEP 751) has the address, the size and the hash of each wheel. uv asks the index that pip is
 configured with. An index's address may hold a password, so no message shows one.
 """
 
@@ -87,7 +87,7 @@ def resolve(
 
 
 def pip_settings() -> dict[str, str]:
-    """What pip takes from its environment and its files, by option; the index is PyPI where neither names one."""
+    """Pip's settings from its environment and its files, by option; the index is PyPI where neither names one."""
     command = [sys.executable, "-m", "pip", "config", "list"]
     listed = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own words)
     return settings_in(listed.stdout)
