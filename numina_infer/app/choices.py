@@ -28,7 +28,8 @@ from numina_infer.core.presets import Preset, get_preset
 from numina_infer.core.records import AnswerRange
 from numina_infer.formats.catalogue import require_format
 from numina_infer.formats.numina import NUMINA, NUMINA_FEW_SHOT
-from numina_infer.models.profiles import PROFILES, Profile, find_profile
+from numina_infer.models.known_models import Profile
+from numina_infer.models.profiles import PROFILES, find_profile
 
 EMBEDDED_MODEL = "smollm2"
 """What runs when no model is named: SmolLM2-135M-Instruct out of a PyPI wheel."""

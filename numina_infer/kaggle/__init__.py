@@ -1,7 +1,13 @@
-"""What is Kaggle's own about a run: where it is, what is attached to it, what its machine can do, what it is made of.
+"""Runs the library on Kaggle: the kernel behind the notebook, its preflight, and the folders that are uploaded.
 
-The kernel and its datasets are built and checked here before they are pushed, and the machine is looked at on itself.
-Everything here works on a laptop too, where most of it finds nothing.
-Kaggle's rules are those of its command-line client (kaggle 2.2.4), as its source states them; nothing here imports
-that client.
+In: a competition, a model, and what is attached to the notebook. Out: a submission with its run log; on a laptop, the
+folders that Kaggle's client uploads. Everything here also runs on a laptop.
+
+- kernel.py: what the notebook runs; place.py, inputs.py: where it runs and what is attached
+- problem_source.py: the gateway or the rehearsal; kernel_log.py: `kernel.txt`; mounted_package.py: Kaggle's own module
+- wheels.py, wheel_prefix.py: read a wheelhouse, and install vLLM from it into an environment of its own
+- preflight/: the checks before a run; build/: the folders to upload; wheelhouse/: wheels for an offline installation
+- show_build.py: the output of `numina-infer kaggle …`
+
+Kaggle's rules are those in the source of its command-line client (kaggle 2.2.4), which is never imported here.
 """

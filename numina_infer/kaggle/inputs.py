@@ -1,8 +1,8 @@
-"""What is attached to a Kaggle notebook, wherever Kaggle puts it.
+"""Finds what is attached to a Kaggle notebook: the competition, models and wheelhouses.
 
-Two layouts have been seen under /kaggle/input. The older has everything side by side, `SLUG/…`; the newer sorts it,
-`competitions/SLUG/…`, `datasets/OWNER/SLUG/…` and `models/OWNER/MODEL/…`. In both a model's files lie in
-`MODEL/FRAMEWORK/VARIATION/VERSION`. So folders are known by what is in them, and no path is written down anywhere.
+Two layouts have been seen under /kaggle/input: the older `SLUG/…`, and the newer `competitions/SLUG/…`,
+`datasets/OWNER/SLUG/…` and `models/OWNER/MODEL/…`. In both a model's files are in `MODEL/FRAMEWORK/VARIATION/VERSION`.
+So a folder is recognised by its contents, and no path is fixed.
 """
 
 import os
@@ -15,20 +15,20 @@ from pathlib import Path
 from numina_infer.core.config import require
 
 LOCK = "requirements.lock"
-"""What a wheelhouse is known by: its wheels' names, versions and hashes, beside the wheels."""
+"""The file that marks a wheelhouse: its wheels' names, versions and hashes."""
 _PARTS_BEHIND_OWNER = 4
-"""Of a model's name: MODEL/FRAMEWORK/VARIATION/VERSION."""
+"""The parts of a model's name after its owner: MODEL/FRAMEWORK/VARIATION/VERSION."""
 _DEPTH = 8
-"""Folders below the root; a model's are six deep in the newer layout, and some have one more inside."""
+"""Levels below the root that are searched; a model is six deep in the newer layout, and some have one more inside."""
 _MOST_ENTRIES = 2000
-"""Looked at of one folder: data sets of a million files have them in folders that nothing of ours is below."""
+"""Entries of one folder that are read; a data set may have a million files in a folder that holds nothing of ours."""
 _MOST_FOLDERS = 2000
-"""Entered in all, those with few others beside them first: models and wheels lie there, images don't."""
+"""Folders that are entered, those with few siblings first: models and wheels have few, images have many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What is attached."""
+    """The attached inputs, below one folder."""
 
     root: Path = Path("/kaggle/input")
 
@@ -43,14 +43,14 @@ class Inputs:
         return folder / "test.csv" if folder is not None and (folder / "test.csv").is_file() else None
 
     def models(self) -> tuple[Path, ...]:
-        """Every folder with a config.json, in the order of their paths; what lies inside one belongs to it."""
+        """Every folder with a config.json, sorted by path; folders inside one belong to it."""
         return self._find(_is_model)
 
     def model(self, name: str = "") -> Path:
-        """The only model, or the one that `name` picks: part of its path, in any case of letters.
+        """The only model, or the one whose path contains `name`, in any case of letters.
 
-        Where `name` is whole folders of some paths, such as `7b/1`, it doesn't pick others that only contain it.
-        `OWNER/MODEL/FRAMEWORK/VARIATION/VERSION`, Kaggle's own name, does without its owner in the older layout.
+        Where `name` is whole folders of a path, such as `7b/1`, paths that only contain its text don't match. Kaggle's
+        own name, `OWNER/MODEL/FRAMEWORK/VARIATION/VERSION`, matches in the older layout too, which has no owner.
 
         Raises:
             ConfigError: none or several match; the text lists what is there.
@@ -67,7 +67,7 @@ class Inputs:
         return found[0]
 
     def wheelhouse(self) -> Path | None:
-        """The folder of wheels, with a lock, that has vLLM; None where there is none.
+        """The folder with a lock and vLLM's wheel; None where there is none.
 
         Raises:
             ConfigError: there are several; the text lists them.
@@ -106,7 +106,7 @@ def _list(paths: Iterable[Path], root: Path) -> str:
 
 
 def _folders(root: Path, is_leaf: Callable[[Path], bool]) -> Iterator[Path]:
-    """The folders below `root`, none twice; what `is_leaf` holds for isn't entered."""
+    """The folders below `root`, none twice; those that `is_leaf` accepts aren't entered."""
     seen: set[tuple[int, int]] = set()
     waiting = [(1, 0, root)]
     while waiting and len(seen) < _MOST_FOLDERS:
@@ -124,7 +124,7 @@ def _folders(root: Path, is_leaf: Callable[[Path], bool]) -> Iterator[Path]:
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
-    """What tells a folder from others, by whatever links it is reached; None where it can't be looked at."""
+    """The same for all links to a folder; None where it can't be read."""
     try:
         status = folder.stat()
     except OSError:

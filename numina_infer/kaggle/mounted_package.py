@@ -1,8 +1,7 @@
-"""The competition's own package, as far as it can be looked at without running it.
+"""Inspects the competition's own package without importing it.
 
 Kaggle mounts it in the competition's folder and licenses it to nobody. The 2024 module `aimo` is a binary for
-CPython 3.10; a binary's name tells the interpreter it is for (PEP 3149). kaggle_evaluation is plain Python that
-imports grpc and frames.
+CPython 3.10, which its name says (PEP 3149). kaggle_evaluation is plain Python that imports grpc and frames.
 """
 
 import importlib.util
@@ -25,14 +24,14 @@ _IMPORTS: Mapping[Api, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """What was found of it."""
+    """The findings."""
 
     path: Path | None = None
-    """Its folder; None where it isn't here."""
+    """Its folder; None where it isn't mounted."""
     built_for: frozenset[Version] = frozenset()
-    """The Pythons that it has binaries for; empty for plain Python."""
+    """The versions of Python that it has binaries for; empty for plain Python."""
     missing: tuple[str, ...] = ()
-    """Modules that it needs and that aren't here."""
+    """Modules that it needs and that aren't installed."""
 
     def suits(self, python: Version) -> bool:
         """Whether that Python can load it."""
@@ -40,10 +39,10 @@ class Package:
 
 
 def find_package(competition: Competition, inputs: Inputs) -> Package:
-    """Look for the package that `competition` is answered through, where its gateway will.
+    """Inspect the package of `competition` where the gateway will import it.
 
     Raises:
-        ConfigError: the variable that names its folder names another; see `gateways.package`.
+        ConfigError: the variable that names its folder names another; see `competitions.gateways.competition_package`.
     """
     folder = package.find_package(competition, (inputs.root,))
     if folder is None:

@@ -1,7 +1,7 @@
-"""Where a run is: on a laptop, or in one of the three ways in which Kaggle runs a notebook.
+"""Where a run takes place: on a laptop, or in one of the three ways in which Kaggle runs a notebook.
 
-The variables are Kaggle's own. Its kaggle_evaluation asks whether KAGGLE_IS_COMPETITION_RERUN is set at all, so an
-empty one is a rerun as well; a notebook that asks whether it is true would rehearse where it is scored.
+The variables are Kaggle's own. Its kaggle_evaluation tests only whether KAGGLE_IS_COMPETITION_RERUN is set, so an
+empty value means a rerun as well; testing for truth would rehearse where the run is scored.
 """
 
 import os
@@ -13,16 +13,16 @@ RUN_TYPE_VARIABLE = "KAGGLE_KERNEL_RUN_TYPE"
 
 
 class Place(StrEnum):
-    """Where a run is."""
+    """Where a run takes place."""
 
     LAPTOP = "laptop"
     """Anywhere but on Kaggle."""
     INTERACTIVE = "interactive"
     """Kaggle's editor, where a person sees every cell."""
     COMMIT = "commit"
-    """Save and run: from the first cell to the last with nobody there, and its output is kept."""
+    """"Save and run all": every cell runs with nobody there, and the output is kept."""
     RERUN = "rerun"
-    """The run that is scored; nothing of it is seen but the submission."""
+    """The run that is scored; only its submission is ever seen."""
 
     @property
     def is_kaggle(self) -> bool:

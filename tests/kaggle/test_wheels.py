@@ -36,12 +36,11 @@ def test_the_pythons_are_those_that_something_is_built_for(tmp_path: Path) -> No
     assert read_wheels(tmp_path).pythons == {(3, 12)}
 
 
-def test_sizes_are_those_of_the_files_and_of_what_is_in_them(tmp_path: Path) -> None:
+def test_the_size_is_that_of_what_is_in_the_wheels(tmp_path: Path) -> None:
     """In bytes."""
-    wheel = make_wheel(tmp_path, "zeros", code="0" * 10_000)
+    make_wheel(tmp_path, "zeros", code="0" * 10_000)
     write_lock(tmp_path)
     wheels = read_wheels(tmp_path)
-    assert wheels.packed_bytes == wheel.stat().st_size
     assert 10_000 < wheels.unpacked_bytes < 11_000
 
 

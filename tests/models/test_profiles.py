@@ -13,7 +13,8 @@ from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import ConfigError
 from numina_infer.models.fit import FitConfig, Layout, choose, survey
 from numina_infer.models.gpus import T4
-from numina_infer.models.profiles import PROFILES, Profile, find_profile
+from numina_infer.models.known_models import Profile
+from numina_infer.models.profiles import PROFILES, find_profile
 from numina_infer.models.weights import Architecture, Quantisation
 
 SPLIT, REPLICAS = Layout(tensor_parallel_size=2), Layout(num_replicas=2)
@@ -100,7 +101,7 @@ def test_a_fine_tune_has_the_format_of_its_base(
     profile = find_profile(str(folder))
     assert (profile.base, profile.format) == (base, find_profile(base).format)
     assert profile.max_model_len <= shapes.max_position_embeddings
-    assert (profile.model, profile.alias, profile.licence) == (str(folder), "mine", "")
+    assert (profile.model, profile.alias) == (str(folder), "mine")
 
 
 def test_a_fine_tune_has_its_own_weights_and_warnings(tmp_path: Path) -> None:

@@ -106,7 +106,6 @@ def test_a_llama_folder_is_read(tmp_path: Path) -> None:
     shapes = read.architecture
     assert (shapes.num_key_value_heads, shapes.head_dim, shapes.attention_bias) == (8, 32, False)
     assert not shapes.tie_word_embeddings
-    assert not read.is_measured
     assert read.dtype is Dtype.BFLOAT16
     assert read.num_bytes() == 2 * (shapes.num_linear + shapes.num_other)
 
@@ -164,7 +163,6 @@ def test_real_files_count_as_they_will_lie_in_memory(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "m", LLAMA)
     write_safetensors(folder / "model.safetensors", ("F32", 4000), ("BF16", 2000), ("I32", 600))
     weights = read_model_folder(folder).weights
-    assert weights.is_measured
     assert (weights.num_bytes(), weights.num_bytes(Dtype.FLOAT32)) == (2000 * 2 + 600, 2000 * 4 + 600)
 
 
@@ -183,7 +181,6 @@ def test_only_the_files_that_the_index_lists_count(tmp_path: Path) -> None:
 def test_a_real_model_counts_all_its_numbers(tiny_model: Path) -> None:
     """The arithmetic of its config agrees with its file to the byte."""
     weights = read_model_folder(tiny_model).weights
-    assert weights.is_measured
     assert weights.num_bytes() == Weights.computed(weights.architecture).num_bytes()
 
 

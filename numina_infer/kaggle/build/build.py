@@ -2,7 +2,7 @@
 
 OUT/kernel/    kernel-metadata.json and submission.ipynb, for `kaggle kernels push`
 OUT/dataset/   this package's wheel and the pure Python wheels it needs, flat, for `kaggle datasets create`
-OUT/model/     where the model is the owner's own: the metadata that goes beside its weights
+OUT/model/     the metadata for the folder with the weights, where the model is the owner's own
 """
 
 import shlex
@@ -29,19 +29,15 @@ NOTEBOOK = "notebooks/submission.ipynb"
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What stands in the folder now."""
+    """The finished folder."""
 
     push: Push
     out: Path
     has_model: bool
     """Whether there is a folder for the owner's own weights."""
 
-    @property
-    def next_commands(self) -> tuple[str, ...]:
-        """What is typed next, one command or comment a line."""
-        return tuple(self._commands())
-
-    def _commands(self) -> Iterator[str]:
+    def next_commands(self) -> Iterator[str]:
+        """The commands to type next, one command or comment a line."""
         folder, push = shlex.quote(str(self.out)), self.push
         if self.has_model:
             model = push.model
@@ -56,15 +52,8 @@ class Built:
         yield f"kaggle kernels push -p {folder}/kernel"
         yield f"kaggle kernels status {push.name}"
         yield "# once that has ended well, with the version that push told"
-        yield (
-            f"kaggle competitions submit {push.competition.slug} -k {push.name} -v VERSION "
-            f"-f {submission_file(push)} -m '…'"
-        )
-
-
-def submission_file(push: Push) -> str:
-    """What the competition scores."""
-    return "submission.csv" if push.competition.api is Api.AIMO else "submission.parquet"
+        file = "submission.csv" if push.competition.api is Api.AIMO else "submission.parquet"
+        yield f"kaggle competitions submit {push.competition.slug} -k {push.name} -v VERSION -f {file} -m '…'"
 
 
 def build(push: Push, out: Path, report: Announce) -> Built:
@@ -74,7 +63,7 @@ def build(push: Push, out: Path, report: Announce) -> Built:
         ConfigError: `out` holds something, or the notebook can't be set.
         WheelError: a wheel can't be built or fetched.
     """
-    require_empty(out)
+    _require_empty(out)
     has_model = push.model.owner == push.owner != OWNER_PLACEHOLDER
     with made_whole(out, ("kernel", "dataset", "model")):
         _build_kernel(push, out / "kernel")
@@ -86,8 +75,7 @@ def build(push: Push, out: Path, report: Announce) -> Built:
     return Built(push, out, has_model)
 
 
-def require_empty(folder: Path) -> None:
-    """Raise `ConfigError` where `folder` holds anything, or is a file."""
+def _require_empty(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} isn't empty; name a new folder with --out, or remove this one first")
 

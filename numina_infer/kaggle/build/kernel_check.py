@@ -1,7 +1,6 @@
-"""The folder of a kernel, checked by the client's rules and by those whose breach costs a submission.
+"""Checks a kernel's folder by the client's rules, and by rules whose breach costs a submission.
 
-The client sends internet on, a machine without a GPU, or a misspelt key without a word; each of them was the end of
-somebody's submission.
+The client sends a kernel with internet on, without a GPU, or with a misspelt key without complaint.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,96 +10,94 @@ from typing import Any
 from numina_infer.competitions.known import COMPETITIONS
 from numina_infer.core.errors import ConfigError
 from numina_infer.kaggle.build.build import NOTEBOOK
-from numina_infer.kaggle.build.findings import Finding
-from numina_infer.kaggle.build.metadata import KernelMetadata, Metadata, read_content
+from numina_infer.kaggle.build.findings import BadField, Finding
+from numina_infer.kaggle.build.metadata import KernelMetadata
+from numina_infer.kaggle.build.metadata_file import Metadata
 from numina_infer.kaggle.build.notebook import Notebook
 from numina_infer.kaggle.build.push import DATASET_SLUG, KNOWN_SHAPES, T4X2, machine_shape
 from numina_infer.kaggle.build.shipped import find_shipped
 from numina_infer.kaggle.build.sources import OWNER_PLACEHOLDER, model_fault
+from numina_infer.models.json_file import read_json
 
 _BUILD = "build the kernel again"
 
 
-def kernel_findings(folder: Path, place: str, *, own: str = "", wheelhouse: str = "") -> Iterator[Finding]:
-    """What is wrong with the kernel in `folder`.
+def kernel_findings(folder: Path, *, own: str = "", wheelhouse: str = "") -> Iterator[Finding]:
+    """Find what is wrong with the kernel in `folder`.
 
     Args:
         folder: with kernel-metadata.json.
-        place: what the folder is called in the findings.
-        own: `owner/slug` of the dataset with this package, where that was built beside it.
-        wheelhouse: that of the wheelhouse, likewise.
+        own: `owner/slug` of the dataset with this package, where that was built with it.
+        wheelhouse: the same of the wheelhouse.
     """
-    name = f"{place}{KernelMetadata.FILE_NAME}"
+    name = KernelMetadata.FILE_NAME
     try:
-        content = read_content(folder / KernelMetadata.FILE_NAME)
+        content = read_json(folder / name)
     except ConfigError as error:
         yield Finding(name, str(error), _BUILD)
         return
-    yield from metadata_findings(KernelMetadata, content, name)
+    yield from metadata_findings(KernelMetadata, content)
     sound = KernelMetadata.sound(content)
-    wrong = content.keys() - sound.keys()  # of what is said to be of another type no more is said
+    wrong = content.keys() - sound.keys()  # a wrong type is one finding, not two
     lost = (*_lost_submissions(sound), *_missing_datasets(sound, own, wheelhouse))
-    yield from (Finding(name, what, fix) for key, what, fix in lost if key not in wrong)
-    code_file = sound.get("code_file") or "submission.ipynb"
-    yield from _notebook_findings(folder / code_file, f"{place}{code_file}", sound, name)
+    yield from (Finding(name, each.what, each.fix) for each in lost if each.key not in wrong)
+    yield from _notebook_findings(folder, sound.get("code_file") or "submission.ipynb", sound)
 
 
-def metadata_findings(kind: type[Metadata], content: Mapping[str, Any], name: str) -> Iterator[Finding]:
-    """What the client or Kaggle would refuse or pass over in a metadata file of this kind."""
+def metadata_findings(kind: type[Metadata], content: Mapping[str, Any]) -> Iterator[Finding]:
+    """Find what the client or Kaggle would refuse or ignore in a metadata file of this kind."""
+    name, known = kind.FILE_NAME, kind.field_names()
     for key in content:
-        if key not in kind.field_names():
+        if key not in known:
             yield Finding(name, f"{key!r} is no key that the client knows, and is passed over", "remove or correct it")
-    for key in kind.field_names():
+    for key in known:
         if key not in content:
             yield Finding(name, f"{key} isn't stated, and the client takes a default", "state it")
-    yield from (Finding(name, fault.message, fault.fix) for fault in kind.faults(content))
+    yield from (Finding(name, fault.what, fault.fix) for fault in kind.faults(content))
     sound = kind.sound(content)
     owner = (sound.get("id") or sound.get("ownerSlug") or "").partition("/")[0]
     if owner == OWNER_PLACEHOLDER:
         yield Finding(name, f"the owner is still {OWNER_PLACEHOLDER}", "put your user name there: --owner NAME")
 
 
-_Lost = tuple[str, str, str]
-"""A field, what is wrong with it, and what to do."""
-
-
-def _lost_submissions(content: Mapping[str, Any]) -> Iterator[_Lost]:
+def _lost_submissions(content: Mapping[str, Any]) -> Iterator[BadField]:
     if content.get("enable_internet"):
         what = "internet is on, and a code competition takes no such kernel"
-        yield "enable_internet", what, "set enable_internet to false"
+        yield BadField("enable_internet", what, "set enable_internet to false")
     if content.get("enable_gpu") is False:
-        yield "enable_gpu", "the GPU is off", "set enable_gpu to true"
+        yield BadField("enable_gpu", "the GPU is off", "set enable_gpu to true")
     if content.get("enable_tpu"):
-        yield "enable_tpu", "a TPU is on, and vLLM here is for GPUs", "set enable_tpu to false"
+        yield BadField("enable_tpu", "a TPU is on, and vLLM here is for GPUs", "set enable_tpu to false")
     if content.get("is_private") is False:
-        yield "is_private", "the kernel is public", "set is_private to true"
+        yield BadField("is_private", "the kernel is public", "set is_private to true")
     if not content.get("competition_sources"):
-        yield "competition_sources", "no competition is attached", "name it in competition_sources"
+        yield BadField("competition_sources", "no competition is attached", "name it in competition_sources")
     if not content.get("model_sources"):
         fix = "name it in model_sources: OWNER/MODEL/FRAMEWORK/VARIATION/VERSION"
-        yield "model_sources", "no model is attached", fix
-    shape = content.get("machine_shape", T4X2)  # one that isn't stated has been told of
+        yield BadField("model_sources", "no model is attached", fix)
+    shape = content.get("machine_shape", T4X2)  # that it isn't stated is a finding already
     if shape not in KNOWN_SHAPES:
         fix = f"choose one of {', '.join(sorted(KNOWN_SHAPES))}"
-        yield "machine_shape", f"no machine with GPUs is called {shape!r}", fix
+        yield BadField("machine_shape", f"no machine with GPUs is called {shape!r}", fix)
 
 
-def _missing_datasets(content: Mapping[str, Any], own: str, wheelhouse: str) -> Iterator[_Lost]:
+def _missing_datasets(content: Mapping[str, Any], own: str, wheelhouse: str) -> Iterator[BadField]:
     key, name_it = "dataset_sources", "name it in dataset_sources"
     attached = {"/".join(source.split("/")[:2]) for source in content.get(key) or ()}
     ours = {own} if own else {source for source in attached if source.partition("/")[2] == DATASET_SLUG}
     if not ours & attached:
-        yield key, f"the dataset with this package, {own or f'OWNER/{DATASET_SLUG}'}, isn't attached", name_it
+        what = f"the dataset with this package, {own or f'OWNER/{DATASET_SLUG}'}, isn't attached"
+        yield BadField(key, what, name_it)
     if wheelhouse and wheelhouse not in attached:
-        yield key, f"the wheelhouse {wheelhouse} isn't attached", name_it
+        yield BadField(key, f"the wheelhouse {wheelhouse} isn't attached", name_it)
     elif not attached - ours and not content.get("kernel_sources"):
         what = "no wheelhouse is attached, and Kaggle's image has no vLLM"
-        yield key, what, "name its dataset in dataset_sources"
+        yield BadField(key, what, "name its dataset in dataset_sources")
 
 
-def _notebook_findings(path: Path, place: str, content: Mapping[str, Any], metadata: str) -> Iterator[Finding]:
+def _notebook_findings(folder: Path, place: str, content: Mapping[str, Any]) -> Iterator[Finding]:
     try:
-        notebook = Notebook.read(path)
+        notebook = Notebook.read(folder / place)
         settings = notebook.settings
         is_ours = notebook.cells_without_settings == Notebook.read(find_shipped(NOTEBOOK)).cells_without_settings
     except ConfigError as error:
@@ -110,7 +107,8 @@ def _notebook_findings(path: Path, place: str, content: Mapping[str, Any], metad
         yield Finding(place, "its cells aren't those of this version of numina-infer", f"{_BUILD}, or install its own")
     if notebook.has_outputs:
         yield Finding(place, "it has outputs", "clear them")
-    yield from (Finding(metadata, what, fix) for what, fix in _disagreements(settings, content))
+    for what, fix in _disagreements(settings, content):
+        yield Finding(KernelMetadata.FILE_NAME, what, fix)
 
 
 def _disagreements(settings: Mapping[str, str], content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""A folder that is made whole or not at all: a build that is refused leaves nothing behind, and takes nothing away."""
+"""Makes a folder completely or not at all: a build that fails leaves nothing behind and removes nothing else."""
 
 import shutil
 from collections.abc import Iterable, Iterator
@@ -8,10 +8,9 @@ from pathlib import Path
 
 @contextmanager
 def made_whole(folder: Path, names: Iterable[str]) -> Iterator[None]:
-    """Make `folder`, in which the block makes `names`; all of that is removed if the block doesn't come to its end.
+    """Make `folder`, in which the block makes `names`; if the block raises, all of that is removed again.
 
-    What was there before stays: a name that was taken, the folder itself, and its parents. So does a parent that
-    somebody else has put something into meanwhile.
+    Everything that was there before stays, and so does a parent that another program has put something into.
     """
     new_names = [folder / name for name in names if not (folder / name).exists()]
     new_folders = [each for each in (folder, *folder.parents) if not each.exists()]
@@ -29,5 +28,5 @@ def _remove(paths: Iterable[Path], folders: Iterable[Path]) -> None:
         else:
             path.unlink(missing_ok=True)
     for folder in folders:
-        with suppress(OSError):  # one that isn't empty is somebody's
+        with suppress(OSError):  # one that isn't empty has another's files
             folder.rmdir()

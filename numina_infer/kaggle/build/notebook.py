@@ -1,6 +1,6 @@
-"""The submission notebook as a file: its settings set and read, and its cells compared.
+"""The submission notebook as a file: reads and changes its settings, and compares its cells.
 
-Its first code cell assigns three settings, one a line, to a plain string each; nothing else of it is ever changed.
+Its first code cell assigns three settings, one a line, to a plain string each; nothing else is ever changed.
 """
 
 import json
@@ -14,14 +14,14 @@ from numina_infer.core.config import require
 from numina_infer.core.errors import ConfigError
 
 SETTINGS = ("COMPETITION", "MODEL", "PRESET")
-"""What the notebook is told."""
+"""The settings of the notebook."""
 
 FILE_NAME = "submission.ipynb"
 
 
 @dataclass(frozen=True, slots=True)
 class Notebook:
-    """A notebook as JSON."""
+    """A notebook, as the JSON text of its file."""
 
     text: str
 
@@ -53,7 +53,7 @@ class Notebook:
 
     @property
     def has_outputs(self) -> bool:
-        """Whether a cell keeps a result or a counter."""
+        """Whether a cell has a result or an execution count."""
         cells = json.loads(self.text)["cells"]
         return any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
 

@@ -1,25 +1,23 @@
-"""The wheels of our own dataset: this package, and the pure Python packages that it needs and Kaggle's image may lack.
+"""Collects the wheels of our own dataset: this package, and pure Python packages that Kaggle's image may lack.
 
-From a checkout pip builds the wheel; where the package is installed from a wheel, that is put together again from its
-files, which is what RECORD lists (PEP 376, PEP 427).
+From a checkout pip builds this package's wheel. Where the package was installed from a wheel, `repack` rebuilds that
+from the files that its RECORD lists (PEP 376, PEP 427).
 """
 
-import base64
 import csv
-import hashlib
 import io
 import os
 import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from numina_infer.core.errors import WheelError
-from numina_infer.kaggle.wheelhouse.registry import without_addresses
 from numina_infer.kaggle.build.shipped import find_checkout
+from numina_infer.kaggle.wheelhouse.resolution import without_addresses
 from numina_infer.kaggle.wheelhouse.target import Target
 
 OWN = "numina-infer"
@@ -27,10 +25,11 @@ LIGHT = ("httpx2", "httpcore2")
 """Core dependencies that the image may lack; they and all that they need are pure Python."""
 
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
+_MADE_BY_INSTALLERS = {"INSTALLER", "REQUESTED", "direct_url.json"}
 
 
 def make_own_wheel(folder: Path) -> Path:
-    """The wheel of this package, in `folder`.
+    """Make the wheel of this package in `folder`; returns its path.
 
     Raises:
         WheelError: pip can't build it, or it isn't installed at all.
@@ -43,7 +42,7 @@ def make_own_wheel(folder: Path) -> Path:
 
 
 def fetch_light_wheels(folder: Path, target: Target) -> tuple[str, ...]:
-    """The pure Python wheels of `LIGHT` and of what they need on `target`, in the versions installed here.
+    """Fetch the pure Python wheels of `LIGHT` and all that they need on `target`, in the versions installed here.
 
     Returns:
         Each as `name==version`.
@@ -58,7 +57,7 @@ def fetch_light_wheels(folder: Path, target: Target) -> tuple[str, ...]:
 
 
 def needed_by(names: Sequence[str], target: Target) -> set[str]:
-    """The names and those of all that they need on `target`, as what is installed here says; extras left out."""
+    """The packages `names` and all that they need on `target`, by the packages installed here; without extras."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
@@ -76,52 +75,40 @@ def needed_by(names: Sequence[str], target: Target) -> set[str]:
 
 
 def repack(installed: Distribution, folder: Path) -> Path:
-    """The wheel that a distribution was installed from, put together again; scripts are made anew by an installer.
+    """Rebuild the wheel that a distribution was installed from; installers make its scripts again.
 
     Raises:
         WheelError: its files aren't listed, or one of them isn't there.
     """
-    files = {path: contents for path, contents in _contents(installed) if not path.endswith(".dist-info/RECORD")}
-    tag = _tag(installed.read_text("WHEEL") or "")
-    stem = f"{re.sub(r'[-_.]+', '_', installed.metadata['Name']).lower()}-{installed.version}"
-    path = folder / f"{stem}-{tag}.whl"
-    record = f"{stem}.dist-info/RECORD"
+    name, tag = (
+        installed.metadata["Name"],
+        re.search(r"^Tag: (\S+)$", installed.read_text("WHEEL") or "", re.MULTILINE),
+    )
+    record = installed.read_text("RECORD")
+    if tag is None or record is None:
+        raise WheelError(f"{name} lists no files, or no tag of its wheel; install it from a wheel")
+    rows = [row for row in csv.reader(record.splitlines()) if _is_from_the_wheel(PurePosixPath(row[0]))]
+    stem = f"{re.sub(r'[-_.]+', '_', name).lower()}-{installed.version}"
+    path = folder / f"{stem}-{tag[1]}.whl"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
-        for name, contents in [*sorted(files.items()), (record, _record(files, record))]:
-            wheel.writestr(zipfile.ZipInfo(name, _EARLIEST), contents, zipfile.ZIP_DEFLATED)
+        for file, *_ in sorted(rows):
+            source = Path(str(installed.locate_file(file)))
+            if not source.is_file():
+                raise WheelError(f"{source} is missing; install {name} anew")
+            contents = _written(rows) if file.endswith(".dist-info/RECORD") else source.read_bytes()
+            wheel.writestr(zipfile.ZipInfo(file, _EARLIEST), contents, zipfile.ZIP_DEFLATED)
     return path
 
 
-_MADE_BY_INSTALLERS = {"INSTALLER", "REQUESTED", "direct_url.json"}
+def _is_from_the_wheel(file: PurePosixPath) -> bool:
+    """False of what an installer adds: scripts, compiled modules and notes of its own."""
+    return ".." not in file.parts and file.suffix != ".pyc" and file.name not in _MADE_BY_INSTALLERS
 
 
-def _contents(installed: Distribution) -> Iterator[tuple[str, bytes]]:
-    if installed.files is None:
-        raise WheelError(f"{installed.metadata['Name']} lists no files; install it from a wheel")
-    for file in installed.files:
-        if file.name in _MADE_BY_INSTALLERS or file.suffix == ".pyc" or ".." in file.parts:
-            continue
-        path = Path(str(file.locate()))
-        if not path.is_file():
-            raise WheelError(f"{path} is missing; install {installed.metadata['Name']} anew")
-        yield file.as_posix(), path.read_bytes()
-
-
-def _record(files: dict[str, bytes], own_name: str) -> bytes:
-    rows = io.StringIO()
-    writer = csv.writer(rows, lineterminator="\n")
-    for name, contents in sorted(files.items()):
-        digest = base64.urlsafe_b64encode(hashlib.sha256(contents).digest()).rstrip(b"=").decode()
-        writer.writerow([name, f"sha256={digest}", len(contents)])
-    writer.writerow([own_name, "", ""])
-    return rows.getvalue().encode()
-
-
-def _tag(wheel_file: str) -> str:
-    tag = re.search(r"^Tag: (\S+)$", wheel_file, re.MULTILINE)
-    if tag is None:
-        raise WheelError("an installed package doesn't tell its wheel's tag; install it anew")
-    return tag[1]
+def _written(rows: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def _distribution(name: str) -> Distribution:

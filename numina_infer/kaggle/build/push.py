@@ -1,12 +1,12 @@
-"""What is pushed to Kaggle for one competition and one model: names, settings, sources and machine."""
+"""The plan of a kernel for one competition and one model: names, settings, sources and machine."""
 
 from dataclasses import dataclass
 
-from numina_infer.competitions.known import COMPETITIONS, Competition
+from numina_infer.competitions.known import Competition
 from numina_infer.core.config import require
+from numina_infer.core.presets import get_preset
 from numina_infer.kaggle.build.metadata import DatasetMetadata, KernelMetadata
 from numina_infer.kaggle.build.sources import ModelSource, dataset_fault, is_slug, require_owner, slugify
-from numina_infer.core.presets import get_preset
 
 DATASET_SLUG = "numina-infer"
 """Of the dataset with this package's own wheel."""
@@ -45,7 +45,7 @@ def machine_shape(competition: Competition, preset: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """One kernel to be built. What is left empty follows from the rest."""
+    """One kernel to build. A field that is left empty follows from the others."""
 
     owner: str
     competition: Competition
@@ -83,12 +83,12 @@ class Push:
 
     @property
     def name(self) -> str:
-        """`owner/slug`, as it is asked for on Kaggle."""
+        """`owner/slug`, its name on Kaggle."""
         return f"{self.owner}/{self.slug}"
 
     @property
     def settings(self) -> dict[str, str]:
-        """What the notebook is told."""
+        """The settings of its notebook."""
         return {"COMPETITION": self.competition.name, "MODEL": str(self.model), "PRESET": self.preset}
 
     def metadata(self, code_file: str = "submission.ipynb") -> KernelMetadata:
@@ -113,8 +113,3 @@ class Push:
             description="Wheels of numina-infer and of the pure Python packages that it needs. "
             "Built by `numina-infer kaggle build`.",
         )
-
-
-def competition_of(slug: str) -> Competition | None:
-    """The known competition with this slug on Kaggle."""
-    return next((competition for competition in COMPETITIONS.values() if competition.slug == slug), None)

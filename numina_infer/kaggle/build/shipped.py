@@ -1,4 +1,4 @@
-"""Files that lie in the checkout and are shipped inside the wheel too, in `data/` beside this module."""
+"""Finds files that are in the checkout, and in this package's wheel as `kaggle/build/data/`."""
 
 from pathlib import Path
 

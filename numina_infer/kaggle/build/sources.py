@@ -1,7 +1,7 @@
-"""How things on Kaggle are named: `owner/slug` with an optional version, and a model's five parts.
+"""Names on Kaggle: `owner/slug` with an optional version, and a model's five parts.
 
-The rules are those that Kaggle's client (2.2.4, `validate_*_string`) checks before it sends anything; where it lets a
-name pass that Kaggle then refuses, such as a version that is no number, they are stricter.
+The rules are those of Kaggle's client (2.2.4, `validate_*_string`); they are stricter where the client accepts a name
+that Kaggle then refuses, such as a version that is no number.
 """
 
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from numina_infer.core.config import require
 
 OWNER_PLACEHOLDER = "OWNER"
-"""Stands in committed files where a user name belongs."""
+"""Takes the place of a user name in committed files."""
 
 _PART = re.compile(r"[A-Za-z0-9]+(?:[._-]+[A-Za-z0-9]+)*")
 _MODEL_FORM = "OWNER/MODEL/FRAMEWORK/VARIATION/VERSION"
@@ -22,7 +22,7 @@ def is_slug(text: str) -> bool:
 
 
 def slugify(title: str) -> str:
-    """What Kaggle makes of a title: lower case, and a hyphen for whatever is neither letter nor digit."""
+    """Kaggle's slug of a title: lower case, and a hyphen for other characters than letters and digits."""
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
@@ -35,8 +35,8 @@ def dataset_fault(source: object, kind: str = "dataset", least: int = 1) -> str:
     """Why `source` isn't `owner/slug` or `owner/slug/version`; empty where it is.
 
     Args:
-        source: what stands in the metadata.
-        kind: what it names, for the message.
+        source: the value in the metadata.
+        kind: the word for it in the message.
         least: the fewest characters of a slug.
     """
     parts = source.split("/") if isinstance(source, str) else []

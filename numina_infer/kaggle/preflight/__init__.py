@@ -1,4 +1,7 @@
-"""What is looked at before a kernel solves anything: the machine, its GPUs, the inputs.
+"""Checks before a run starts that machine, GPUs and inputs will do.
 
-In: a kernel's settings. Out: lights, green to red, each with what to do.
+In: a plan of the run. Out: a list of checks, each green, amber or red, with advice.
+
+- run_plan.py: the plan; machine.py: looks at this machine
+- preflight.py, gpu_checks.py: the rules; light.py: the result
 """

@@ -1,20 +1,20 @@
-"""What a preflight judges of GPUs and of the weights on them; each rule gives a check, or None where it has no say.
+"""Rules of the preflight for GPUs and for the weights on them; a rule returns a check, or None where it doesn't apply.
 
-Figures: CUDA's drivers are compatible within a major version (docs.nvidia.com, CUDA compatibility: 525 for CUDA 12,
-580 for CUDA 13); compute capabilities and data types are `capability`'s, memory is `fit`'s.
+CUDA's drivers are compatible within a major version (docs.nvidia.com, CUDA compatibility: 525 for CUDA 12, 580 for
+CUDA 13); compute capabilities and data types come from `models.capability`, memory from `models.fit`.
 """
 
 from collections.abc import Mapping, Sequence
 
 from numina_infer.core.errors import ConfigError
 from numina_infer.engines.vllm.serving.server_plan import lay_out, wanted_dtype
-from numina_infer.kaggle.preflight.light import Check, Light
+from numina_infer.kaggle.preflight.light import Check, Light, amber, green, red
 from numina_infer.kaggle.preflight.machine import Machine
 from numina_infer.kaggle.preflight.run_plan import RunPlan
 from numina_infer.kaggle.wheels import Version
 from numina_infer.models.capability import LEAST_CAPABILITY, KvCacheDtype, choose_dtype, require_supported
 from numina_infer.models.gpus import Device
-from numina_infer.models.profiles import Profile
+from numina_infer.models.known_models import Profile
 from numina_infer.models.weights import Dtype, gib
 
 PINNED_CUDA: Version = (12, 8)
@@ -26,10 +26,10 @@ _LEAST_SHARED_BYTES = 1024**3
 
 
 def check_gpus(machine: Machine, plan: RunPlan) -> Check:
-    """GPUs by name: none, too old, too few, others than the competition's."""
+    """The GPUs by name: none, too old, too few, or others than the competition's."""
     name = "GPUs"
     if not plan.is_vllm:
-        return Check(name, Light.GREEN, f"not needed: engine {plan.engine}")
+        return green(name, f"not needed: engine {plan.engine}")
     if "gpus" in machine.broken:
         advice = "Start the session again; where it stays, without a GPU"
         return Check(name, Light.RED if plan.place.is_kaggle else Light.AMBER, machine.broken["gpus"], advice)
@@ -37,25 +37,23 @@ def check_gpus(machine: Machine, plan: RunPlan) -> Check:
         return _no_gpu(name, plan)
     weakest = _weakest(machine.gpus)
     if weakest.compute_capability == (0, 0):
-        return Check(
-            name, Light.AMBER, f"{_list(machine.gpus)}; the driver doesn't tell what they compute", _take(plan)
-        )
+        return amber(name, f"{_list(machine.gpus)}; the driver doesn't tell what they compute", _take(plan))
     if _is_too_old(weakest):
         finding = (
             f"{_list(machine.gpus)}: compute capability {weakest.capability}, and vLLM has kernels for 7.0 and up"
         )
-        return Check(name, Light.RED, finding, _take(plan))
+        return red(name, finding, _take(plan))
     return _compare(name, machine.gpus, plan)
 
 
 def _no_gpu(name: str, plan: RunPlan) -> Check:
     if plan.place.is_kaggle:
-        return Check(name, Light.RED, "none", _take(plan))
-    return Check(name, Light.AMBER, "none: vLLM computes on the CPU", "Rehearse here, measure on Kaggle")
+        return red(name, "none", _take(plan))
+    return amber(name, "none: vLLM computes on the CPU", "Rehearse here, measure on Kaggle")
 
 
 def _take(plan: RunPlan) -> str:
-    """How the competition's own machine is had."""
+    """The advice that gets the competition's own machine."""
     shape = plan.competition.machine_shape
     spoken = "«GPU T4 x2»" if shape == "NvidiaTeslaT4" else f"with {_list(plan.competition.devices)}"
     return (
@@ -65,24 +63,19 @@ def _take(plan: RunPlan) -> str:
 
 
 def _compare(name: str, gpus: Sequence[Device], plan: RunPlan) -> Check:
-    """The GPUs beside those that the competition is scored on."""
+    """Compare the GPUs with those that the competition is scored on."""
     wanted = plan.competition.devices
     if not plan.place.is_kaggle:
-        return Check(name, Light.GREEN, _list(gpus))
+        return green(name, _list(gpus))
     if {gpu.name for gpu in gpus} != {gpu.name for gpu in wanted}:
         advice = f"Times found here aren't those of the rerun; machine_shape {plan.competition.machine_shape} has them"
-        return Check(name, Light.AMBER, f"{_list(gpus)}, where {plan.competition.name} has {_list(wanted)}", advice)
+        return amber(name, f"{_list(gpus)}, where {plan.competition.name} has {_list(wanted)}", advice)
     if len(gpus) < len(wanted):
         finding = (
             f"{_list(gpus)}: {len(wanted) - len(gpus)} of {len(wanted)} is missing, and with it its memory and speed"
         )
-        return Check(
-            name,
-            Light.AMBER,
-            finding,
-            f"{_take(plan)}; if CUDA_VISIBLE_DEVICES is set, let it name all of them",
-        )
-    return Check(name, Light.GREEN, _list(gpus))
+        return amber(name, finding, f"{_take(plan)}; if CUDA_VISIBLE_DEVICES is set, let it name all of them")
+    return green(name, _list(gpus))
 
 
 def check_driver(machine: Machine, plan: RunPlan) -> Check | None:
@@ -94,20 +87,18 @@ def check_driver(machine: Machine, plan: RunPlan) -> Check | None:
     least, major = LEAST_DRIVER.get(cuda[0]), drivers[0].partition(".")[0]
     written = f"{cuda[0]}.{cuda[1]}"
     if least is None or not major.isdigit():
-        return Check(
-            "driver", Light.AMBER, f"{drivers[0]}; whether it runs CUDA {written} isn't known here", _WHO_KNOWS
-        )
+        return amber("driver", f"{drivers[0]}; whether it runs CUDA {written} isn't known here", _WHO_KNOWS)
     if int(major) < least:
         finding = f"{drivers[0]} is too old for CUDA {written} of the wheels, which takes {least} or newer"
-        return Check("driver", Light.RED, finding, _newer_driver(int(major)))
-    return Check("driver", Light.GREEN, f"{drivers[0]} runs CUDA {written}")
+        return red("driver", finding, _newer_driver(int(major)))
+    return green("driver", f"{drivers[0]} runs CUDA {written}")
 
 
 _WHO_KNOWS = "Start vLLM here once before a submission depends on it"
 
 
 def _newer_driver(major: int) -> str:
-    """What helps where the driver has that major version."""
+    """The advice where the driver has that major version and is too old."""
     runs = max((cuda for cuda, least in LEAST_DRIVER.items() if least <= major), default=None)
     older = f"Build the wheelhouse with a vLLM for CUDA {runs}" if runs else "No wheels of ours run on it"
     pinned = " (0.19.1, which is pinned, is for 12.8)" if runs == PINNED_CUDA[0] else ""
@@ -123,16 +114,12 @@ def check_weights(machine: Machine, plan: RunPlan) -> Check | None:
     try:
         require_supported(profile.weights, device, KvCacheDtype.AUTO)
     except ConfigError as error:
-        return Check(
-            "weights", Light.RED, str(error), "GPTQ and AWQ in 4 bits, or GPTQ in 8, run on every GPU from T4 on"
-        )
+        return red("weights", str(error), "GPTQ and AWQ in 4 bits, or GPTQ in 8, run on every GPU from T4 on")
     try:
         dtype = choose_dtype(profile.weights, device, wanted_dtype(plan.server))
     except ConfigError as error:
-        return Check(
-            "weights", Light.RED, str(error), "Attach another family's weights: quantised or not, these need bfloat16"
-        )
-    return Check("weights", Light.GREEN, _describe(profile, dtype))
+        return red("weights", str(error), "Attach another family's weights: quantised or not, these need bfloat16")
+    return green("weights", _describe(profile, dtype))
 
 
 def _describe(profile: Profile, dtype: Dtype) -> str:
@@ -158,36 +145,36 @@ def check_gpu_memory(machine: Machine, plan: RunPlan) -> Check | None:
 
 
 def _taken(machine: Machine, plan: RunPlan) -> Check | None:
-    """A check where somebody else holds the memory: vLLM takes its share of the whole, or doesn't start."""
+    """A check where another program holds the memory: vLLM takes its share of the whole, or doesn't start."""
     for gpu, state in zip(machine.gpus, machine.gpu_states, strict=False):
         needed = gpu.memory_bytes * plan.server.gpu_memory_utilization
         if state.free_bytes is not None and state.free_bytes < needed:
             finding = f"{gib(state.free_bytes)} of a {gpu.name} are free, and vLLM takes {gib(needed)}"
             advice = "End what holds it (nvidia-smi names it; `numina-infer serve --stop` for servers of ours)"
-            return Check("model's memory", Light.RED, finding, advice)
+            return red("model's memory", finding, advice)
     return None
 
 
 def _no_fit(reason: str, machine: Machine, plan: RunPlan) -> Check | None:
-    """The model doesn't fit; where it can't be computed at all, another check has said so."""
+    """The model doesn't fit; None where `check_weights` says already that these GPUs can't compute it."""
     check = check_weights(machine, plan)
     if check is not None and check.light is Light.RED:
         return None
     has_few = len(machine.gpus) < len(plan.competition.devices) and plan.place.is_kaggle
     advice = "Get all GPUs of the competition's machine, or" if has_few else "Take"
-    return Check("model's memory", Light.RED, reason, f"{advice} weights of fewer bits, or a shorter max_model_len")
+    return red("model's memory", reason, f"{advice} weights of fewer bits, or a shorter max_model_len")
 
 
 def check_shared_memory(machine: Machine, plan: RunPlan) -> Check | None:
-    """Room in /dev/shm, through which the workers of a split model speak."""
+    """Room in /dev/shm, through which the workers of a split model exchange messages."""
     free = machine.shared_memory_bytes
     if not (plan.is_vllm and len(machine.gpus) > 1):
         return None
     if free is None:
-        return Check("shared memory", Light.AMBER, machine.broken.get("shared memory", "not known"), _ONE_A_GPU)
+        return amber("shared memory", machine.broken.get("shared memory", "not known"), _ONE_A_GPU)
     if free < _LEAST_SHARED_BYTES:
-        return Check("shared memory", Light.AMBER, f"{gib(free)} in /dev/shm, little for a split model", _ONE_A_GPU)
-    return Check("shared memory", Light.GREEN, f"{gib(free)} in /dev/shm")
+        return amber("shared memory", f"{gib(free)} in /dev/shm, little for a split model", _ONE_A_GPU)
+    return green("shared memory", f"{gib(free)} in /dev/shm")
 
 
 _ONE_A_GPU = "If vLLM dies with SIGBUS, take layout replicas, which needs none of it"

@@ -1,4 +1,4 @@
-"""What a preflight says: one check a line, each with a light and, where it isn't green, what to do."""
+"""The result of a preflight: one check a line, each with a light and, where it isn't green, what to do."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,7 +9,7 @@ from rich.table import Table
 
 
 class Light(StrEnum):
-    """How a check came out."""
+    """The outcome of a check."""
 
     GREEN = "green"
     AMBER = "amber"
@@ -24,18 +24,33 @@ _STYLES: Mapping[Light, str] = {Light.GREEN: "green", Light.AMBER: "yellow", Lig
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at."""
+    """One thing that was checked."""
 
     name: str
     light: Light
     finding: str
     advice: str = ""
-    """What to do; empty where it is green."""
+    """The next step for the user; empty where it is green."""
 
     @property
     def line(self) -> str:
-        """All of it."""
+        """For a log."""
         return f"{self.light:<5}  {self.name}: {self.finding}{f'. {self.advice}' if self.advice else ''}"
+
+
+def green(name: str, finding: str) -> Check:
+    """A check that found nothing wrong."""
+    return Check(name, Light.GREEN, finding)
+
+
+def amber(name: str, finding: str, advice: str) -> Check:
+    """A check that found something that costs speed, votes or certainty."""
+    return Check(name, Light.AMBER, finding, advice)
+
+
+def red(name: str, finding: str, advice: str) -> Check:
+    """A check that found something that costs the run."""
+    return Check(name, Light.RED, finding, advice)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
-"""What a machine is like, for a preflight to judge: looks at it, each on its own, none of which may take the run down.
+"""Looks at the machine for the preflight: GPUs, memory, disk, sandbox, model, wheels. No look can end the run.
 
-A look only finds; what it means is `preflight`'s. Looks go on at the same time, so all of them take as long as the
-slowest, the sandbox's self-test, about two seconds.
+All looks run at the same time, so together they take as long as the slowest, the sandbox's self-test: two seconds.
 """
 
 import os
@@ -27,7 +26,8 @@ from numina_infer.kaggle.preflight.run_plan import RunPlan
 from numina_infer.kaggle.wheel_prefix import find_installed
 from numina_infer.kaggle.wheels import Version, Wheels, read_wheels
 from numina_infer.models.gpus import Device, GpuState, find_cpu, find_gpus, look_at_gpus
-from numina_infer.models.profiles import Profile, find_profile
+from numina_infer.models.known_models import Profile
+from numina_infer.models.profiles import find_profile
 
 _PATIENCE_S = 30.0
 """For a look that hangs, on a driver or a network disk."""
@@ -45,14 +45,14 @@ class DiskSpace:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What was found. What no look found is empty, and `broken` says why."""
+    """The findings. A field whose look failed is empty, and `broken` says why."""
 
     python: Version = (sys.version_info.major, sys.version_info.minor)
     gpus: tuple[Device, ...] = ()
     gpu_states: tuple[GpuState, ...] = ()
     """Of `gpus`, in the same order."""
     cpu: Device | None = None
-    """Its memory is all that this process may use, taken or not."""
+    """Its memory is all that this process may use, free or not."""
     free_memory_bytes: int | None = None
     shared_memory_bytes: int | None = None
     """Free in /dev/shm."""
@@ -61,7 +61,7 @@ class Machine:
     package: Package = field(default_factory=Package)
     rung: Rung | None = None
     refused: Mapping[Rung, str] = field(default_factory=dict)
-    """Why the rungs above don't hold."""
+    """Why the stricter rungs don't work here."""
     profile: Profile | None = None
     is_embedded_here: bool = False
     """Whether the embedded model was fetched before."""
@@ -70,14 +70,14 @@ class Machine:
     vllm_python: Path | None = None
     """An interpreter that has vLLM."""
     wheels: Wheels | None = None
-    """What vLLM can be installed from."""
+    """The wheelhouse that vLLM must be installed from."""
     problems: Path | None = None
     now_s: float = 0.0
     """The time of day, since 1970."""
     age_s: float = 0.0
     """Since this process started, which is the kernel's start in a notebook."""
     broken: Mapping[str, str] = field(default_factory=dict)
-    """Looks that didn't come to their end, and why."""
+    """Looks that failed, and why."""
 
 
 Found = Mapping[str, Any]
@@ -86,7 +86,7 @@ Look = Callable[[RunPlan], Found]
 
 
 def look(plan: RunPlan, looks: Mapping[str, Look] | None = None) -> Machine:
-    """Look at this machine, at all that `plan` needs; never raises for what is there."""
+    """Look at everything that `plan` needs; a look that fails is noted and never raises."""
     outcomes: dict[str, Found | str] = {}
     chosen = LOOKS if looks is None else looks
     threads = [Thread(target=_try, args=(name, chosen[name], plan, outcomes), daemon=True) for name in chosen]
@@ -142,7 +142,7 @@ def _disk(plan: RunPlan) -> Found:
 
 
 def _room(folder: Path) -> DiskSpace:
-    """The disk under `folder`, or under where it would be made."""
+    """The disk of `folder`, or of the place where it would be made."""
     there = folder.absolute()
     while not there.is_dir() and there != there.parent:
         there = there.parent

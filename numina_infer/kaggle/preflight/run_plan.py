@@ -1,4 +1,4 @@
-"""What a run is going to do, as far as a preflight has to know."""
+"""The plan of a run, as far as the preflight needs it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +13,10 @@ from numina_infer.models.gpus import GpuDriverError, ask_for_gpus
 
 
 def is_for_gpus(place: Place, inputs: Inputs) -> bool:
-    """Whether a run at `place` is planned for GPUs; that they are there is asked again when its engine starts.
+    """Whether a run at `place` is planned for GPUs; when its engine starts, the driver is asked again.
 
-    In a rerun nobody waits for the driver: a model that is attached is for GPUs. Elsewhere on Kaggle a driver that
-    doesn't answer, or fails, is no machine without GPUs.
+    A rerun doesn't wait for the driver: an attached model is for GPUs. Elsewhere on Kaggle a driver that fails or
+    doesn't answer isn't taken for a machine without GPUs.
     """
     if place is Place.RERUN and inputs.models():
         return True
@@ -44,7 +44,7 @@ class RunPlan:
     """Where the submission and the run log go."""
     inputs: Inputs = field(default_factory=Inputs)
     lowest_rung: Rung = Rung.SECCOMP
-    """What must hold programs back at least."""
+    """The weakest rung of the sandbox that is accepted."""
 
     @property
     def is_vllm(self) -> bool:

@@ -1,56 +1,74 @@
-"""Wheels fetched one after the other into a folder, each held to its hash, each going on where it broke off.
+"""Downloads wheels into a folder, checks their hashes, and resumes a transfer that broke off.
 
-What has arrived of a wheel lies beside it as `NAME.part` until it is whole and its hash is right, so a file that ends
-in `.whl` is good. A server that can't send the rest of a file (HTTP range requests, RFC 9110 §14) sends it anew.
+An unfinished wheel is called `NAME.part` until it is whole and its hash is right, so a file that ends in
+`.whl` is good. A server without range requests (RFC 9110 §14) sends the whole file again. pip and uv check hashes too,
+but keep nothing of a file that broke off, and vLLM's wheels have up to 900 MB.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from numina_infer.core.errors import WheelError
-from numina_infer.kaggle.wheelhouse.registry import RemoteWheel, without_addresses
+from numina_infer.kaggle.wheelhouse.resolution import RemoteWheel, without_addresses
 
 if TYPE_CHECKING:
     import httpx2
 
-_PIECE = 1024 * 1024
-
 Advance = Callable[[int], None]
-"""Told how many bytes of a wheel are here by now."""
+"""Called with the number of bytes of a wheel that have arrived."""
+
+
+def open_client() -> "httpx2.Client":
+    """A client for `fetch` and `with_size`."""
+    import httpx2
+
+    return httpx2.Client(follow_redirects=True, timeout=60.0)
+
+
+def with_size(wheel: RemoteWheel, client: "httpx2.Client") -> RemoteWheel:
+    """The wheel with its size; a HEAD request asks where the index didn't say, and None stays if that fails."""
+    import httpx2
+
+    if wheel.size is not None:
+        return wheel
+    if path := wheel.local_path:
+        return replace(wheel, size=path.stat().st_size)
+    try:
+        length = client.head(wheel.url).raise_for_status().headers.get("content-length")
+    except httpx2.HTTPError:
+        return wheel
+    return replace(wheel, size=int(length) if length else None)
 
 
 def sha256_of(path: Path) -> str:
-    """Of a file of any size, in hex."""
+    """The hash of a file of any size, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def is_here(wheel: RemoteWheel, folder: Path) -> bool:
-    """Whether the wheel lies in the folder, whole."""
-    path = folder / wheel.filename
-    return path.is_file() and sha256_of(path) == wheel.sha256
-
-
 def fetch(wheel: RemoteWheel, folder: Path, client: "httpx2.Client", advance: Advance, tries: int = 3) -> Path:
-    """Bring one wheel into `folder` and return its path; nothing is sent for where it is there already.
+    """Download one wheel into `folder` and return its path; a wheel that is there already isn't sent again.
 
-    A transfer that breaks is taken up again; a whole file with another hash is thrown away and fetched anew.
+    A transfer that breaks is resumed; a whole file with another hash is thrown away and fetched anew.
 
     Raises:
-        WheelError: it broke `tries` times without getting any further, or what comes isn't what its hash says.
+        WheelError: it broke `tries` times without getting any further, or its hash is another.
     """
+    import httpx2
+
     path, part = folder / wheel.filename, folder / f"{wheel.filename}.part"
-    if is_here(wheel, folder):
+    if path.is_file() and sha256_of(path) == wheel.sha256:
         advance(path.stat().st_size)
         return path
     furthest, failures = 0, 0
     while failures < tries:
         try:
             _append(wheel, part, client, advance)
-        except _broken() as error:
+        except (httpx2.HTTPError, httpx2.StreamError) as error:
             here = part.stat().st_size if part.exists() else 0
             failures = 0 if here > furthest else failures + 1
             furthest = max(furthest, here)
@@ -65,10 +83,10 @@ def fetch(wheel: RemoteWheel, folder: Path, client: "httpx2.Client", advance: Ad
 
 
 def _append(wheel: RemoteWheel, part: Path, client: "httpx2.Client", advance: Advance) -> None:
-    if urlsplit(wheel.url).scheme == "file":
-        source = Path(unquote(urlsplit(wheel.url).path))
-        part.unlink(missing_ok=True)
-        _write(_pieces(source), part, advance)
+    """Fetch what `part` lacks."""
+    if source := wheel.local_path:
+        shutil.copyfile(source, part)
+        advance(part.stat().st_size)
         return
     have = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
@@ -76,25 +94,7 @@ def _append(wheel: RemoteWheel, part: Path, client: "httpx2.Client", advance: Ad
         if reply.status_code == 416:  # there is no more than what is here
             return
         reply.raise_for_status()
-        if reply.status_code != 206:
-            part.unlink(missing_ok=True)
-        _write(reply.iter_raw(), part, advance)
-
-
-def _write(pieces: Iterator[bytes], part: Path, advance: Advance) -> None:
-    with part.open("ab") as file:
-        for piece in pieces:
-            file.write(piece)
-            advance(file.tell())
-
-
-def _pieces(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            yield piece
-
-
-def _broken() -> tuple[type[Exception], ...]:
-    import httpx2
-
-    return (httpx2.HTTPError, httpx2.StreamError)
+        with part.open("ab" if reply.status_code == 206 else "wb") as file:
+            for piece in reply.iter_raw():
+                file.write(piece)
+                advance(file.tell())

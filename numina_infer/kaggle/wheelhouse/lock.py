@@ -1,6 +1,6 @@
 """The lock of a wheelhouse: every wheel by name, version and hash, in pip's own format, without markers or addresses.
 
-Its first line tells what it was made for, so that an interrupted download goes on with the same versions.
+Its first line names the requirements and the target, so that an interrupted download resumes with the same versions.
 """
 
 import re
@@ -12,8 +12,6 @@ from numina_infer.core.errors import ConfigError
 from numina_infer.kaggle.inputs import LOCK
 from numina_infer.kaggle.wheelhouse.target import Target
 
-FILE_NAME = LOCK
-
 _HEADING = "# wheels of "
 _ENTRY = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[^\s;\\]+)\s+--hash=sha256:(?P<sha256>[0-9a-f]{64})"
@@ -22,7 +20,7 @@ _ENTRY = re.compile(
 
 @dataclass(frozen=True, slots=True, order=True)
 class Entry:
-    """One wheel."""
+    """One wheel of a lock."""
 
     name: str
     version: str
@@ -34,22 +32,22 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """All wheels."""
+    """The wheels of a wheelhouse."""
 
     wanted: tuple[str, ...]
-    """What they were resolved from, such as `vllm==0.19.1`."""
+    """The requirements, such as `vllm==0.19.1`."""
     target: Target
     entries: tuple[Entry, ...]
 
     @classmethod
     def of(cls, wanted: Iterable[str], target: Target, entries: Iterable[Entry]) -> "Lock":
-        """With the entries in order."""
+        """A lock with its entries sorted."""
         return cls(tuple(wanted), target, tuple(sorted(entries)))
 
     @classmethod
     def read(cls, folder: Path) -> "Lock":
-        """From a wheelhouse; `ConfigError` where its lock isn't there or isn't one of ours."""
-        path = folder / FILE_NAME
+        """Read it from a wheelhouse; `ConfigError` where it isn't there or isn't one of ours."""
+        path = folder / LOCK
         try:
             text = path.read_text(encoding="utf-8")
         except OSError as error:
@@ -59,8 +57,8 @@ class Lock:
         return cls.parse(text, str(path))
 
     @classmethod
-    def parse(cls, text: str, path: str = FILE_NAME) -> "Lock":
-        """From its text; `ConfigError` naming the line that can't be read."""
+    def parse(cls, text: str, path: str = LOCK) -> "Lock":
+        """Read it from text; `ConfigError` names the line that can't be read."""
         heading, _, rest = text.partition("\n")
         target = Target.parse(heading)
         if not heading.startswith(_HEADING) or target is None:
@@ -71,17 +69,17 @@ class Lock:
 
     @property
     def heading(self) -> str:
-        """What it was made for, in a line."""
+        """The first line: requirements and target."""
         return f"{_HEADING}{' '.join(self.wanted)} for {self.target}"
 
     @property
     def text(self) -> str:
-        """As the file has it."""
+        """The file's text."""
         return "\n".join([self.heading, *map(str, self.entries)]) + "\n"
 
     def write(self, folder: Path) -> None:
-        """Put it into a wheelhouse."""
-        (folder / FILE_NAME).write_text(self.text, encoding="utf-8")
+        """Write it into a wheelhouse."""
+        (folder / LOCK).write_text(self.text, encoding="utf-8")
 
 
 def _entry(line: str, path: str) -> Entry:

@@ -1,11 +1,9 @@
-"""Whether a wheelhouse installs by itself: tried where the right interpreter is at hand, else read from its files.
+"""Checks that a wheelhouse installs by itself: reads its files, and installs it where the right Python is here.
 
-The installation sees the folder and nothing else: no index, no configuration of pip's, every wheel held to its hash,
-and afterwards pip is asked whether anything lacks something it needs.
+The installation is the kernel's own (`wheel_prefix.install_command`): it sees the folder and nothing else, and checks
+every hash. Afterwards `pip check` reports a package that lacks another.
 """
 
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,7 +14,8 @@ from pathlib import Path
 
 from numina_infer.core.errors import WheelError
 from numina_infer.kaggle.build.findings import Finding
-from numina_infer.kaggle.wheelhouse import lock as lock_file
+from numina_infer.kaggle.inputs import LOCK
+from numina_infer.kaggle.wheel_prefix import bare_environment, install_command
 from numina_infer.kaggle.wheelhouse.download import sha256_of
 from numina_infer.kaggle.wheelhouse.lock import Lock
 from numina_infer.kaggle.wheelhouse.resolution import find_uv
@@ -28,7 +27,7 @@ _BUILD = "build the wheelhouse anew, in a new folder"
 
 
 class Proof(StrEnum):
-    """How a wheelhouse was looked at."""
+    """The way a wheelhouse was checked."""
 
     INSTALLED = "installed"
     """Into an empty environment, without the network."""
@@ -38,7 +37,7 @@ class Proof(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OfflineTrial:
-    """What came of it."""
+    """The outcome of a check."""
 
     proof: Proof
     target: Target
@@ -55,7 +54,7 @@ class OfflineTrial:
 
 
 def try_wheelhouse(folder: Path, *, may_install: bool = True) -> OfflineTrial:
-    """Read the wheelhouse in `folder`; where nothing is wrong and its interpreter is here, install it too.
+    """Read the wheelhouse in `folder`; if nothing is wrong and its interpreter is here, install it too.
 
     Raises:
         ConfigError: its lock can't be read.
@@ -72,7 +71,7 @@ def try_wheelhouse(folder: Path, *, may_install: bool = True) -> OfflineTrial:
 
 
 def read_faults(folder: Path, lock: Lock) -> Iterator[Finding]:
-    """What is wrong with the files."""
+    """Yields what is wrong with the files."""
     yield from _stray(folder)
     wheels, unreadable = _read_wheels(folder)
     yield from unreadable
@@ -81,9 +80,9 @@ def read_faults(folder: Path, lock: Lock) -> Iterator[Finding]:
         if not wheel.fits(lock.target):
             yield Finding(wheel.path.name, f"it doesn't install on {lock.target}", _BUILD)
     try:
-        yield from (Finding(lock_file.FILE_NAME, lack, _BUILD) for lack in lacks(wheels, lock.target))
+        yield from (Finding(LOCK, lack, _BUILD) for lack in lacks(wheels, lock.target))
     except WheelError as error:
-        yield Finding(lock_file.FILE_NAME, str(error), _AGAIN)
+        yield Finding(LOCK, str(error), _AGAIN)
 
 
 def _unlocked(wheels: Sequence[WheelFile], lock: Lock) -> Iterator[Finding]:
@@ -92,7 +91,7 @@ def _unlocked(wheels: Sequence[WheelFile], lock: Lock) -> Iterator[Finding]:
     for release, sha256 in locked.items():
         wheel = here.get(release)
         if wheel is None:
-            yield Finding(lock_file.FILE_NAME, f"the wheel of {' '.join(release)} is missing", _AGAIN)
+            yield Finding(LOCK, f"the wheel of {' '.join(release)} is missing", _AGAIN)
         elif sha256_of(wheel.path) != sha256:
             yield Finding(wheel.path.name, "it isn't what its hash in the lock says", f"remove it, and {_AGAIN}")
     for release in here.keys() - locked.keys():
@@ -100,36 +99,34 @@ def _unlocked(wheels: Sequence[WheelFile], lock: Lock) -> Iterator[Finding]:
 
 
 def find_python(target: Target) -> str | None:
-    """An interpreter of the target's version on a machine like it, ready to make environments; None without one."""
-    if target.machine != Target.here().machine or target.glibc > Target.here().glibc:
+    """An interpreter of the target's version on a machine like it, as uv finds it; None without one, or without uv."""
+    here = Target.here()
+    if target.machine != here.machine or target.glibc > here.glibc:
         return None
-    named = shutil.which(f"python{target.python}")
-    candidates = (sys.executable, *([named] if named else []), *_found_by_uv(target))
-    return next((python for python in candidates if _version_of(python) == target.python), None)
+    try:
+        command = [find_uv(), "python", "find", "--no-python-downloads", "--no-config", "--no-project", target.python]
+    except WheelError:
+        return None
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own words)
+    return done.stdout.strip() or None
 
 
 def install_faults(folder: Path, python: str, venv: Path) -> Iterator[Finding]:
-    """Install the whole lock from `folder` into a new environment at `venv`; what went wrong, if anything did."""
-    words = ["--no-index", "--find-links", str(folder), "--require-hashes", "--no-deps", "--no-cache-dir"]
-    pip = [str(venv / "bin" / "python"), "-m", "pip", "--isolated", "--disable-pip-version-check"]
+    """Install the whole lock from `folder` into a new environment at `venv`; yields what went wrong, if anything."""
+    inside = venv / "bin" / "python"
     steps = (
-        [python, "-m", "venv", str(venv)],
-        [*pip, "install", "--quiet", *words, "--requirement", str(folder / lock_file.FILE_NAME)],
-        [*pip, "check"],
+        [python, "-I", "-m", "venv", "--without-pip", str(venv)],
+        install_command(folder, inside),
+        [sys.executable, "-m", "pip", "--python", str(inside), "--isolated", "--disable-pip-version-check", "check"],
     )
     for step in steps:
         done = subprocess.run(  # noqa: S603 (our own words, and no shell)
-            step, capture_output=True, text=True, check=False, env=_bare_environment()
+            step, capture_output=True, text=True, check=False, env=bare_environment()
         )
         if done.returncode:
             said = (done.stderr.strip() or done.stdout.strip())[-2000:]
-            yield Finding(lock_file.FILE_NAME, f"it doesn't install: {said}", _BUILD)
+            yield Finding(LOCK, f"it doesn't install: {said}", _BUILD)
             return
-
-
-def _bare_environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))}
-    return kept | {"PIP_CONFIG_FILE": os.devnull}
 
 
 def _stray(folder: Path) -> Iterator[Finding]:
@@ -155,24 +152,3 @@ def _release(name: str, version: str) -> tuple[str, str]:
     from packaging.version import Version
 
     return canonicalize_name(name), str(Version(version))
-
-
-def _found_by_uv(target: Target) -> Iterator[str]:
-    try:
-        command = [find_uv(), "python", "find", "--no-python-downloads", "--no-config", "--no-project", target.python]
-    except WheelError:
-        return
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own words)
-    if not done.returncode:
-        yield done.stdout.strip()
-
-
-def _version_of(python: str) -> str:
-    question = "import ensurepip, sys; print('3.%d' % sys.version_info.minor)"
-    try:
-        done = subprocess.run(  # noqa: S603 (our own words, and no shell)
-            [python, "-c", question], capture_output=True, text=True, check=False, env=_bare_environment()
-        )
-    except OSError:
-        return ""
-    return done.stdout.strip()

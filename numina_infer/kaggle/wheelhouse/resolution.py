@@ -1,90 +1,111 @@
-"""From what is wanted to the one set of releases: by uv for another interpreter, by pip for the one that runs.
+"""Finds the wheels that an installation needs: uv resolves the requirements, for any interpreter.
 
-pip evaluates markers for the interpreter that it runs on, whatever target it is told, so it can't resolve for Kaggle;
-uv can. For the interpreter that runs pip is asked, because what it is configured with, such as local files and caps
-on versions, is then honoured.
+pip evaluates markers for the interpreter that it runs on, so it can't resolve for Kaggle's; `uv pip compile` can, and
+its pylock.toml (PEP 751) has the address, the size and the hash of each wheel. uv asks the index that pip is
+configured with. An index's address may hold a password, so no message shows one.
 """
 
-import json
+import ast
 import os
+import re
 import subprocess
 import sys
-import tempfile
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from rich.filesize import decimal
+
 from numina_infer.core.errors import WheelError
-from numina_infer.kaggle.wheelhouse.download import sha256_of
-from numina_infer.kaggle.wheelhouse.registry import RemoteWheel, without_addresses
 from numina_infer.kaggle.wheelhouse.target import Target
+
+_ADDRESS = re.compile(r"\b[a-z][a-z+]*://\S+", re.IGNORECASE)
+_SCOPES = ("global", "install", ":env:")
+"""Of pip's settings, the strongest last."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pin:
-    """One release."""
+class RemoteWheel:
+    """A wheel that can be fetched."""
 
     name: str
     version: str
-    path: Path | None = None
-    """The wheel itself, where it was given as a file."""
+    url: str
+    """https, http or file."""
+    sha256: str
+    size: int | None = None
+    """Bytes; None where the index doesn't say."""
+
+    @property
+    def filename(self) -> str:
+        """The last part of the address."""
+        return PurePosixPath(unquote(urlsplit(self.url).path)).name
+
+    @property
+    def size_text(self) -> str:
+        """The size for people."""
+        return "?" if self.size is None else decimal(self.size)
+
+    @property
+    def local_path(self) -> Path | None:
+        """The file, where it is on this machine."""
+        parts = urlsplit(self.url)
+        return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
-def resolve_for(
-    target: Target, requirements: Sequence[str], constraints: Sequence[Path], *, index_url: str
-) -> tuple[Pin, ...]:
-    """Every release that `requirements` need on `target`, wheels only.
+def resolve(
+    requirements: Sequence[str], target: Target, constraints: Sequence[Path] = (), *, is_here: bool = False
+) -> tuple[RemoteWheel, ...]:
+    """Every wheel that an empty environment of `target` needs for `requirements`.
+
+    With `is_here` the target is the interpreter that runs, and uv also takes the further indexes, the local wheels
+    and the constraints that pip is configured with: those are made for this machine.
 
     Raises:
-        WheelError: uv finds no set, can't reach the index, or isn't installed.
+        WheelError: uv finds no set of wheels, can't reach the index, or isn't installed.
     """
-    options = ["--python-version", target.python, "--python-platform", target.uv_platform, "--only-binary", ":all:"]
-    plain = ["--no-header", "--no-annotate", "--no-config", "--no-python-downloads", "--quiet"]
+    settings = pip_settings()
+    options = ["--format", "pylock.toml", "--only-binary", ":all:", "--no-config", "--no-python-downloads", "--quiet"]
+    platform = ["--python-version", target.python, "--python-platform", target.uv_platform]
+    interpreter = ["--python", sys.executable] if is_here else platform
     limits = [word for path in constraints for word in ("--constraint", str(path))]
-    command = [find_uv(), "pip", "compile", *options, *plain, *limits, "-"]
-    own = {key: value for key, value in os.environ.items() if not key.startswith("UV_") or key == "UV_CACHE_DIR"}
-    done = _run(command, own | {"UV_DEFAULT_INDEX": index_url}, "\n".join(requirements))
-    return tuple(_pin(line) for line in done.splitlines() if line.strip())
+    done = subprocess.run(  # noqa: S603 (our own words, and no shell)
+        [find_uv(), "pip", "compile", *options, *interpreter, *limits, "-"],
+        input="\n".join(requirements),
+        env=_environment(settings, is_here=is_here),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise WheelError(f"the wheels can't be resolved:\n{without_addresses(done.stderr.strip())}")
+    packages = tomllib.loads(done.stdout)["packages"]
+    return tuple(_best_wheel(package, target, settings["index-url"]) for package in packages)
 
 
-def _pin(line: str) -> Pin:
-    name, separator, rest = line.partition(" @ ")
-    if separator:
-        from packaging.utils import parse_wheel_filename
-
-        path = Path(unquote(urlsplit(rest.strip()).path))
-        return Pin(name.partition("[")[0], str(parse_wheel_filename(path.name)[1]), path)
-    name, _, version = line.strip().partition("==")
-    return Pin(name.partition("[")[0], version)
+def pip_settings() -> dict[str, str]:
+    """Pip's settings from its environment and its files, by option; the index is PyPI where neither names one."""
+    command = [sys.executable, "-m", "pip", "config", "list"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own words)
+    return settings_in(listed.stdout)
 
 
-def resolve_here(requirements: Sequence[str], constraints: Sequence[Path]) -> tuple[RemoteWheel, ...]:
-    """The wheels that pip would install into an empty environment of the interpreter that runs.
-
-    Raises:
-        WheelError: pip finds no set, or can't reach the index.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.json"
-        options = ["--dry-run", "--ignore-installed", "--only-binary", ":all:", "--quiet", "--report", str(report)]
-        limits = [word for path in constraints for word in ("--constraint", str(path))]
-        _run([sys.executable, "-m", "pip", "install", *options, *limits, *requirements], dict(os.environ))
-        installed = json.loads(report.read_text(encoding="utf-8"))["install"]
-    return tuple(map(_wheel, installed))
+def settings_in(listed: str) -> dict[str, str]:
+    """The same, from what `pip config list` prints."""
+    lines = [line.partition("=") for line in listed.splitlines()]
+    found = {"index-url": "https://pypi.org/simple"}
+    for scope in _SCOPES:
+        of_scope = {key: value for key, _, value in lines if key.startswith(f"{scope}.")}
+        found |= {key.removeprefix(f"{scope}."): str(ast.literal_eval(value)) for key, value in of_scope.items()}
+    return found
 
 
-def _wheel(entry: dict[str, Any]) -> RemoteWheel:
-    url = entry["download_info"]["url"]
-    archive = entry["download_info"].get("archive_info", {})
-    sha256 = archive.get("hashes", {}).get("sha256") or archive.get("hash", "").removeprefix("sha256=")
-    path = Path(unquote(urlsplit(url).path))
-    is_local = urlsplit(url).scheme == "file"
-    if is_local and not sha256:
-        sha256 = sha256_of(path)
-    size = path.stat().st_size if is_local else None
-    return RemoteWheel(entry["metadata"]["name"], entry["metadata"]["version"], path.name, url, sha256, size)
+def without_addresses(text: str) -> str:
+    """A message in which no address is left."""
+    return _ADDRESS.sub("(the index)", text)
 
 
 def find_uv() -> str:
@@ -101,11 +122,40 @@ def find_uv() -> str:
         raise WheelError("uv isn't installed; run: pip install 'numina-infer[kernel]'") from error
 
 
-def _run(command: Sequence[str], environment: dict[str, str], text: str | None = None) -> str:
-    done = subprocess.run(  # noqa: S603 (our own words, and no shell)
-        command, input=text, env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        said = without_addresses(done.stderr.strip() or done.stdout.strip())
-        raise WheelError(f"the wheels can't be resolved:\n{said}")
-    return done.stdout
+def _environment(settings: Mapping[str, str], *, is_here: bool) -> dict[str, str]:
+    """This process's environment, with pip's settings in place of uv's own."""
+    own = {key: value for key, value in os.environ.items() if not key.startswith("UV_") or key == "UV_CACHE_DIR"}
+    own["UV_DEFAULT_INDEX"] = settings["index-url"]
+    if not is_here:
+        return own
+    return own | {
+        "UV_INDEX": settings.get("extra-index-url", ""),
+        "UV_INDEX_STRATEGY": "unsafe-best-match",  # as pip: the best version of all indexes
+        "UV_FIND_LINKS": ",".join(settings.get("find-links", "").split()),
+        "UV_CONSTRAINT": settings.get("constraint", ""),
+    }
+
+
+def _best_wheel(package: Mapping[str, Any], target: Target, index_url: str) -> RemoteWheel:
+    """The wheel of a package in pylock.toml that pip would take: the most special tag, then the highest build."""
+    from packaging.utils import parse_wheel_filename
+
+    def rank(wheel: RemoteWheel) -> tuple[int, int]:
+        _, _, build, tags = parse_wheel_filename(wheel.filename)
+        place = target.rank(tags)
+        return -1 if place is None else -place, build[0] if build else -1
+
+    files = package.get("wheels") or [package["archive"]]
+    return max((_remote_wheel(package, file, index_url) for file in files), key=rank)
+
+
+def _remote_wheel(package: Mapping[str, Any], file: Mapping[str, Any], index_url: str) -> RemoteWheel:
+    url = _signed(file["url"], index_url) if "url" in file else Path(file["path"]).absolute().as_uri()
+    return RemoteWheel(package["name"], package["version"], url, file["hashes"]["sha256"], file.get("size"))
+
+
+def _signed(url: str, index_url: str) -> str:
+    """`url` with the user and the password of the index, which uv leaves out, where both are on one host."""
+    file, index = urlsplit(url), urlsplit(index_url)
+    is_same_host = (file.scheme, file.hostname, file.port) == (index.scheme, index.hostname, index.port)
+    return file._replace(netloc=index.netloc).geturl() if is_same_host else url

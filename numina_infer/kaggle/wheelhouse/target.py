@@ -1,14 +1,15 @@
 """The interpreter that wheels are collected for: Kaggle's, or the one that runs.
 
-An index holds wheels for many interpreters; a wheel's tags (PEP 425, PEP 600) say for which it is, and a requirement's
-marker (PEP 508) for which it holds. Both are asked of the target here and never of the interpreter that runs.
+A wheel's tags (PEP 425, PEP 600) say which interpreters it is for, and a requirement's marker (PEP 508) where it
+applies. Both are evaluated for the target here, not for the interpreter that runs.
 """
 
 import platform
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from numina_infer.core.config import require
@@ -29,7 +30,7 @@ class Target:
 
     python: str = "3.12"
     glibc: int = 31
-    """The minor version of the GNU C library 2 that is there at least; vLLM's own wheels ask for 2.31."""
+    """The lowest minor version of the GNU C library 2 there; vLLM's own wheels need 2.31."""
     machine: str = "x86_64"
 
     def __post_init__(self) -> None:
@@ -54,12 +55,12 @@ class Target:
 
     @classmethod
     def named(cls, python: str) -> "Target":
-        """From `3.12`, on Kaggle's platform, or `here`."""
+        """The target of `--python-version`: `3.12` is one on Kaggle's platform, `here` the interpreter that runs."""
         return cls.here() if python == HERE else cls(python)
 
     @classmethod
     def parse(cls, text: str) -> "Target | None":
-        """What `str` wrote, or None."""
+        """Read what `str` wrote; None for another text."""
         match = re.search(r"Python (3\.\d+), glibc 2\.(\d+), (\w+)", text)
         return cls(match[1], int(match[2]), match[3]) if match else None
 
@@ -68,32 +69,22 @@ class Target:
 
     @property
     def uv_platform(self) -> str:
-        """As uv names it."""
+        """Uv's name for the platform."""
         return f"{self.machine}-manylinux_2_{self.glibc}"
-
-    @property
-    def platforms(self) -> tuple[str, ...]:
-        """Platform tags, the most special first."""
-        return (*self._manylinux(), f"linux_{self.machine}")
-
-    def _manylinux(self) -> Iterator[str]:
-        for minor in range(self.glibc, 4, -1):
-            yield f"manylinux_2_{minor}_{self.machine}"
-            if minor in _LEGACY:
-                yield f"{_LEGACY[minor]}_{self.machine}"
 
     @property
     def tags(self) -> "tuple[Tag, ...]":
         """Of every wheel that installs there, the best first."""
-        from packaging.tags import compatible_tags, cpython_tags
+        return tuple(_ranks(self))
 
-        version = (3, int(self.python.split(".")[1]))
-        own = cpython_tags(version, platforms=self.platforms)
-        return (*own, *compatible_tags(version, f"cp3{version[1]}", self.platforms))
+    def rank(self, tags: "Iterable[Tag]") -> int | None:
+        """The place of a wheel's best tag in `tags` of this target; None where the wheel doesn't install there."""
+        ranks = _ranks(self)
+        return min((ranks[tag] for tag in tags if tag in ranks), default=None)
 
     @property
     def environment(self) -> dict[str, str]:
-        """What markers are evaluated for."""
+        """The variables of markers."""
         return {
             "implementation_name": "cpython",
             "implementation_version": f"{self.python}.0",
@@ -107,3 +98,22 @@ class Target:
             "python_version": self.python,
             "sys_platform": "linux",
         }
+
+
+@cache
+def _ranks(target: Target) -> "dict[Tag, int]":
+    from packaging.tags import compatible_tags, cpython_tags
+
+    version, platforms = (3, int(target.python.split(".")[1])), tuple(_platforms(target))
+    own = cpython_tags(version, platforms=platforms)
+    tags = (*own, *compatible_tags(version, f"cp3{version[1]}", platforms))
+    return {tag: rank for rank, tag in enumerate(tags)}
+
+
+def _platforms(target: Target) -> Iterator[str]:
+    """Platform tags, the most special first."""
+    for minor in range(target.glibc, 4, -1):
+        yield f"manylinux_2_{minor}_{target.machine}"
+        if minor in _LEGACY:
+            yield f"{_LEGACY[minor]}_{target.machine}"
+    yield f"linux_{target.machine}"

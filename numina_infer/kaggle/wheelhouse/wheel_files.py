@@ -1,4 +1,4 @@
-"""Wheels as they lie in a folder: what they are for, and what they need, read from the files themselves."""
+"""Reads wheels in a folder: which interpreters they are for, and which packages they need."""
 
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WheelFile:
-    """One wheel. Its name's rules are those of PEP 427."""
+    """One wheel; its name follows PEP 427."""
 
     path: Path
     name: str
@@ -29,7 +29,7 @@ class WheelFile:
 
     @classmethod
     def read(cls, path: Path) -> "WheelFile":
-        """By its name; `WheelError` where that is no wheel's."""
+        """Read its name; `WheelError` where that isn't a wheel's."""
         from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
         try:
@@ -40,11 +40,11 @@ class WheelFile:
 
     def fits(self, target: Target) -> bool:
         """Whether it installs on `target`."""
-        return not self.tags.isdisjoint(target.tags)
+        return target.rank(self.tags) is not None
 
     @cached_property
     def requires(self) -> "tuple[Requirement, ...]":
-        """What it needs, with markers; `WheelError` where it can't be read."""
+        """The packages that it needs, with markers; `WheelError` where the file can't be read."""
         from packaging.requirements import InvalidRequirement, Requirement
 
         try:
@@ -57,7 +57,7 @@ class WheelFile:
 
 
 def lacks(wheels: Iterable[WheelFile], target: Target) -> Iterator[str]:
-    """What a wheel needs on `target` and no wheel is, each in a sentence; extras count where a wheel asks for them."""
+    """A sentence for each package that a wheel needs on `target` and that isn't there; with the extras asked for."""
     here = {wheel.name: wheel for wheel in wheels}
     to_ask = [(wheel, "") for wheel in here.values()]
     asked = set()

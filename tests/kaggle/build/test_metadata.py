@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from numina_infer.competitions.known import COMPETITIONS
 from numina_infer.core.errors import ConfigError
-from numina_infer.kaggle.build.metadata import DatasetMetadata, KernelMetadata, Metadata, own_model, read_content
+from numina_infer.kaggle.build.metadata import DatasetMetadata, KernelMetadata, own_model
+from numina_infer.kaggle.build.metadata_file import Metadata
 from numina_infer.kaggle.build.push import Push
 from numina_infer.kaggle.build.sources import ModelSource, dataset_fault, is_slug, kernel_fault, model_fault, slugify
+from numina_infer.models.json_file import read_json
 
 KERNEL = KernelMetadata(id="me/my-kernel", title="my kernel", model_sources=("me/m/transformers/v/1",))
 DATASET = DatasetMetadata(id="me/my-data", title="my data", subtitle="as long as it must be", description="")
@@ -23,7 +25,7 @@ SOURCE = ModelSource("me", "my-7b", "transformers", "gptq", 2)
 @pytest.mark.parametrize("metadata", [KERNEL, DATASET, *own_model(SOURCE)], ids=lambda each: each.FILE_NAME)
 def test_every_field_is_written(metadata: Metadata, tmp_path: Path) -> None:
     """Under the client's name for it, so that no default of the client's is taken."""
-    content = read_content(metadata.write(tmp_path))
+    content = read_json(metadata.write(tmp_path))
     assert list(content) == [field.name for field in fields(metadata)]  # type: ignore[arg-type] # all are dataclasses
     assert list(metadata.faults(content)) == []
 
@@ -158,7 +160,7 @@ def test_a_file_that_holds_no_object_is_refused(text: str, tmp_path: Path) -> No
     path = tmp_path / "kernel-metadata.json"
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"kernel-metadata\.json holds no JSON"):
-        read_content(path)
+        read_json(path)
 
 
 def test_the_file_in_the_checkout_is_what_is_built() -> None:

@@ -40,7 +40,7 @@ def states(num_gpus: int = 2, driver: str = "550.90.07", free: float = 14.6) -> 
 def wheelhouse(**changes: Any) -> Wheels:
     """One of the pinned vLLM."""
     versions = {"vllm": "0.19.1", "torch": "2.10.0", "nvidia-cuda-runtime-cu12": "12.8.90"}
-    pinned = Wheels(Path("wheels"), tuple(versions), versions, frozenset({(3, 12)}), 4 * GIB, 9 * GIB)
+    pinned = Wheels(Path("wheels"), tuple(versions), versions, frozenset({(3, 12)}), 9 * GIB)
     return replace(pinned, **changes)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from numina_infer.core.errors import WheelError
 from numina_infer.kaggle.wheelhouse.download import fetch
-from numina_infer.kaggle.wheelhouse.registry import RemoteWheel
+from numina_infer.kaggle.wheelhouse.resolution import RemoteWheel
 from tests.kaggle.wheelhouse.wheel_index import WheelIndex, wheel_index
 
 
@@ -36,7 +36,7 @@ CONTENTS = bytes(range(256)) * 1172
 def wheel_of(index: WheelIndex) -> RemoteWheel:
     """As the index tells it."""
     url = f"http://127.0.0.1:{index.port}/files/{NAME}"
-    return RemoteWheel("large", "1", NAME, url, hashlib.sha256(CONTENTS).hexdigest(), len(CONTENTS))
+    return RemoteWheel("large", "1", url, hashlib.sha256(CONTENTS).hexdigest(), len(CONTENTS))
 
 
 def ignore(_: int) -> None:
@@ -128,7 +128,7 @@ def test_a_file_of_this_machine_is_copied(client: httpx2.Client, tmp_path: Path)
     original = tmp_path / "elsewhere" / NAME
     original.parent.mkdir()
     original.write_bytes(CONTENTS)
-    wheel = RemoteWheel("large", "1", NAME, original.as_uri(), hashlib.sha256(CONTENTS).hexdigest(), len(CONTENTS))
+    wheel = RemoteWheel("large", "1", original.as_uri(), hashlib.sha256(CONTENTS).hexdigest(), len(CONTENTS))
     folder = tmp_path / "wheels"
     folder.mkdir()
     assert fetch(wheel, folder, client, ignore).read_bytes() == CONTENTS

@@ -21,7 +21,7 @@ from numina_infer.kaggle.build.check import check
 from numina_infer.kaggle.wheelhouse import download
 from numina_infer.kaggle.wheelhouse.lock import Entry, Lock
 from numina_infer.kaggle.wheelhouse.offline_trial import Proof, find_python, install_faults, try_wheelhouse
-from numina_infer.kaggle.wheelhouse.registry import Registry, configured_index, index_in, without_addresses
+from numina_infer.kaggle.wheelhouse.resolution import _signed, pip_settings, resolve, settings_in, without_addresses
 from numina_infer.kaggle.wheelhouse.target import Target
 from numina_infer.kaggle.wheelhouse.wheelhouse import WantedWheels, begin, find_wheels
 from tests.kaggle.wheelhouse.wheel_index import WheelIndex, make_wheel, wheel_index
@@ -364,7 +364,7 @@ def test_a_python_that_is_no_version_is_refused(python: str) -> None:
 )
 def test_the_index_is_the_one_that_pip_takes(listed: str, expected: str) -> None:
     """The environment's before the files', and without one PyPI."""
-    assert index_in(listed) == expected
+    assert settings_in(listed)["index-url"].rstrip("/") == expected
 
 
 @given(
@@ -382,21 +382,46 @@ def test_the_best_wheel_is_taken(index: WheelIndex) -> None:
     """The most special tag, then the highest build; none where none fits."""
     index.add("many", "1", tag="py3-none-any")
     index.add("many", "1", tag="cp312-cp312-manylinux_2_17_x86_64")
-    best = "many-1-2-cp312-cp312-manylinux_2_28_x86_64.whl"
-    for build in ("1", "2"):
-        index.wheels[best.replace("-2-cp", f"-{build}-cp")] = build.encode()
-    with Registry(index.url) as registry:
-        assert registry.find_wheel("many", "1", KAGGLE).filename == best
-        with pytest.raises(WheelError, match=r"no wheel of torch 2\.10\.0 for Python 3\.13"):
-            registry.find_wheel("torch", "2.10.0", Target("3.13"))
-        with pytest.raises(WheelError, match="can't be asked for nothing-here"):
-            registry.find_wheel("nothing-here", "1", KAGGLE)
+    best = "many-1-10-cp312-cp312-manylinux_2_28_x86_64.whl"
+    for build in ("2", "10"):
+        index.wheels[best.replace("-10-cp", f"-{build}-cp")] = index.wheels["many-1-py3-none-any.whl"]
+    assert [wheel.filename for wheel in resolve(["many"], KAGGLE)] == [best]
+    with pytest.raises(WheelError, match="torch"):
+        resolve(["torch==2.10.0"], Target("3.13"))
+    with pytest.raises(WheelError, match="nothing-here"):
+        resolve(["nothing-here==1"], KAGGLE)
+
+
+def test_the_password_of_the_index_is_sent_to_its_host_alone(
+    index: WheelIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Uv asks with it, and leaves it out of the addresses that it writes."""
+    signed = index.url.replace("//", "//user:secret@")
+    monkeypatch.setenv("PIP_INDEX_URL", signed)
+    (wheel,) = resolve(["quick"], KAGGLE)
+    assert wheel.url == f"http://user:secret@127.0.0.1:{index.port}/files/{QUICK}"
+    assert _signed("https://files.test/a.whl", signed) == "https://files.test/a.whl"
+
+
+def test_this_machine_has_wheels_of_its_own(
+    index: WheelIndex, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What pip is configured with for the interpreter that runs: local wheels and caps, none of them for Kaggle's."""
+    (tmp_path / "quick-1+local-py3-none-any.whl").write_bytes(make_wheel("quick", "1+local"))
+    (tmp_path / "caps.txt").write_text("tool<3")
+    index.add("tool", "2")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.setenv("PIP_CONSTRAINT", str(tmp_path / "caps.txt"))
+    here = {wheel.name: wheel for wheel in resolve(["quick", "tool"], Target.here(), is_here=True)}
+    assert {name: wheel.version for name, wheel in here.items()} == {"quick": "1+local", "tool": "2"}
+    assert here["quick"].local_path == tmp_path / "quick-1+local-py3-none-any.whl"
+    assert {wheel.version for wheel in resolve(["quick", "tool"], KAGGLE)} == {"1", "3"}
 
 
 def registry_is_reached() -> bool:
     """Whether the index that pip is configured with answers at all."""
     try:
-        return httpx2.get(f"{configured_index()}/vllm/", follow_redirects=True).status_code == 200
+        return httpx2.get(f"{pip_settings()['index-url'].rstrip('/')}/vllm/", follow_redirects=True).status_code == 200
     except httpx2.HTTPError:
         return False
 
