@@ -1,4 +1,4 @@
-"""`numina-infer sandbox check` and `numina-infer sandbox run`: the sandbox for people and scripts."""
+"""The commands `numina-infer sandbox check` and `numina-infer sandbox run`."""
 
 import json
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from numina_infer.sandbox.host.forking_sandbox import Sandbox
 from numina_infer.sandbox.host.ladder import RungInForce
 
 EXIT_CODES = {Rung.UID: 0, Rung.READER: 10, Rung.LANDLOCK: 11, Rung.SECCOMP: 12, Rung.LIMITS: 13}
-"""Of `sandbox check`, by the rung that holds."""
+"""Of `sandbox check`, by the rung that holds here."""
 PROGRAM_FAILED = 3
 
 
 def check(console: Console) -> int:
-    """Find the rung that holds here and show it; the exit code tells it to scripts."""
+    """Find the rung that holds here, print it, and return its exit code."""
     standing = anyio.run(_standing)
     console.print(_ladder_table(standing))
     if standing.tried:
@@ -52,10 +52,10 @@ def _attempts_table(standing: RungInForce) -> Table:
 def run(
     files: Sequence[Path], console: Console, *, mode: Mode, timeout_s: float, as_json: bool, config: SandboxConfig
 ) -> int:
-    """Run the programs in `files` as those of one trajectory and show what a model would be told.
+    """Run the programs in `files` as those of one trajectory, and print what a model would read.
 
     Returns:
-        0 if all came to a good end, else `PROGRAM_FAILED`.
+        0 if all programs succeeded, else `PROGRAM_FAILED`.
 
     Raises:
         ConfigError: a file can't be read as text, or the limit isn't above 0.
