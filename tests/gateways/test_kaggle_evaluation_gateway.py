@@ -94,7 +94,7 @@ def test_a_float_is_no_answer(monkeypatch: pytest.MonkeyPatch, library: str) -> 
 
 
 def test_answers_are_integers_of_64_bits() -> None:
-    """Whatever kind of integer is answered."""
+    """For any kind of integer as an answer."""
     reply = make_predict(lambda _: np.int32(52))("a", "?")  # type: ignore[arg-type, return-value] # on purpose
     assert isinstance(reply, pl.DataFrame)
     assert reply["answer"].dtype == pl.Int64

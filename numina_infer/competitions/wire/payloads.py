@@ -1,10 +1,10 @@
-"""Python's values as payloads, and back: text, numbers, lists and dicts of them, frames, series and arrays.
+"""Convert values of Python to payloads and back: text, numbers, lists and dicts of them, frames, series, arrays.
 
     decode_request(encode_request("predict", "a", 52)) == Request("predict", ("a", 52))
 
-Frames and series of pandas go as Parquet, frames of polars as an Arrow stream, its series as Parquet, arrays and
-scalars of numpy as .npy: formats of data alone.
-What a newer version sends beyond that (enums, dataclasses, pydantic models) is refused, since it names code to import.
+Frames and series of pandas travel as Parquet, frames of polars as an Arrow stream, its series as Parquet, arrays and
+scalars of numpy as .npy: all of these hold data alone.
+Newer versions also send enums, dataclasses and pydantic models; these are refused, since they name code to import.
 """
 
 import importlib
@@ -35,7 +35,7 @@ class Request:
 
 
 def require_packages() -> None:
-    """Raise `ConfigError` unless what the wire needs is installed."""
+    """Raise `ConfigError` unless the packages that messages need are installed."""
     for name in ("google.protobuf", "grpc", "polars"):
         try:
             importlib.import_module(name)
@@ -46,10 +46,10 @@ def require_packages() -> None:
 
 
 def encode_request(name: str, *args: object, **kwargs: object) -> bytes:
-    """A call of the function `name` as a message.
+    """The message that calls the function `name`.
 
     Raises:
-        GatewayError: an argument is of a type that isn't sent.
+        GatewayError: an argument can't be sent; see `to_payload`.
     """
     encoded = {key: to_payload(value) for key, value in kwargs.items()}
     request = message_class(REQUEST)(name=name, args=map(to_payload, args), kwargs=encoded)
@@ -60,7 +60,7 @@ def decode_request(data: bytes) -> Request:
     """The call in a message.
 
     Raises:
-        GatewayError: it is none, or holds a value of a kind that isn't known here.
+        GatewayError: it is no call, or holds a value that can't be read.
     """
     request = parse(REQUEST, data)
     kwargs = {key: from_payload(value) for key, value in request.kwargs.items()}
@@ -68,19 +68,19 @@ def decode_request(data: bytes) -> Request:
 
 
 def encode_reply(value: object) -> bytes:
-    """What a call returned as a message.
+    """The message that replies with `value`.
 
     Raises:
-        GatewayError: it is of a type that isn't sent.
+        GatewayError: `value` can't be sent; see `to_payload`.
     """
     return _bytes_of(message_class(RESPONSE)(payload=to_payload(value)))
 
 
 def decode_reply(data: bytes) -> object:
-    """What a call returned.
+    """The value in a reply.
 
     Raises:
-        GatewayError: the message is none, or holds a value of a kind that isn't known here.
+        GatewayError: it is no reply, or its value can't be read.
     """
     return from_payload(parse(RESPONSE, data).payload)
 
@@ -89,8 +89,8 @@ def to_payload(value: object) -> Any:
     """`value` as a `Payload` message.
 
     Raises:
-        GatewayError: it is of a type that isn't sent, or can't be written as its kind is: an integer beyond 64 bits,
-            an array of Python objects, a column of a type that Arrow lacks.
+        GatewayError: its type isn't sent, or the value can't be written: an integer beyond 64 bits, an array of Python
+            objects, a column of a type that Arrow lacks.
     """
     kind = next((kind for kind in _kinds() if isinstance(value, kind.type)), None)
     if kind is None:
@@ -109,7 +109,7 @@ def from_payload(payload: Any) -> object:
     """The value in a `Payload` message.
 
     Raises:
-        GatewayError: it is of a kind that isn't known here, or can't be read as its kind is.
+        GatewayError: its kind is unknown, or the value can't be read.
     """
     name = payload.WhichOneof("value")
     kind = next((kind for kind in _kinds() if kind.field == name), None)
@@ -128,7 +128,7 @@ def from_payload(payload: Any) -> object:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """One kind of value: its type, its field, and the way there and back."""
+    """One kind of value: its type, its field, and how it is written and read."""
 
     type: type
     field: str
@@ -138,7 +138,7 @@ class _Kind:
 
 @cache
 def _kinds() -> tuple[_Kind, ...]:
-    """In the order in which they are told apart: numpy's floats are floats, and bools are integers."""
+    """The first that fits counts, since numpy's floats are also floats, and bools are also integers."""
     import numpy as np
     import pandas as pd
     import polars as pl
@@ -155,7 +155,7 @@ def _kinds() -> tuple[_Kind, ...]:
         _Kind(dict, "dict_value", _encode_dict, _decode_dict),
         _Kind(pd.DataFrame, "pandas_dataframe_value", _encode_pandas, _decode_pandas),
         _Kind(pl.DataFrame, "polars_dataframe_value", _encode_polars, _decode_polars),
-        _Kind(pd.Series, "pandas_series_value", _encode_pandas_series, _decode_pandas_series),
+        _Kind(pd.Series, "pandas_series_value", _encode_series, _decode_series),
         _Kind(pl.Series, "polars_series_value", _encode_polars_series, _decode_polars_series),
         _Kind(np.ndarray, "numpy_array_value", _encode_array, _decode_array),
         _Kind(io.BytesIO, "bytes_io_value", io.BytesIO.getvalue, io.BytesIO),
@@ -164,7 +164,7 @@ def _kinds() -> tuple[_Kind, ...]:
 
 @cache
 def _faults() -> tuple[type[BaseException], ...]:
-    """What five libraries raise that can't write or read a value; a panic of polars is no `Exception`."""
+    """The errors of five libraries that can't write or read a value; a panic of polars is no `Exception`."""
     from polars.exceptions import PanicException
 
     return (Exception, PanicException)
@@ -196,10 +196,14 @@ def _decode_dict(message: Any) -> dict[str, object]:
     return {key: from_payload(value) for key, value in message.payload_map.items()}
 
 
-def _encode_pandas(frame: "pd.DataFrame") -> bytes:
+def _written(write: Callable[[io.BytesIO], object]) -> bytes:
     file = io.BytesIO()
-    frame.to_parquet(file, index=False, compression="lz4")
+    write(file)
     return file.getvalue()
+
+
+def _encode_pandas(frame: "pd.DataFrame") -> bytes:
+    return _written(lambda file: frame.to_parquet(file, index=False, compression="lz4"))
 
 
 def _decode_pandas(data: bytes) -> "pd.DataFrame":
@@ -208,11 +212,11 @@ def _decode_pandas(data: bytes) -> "pd.DataFrame":
     return pd.read_parquet(io.BytesIO(data))
 
 
-def _encode_pandas_series(series: "pd.Series[Any]") -> bytes:
+def _encode_series(series: "pd.Series[Any]") -> bytes:
     return _encode_pandas(series.to_frame())
 
 
-def _decode_pandas_series(data: bytes) -> "pd.Series[Any]":
+def _decode_series(data: bytes) -> "pd.Series[Any]":
     return _decode_pandas(data).iloc[:, 0]
 
 
@@ -242,9 +246,7 @@ def _decode_polars(data: bytes) -> "pl.DataFrame":
 
 
 def _encode_polars_series(series: "pl.Series") -> bytes:
-    file = io.BytesIO()
-    series.to_frame().write_parquet(file, compression="lz4", statistics=False)
-    return file.getvalue()
+    return _written(lambda file: series.to_frame().write_parquet(file, compression="lz4", statistics=False))
 
 
 def _decode_polars_series(data: bytes) -> "pl.Series":
@@ -256,9 +258,7 @@ def _decode_polars_series(data: bytes) -> "pl.Series":
 def _encode_array(array: "np.ndarray[Any, Any] | np.generic") -> bytes:
     import numpy as np
 
-    file = io.BytesIO()
-    np.save(file, array, allow_pickle=False)
-    return file.getvalue()
+    return _written(lambda file: np.save(file, array, allow_pickle=False))
 
 
 def _decode_array(data: bytes) -> "np.ndarray[Any, Any]":

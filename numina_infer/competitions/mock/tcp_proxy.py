@@ -1,6 +1,6 @@
-"""A line between relay and server that can be cut when a reply is on its way: a TCP forwarder.
+"""A TCP proxy between relay and server that can cut a connection when a reply is on its way.
 
-gRPC sees a connection that broke in the middle of a call, as between two containers, and calls again by itself.
+gRPC sees a connection that broke in the middle of a call, as may happen between two containers, and calls again.
 """
 
 import socket
@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager, suppress
 _CHUNK = 65536
 
 
-class NetworkLine:
-    """Forwards what comes to `port` on this machine, to a server and back."""
+class TcpProxy:
+    """Forwards connections to `port` on this machine to a server, and its replies back."""
 
     def __init__(self, host: str, port: int) -> None:
         """Listen on a free port; `host` and `port` are the server's."""
@@ -22,23 +22,23 @@ class NetworkLine:
         self._sockets: set[socket.socket] = set()
         self._is_armed = False
         self.num_cuts = 0
-        """Connections that were cut."""
-        threading.Thread(target=self._accept, name="line", daemon=True).start()
+        """Connections that were cut so far."""
+        threading.Thread(target=self._accept, name="tcp-proxy", daemon=True).start()
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port that it listens on."""
         port: int = self._listener.getsockname()[1]
         return port
 
     def arm(self) -> None:
-        """Cut the connection over which the server says something next, before it arrives."""
+        """Cut the connection on which the server sends something next, before that arrives."""
         with self._lock:
             self._is_armed = True
 
     def close(self) -> None:
-        """Listen no longer, and end what is connected."""
-        # A thread that waits in accept() isn't woken by close().
+        """Stop listening, and close all connections."""
+        # close() alone doesn't wake a thread that waits in accept().
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -53,7 +53,7 @@ class NetworkLine:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._connect, args=(client,), name="line", daemon=True).start()
+            threading.Thread(target=self._connect, args=(client,), name="tcp-proxy", daemon=True).start()
 
     def _connect(self, client: socket.socket) -> None:
         with ExitStack() as ends:
@@ -61,9 +61,9 @@ class NetworkLine:
             try:
                 server = socket.create_connection(self._server)
             except OSError:
-                return  # to the client, a server that isn't there
+                return  # to the client this looks like a server that isn't there
             ends.enter_context(self._kept(server))
-            back = threading.Thread(target=self._pump, args=(server, client, True), name="line", daemon=True)
+            back = threading.Thread(target=self._pump, args=(server, client, True), name="tcp-proxy", daemon=True)
             back.start()
             self._pump(client, server, False)
             back.join()
@@ -80,7 +80,7 @@ class NetworkLine:
                 self._sockets.discard(end)
 
     def _pump(self, source: socket.socket, target: socket.socket, is_back: bool) -> None:
-        """Pass on what comes until either end is closed; then close both."""
+        """Pass data on until either end is closed; then close both."""
         with suppress(OSError):
             while (data := source.recv(_CHUNK)) and not (is_back and self._cuts()):
                 target.sendall(data)
@@ -88,7 +88,7 @@ class NetworkLine:
         _shut(target)
 
     def _cuts(self) -> bool:
-        """Whether this is what was waited for to cut the line."""
+        """Whether to cut the connection now; disarms the proxy."""
         with self._lock:
             was_armed, self._is_armed = self._is_armed, False
             self.num_cuts += was_armed
