@@ -23,30 +23,22 @@ PROGRAM_FAILED = 3
 def check(console: Console) -> int:
     """Find the rung that holds here, print it, and return its exit code."""
     standing = anyio.run(_standing)
-    console.print(_ladder_table(standing))
+    ladder = Table("rung", "here", title="what holds programs back")
+    for rung in LADDER:
+        below = "not needed" if rung is not Rung.LIMITS else "only with --allow-limits-only"
+        ladder.add_row(rung, "in force" if rung is standing.rung else standing.refused.get(rung, below))
+    console.print(ladder)
     if standing.tried:
-        console.print(_attempts_table(standing))
+        attempts = Table("a program tried to", "and got", title=f"self-test of rung {standing.rung}")
+        for name, result in standing.tried.items():
+            attempts.add_row(name, result)
+        console.print(attempts)
     return EXIT_CODES[standing.rung]
 
 
 async def _standing() -> RungInForce:
     async with Sandbox(SandboxConfig(num_slots=1, lowest_rung=Rung.LIMITS)) as sandbox:
         return sandbox.standing
-
-
-def _ladder_table(standing: RungInForce) -> Table:
-    table = Table("rung", "here", title="what holds programs back")
-    for rung in LADDER:
-        below = "not needed" if rung is not Rung.LIMITS else "only with --allow-limits-only"
-        table.add_row(rung, "in force" if rung is standing.rung else standing.refused.get(rung, below))
-    return table
-
-
-def _attempts_table(standing: RungInForce) -> Table:
-    table = Table("a program tried to", "and got", title=f"self-test of rung {standing.rung}")
-    for name, result in standing.tried.items():
-        table.add_row(name, result)
-    return table
 
 
 def run(

@@ -162,6 +162,8 @@ class ForkServer:
         limits = Limits(self._config.memory_bytes, self._config.max_file_bytes)
         name, _, value = self._mark.partition("=")
         paths = os.pathsep.join(path for path in sys.path if path)
+        # The variable by which some interpreters find their shared libraries.
+        inherited = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
         command = [sys.executable, "-P", "-m", "numina_infer.sandbox.child.zygote"]
         return subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
             [*command, str(theirs.fileno()), str(os.getpid()), json.dumps(asdict(limits)), str(self._folder)],
@@ -169,7 +171,7 @@ class ForkServer:
             stdout=subprocess.DEVNULL,
             stderr=self._log,
             pass_fds=[theirs.fileno()],
-            env={**_ENVIRONMENT, **_inherited(), "PYTHONPATH": paths, name: value},
+            env={**_ENVIRONMENT, **inherited, "PYTHONPATH": paths, name: value},
             cwd="/",
             start_new_session=True,
         )
@@ -264,11 +266,6 @@ class ForkServer:
         self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, self._log.tell() - _LAST_WORDS_BYTES))
         return clean(self._log.read()).strip() or "none"
-
-
-def _inherited() -> dict[str, str]:
-    """The variable by which an interpreter finds its shared libraries, if it needs one."""
-    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
 
 
 def _remove(folder: Path) -> None:

@@ -13,6 +13,7 @@ import math
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import anyio
@@ -109,8 +110,7 @@ def _judge(rung: Rung, tried: Mapping[str, str], missing: list[str]) -> str:
 
 
 async def _run(server: ForkServer, code: str) -> str:
-    process = server.spawn(_SELF_TEST_S, [code])
-    try:
+    with closing(server.spawn(_SELF_TEST_S, [code])) as process:
         await process.finish(TimeLimit(_SELF_TEST_S, anyio.current_time() + _SELF_TEST_S, None, grace_s=1.0))
         if not isinstance(process.end, ChildEnded):
             raise SandboxError("the self-test did not come to its end")
@@ -120,18 +120,13 @@ async def _run(server: ForkServer, code: str) -> str:
         if found.note:
             raise SandboxError(f"the self-test failed: {ending.clean(found.note).splitlines()[-1]}")
         return ending.clean(process.stdout.kept)
-    finally:
-        process.close()
 
 
 async def _kill(server: ForkServer) -> str:
     """Check that a program can be killed, since a signal to another user's process needs a capability."""
-    process = server.spawn(_ENDLESS_S, ["while True: pass"])
-    try:
+    with closing(server.spawn(_ENDLESS_S, ["while True: pass"])) as process:
         await process.finish(TimeLimit(_ENDLESS_S, math.inf, None, grace_s=2.0))
         return "" if process.end is not None else "a program could not be killed"
-    finally:
-        process.close()
 
 
 def _reasons(refused: Mapping[Rung, str]) -> str:
