@@ -44,10 +44,8 @@ class ApiVersion:
     deadline_details: str
     checks_ids: bool
     """Whether the reply's id must be the problem's; if not, the relay overwrites ids, and they may be missing."""
-    takes_any_callable: bool
-    """Whether `predict` may be any callable with a name; if not, it must be a plain function."""
-    takes_methods: bool
-    """Whether it may be a bound method too."""
+    listeners: tuple[type, ...]
+    """The types that `predict` may have; it must have a name in any case."""
     ports: tuple[int, ...]
     """The server listens on the first free one of these."""
     retry_s: float
@@ -61,9 +59,7 @@ class ApiVersion:
             f"{predict!r} has no name to be called by; give a function named predict",
         )
         require(
-            self.takes_any_callable
-            or isinstance(predict, FunctionType)
-            or (self.takes_methods and isinstance(predict, MethodType)),
+            isinstance(predict, self.listeners),
             f"{predict!r} is no plain function; wrap it in a `def predict`",
         )
 
@@ -75,8 +71,7 @@ _VERSION_090 = ApiVersion(
     deadline_error=ErrorType.GRPC_DEADLINE_EXCEEDED,
     deadline_details="",
     checks_ids=False,
-    takes_any_callable=False,
-    takes_methods=False,
+    listeners=(FunctionType,),
     ports=_NEW_PORTS,
     retry_s=1 / len(_NEW_PORTS),
 )
@@ -89,15 +84,14 @@ API_VERSIONS: Mapping[str, ApiVersion] = {
         deadline_error=ErrorType.SERVER_CONNECTION_FAILED,
         deadline_details="StatusCode.DEADLINE_EXCEEDED",
         checks_ids=True,
-        takes_any_callable=True,
-        takes_methods=True,
+        listeners=(object,),
         ports=(50051,),
         retry_s=1.0,
     ),
     # AIMO-3
     "0.9.0": _VERSION_090,
     # The newest that was seen, June 2026.
-    "1.4.0": replace(_VERSION_090, takes_methods=True),
+    "1.4.0": replace(_VERSION_090, listeners=(FunctionType, MethodType)),
 }
 
 RELAY_PORTS = frozenset(port for version in API_VERSIONS.values() for port in version.ports)

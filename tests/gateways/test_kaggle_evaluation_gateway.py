@@ -8,7 +8,8 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from numina_infer.competitions.gateways.predict_gateway import KaggleEvaluationGateway, Predict, make_predict
+from numina_infer.competitions.api_versions import Predict
+from numina_infer.competitions.gateways.predict_gateway import KaggleEvaluationGateway, make_predict
 from numina_infer.core.errors import GatewayError
 from numina_infer.core.records import Problem
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from numina_infer.competitions.api_versions import API_VERSIONS
-from numina_infer.competitions.mock.kaggle_evaluation import KaggleEvaluation, Predict
+from numina_infer.competitions.api_versions import API_VERSIONS, Predict
+from numina_infer.competitions.mock.kaggle_evaluation import KaggleEvaluation
 from numina_infer.core.errors import ConfigError, GatewayError
 from numina_infer.core.records import Problem
 from numina_infer.runs.problems import ProblemRow, ProblemSet

@@ -11,29 +11,15 @@ exception. `contest.Contest.answer` is made for that, so nothing is caught or ca
 import operator
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 from numina_infer.competitions.api_versions import ApiVersion, Predict
 from numina_infer.competitions.gateways.inference_server import InferenceServer
 from numina_infer.core.errors import GatewayError
 from numina_infer.core.records import Problem
 
-__all__ = ["KaggleEvaluationGateway", "PackageServer", "Predict", "make_predict", "package_run", "server_run"]
-
 Run = Callable[[Predict], None]
 """Runs a competition that calls this `predict`."""
-
-
-class PackageServer(Protocol):
-    """The methods of Kaggle's inference servers."""
-
-    def serve(self) -> None:
-        """Listen; in a rerun, until the kernel is ended."""
-        ...
-
-    def run_local_gateway(self, data_paths: tuple[str, ...] | None = None, /) -> None:
-        """Listen, and call `predict` for every problem of a file from a thread of this process."""
-        ...
 
 
 class KaggleEvaluationGateway:
@@ -51,13 +37,11 @@ class KaggleEvaluationGateway:
         self._run(make_predict(answer))
 
 
-def package_run(
-    server_class: Callable[[Predict], PackageServer], *, problems: Path | None = None, is_rerun: bool
-) -> Run:
-    """Runs Kaggle's own package: its server in a rerun, elsewhere its local gateway on `problems`.
+def package_run(server_class: Callable[[Predict], Any], *, problems: Path | None = None, is_rerun: bool) -> Run:
+    """Runs Kaggle's own package: `serve()` of its server in a rerun, elsewhere `run_local_gateway(data_paths)`.
 
     `problems` is a CSV file with the competition's own columns in their order; with None the package takes its own.
-    The local gateway writes `submission.parquet` into the working folder.
+    The local gateway poses them from this process, and writes `submission.parquet` into the working folder.
     """
 
     def run(predict: Predict) -> None:

@@ -19,8 +19,6 @@ from numina_infer.competitions.mock.reply_rules import Failure
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["KaggleEvaluation", "Predict"]
-
 
 class KaggleEvaluation(Examination):
     """The competition in this process, run once."""

@@ -5,8 +5,7 @@ gRPC sees a connection that broke in the middle of a call, as may happen between
 
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 
 _CHUNK = 65536
 
@@ -19,7 +18,6 @@ class TcpProxy:
         self._server = (host, port)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._lock = threading.Lock()
-        self._sockets: set[socket.socket] = set()
         self._is_armed = False
         self.num_cuts = 0
         """Connections that were cut so far."""
@@ -37,15 +35,11 @@ class TcpProxy:
             self._is_armed = True
 
     def close(self) -> None:
-        """Stop listening, and close all connections."""
+        """Stop listening; a connection lasts until its client or the server closes it."""
         # close() alone doesn't wake a thread that waits in accept().
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        with self._lock:
-            connected = tuple(self._sockets)
-        for end in connected:
-            _shut(end)
 
     def _accept(self) -> None:
         while True:
@@ -56,28 +50,12 @@ class TcpProxy:
             threading.Thread(target=self._connect, args=(client,), name="tcp-proxy", daemon=True).start()
 
     def _connect(self, client: socket.socket) -> None:
-        with ExitStack() as ends:
-            ends.enter_context(self._kept(client))
-            try:
-                server = socket.create_connection(self._server)
-            except OSError:
-                return  # to the client this looks like a server that isn't there
-            ends.enter_context(self._kept(server))
+        # A missing server looks to the client like one that hangs up.
+        with client, suppress(OSError), socket.create_connection(self._server) as server:
             back = threading.Thread(target=self._pump, args=(server, client, True), name="tcp-proxy", daemon=True)
             back.start()
             self._pump(client, server, False)
             back.join()
-
-    @contextmanager
-    def _kept(self, end: socket.socket) -> Iterator[None]:
-        with self._lock:
-            self._sockets.add(end)
-        try:
-            with end:
-                yield
-        finally:
-            with self._lock:
-                self._sockets.discard(end)
 
     def _pump(self, source: socket.socket, target: socket.socket, is_back: bool) -> None:
         """Pass data on until either end is closed; then close both."""
