@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from numina_infer.competitions.known import Api, get_competition
-from numina_infer.competitions.relay_faults import Nasty
+from numina_infer.competitions.relay_faults import RelayFault
 from numina_infer.core.config import (
     BankConfig,
     ContestConfig,
@@ -275,13 +275,13 @@ class Rehearsal(Task):
     api: Api = Api.AIMO
     separate: bool = False
     """Kaggle's side is a process of its own that calls over gRPC and in a random order, as in a rerun."""
-    nasty: tuple[Nasty, ...] = ()
+    nasty: tuple[RelayFault, ...] = ()
     """What that process does on purpose."""
 
     def __post_init__(self) -> None:
         Task.__post_init__(self)
         object.__setattr__(self, "api", require_choice("api", self.api, Api))
-        object.__setattr__(self, "nasty", tuple(require_choice("nasty", name, Nasty) for name in self.nasty))
+        object.__setattr__(self, "nasty", tuple(require_choice("nasty", name, RelayFault) for name in self.nasty))
         require(
             not self.separate or self.api is Api.KAGGLE_EVALUATION,
             f"separate means api {Api.KAGGLE_EVALUATION}, and the api is {self.api}; leave one of the two out",

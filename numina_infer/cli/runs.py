@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from numina_infer.app.choices import Choices, EngineName, Rehearsal
 from numina_infer.cli.parser import add_allow_limits_only, make_console
 from numina_infer.competitions.known import COMPETITIONS, Api, get_competition
-from numina_infer.competitions.relay_faults import Nasty
+from numina_infer.competitions.relay_faults import RelayFault
 from numina_infer.core.engine_config import LayoutName
 from numina_infer.core.errors import ConfigError
 from numina_infer.core.presets import PRESETS
@@ -68,7 +68,7 @@ def add_rehearse(commands: "Commands") -> None:
         "--nasty",
         metavar="NAME",
         action="append",
-        help=f"for --separate: what that process does on purpose, {', '.join(Nasty)}; may be repeated",
+        help=f"for --separate: what that process does on purpose, {', '.join(RelayFault)}; may be repeated",
     )
     run.add_argument("--out", metavar="DIR", type=Path, help="run folder, a new one (default: runs/ and the time)")
     run.add_argument(

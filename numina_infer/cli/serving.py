@@ -188,13 +188,13 @@ def _launches(chosen: argparse.Namespace, console: "Console") -> "tuple[Launch, 
 
 
 def _sandbox_check(_chosen: argparse.Namespace) -> int:
-    from numina_infer.sandbox import show as commands
+    from numina_infer.sandbox import commands
 
     return commands.check(make_console(sys.stdout))
 
 
 def _sandbox_run(chosen: argparse.Namespace) -> int:
-    from numina_infer.sandbox import show as commands
+    from numina_infer.sandbox import commands
 
     config = SandboxConfig(lowest_rung=Rung.LIMITS) if chosen.allow_limits_only else SandboxConfig()
     return commands.run(

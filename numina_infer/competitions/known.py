@@ -1,7 +1,7 @@
-"""The competitions that are known: which API asks, what it takes for an answer, how long it waits, on which machine.
+"""The known competitions: the API, the range of answers, the time limits and the machine of each.
 
-Sources: the three AI Mathematical Olympiad progress prizes as their pages, demos and winners describe them
-(docs/kaggle.md names them one by one). What a page may have changed since is looked up there, not here.
+Sources: the three AI Mathematical Olympiad progress prizes as their pages, demos and winners describe them.
+docs/kaggle.md lists the sources; a page may have changed since.
 """
 
 from collections.abc import Mapping
@@ -15,41 +15,41 @@ from numina_infer.models.gpus import Device, get_gpu
 
 
 class Api(StrEnum):
-    """The shapes of competition APIs."""
+    """The two APIs of competitions."""
 
     AIMO = "aimo"
-    """2024: iterate and predict."""
+    """2024: the kernel iterates over problems and calls `predict` for each."""
     KAGGLE_EVALUATION = "kaggle-evaluation"
-    """2025 on: an inference server whose `predict` is called."""
+    """Since 2025: Kaggle calls the kernel's function `predict`, through an inference server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Competition:
-    """What a competition asks for; one of one's own is made like any frozen record, or with `replace` from a known."""
+    """What one competition asks for; make your own like any frozen record, or with `replace` from a known one."""
 
     name: str
-    """What it is chosen by."""
+    """The name that `--competition` takes."""
     slug: str
-    """Kaggle's name for it, in its address and under the input folder."""
+    """Kaggle's name for it, in web addresses and below the input folder."""
     api: Api
     package: str
-    """The module of Kaggle's that is imported: `aimo`, or the one with the inference server."""
+    """Kaggle's module to import: `aimo`, or the one with the inference server."""
     answer_range: AnswerRange
     time_limit_s: float
-    """Of the whole run on Kaggle."""
+    """For the whole run on Kaggle."""
     machine_shape: str
-    """Kaggle's name for the machine that it is scored on, as kernel-metadata.json takes it."""
+    """Kaggle's name for the machine that runs the kernel, as kernel-metadata.json takes it."""
     gpu: str
     """A name in `gpus.KNOWN_GPUS`."""
     num_gpus: int = 1
     num_problems: int | None = 50
-    """None where nobody says."""
+    """None if it isn't known."""
     predict_limit_s: float | None = None
-    """For one reply, where it limits that; the first has none."""
+    """For each reply but the first; None if there is no limit."""
     startup_limit_s: float = 900.0
     """From the kernel's start until the inference server must listen."""
     api_version: str = "0.9.0"
-    """Of kaggle_evaluation, a key of `API_VERSIONS`; the 2024 API has none."""
+    """Version of kaggle_evaluation, a key of `API_VERSIONS`; not used with the 2024 API."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "api", require_choice("api", self.api, Api))
@@ -69,17 +69,17 @@ class Competition:
 
     @property
     def devices(self) -> tuple[Device, ...]:
-        """The GPUs of its machine."""
+        """The machine's GPUs."""
         return (get_gpu(self.gpu),) * self.num_gpus
 
     @property
     def server_class(self) -> str:
-        """The class in `package` that calls `predict`, such as `AIMO3InferenceServer` of `aimo_3_inference_server`."""
+        """The class in `package` that calls `predict`, such as `AIMO3InferenceServer` in `aimo_3_inference_server`."""
         stem = self.package.rpartition(".")[2].removesuffix("_inference_server")
         return f"{''.join(map(_class_word, stem.split('_')))}InferenceServer"
 
     def bank(self, time_limit_s: float | None = None, num_problems: int | None = None) -> BankConfig:
-        """The time bank of a whole run, or of a rehearsal with less time and its own problems."""
+        """The time bank's settings for a whole run, or for a rehearsal with less time and its own problems."""
         limited = BankConfig.of_limit(self.time_limit_s if time_limit_s is None else time_limit_s)
         return replace(limited, num_problems=num_problems or self.num_problems, predict_limit_s=self.predict_limit_s)
 
@@ -133,6 +133,6 @@ COMPETITIONS: Mapping[str, Competition] = {
 
 
 def get_competition(name: str) -> Competition:
-    """The competition called `name`; `ConfigError` naming the known ones otherwise."""
+    """The competition called `name`; `ConfigError` with the known names if there is none."""
     require(name in COMPETITIONS, f"no competition is called {name!r}; choose one of {', '.join(COMPETITIONS)}")
     return COMPETITIONS[name]

@@ -1,16 +1,16 @@
-"""What Kaggle's relay may do to an inference server on a bad night, by name; `mock.relay` does it on purpose."""
+"""What Kaggle's relay may do wrong to an inference server; `mock.relay` does it on purpose if asked to."""
 
 from enum import StrEnum
 
 
-class Nasty(StrEnum):
-    """One way to be nasty."""
+class RelayFault(StrEnum):
+    """One fault, by the name that `--nasty` takes."""
 
     ASK_TWICE = "ask-twice"
-    """Ask for a problem that has its reply already; another one then ends the run."""
+    """Ask again for a problem that has its reply; a different reply then ends the run."""
     DROP = "drop"
-    """Break the connection when the reply is on its way: gRPC asks again, maybe while the first call still runs."""
+    """Break the connection before the reply arrives: gRPC asks again, maybe while the first call still runs."""
     DELAY = "delay"
-    """Take up to a second before a call."""
+    """Wait up to a second before a call."""
     EXTRA_COLUMNS = "extra-columns"
-    """Hand over more than id and statement: the reference if there is one, and a column that nobody knows."""
+    """Send more than id and statement: the reference if there is one, and an unknown column."""

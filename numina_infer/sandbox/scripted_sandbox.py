@@ -1,12 +1,11 @@
-"""A sandbox that runs nothing: its results are written down in advance. For tests, demonstrations and rehearsals.
+"""A sandbox that runs nothing: results are scripted in advance. For tests, demonstrations and rehearsals.
 
-It keeps to the port's contract, in time too: a result's `wall_s` passes on the loop's clock, and one that is beyond
-`timeout_s` or the cutoff becomes a time-out.
+It keeps the port's contract, also in time: a result's `wall_s` passes on the loop's clock, and a result that takes
+longer than `timeout_s`, or beyond the cutoff, becomes a time-out.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from types import TracebackType
 from typing import Self
 
 import anyio
@@ -15,12 +14,11 @@ from numina_infer.core.config import Mode, require_positive
 from numina_infer.core.errors import SandboxError
 from numina_infer.core.ports import Cutoff, Session
 from numina_infer.core.records import Execution, ExecutionStatus
-from numina_infer.sandbox.child.output import compose
-from numina_infer.sandbox.host import verdict
+from numina_infer.sandbox.host import ending
 from numina_infer.sandbox.host.process import until
 
 Script = Mapping[str, Execution | str] | Callable[[str], Execution | str]
-"""From a program to its result; a string is what an `ok` program printed."""
+"""From a program to its result; a text is the output of a program that succeeds."""
 
 
 class ScriptedSandbox:
@@ -30,26 +28,24 @@ class ScriptedSandbox:
         self._script = script
         self._is_open = False
         self.programs: list[str] = []
-        """What it was asked to run, in order."""
+        """The programs that it was asked to run, in order."""
         self.num_open_sessions = 0
 
     async def __aenter__(self) -> Self:
         self._is_open = True
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         self._is_open = False
 
     @property
     def incidents(self) -> tuple[str, ...]:
-        """None ever."""
+        """Always empty."""
         return ()
 
     @asynccontextmanager
     async def session(self, mode: Mode = Mode.SESSION) -> AsyncIterator[Session]:  # noqa: ARG002 - the port has it
-        """A place for the programs of one trajectory; what they share is the script's affair."""
+        """A session for the programs of one trajectory; whether they share variables is up to the script."""
         self._require_open()
         session = _ScriptedSession(self)
         self.num_open_sessions += 1
@@ -70,11 +66,11 @@ class ScriptedSandbox:
             await anyio.sleep(result.wall_s)
             return result
         wall_s = anyio.current_time() - started
-        late = verdict.timed_out(min(timeout_s, round(wall_s, 2)))
-        return Execution(late.status, compose(result.stdout, late.note), result.stdout, result.stderr, wall_s)
+        late = ending.timed_out(min(timeout_s, round(wall_s, 2)))
+        return Execution(late.status, ending.compose(result.stdout, late.note), result.stdout, result.stderr, wall_s)
 
     def describe(self) -> Mapping[str, str | int | float]:
-        """That nothing is run here."""
+        """Says that nothing is run."""
         return {"sandbox": "scripted", "rung": "none"}
 
     def _look_up(self, code: str) -> Execution:

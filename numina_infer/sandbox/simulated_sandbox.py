@@ -1,17 +1,14 @@
-"""A simulated sandbox: programs that say how long they would take and what they would print, on so many slots.
+"""A sandbox for simulations: programs say how long they would take and what they would print, and nothing runs.
 
 A program is `# simulated: 1.250 s` and `print(52)`, as `engines/simulated/samples.py` writes it; others print nothing
-at once.
+and take no time.
 """
 
 import math
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import Self
+from collections.abc import Mapping
 
-from numina_infer.core.config import Mode
-from numina_infer.core.ports import Cutoff, Session
+from numina_infer.core.ports import Cutoff
 from numina_infer.core.records import Execution, ExecutionStatus
 from numina_infer.sandbox.host.process import until
 from numina_infer.sandbox.host.program_slots import ProgramSlots
@@ -22,56 +19,31 @@ _PRINTED = re.compile(r"print\((-?\d+)\)")
 
 
 def pretend(code: str) -> Execution:
-    """What would come of `code`."""
+    """The result that `code` announces."""
     seconds, printed = _SECONDS.match(code), _PRINTED.search(code)
     output = printed[1] if printed else ""
-    return Execution(
-        ExecutionStatus.OK, output, output + "\n" if output else "", wall_s=float(seconds[1] if seconds else 0)
-    )
+    stdout, wall_s = output + "\n" if output else "", float(seconds[1] if seconds else 0)
+    return Execution(ExecutionStatus.OK, output, stdout, wall_s=wall_s)
 
 
-class SimulatedSandbox:
-    """A `Sandbox` in which time passes and nothing runs: `async with SimulatedSandbox(num_slots=3) as sandbox`."""
+class SimulatedSandbox(ScriptedSandbox):
+    """As the real sandbox, programs wait for one of `num_slots` slots; waiting doesn't count against their limit."""
 
     def __init__(self, num_slots: int) -> None:
+        super().__init__(pretend)
         self._num_slots = num_slots
         self._slots = ProgramSlots(num_slots)
-        self._scripted = ScriptedSandbox(pretend)
 
-    async def __aenter__(self) -> Self:
-        await self._scripted.__aenter__()
-        return self
-
-    async def __aexit__(self, *raised: object) -> None:
-        await self._scripted.__aexit__(None, None, None)
-
-    @property
-    def incidents(self) -> tuple[str, ...]:
-        """None ever."""
-        return ()
-
-    @asynccontextmanager
-    async def session(self, mode: Mode = Mode.SESSION) -> AsyncIterator[Session]:
-        """A place for the programs of one trajectory."""
-        async with self._scripted.session(mode) as session:
-            yield _QueuedSession(session, self._slots)
-
-    def describe(self) -> Mapping[str, str | int | float]:
-        """That nothing is run here."""
-        return {"sandbox": "simulated", "rung": "none", "num_slots": self._num_slots}
-
-
-class _QueuedSession:
-    """Programs wait for a slot, as in the real sandbox; waiting doesn't count against their limit."""
-
-    def __init__(self, session: Session, slots: ProgramSlots) -> None:
-        self._session, self._slots = session, slots
-
-    async def execute(self, code: str, *, timeout_s: float, cutoff: Cutoff | None = None) -> Execution:
+    async def execute(self, code: str, *, timeout_s: float = 5.0, cutoff: Cutoff | None = None) -> Execution:
+        """The announced result of `code`; see `ports.Session.execute`."""
         with until(cutoff):
             await self._slots.acquire(math.inf if cutoff is None else cutoff.at)
             try:
-                return await self._session.execute(code, timeout_s=timeout_s, cutoff=cutoff)
+                return await super().execute(code, timeout_s=timeout_s, cutoff=cutoff)
             finally:
                 self._slots.release()
         return Execution(ExecutionStatus.TIMEOUT, "")
+
+    def describe(self) -> Mapping[str, str | int | float]:
+        """Says that nothing is run."""
+        return {"sandbox": "simulated", "rung": "none", "num_slots": self._num_slots}

@@ -20,7 +20,7 @@ from numina_infer.app.composition import Backends
 from numina_infer.app.rehearsal import read_rehearsal, rehearse
 from numina_infer.cli import main
 from numina_infer.competitions.known import Api
-from numina_infer.competitions.relay_faults import Nasty
+from numina_infer.competitions.relay_faults import RelayFault
 from numina_infer.core.errors import ConfigError, RunLogError
 from numina_infer.core.records import AnswerRange
 from numina_infer.runs.problems import read_problems
@@ -263,7 +263,7 @@ def processes_of(folder: Path) -> list[str]:
 
 def test_a_rerun_is_rehearsed_in_two_processes(sums: Path, tmp_path: Path) -> None:
     """The order is random, every trick of the relay is stood, and every verdict is right; a resumed run keeps it."""
-    rehearsal = Rehearsal(str(sums), SCRIPTED, Api.KAGGLE_EVALUATION, separate=True, nasty=tuple(Nasty))
+    rehearsal = Rehearsal(str(sums), SCRIPTED, Api.KAGGLE_EVALUATION, separate=True, nasty=tuple(RelayFault))
     summary = rehearse(rehearsal, tmp_path / "run", Console(quiet=True), backends=SUMMING)
     assert (summary.num_correct, summary.num_scored, summary.num_fallbacks) == (6, 6, 0)
     order = [problem.id for problem in read_problems(sums).shuffled(SCRIPTED.seed).problems]

@@ -1,4 +1,4 @@
-"""Where attacks run: a process in namespaces of its own, in which a success would hurt nothing.
+"""Runs attacks in a process with namespaces of its own, in which a success would hurt nothing.
 
 `stage` is started as root under `unshare` with new mount, pid, net, ipc and uts namespaces. It covers /tmp, /var/tmp,
 /dev/shm and, if asked, the closed folders above the interpreter with empty memory disks, limits memory, drops
@@ -112,7 +112,7 @@ class Attack:
 
 
 class Targets:
-    """What attacks are after: files, a process with a secret, listeners."""
+    """The targets of attacks: files, a process with a secret, listeners."""
 
     def __init__(self, stack: ExitStack) -> None:
         self.host_dir, self.public_dir = Path("/tmp/host"), Path("/tmp/public")  # noqa: S108 - a disk of our own
@@ -162,7 +162,7 @@ class Targets:
         return {str(p): (p.read_bytes() if p.is_file() else None, p.lstat().st_mode) for p in found}
 
     def harm(self) -> list[str]:
-        """What has come to harm."""
+        """The harm that was done to the targets."""
         harm = ["the victim died"] if self.victim.poll() is not None else []
         harm += ["a listener was reached" for listener in self._listeners if _accepts(listener)]
         if self.files() != self._files:
@@ -267,7 +267,7 @@ async def one(sandbox: Sandbox, targets: Targets, mode: Mode, attack: Attack, nu
 
 
 def judge(attack: Attack, execution: Execution, took: float) -> list[str]:
-    """What is wrong with an attack's result."""
+    """The faults in an attack's result."""
     faults = [word for word in ("HIT", "the sandbox failed") if word in execution.output]
     if execution.status not in _GOOD_ENDS[attack.kind]:
         faults.append(f"status {execution.status} for kind {attack.kind}")

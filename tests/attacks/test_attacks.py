@@ -26,7 +26,7 @@ MODES = [*Mode]
 NAMESPACES = ["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc"]
 
 UNCOUNTED = {"thread_swarm"}
-"""What the kernel doesn't count for root: threads are bounded by memory and time alone, and die with their program."""
+"""The kernel doesn't count root's threads: memory and time alone bound them, and they die with their program."""
 LET_THROUGH = {
     "reader": set[str](),
     "landlock": UNCOUNTED,

@@ -16,7 +16,7 @@ from numina_infer.competitions.gateways.predict_gateway import KaggleEvaluationG
 from numina_infer.competitions.mock.aimo import MockAimoEnv, make_env
 from numina_infer.competitions.mock.kaggle_evaluation import KaggleEvaluation
 from numina_infer.competitions.mock.relay import RelayConfig
-from numina_infer.competitions.relay_faults import Nasty
+from numina_infer.competitions.relay_faults import RelayFault
 from numina_infer.core.errors import GatewayError
 from numina_infer.core.ports import Gateway
 from numina_infer.core.records import Problem
@@ -46,7 +46,7 @@ def aimo_2(problem_set: ProblemSet, folder: Path, seed: int | None = None) -> Pa
 
 def aimo_3(problem_set: ProblemSet, folder: Path, seed: int | None = None) -> Pair:
     """AIMO-3, whose relay takes a plain function alone, over a file with references."""
-    competition = KaggleEvaluation(problem_set, output_dir=folder, shuffle_seed=seed, pass_answers=True)
+    competition = KaggleEvaluation(problem_set, output_dir=folder, shuffle_seed=seed, extra_columns=("answer",))
     return Pair(KaggleEvaluationGateway(competition.run), competition)
 
 
@@ -58,7 +58,7 @@ def aimo_2_over_grpc(problem_set: ProblemSet, folder: Path, seed: int | None = N
 
 def aimo_3_over_grpc(problem_set: ProblemSet, folder: Path, seed: int | None = None) -> Pair:
     """AIMO-3 likewise, with more columns than it needs."""
-    config = RelayConfig(shuffle_seed=seed, nasty=(Nasty.EXTRA_COLUMNS,))
+    config = RelayConfig(shuffle_seed=seed, nasty=(RelayFault.EXTRA_COLUMNS,))
     competition = GrpcCompetition(problem_set, folder, config)
     return Pair(KaggleEvaluationGateway(competition.run), competition)
 

@@ -28,7 +28,7 @@ from numina_infer.core.records import Bound, Execution, ExecutionStatus, Outcome
 from numina_infer.runs.background import Background
 from numina_infer.sandbox.child.channel import Message, Resume, Signal, opened_programs
 from numina_infer.sandbox.host.forkserver import ForkServer
-from numina_infer.sandbox.host.orders import Orders
+from numina_infer.sandbox.host.outbox import Outbox
 from numina_infer.sandbox.host.process import Process
 from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.sandbox.simulated_sandbox import pretend
@@ -225,7 +225,7 @@ def test_without_its_mend_a_block_without_descriptors_is_no_error_of_the_sandbox
     assert Check.SAID in failed(whole)
 
 
-def send_or_give_up(self: Orders, message: Message, fds: Sequence[int] = ()) -> None:
+def send_or_give_up(self: Outbox, message: Message, fds: Sequence[int] = ()) -> None:
     """Take a socket that is full for the zygote's death."""
     try:
         self._control.send(message, fds)
@@ -248,7 +248,7 @@ def order_and_count(self: ForkServer, message: Signal | Resume, fds: Sequence[in
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("of", "name", "without"),
-    [(Orders, "send", send_or_give_up), (ForkServer, "_order", order_and_count)],
+    [(Outbox, "send", send_or_give_up), (ForkServer, "_order", order_and_count)],
     ids=["orders-wait", "slots-are-counted"],
 )
 def test_without_its_mends_a_crowd_that_leaves_costs_the_zygote(
@@ -256,7 +256,7 @@ def test_without_its_mends_a_crowd_that_leaves_costs_the_zygote(
 ) -> None:
     """With all of them ended at once, or what waits in the queue would be no more than its socket takes."""
     monkeypatch.setattr("drills.session_faults._OPENING_S", 0.0)  # no more than are needed
-    monkeypatch.setattr("numina_infer.sandbox.host.burials._AT_ONCE", 10_000)
+    monkeypatch.setattr("numina_infer.sandbox.host.outbox._AT_ONCE", 10_000)
     whole = together([FAULTS["sessions-left-at-once"]], Course(10), play)
     assert failed(whole) == set()
     monkeypatch.setattr(of, name, without)

@@ -19,7 +19,7 @@ from numina_infer.competitions.api_versions import API_VERSIONS, ApiVersion
 from numina_infer.competitions.gateways.aimo_gateway import AimoGateway
 from numina_infer.competitions.gateways.inference_server import InferenceServer
 from numina_infer.competitions.gateways.predict_gateway import make_predict
-from numina_infer.competitions.mock.replied_integer import Failure, read_reply
+from numina_infer.competitions.mock.reply_rules import Failure, read_reply
 from numina_infer.competitions.wire.messages import PAYLOAD_FIELDS, message_class
 from numina_infer.competitions.wire.payloads import (
     Request,

@@ -7,7 +7,7 @@ import pytest
 
 from numina_infer.cli import main
 from numina_infer.core.config import LADDER
-from numina_infer.sandbox.show import EXIT_CODES
+from numina_infer.sandbox.commands import EXIT_CODES
 
 
 def test_check_tells_the_rung_by_its_exit_code(capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,7 @@ def assembled(control: int | None) -> list[tuple[int, int, int, int]]:
 def verdict(
     code: list[tuple[int, int, int, int]], number: int, arguments: list[int] | None = None, arch: int = X86_64
 ) -> int:
-    """What the kernel would answer, by the rules of classic BPF."""
+    """The kernel's answer, by the rules of classic BPF."""
     data = struct.pack("=IIQ6Q", number, arch, 0, *(arguments or [0] * 6))
     place = register = 0
     while True:
@@ -71,7 +71,7 @@ Code = dict[int | None, list[tuple[int, int, int, int]]]
 
 @given(number=numbers, arguments=words)
 def test_only_what_is_listed_is_allowed(code: Code, number: int, arguments: list[int]) -> None:
-    """Whatever the arguments; calls that look at them may go either way."""
+    """With any arguments; calls that depend on their arguments may go either way."""
     listed = set(syscalls.ALLOWED.values()) | BY_ARGUMENT
     if verdict(code[None], number, arguments) == ALLOW:
         assert number in listed

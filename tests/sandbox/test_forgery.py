@@ -1,4 +1,4 @@
-"""What a program says in the sandbox's name, and what it does to the ways on which its child speaks to the host."""
+"""Programs that forge messages of the sandbox, or break the channels between their child and the host."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from numina_infer.core.config import Mode
 from numina_infer.core.errors import SandboxError
 from numina_infer.core.ports import Session
 from numina_infer.sandbox import ExecutionStatus, Sandbox
-from numina_infer.sandbox.host.readiness import Readiness
+from numina_infer.sandbox.child.startup_status import StartupStatus
 
 pytestmark = pytest.mark.anyio
 modes = pytest.mark.parametrize("mode", list(Mode))
@@ -19,7 +19,7 @@ pages, sockets, frame = [], [], sys._getframe()
 while frame is not None:
     job, control = frame.f_locals.get("job"), frame.f_locals.get("control")
     if job is not None:
-        pages += [job.report, getattr(job.readiness, "_page", None)]
+        pages += [job.report, getattr(job.startup, "_page", None)]
     if control is not None:
         sockets.append(control)
     frame = frame.f_back
@@ -131,7 +131,7 @@ async def test_a_child_that_can_not_be_made_ready_is_a_failure_of_the_sandbox(sa
 
 def test_a_child_that_says_nothing_has_not_begun() -> None:
     """One that says why it failed is quoted, as far as there is room."""
-    assert Readiness().close() == "it ended before its program began"
-    failed = Readiness()
+    assert StartupStatus().close() == "it ended before its program began"
+    failed = StartupStatus()
     failed.fail("no space " * 10_000)
     assert failed.close().startswith("no space no space")

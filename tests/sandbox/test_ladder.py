@@ -8,8 +8,7 @@ import pytest
 from numina_infer.core.config import LADDER, Rung, SandboxConfig
 from numina_infer.core.errors import ConfigError, SandboxError
 from numina_infer.sandbox import ExecutionStatus, Sandbox
-from numina_infer.sandbox.host import ladder
-from numina_infer.sandbox.host import self_test as probe
+from numina_infer.sandbox.host import ladder, self_test
 
 pytestmark = pytest.mark.anyio
 MEMORY = 512 * 1024**2
@@ -34,7 +33,7 @@ async def test_each_rung_refuses_what_it_promises_to(on_rung: Sandbox) -> None:
     """Everything that the self-test tries; only the filter alone lets files be read."""
     standing = on_rung.standing
     done = {name for name, result in standing.tried.items() if result == "done"}
-    assert len(standing.tried) == len(probe.attempts(0, ""))
+    assert len(standing.tried) == len(self_test.attempts(0, ""))
     assert done <= ({"read a secret", "look into the host"} if standing.rung is Rung.SECCOMP else set())
 
 

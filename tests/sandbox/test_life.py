@@ -48,7 +48,7 @@ def is_gone(pid: int) -> bool:
 
 
 def open_descriptors() -> set[str]:
-    """What this process holds open, by number and name."""
+    """The descriptors of this process, by number and name."""
     folder = Path("/proc/self/fd")
     return {f"{entry.name} {entry.readlink()}" for entry in folder.iterdir() if entry.is_symlink()}
 
@@ -131,7 +131,7 @@ async def test_cancelling_kills_and_frees_the_slot(sandbox: Sandbox) -> None:
 
 
 async def test_cancelling_a_sessions_block_keeps_the_session_usable(sandbox: Sandbox) -> None:
-    """What had succeeded before is there again."""
+    """The results of earlier successful blocks are there again."""
     async with sandbox.session() as session:
         await session.execute("x = 1", timeout_s=20)
         with anyio.move_on_after(0.1):

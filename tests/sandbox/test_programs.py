@@ -1,4 +1,4 @@
-"""What comes of one program: its status and what the model reads."""
+"""The result of one program: its status, and the text that the model reads."""
 
 import pytest
 
@@ -131,7 +131,7 @@ async def test_signals_do_not_save_a_program(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("fd", [1, 2])
 @pytest.mark.parametrize("mode", list(Mode))
 async def test_a_flood_of_output_is_stopped_and_bounded(sandbox: Sandbox, fd: int, mode: Mode) -> None:
-    """What is kept of either stream is bounded, and the program doesn't go on."""
+    """Each stream is kept up to a bound, and the program is stopped."""
     async with sandbox.session(mode) as session:
         execution = await session.execute(f"import os\nwhile True: os.write({fd}, b'A' * 65536)", timeout_s=20)
     assert execution.status is OUTPUT_LIMIT
@@ -172,7 +172,7 @@ async def test_nothing_left_running_holds_the_result_up(sandbox: Sandbox, code: 
 
 
 async def test_a_child_that_holds_the_pipes_does_not_hold_the_result_up(unlocked: Sandbox) -> None:
-    """Where programs can fork at all."""
+    """On the rung on which programs can fork at all."""
     code = "import os, time\nif os.fork() == 0: time.sleep(60)"
     assert (await unlocked.execute(code, timeout_s=20)).status is OK
 
@@ -213,7 +213,7 @@ async def test_randomness_is_the_same_in_every_run(sandbox: Sandbox) -> None:
 
 
 async def test_a_program_poisons_no_later_one(sandbox: Sandbox) -> None:
-    """What it does to modules dies with it."""
+    """Its changes to modules end with it."""
     await sandbox.execute("import builtins, sympy\nbuiltins.sum = sympy.factorint = lambda *a: 666", timeout_s=20)
     execution = await sandbox.execute("import sympy\n(sum([1, 2]), sympy.factorint(6))", timeout_s=20)
     assert execution.output == "(3, {2: 1, 3: 1})"
@@ -238,7 +238,7 @@ async def test_a_fresh_program_can_not_forge_its_status(sandbox: Sandbox) -> Non
 
 
 async def test_a_program_that_ends_at_its_deadline_has_one_consistent_ending(sandbox: Sandbox) -> None:
-    """Whoever wins the race, the result is whole: all of the output, or the time-out said so."""
+    """Whichever comes first, the result is whole: all of the output, or a time-out."""
     code = "import time\ntime.sleep(0.1)\nprint('end')"
     for step in range(20):
         execution = await sandbox.execute(code, timeout_s=0.1 + step / 1000)

@@ -1,4 +1,4 @@
-"""What the programs of one session share, and what a kill costs them."""
+"""The programs of one session share variables, also after a kill."""
 
 import os
 import signal
@@ -163,7 +163,7 @@ async def test_a_block_that_uses_up_descriptors_fails_alone(sandbox: Sandbox) ->
 
 
 async def test_a_forged_report_ends_its_own_block_only(sandbox: Sandbox) -> None:
-    """What a program writes to its session's socket touches no other session, and not the next block's output."""
+    """A packet that a program writes to its session's socket affects no other session, nor the next block's output."""
     forge = (
         "import sys\n"
         "frame = sys._getframe()\n"

@@ -20,16 +20,16 @@ from numina_infer.sandbox.child.channel import (
     read_programs,
 )
 from numina_infer.sandbox.child.echo import compile_program
-from numina_infer.sandbox.child.output import clean, compose
-from numina_infer.sandbox.host import verdict
-from numina_infer.sandbox.host.program_report import REPORT_BYTES, Ending, ProgramReport
+from numina_infer.sandbox.child.program_report import REPORT_BYTES, Ending, ProgramReport
+from numina_infer.sandbox.host import ending
+from numina_infer.sandbox.host.ending import clean, compose
 
 any_text = st.text(st.characters(exclude_categories=[]))
 
 
 @given(st.binary())
 def test_clean_text_has_no_control_characters(data: bytes) -> None:
-    """Whatever bytes a program writes; tab and newline stay."""
+    """For any bytes that a program writes; tab and newline stay."""
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", clean(data))
 
 
@@ -168,7 +168,7 @@ def ended(wait_status: int, report: str = "") -> ChildEnded:
 )
 def test_the_kernels_word_decides(end: ChildEnded, overran: bool, status: ExecutionStatus) -> None:
     """A kill that came too late changes nothing, nor does a report against the wait status."""
-    assert verdict.of_exit(end, overran=overran, seconds=5.0).status is status
+    assert ending.of_exit(end, overran=overran, seconds=5.0).status is status
 
 
 @pytest.mark.parametrize("wait_status", [0, 1 << 8, 9, 11])
@@ -176,11 +176,11 @@ def test_a_child_that_could_not_be_made_ready_is_the_sandboxes_fault(wait_status
     """It is an exception, never shown to the model; a kill of ours before it was ready is none."""
     end = ChildEnded(1, wait_status, 0.0, "", "no space")
     with pytest.raises(SandboxError, match="no space"):
-        verdict.of_exit(end, overran=False, seconds=5.0)
-    assert verdict.of_exit(replace(end, wait_status=9), overran=True, seconds=5.0).status is ExecutionStatus.TIMEOUT
+        ending.of_exit(end, overran=False, seconds=5.0)
+    assert ending.of_exit(replace(end, wait_status=9), overran=True, seconds=5.0).status is ExecutionStatus.TIMEOUT
 
 
 @given(st.text() | st.sampled_from(["broken 0.0\nno space", "broken"]))
 def test_no_report_says_that_the_sandbox_broke(report: str) -> None:
-    """Whatever stands in it, it is one of a program."""
-    assert verdict.of_exit(ended(1 << 8, report), overran=False, seconds=5.0).status in set(ExecutionStatus)
+    """Any report is read as one about the program."""
+    assert ending.of_exit(ended(1 << 8, report), overran=False, seconds=5.0).status in set(ExecutionStatus)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from numina_infer.competitions.api_versions import API_VERSIONS
 from numina_infer.competitions.gateways.predict_gateway import make_predict
-from numina_infer.competitions.mock.replied_integer import read_reply
+from numina_infer.competitions.mock.reply_rules import read_reply
 from numina_infer.competitions.wire.payloads import decode_reply, encode_reply
 from numina_infer.core.clock import virtual_clock
 from numina_infer.core.config import BankConfig, ContestConfig, Policy, RolloutConfig

@@ -1,6 +1,6 @@
-"""Our side of AIMO-1's iterate-and-predict API: `import aimo; AimoGateway(aimo.make_env()).serve(answer)`.
+"""Our side of AIMO-1's API: `import aimo; AimoGateway(aimo.make_env()).serve(answer)`.
 
-The usage is the one in the Numina kernel (project-numina/aimo-progress-prize, kaggle-solution.ipynb).
+It uses that API as the Numina kernel does (project-numina/aimo-progress-prize, kaggle-solution.ipynb).
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class AimoEnv(Protocol):
-    """What `aimo.make_env()` gives, and `mock.aimo.make_env` too."""
+    """The result of `aimo.make_env()` and of `mock.aimo.make_env`."""
 
     def iter_test(self) -> "Iterator[tuple[pd.DataFrame, pd.DataFrame] | None]":
         """Frames of one row, `test` (id, problem) and `sample_submission` (id, answer)."""
@@ -26,16 +26,16 @@ class AimoEnv(Protocol):
 
 
 class AimoGateway:
-    """Iterates over the competition's problems and predicts each before it takes the next."""
+    """Iterates over the competition's problems, and answers each before it takes the next."""
 
     def __init__(self, env: AimoEnv) -> None:
         self._env = env
 
     def serve(self, answer: Callable[[Problem], int]) -> None:
-        """Ask `answer` for every problem that comes; what the frames say beside the answer goes back untouched.
+        """Ask `answer` for every problem; the competition's frame goes back unchanged but for the answer.
 
         Raises:
-            GatewayError: the competition withheld a problem, or its frames aren't of this API's shape.
+            GatewayError: the competition gave no problem, or its frames aren't of this API's shape.
         """
         for batch in self._env.iter_test():
             if batch is None:

@@ -1,7 +1,6 @@
-"""Kaggle's own module for a competition: found where Kaggle mounts it, never shipped by us, since it has no licence.
+"""Find and import Kaggle's own module for a competition, which has no licence, so that we never ship it.
 
-Layouts of the input folder, old and new, as they stand in public kernels: `/kaggle/input/SLUG` and
-`/kaggle/input/competitions/SLUG`.
+Kaggle mounts it below `/kaggle/input/SLUG` or, in newer kernels, `/kaggle/input/competitions/SLUG`.
 """
 
 import importlib
@@ -15,15 +14,15 @@ from numina_infer.competitions.known import Competition
 from numina_infer.core.errors import ConfigError, GatewayError
 
 PATH_VARIABLE = "KAGGLE_EVALUATION_PATH"
-"""Names the folder that holds the package, or the package, before any other place is looked at."""
+"""The environment variable that names the package, or the folder that holds it; it is looked at first."""
 
 INPUT_ROOTS = (Path("/kaggle/input"),)
 
 
 def find_package(competition: Competition, roots: Sequence[Path] = INPUT_ROOTS) -> Path | None:
-    """The folder from which Kaggle's module for `competition` can be imported; None where there is none.
+    """The folder from which Kaggle's module for `competition` can be imported; None if there is none.
 
-    Looked at in turn: what `$KAGGLE_EVALUATION_PATH` names, the competition's folder under `roots`, and `sys.path`.
+    Looks at `$KAGGLE_EVALUATION_PATH`, then at the competition's folder under `roots`, then at `sys.path`.
 
     Raises:
         ConfigError: `$KAGGLE_EVALUATION_PATH` names a place without it.
@@ -41,11 +40,11 @@ def find_package(competition: Competition, roots: Sequence[Path] = INPUT_ROOTS) 
 
 
 def load_package(competition: Competition, roots: Sequence[Path] = INPUT_ROOTS) -> ModuleType | None:
-    """Kaggle's module for `competition`, imported; None where there is none.
+    """Import Kaggle's module for `competition`; None if there is none.
 
     Raises:
         ConfigError: see `find_package`.
-        GatewayError: it is there and can't be imported, such as a binary for another Python.
+        GatewayError: it can't be imported, such as a binary for another Python.
     """
     folder = find_package(competition, roots)
     if folder is None:
@@ -54,7 +53,7 @@ def load_package(competition: Competition, roots: Sequence[Path] = INPUT_ROOTS) 
         sys.path.insert(0, str(folder))
     try:
         return importlib.import_module(competition.package)
-    except (Exception, SystemExit) as error:  # it ends the interpreter where files of its own are missing
+    except (Exception, SystemExit) as error:  # it calls sys.exit if files of its own are missing
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         raise GatewayError(
             f"{competition.package} is in {folder} and can't be imported by Python {version}: {error!r}"

@@ -1,8 +1,8 @@
-"""Our own inference server: what `kaggle_evaluation`'s does for `predict`, for where that package isn't.
+"""Our own inference server, which serves `predict` as `kaggle_evaluation`'s does, for where that package is missing.
 
-On a laptop it is called by `mock.relay`. In a rerun it is the best path left if the real package can't be found or
-loaded, since Kaggle's relay speaks the same wire.
-As there: one call at a time, on a thread of its own, messages of any size, and an exception travels as its message.
+On a laptop `mock.relay` calls it. In a rerun it takes over if Kaggle's package can't be found or loaded, which works
+since Kaggle's relay sends the same messages.
+As in Kaggle's server, calls run one at a time on a thread, messages have any size, and an exception's text is sent.
 """
 
 import threading
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 _SIGNAL_LATENCY_S = 0.1
-"""A Ctrl-C may be delivered to one of gRPC's threads; Python acts on it when the main thread wakes up."""
+"""How often the main thread wakes up: gRPC's threads may receive a Ctrl-C, and Python then acts on it."""
 
 
 class InferenceServer:
-    """Listens inside `with`; `serve` then blocks until somebody calls `stop`."""
+    """Listens inside `with`; there, `serve` blocks until `stop` is called."""
 
     def __init__(
         self, predict: Predict, version: ApiVersion, *, ports: Sequence[int] = (), is_rerun: bool = False
@@ -33,25 +33,25 @@ class InferenceServer:
         """Make a server that doesn't listen yet.
 
         Args:
-            predict: what is called, by its own name.
-            version: whose relay will call.
-            ports: the first free one is taken, 0 being any; none takes the version's, where the relay looks.
-            is_rerun: listen on every interface, since the relay is in another container; else on this machine's own.
+            predict: the function to call; requests name it.
+            version: the version of the relay that will call.
+            ports: the first free one is taken, and 0 is any; if empty, the version's, where the relay looks.
+            is_rerun: listen on every interface, since the relay is in another container; else on localhost.
 
         Raises:
-            ConfigError: a package is missing, or `predict` is nothing that Kaggle's server would register.
+            ConfigError: a package is missing, or Kaggle's server would refuse to register `predict`.
         """
         require_packages()
         version.require_listener(predict)
         self._predict = predict
         self.ports = tuple(ports) or version.ports
-        """Of which the first free one is taken."""
+        """The first free one of these is taken."""
         self._host = "[::]" if is_rerun else "127.0.0.1"
         self._server: grpc.Server | None = None
         self._ended = threading.Event()
         self._interrupt: BaseException | None = None
         self.port = 0
-        """Where it listens."""
+        """The port that it listens on; 0 before that."""
 
     def __enter__(self) -> Self:
         """Listen.
@@ -61,12 +61,12 @@ class InferenceServer:
         """
         import grpc
 
-        # Without serializers, so bytes come and go.
+        # It has no serializers, so that it takes and gives bytes.
         handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(self._reply)
         server = grpc.server(
             ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict"),
             handlers=[grpc.method_handlers_generic_handler(SERVICE, {SEND: handler})],
-            # Otherwise two servers may share a port, and calls go to either.
+            # Else two servers could share a port, and calls would go to either.
             options=(*OPTIONS, ("grpc.so_reuseport", 0)),
         )
         self.port = self._listen(server)
@@ -78,10 +78,10 @@ class InferenceServer:
         self.stop()
 
     def serve(self) -> None:
-        """Block until the server is stopped, by `stop` or a Ctrl-C; calls that are out then have no reply.
+        """Block until the server is stopped, by `stop` or a Ctrl-C; calls that run then get no reply.
 
         Raises:
-            BaseException: what `predict` raised that is no `Exception`, such as `SystemExit`.
+            BaseException: `predict` raised one that is no `Exception`, such as `SystemExit`.
         """
         while not self._ended.wait(_SIGNAL_LATENCY_S):
             pass
@@ -89,7 +89,7 @@ class InferenceServer:
             raise self._interrupt
 
     def stop(self) -> None:
-        """Listen no longer; from any thread, and as often as one likes."""
+        """Stop listening; any thread may call this, any number of times."""
         self._ended.set()
         if self._server is not None:
             self._server.stop(None).wait()
@@ -104,7 +104,7 @@ class InferenceServer:
         raise GatewayError(f"none of the ports {ports} is free, where Kaggle's relay looks; end what listens there")
 
     def _reply(self, data: bytes, _: "grpc.ServicerContext") -> bytes:
-        """One call; gRPC sends the message of what is raised."""
+        """Answer one call; gRPC sends the message of an exception that is raised here."""
         request = decode_request(data)
         if request.name != self._predict.__name__:
             raise NotImplementedError(f"{no_listener(request.name)}.")
@@ -113,7 +113,7 @@ class InferenceServer:
         except Exception:
             raise
         except BaseException as interrupt:
-            # gRPC sends no reply for one of these: whoever serves ends, and the relay sees a server that went.
+            # gRPC sends no reply for one of these, so `serve` ends and the relay sees that the server is gone.
             self._interrupt = interrupt
             self._ended.set()
             raise

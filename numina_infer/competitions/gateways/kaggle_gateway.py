@@ -1,11 +1,12 @@
-"""Which gateway a kernel is served by: Kaggle's own module where it is, and the best path left where it isn't.
+"""Choose the gateway that serves a kernel: Kaggle's own module, or in a rerun our inference server in its place.
 
-In a rerun nobody can look inside, and a kernel that ends has lost: there our own inference server takes the place of
-a package that is missing or broken, and it is said. Elsewhere that is an error to mend.
+A rerun can't be watched, and a kernel that ends has lost, so there our own server takes the place of a module that is
+missing or broken, and reports it. Elsewhere that is an error for the user to mend.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from numina_infer.competitions.api_versions import API_VERSIONS, Predict
 from numina_infer.competitions.gateways.aimo_gateway import AimoGateway
@@ -24,31 +25,29 @@ def kaggle_gateway(
     problems: Path | None = None,
     roots: Sequence[Path] = INPUT_ROOTS,
 ) -> Gateway:
-    """The gateway of Kaggle's own module for `competition`; `report` is told of what takes its place in a rerun.
+    """The gateway of Kaggle's own module for `competition`; `report` hears if our server takes its place in a rerun.
 
-    Outside a rerun, `problems` is what an inference server's local gateway asks for; see `package_run`.
+    Outside a rerun, an inference server's local gateway asks for `problems`; see `package_run`.
 
     Raises:
         ConfigError: outside a rerun, `$KAGGLE_EVALUATION_PATH` names a place without the module.
         GatewayError: the module isn't there or can't be used, and nothing can take its place.
     """
     try:
-        return _package_gateway(competition, report, is_rerun=is_rerun, problems=problems, roots=roots)
+        entry = _entry_point(competition, roots)
     except NuminaError as error:
         if not is_rerun or competition.api is Api.AIMO:
             raise
         report(f"{error}; our own inference server takes its place")
         return KaggleEvaluationGateway(server_run(API_VERSIONS[competition.api_version], is_rerun=True))
+    if competition.api is Api.AIMO:
+        return AimoGateway(entry())
+    run = package_run(entry, problems=problems, is_rerun=is_rerun)
+    return KaggleEvaluationGateway(_with_fallback(run, competition, report) if is_rerun else run)
 
 
-def _package_gateway(
-    competition: Competition,
-    report: Announce,
-    *,
-    is_rerun: bool,
-    problems: Path | None,
-    roots: Sequence[Path],
-) -> Gateway:
+def _entry_point(competition: Competition, roots: Sequence[Path]) -> Any:
+    """`make_env` or the server's class, from Kaggle's module."""
     module = load_package(competition, roots)
     if module is None:
         raise GatewayError(
@@ -59,14 +58,11 @@ def _package_gateway(
     found = getattr(module, name, None)
     if found is None:
         raise GatewayError(f"{module.__file__} has no {name}, so it is no {competition.package} that is known here")
-    if competition.api is Api.AIMO:
-        return AimoGateway(found())
-    run = package_run(found, problems=problems, is_rerun=is_rerun)
-    return KaggleEvaluationGateway(_with_ours_behind(run, competition, report) if is_rerun else run)
+    return found
 
 
-def _with_ours_behind(run: Run, competition: Competition, report: Announce) -> Run:
-    """As `run`; where that breaks before it has asked for anything, our own server takes its place."""
+def _with_fallback(run: Run, competition: Competition, report: Announce) -> Run:
+    """As `run`; if that breaks before it has asked for anything, our own server takes its place."""
 
     def run_either(predict: Predict) -> None:
         num_asked = 0

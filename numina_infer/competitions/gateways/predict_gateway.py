@@ -1,43 +1,29 @@
-"""Our side of AIMO-2 and 3: a function named `predict` that Kaggle's relay calls with one problem at a time.
+"""Our side of AIMO-2 and 3: a function `predict` that Kaggle's relay calls with one problem at a time.
 
     KaggleEvaluationGateway(KaggleEvaluation(problem_set).run).serve(answer)                  the mock, in process
     KaggleEvaluationGateway(package_run(AIMO3InferenceServer, is_rerun=True)).serve(answer)   Kaggle's own package
     KaggleEvaluationGateway(server_run(version, is_rerun=True)).serve(answer)                 our own server
 
-The relay calls `predict` in a worker thread, may repeat a call whose reply was lost, and aborts the whole run at any
-exception: `contest.Contest.answer` is made for that, so nothing is caught or cached here.
+The relay calls `predict` in a worker thread, repeats a call whose reply was lost, and aborts the whole run at any
+exception. `contest.Contest.answer` is made for that, so nothing is caught or cached here.
 """
 
 import operator
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 from numina_infer.competitions.api_versions import ApiVersion, Predict
 from numina_infer.competitions.gateways.inference_server import InferenceServer
 from numina_infer.core.errors import GatewayError
 from numina_infer.core.records import Problem
 
-__all__ = ["KaggleEvaluationGateway", "PackageServer", "Predict", "make_predict", "package_run", "server_run"]
-
 Run = Callable[[Predict], None]
-"""Runs a competition with this `predict`."""
-
-
-class PackageServer(Protocol):
-    """What Kaggle's inference servers have in common."""
-
-    def serve(self) -> None:
-        """Listen; in a rerun, until the kernel is ended."""
-        ...
-
-    def run_local_gateway(self, data_paths: tuple[str, ...] | None = None, /) -> None:
-        """Listen, and ask for every problem of a file from a thread of this process."""
-        ...
+"""Runs a competition that calls this `predict`."""
 
 
 class KaggleEvaluationGateway:
-    """Gives `predict` to whoever runs the competition."""
+    """Runs a competition with a `predict` that asks for answers."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -51,13 +37,11 @@ class KaggleEvaluationGateway:
         self._run(make_predict(answer))
 
 
-def package_run(
-    server_class: Callable[[Predict], PackageServer], *, problems: Path | None = None, is_rerun: bool
-) -> Run:
-    """What runs Kaggle's own package: its server in a rerun, and its local gateway over `problems` elsewhere.
+def package_run(server_class: Callable[[Predict], Any], *, problems: Path | None = None, is_rerun: bool) -> Run:
+    """Runs Kaggle's own package: `serve()` of its server in a rerun, elsewhere `run_local_gateway(data_paths)`.
 
-    `problems` is a CSV file with the competition's own columns in their order; None has the package take its own.
-    The local gateway writes `submission.parquet` into the working folder.
+    `problems` is a CSV file with the competition's own columns in their order; with None the package takes its own.
+    The local gateway poses them from this process, and writes `submission.parquet` into the working folder.
     """
 
     def run(predict: Predict) -> None:
@@ -74,7 +58,7 @@ def package_run(
 
 
 def _package_says(error: Exception) -> str:
-    """The package's own errors have a type and details, and no text."""
+    """The message of an error; the package's own have a type and details instead of a text."""
     error_type, details = getattr(error, "error_type", None), getattr(error, "error_details", None)
     if error_type is None:
         return f"kaggle_evaluation broke off: {error!r}"
@@ -82,7 +66,7 @@ def _package_says(error: Exception) -> str:
 
 
 def server_run(version: ApiVersion, *, is_rerun: bool) -> Run:
-    """What has our own inference server listen until it is interrupted, or the kernel ended."""
+    """Runs our own inference server until it is interrupted, or the kernel ends."""
 
     def run(predict: Predict) -> None:
         with InferenceServer(predict, version, is_rerun=is_rerun) as server:
@@ -92,23 +76,23 @@ def server_run(version: ApiVersion, *, is_rerun: bool) -> Run:
 
 
 def make_predict(answer: Callable[[Problem], int]) -> Predict:
-    """A function named `predict` that replies with a DataFrame of one row, `id` as it came and `answer` in int64.
+    """A function named `predict` that replies with a DataFrame of one row: `id` as it came, and `answer` in int64.
 
-    It takes columns of length 1 (Series or DataFrames of polars or pandas, arrays) or bare values, and ignores
-    whatever comes behind the statement: a relay that reads a file with references hands these over too.
+    It takes columns of length 1 (Series or DataFrames of polars or pandas, arrays) or bare values. It ignores further
+    arguments, since a relay that reads a file with references sends these too.
     """
 
     def predict(id_: object, problem: object, *_extra: object) -> object:
         identifier = _only_value("id", id_)
         statement = _only_value("problem", problem)
-        # A float among integers would turn the whole column of the submission.
+        # A single float would turn the submission's whole column into floats.
         return _reply(identifier, operator.index(answer(Problem(id=str(identifier), statement=str(statement)))))
 
     return predict
 
 
 def _only_value(name: str, column: object) -> object:
-    """The one value in `column`, or `column` itself where it is a bare value."""
+    """The only value in `column`, or `column` itself if it is a bare value."""
     import numpy as np
 
     values = np.asarray(column.to_numpy() if hasattr(column, "to_numpy") else column, dtype=object)
@@ -119,7 +103,7 @@ def _only_value(name: str, column: object) -> object:
 
 
 def _reply(identifier: object, answer: int) -> object:
-    """A DataFrame of polars, or of pandas where that isn't installed."""
+    """A DataFrame of polars, or of pandas if polars isn't installed."""
     try:
         import polars as pl
     except ImportError:

@@ -1,18 +1,18 @@
-"""Kaggle's side of AIMO-1: the iterate-and-predict module that notebooks imported as `aimo`.
+"""Kaggle's side of AIMO-1: a mock of the module `aimo`, whose problems a kernel iterates over.
 
     env = make_env(read_problems("test.csv"))
     for test, sample_submission in env.iter_test():
         env.predict(sample_submission.assign(answer=52))
 
-The real module was compiled and is gone. Order of calls, and how a wrong order fails, follow the testing utility
-that Kaggle published for this family of APIs; what that leaves open is refused here rather than let through.
+The real module was compiled and is no longer available. The order of calls, and how a wrong order fails, follow the
+testing utility that Kaggle published for this family of APIs; where that says nothing, the mock refuses.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from numina_infer.competitions.mock.sitting import Sitting, SittingStatus
+from numina_infer.competitions.mock.exam_state import ExamState, ExamStatus
 from numina_infer.competitions.mock.submission import Submission, writable_folder
 from numina_infer.core.errors import GatewayError
 from numina_infer.core.records import AnswerRange, Problem
@@ -26,14 +26,14 @@ class MockAimoEnv:
     """The competition, one problem at a time."""
 
     def __init__(self, problem_set: ProblemSet, output_dir: Path, answer_range: AnswerRange) -> None:
-        self._sitting = Sitting(problem_set)
+        self._state = ExamState(problem_set)
         self._output_dir = output_dir
         self._answer_range = answer_range
 
     @property
     def submission(self) -> Submission:
         """The answers so far."""
-        return self._sitting.submission
+        return self._state.submission
 
     def write_submission(self, folder: str | Path | None = None) -> None:
         """Write the answers so far into `folder`, by default the output folder.
@@ -46,31 +46,31 @@ class MockAimoEnv:
     def iter_test(self) -> "Iterator[tuple[pd.DataFrame, pd.DataFrame] | None]":
         """Yield `(test, sample_submission)`: frames of one row, `id, problem` and `id, answer`.
 
-        Whoever goes on without `predict` gets a printed warning and None, as often as they try.
-        The submission is written once the iterator is exhausted, so not by one who leaves the loop early.
+        Going on without `predict` prints a warning and yields None, each time.
+        The submission is written when the iterator is exhausted, so not if the loop is left early.
 
         Raises:
             GatewayError: it was iterated before.
         """
-        if self._sitting.status is not SittingStatus.INITIALIZED:
+        if self._state.status is not ExamStatus.INITIALIZED:
             raise GatewayError("iter_test() can be iterated only once; make a new env")
-        while (sitting := self._sitting.advance()).status is not SittingStatus.FINISHED:
-            self._sitting = sitting
-            yield _frames(sitting.pending.problem)
-            while self._sitting.status is SittingStatus.PREDICTION_NEEDED:
+        while (state := self._state.advance()).status is not ExamStatus.FINISHED:
+            self._state = state
+            yield _frames(state.pending.problem)
+            while self._state.status is ExamStatus.PREDICTION_NEEDED:
                 print("iter_test() waits: call predict() with an answer first", flush=True)  # noqa: T201 - as Kaggle
                 yield None
-        self._sitting = sitting
+        self._state = state
         self.write_submission()
 
     def predict(self, submission: "pd.DataFrame") -> None:
-        """Take the answer to the problem that is out: its `sample_submission` with `answer` set.
+        """Take the answer to the posed problem: its `sample_submission` with `answer` set.
 
         Raises:
-            GatewayError: no problem is out, or this isn't one row with its id and an integer in range;
-                the problem stays out then.
+            GatewayError: no problem waits for an answer, or this isn't one row with its id and an integer in range;
+                the problem then waits on.
         """
-        self._sitting = self._sitting.accept(self._answer(submission, self._sitting.pending.problem))
+        self._state = self._state.accept(self._answer(submission, self._state.pending.problem))
 
     def _answer(self, submission: object, problem: Problem) -> int:
         import numpy as np
@@ -102,10 +102,10 @@ def make_env(
     shuffle_seed: int | None = None,
     answer_range: AnswerRange = AnswerRange.MOD_1000,
 ) -> MockAimoEnv:
-    """The environment that poses `problem_set` in its order, or in the random one of `shuffle_seed`, as Kaggle did.
+    """The environment that poses `problem_set` in its order, or shuffled by `shuffle_seed`, as Kaggle did.
 
     Raises:
-        ConfigError: `output_dir`, where the submission goes, can't be written to.
+        ConfigError: `output_dir`, the folder for the submission, can't be written to.
     """
     ordered = problem_set if shuffle_seed is None else problem_set.shuffled(shuffle_seed)
     return MockAimoEnv(ordered, writable_folder(output_dir), answer_range)

@@ -1,22 +1,21 @@
-"""How the relay calls an inference server over gRPC: its patience before the first reply, and its names for failures.
+"""The relay's gRPC client: it waits for the server to start, calls `predict`, and names failures as Kaggle does.
 
-What is waited for, retried and told apart by which words was found in kaggle_evaluation; `api_versions` has the
-differences.
+Waiting, retries and the wording by which failures are told apart were found in kaggle_evaluation; `api_versions` has
+the differences between versions.
 """
 
 import socket
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from numina_infer.competitions.api_versions import STARTUP_LIMIT_S, ApiVersion, ErrorType
-from numina_infer.competitions.mock.replied_integer import Failure
+from numina_infer.competitions.mock.reply_rules import Failure
 from numina_infer.competitions.wire.grpc_channel import CALLING, OPTIONS, no_listener
 from numina_infer.competitions.wire.messages import SEND, SERVICE
 from numina_infer.competitions.wire.payloads import decode_reply, encode_request
-from numina_infer.core.config import require, require_positive, require_whole
+from numina_infer.core.config import require_positive
 from numina_infer.core.errors import GatewayError
 
 if TYPE_CHECKING:
@@ -24,43 +23,27 @@ if TYPE_CHECKING:
     import polars as pl
 
 _ENDPOINT = "predict"
-# A proxy in the environment is for the world outside; no server is found through it.
+# A proxy from the environment is for the internet; it doesn't reach the server.
 _OPTIONS = (*OPTIONS, ("grpc.enable_http_proxy", 0))
 
 
-@dataclass(frozen=True, slots=True)
-class RelayAddress:
-    """Where a server is looked for."""
-
-    host: str
-    ports: tuple[int, ...]
-    """In turn, until one replies."""
-
-    def __post_init__(self) -> None:
-        require(bool(self.host), "host is empty; name the host of the inference server, or leave it out")
-        require(bool(self.ports), "ports is empty; name a port, or leave them out")
-        for port in self.ports:
-            require_whole("port", port, 1)
-            require(port <= 65535, f"port is {port}; it must be at most 65535")
-
-
-class Cancelled(Exception):  # noqa: N818 (no error: somebody wanted it so)
+class Cancelled(Exception):  # noqa: N818 (it was asked for, so it is no error)
     """The client was cancelled while it waited."""
 
 
 class RelayClient:
-    """A client of one inference server; close it."""
+    """A client of one inference server; close it at the end."""
 
     def __init__(
-        self, address: RelayAddress, version: ApiVersion, *, startup_limit_s: float = STARTUP_LIMIT_S
+        self, host: str, ports: Sequence[int], version: ApiVersion, *, startup_limit_s: float = STARTUP_LIMIT_S
     ) -> None:
-        """Make a client; nothing is looked for yet.
+        """Make a client that hasn't connected yet; it will try `ports` in turn until one replies.
 
         Raises:
-            ConfigError: a value can't be used.
+            ConfigError: `startup_limit_s` isn't above 0.
         """
         require_positive("startup_limit_s", startup_limit_s)
-        self._address = address
+        self._host, self._ports = host, tuple(ports)
         self._version = version
         self._startup_limit_s = startup_limit_s
         self._channel: grpc.Channel | None = None
@@ -69,9 +52,7 @@ class RelayClient:
         self._calling: Any = None
 
     def call(self, columns: "Sequence[pl.Series]", deadline_s: float | None) -> object:
-        """Call `predict`; see `examination.Call`.
-
-        Until the first reply a server that can't be reached is waited for.
+        """Call `predict`, as `examination.Call`; before the first reply, wait for the server to start.
 
         Raises:
             Cancelled: by another thread.
@@ -91,29 +72,29 @@ class RelayClient:
             return Failure(ErrorType.GATEWAY_RAISED_EXCEPTION, str(error))
 
     def cancel(self) -> None:
-        """Leave the call that is out, from another thread, and make no other."""
+        """End the current call, from another thread, and make no other."""
         self._cancelled.set()
         if (calling := self._calling) is not None:
             calling.cancel()
 
     def pause(self, seconds: float) -> None:
-        """Do nothing for so long, or until cancelled."""
+        """Wait for so many seconds, or until cancelled."""
         self._cancelled.wait(seconds)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._channel is not None:
             self._channel.close()
 
     def _look_and_send(self, request: bytes) -> bytes | Failure:
-        """Try one port after the other until a server replies or the time for its start is over."""
+        """Try one port after the other until a server replies or `startup_limit_s` is over."""
         import grpc
 
         last = time.monotonic() + self._startup_limit_s
         while time.monotonic() < last:
-            for port in self._address.ports:
+            for port in self._ports:
                 self.close()
-                self._channel = grpc.insecure_channel(f"{self._address.host}:{port}", options=_OPTIONS)
+                self._channel = grpc.insecure_channel(f"{self._host}:{port}", options=_OPTIONS)
                 try:
                     data = self._send(request, None)
                 except grpc.RpcError as error:
@@ -122,8 +103,8 @@ class RelayClient:
                 else:
                     self._has_replied = True
                     return data
-                if not _is_known(self._address.host):
-                    return Failure(ErrorType.SERVER_NEVER_STARTED, f"there is no host {self._address.host}")
+                if not _is_known(self._host):
+                    return Failure(ErrorType.SERVER_NEVER_STARTED, f"there is no host {self._host}")
                 self.pause(self._version.retry_s)
         return Failure(ErrorType.SERVER_NEVER_STARTED, f"no server within {self._startup_limit_s:g} s")
 
@@ -147,7 +128,7 @@ class RelayClient:
 
 
 def _is_known(host: str) -> bool:
-    """Whether the server's machine is there at all, and worth waiting for."""
+    """Whether that host name exists, so that it is worth waiting for the server."""
     try:
         socket.gethostbyname(host)
     except socket.gaierror:
@@ -156,7 +137,7 @@ def _is_known(host: str) -> bool:
 
 
 def _failure(error: Any, version: ApiVersion) -> Failure:
-    """What Kaggle calls a call that ended in `error`, a `grpc.RpcError`."""
+    """How Kaggle reports a call that ended with `error`, a `grpc.RpcError`."""
     import grpc
 
     details = error.details() or ""

@@ -1,7 +1,7 @@
 """The submission files that Kaggle's side writes: `submission.csv` and `submission.parquet`.
 
 AIMO-1 was scored on the CSV, AIMO-2 and 3 on the Parquet; the mocks write both.
-Each file is written beside its place and then moved there, so that none is ever half written.
+Each file is written under another name and then renamed, so that none is ever half written.
 """
 
 import csv
@@ -14,19 +14,19 @@ from pathlib import Path
 from numina_infer.core.errors import ConfigError
 
 SubmittedAnswer = int | float | str
-"""What a submission may hold: Kaggle's relay takes floats and text too, though the scorer then fails."""
+"""Kaggle's relay accepts floats and text too, though the scorer then fails."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """Rows `id, answer`, in the order in which the problems were posed."""
+    """Rows `id, answer`, in the order in which problems were posed."""
 
     ids: tuple[str, ...]
     answers: tuple[SubmittedAnswer, ...]
 
     @property
     def column(self) -> tuple[SubmittedAnswer, ...]:
-        """The answers in the one type that holds them all: one text makes all text, one float all floats."""
+        """The answers in one type: a single text turns all into text, a single float all into floats."""
         if any(isinstance(answer, str) for answer in self.answers):
             return tuple(str(answer) for answer in self.answers)
         if any(isinstance(answer, float) for answer in self.answers):
@@ -59,10 +59,10 @@ class Submission:
 
 
 def writable_folder(folder: str | Path) -> Path:
-    """`folder`, made if need be, once a file could be made in it.
+    """Make `folder` if need be, and check now rather than after nine hours that it can be written to.
 
     Raises:
-        ConfigError: it can't be made or written to; found out now, not after nine hours.
+        ConfigError: it can't be made or written to.
     """
     folder = Path(folder)
     try:
@@ -75,8 +75,8 @@ def writable_folder(folder: str | Path) -> Path:
         ) from error
 
 
-def replace_file(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` make a file beside `path`, then move it there in one step.
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a file next to `path`, then rename it to `path`.
 
     Raises:
         ConfigError: the file can't be written.

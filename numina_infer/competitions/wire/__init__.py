@@ -1,6 +1,9 @@
-"""The wire between Kaggle's relay and an inference server: gRPC messages that carry Python's values.
+"""The gRPC messages between Kaggle's relay and an inference server, which carry values of Python.
 
-An implementation of our own of what `kaggle_evaluation` (0.3.0 to 1.4.0) documents in its .proto file, so that the
-two can talk to each other; nothing of the package is here, and it may be loaded beside this in one process.
-Nothing that arrives is unpickled.
+In: text, numbers, lists, frames, series and arrays. Out: the bytes of a message; and back.
+
+This is our own implementation of what `kaggle_evaluation` (0.3.0 to 1.4.0) documents in its .proto file; it holds
+nothing of that package, and both can be loaded in one process. Nothing that arrives is unpickled.
+`messages.py` has the message types, `payloads.py` the values in them (`tabular.py` those of pandas, polars and numpy),
+`grpc_channel.py` the settings of both ends.
 """

@@ -1,13 +1,13 @@
-"""How gRPC is set up at both ends: retries, heartbeats, messages of any size.
+"""The settings of gRPC at both ends: retries, heartbeats, messages of any size.
 
-The numbers are those of kaggle_evaluation in every version that was seen.
+The numbers are those of kaggle_evaluation in all versions seen.
 """
 
 import json
 from collections.abc import Sequence
 
 CALLING = "Exception calling application: "
-"""What gRPC for Python puts in front of the message of an exception that a server's function raised."""
+"""gRPC for Python puts this before the message of an exception that a server's function raised."""
 
 _RETRIES = {
     "maxAttempts": 5,
@@ -16,7 +16,7 @@ _RETRIES = {
     "backoffMultiplier": 1,
     "retryableStatusCodes": ["UNAVAILABLE"],
 }
-"""A server that can't be reached, or whose connection breaks, is asked again: it may get one call twice."""
+"""If the server can't be reached, or a connection breaks, the call is made again: it may arrive twice."""
 
 _ANY_SIZE = -1
 
@@ -33,5 +33,5 @@ OPTIONS: Sequence[tuple[str, int | str]] = (
 
 
 def no_listener(name: str) -> str:
-    """What a server says that is asked for a function it doesn't have; the relay tells it by these words."""
+    """A server's error if it lacks the function `name`; the relay recognises it by these words."""
     return f"No listener for {name} was registered"

@@ -1,7 +1,6 @@
-"""The messages of the wire, made at run time: what a .proto file would say stands in one table here.
+"""The types of messages, made at run time from a table here instead of a .proto file.
 
-They live in a descriptor pool of their own: the real package registers the same names in protobuf's default pool,
-and there two of one name clash.
+They live in a descriptor pool of their own, since Kaggle's package registers the same names in the default pool.
 Names, numbers and types are those of kaggle_evaluation.proto, package `kaggle_evaluation_client`.
 """
 
@@ -35,7 +34,7 @@ PAYLOAD_FIELDS = {
     "numpy_scalar_value": (14, "bytes"),
     "bytes_io_value": (15, "bytes"),
 }
-"""The kinds of value, at most one of which a payload holds: number and type by name."""
+"""The kinds of value, of which a payload holds at most one: name → field number and type."""
 
 REQUEST = "KaggleEvaluationRequest"
 RESPONSE = "KaggleEvaluationResponse"
@@ -50,10 +49,10 @@ def message_class(name: str) -> Any:
 
 
 def parse(name: str, data: bytes) -> Any:
-    """The message `name` in `data`.
+    """Read `data` as a message of the class `name`.
 
     Raises:
-        GatewayError: it is none.
+        GatewayError: it isn't one.
     """
     from google.protobuf.message import DecodeError
 
@@ -88,7 +87,7 @@ def _pool() -> Any:
 
 
 def _add_field(message: "DescriptorProto", name: str, number: int, kind: str) -> "FieldDescriptorProto":
-    """A field of a scalar type, or of a message that `kind` names by a capital letter."""
+    """Add a field of a scalar type, or of a message type, whose name has a capital letter."""
     field = message.field.add(name=name, number=number)
     field.label = field.LABEL_OPTIONAL
     if kind[0].isupper():
@@ -99,7 +98,7 @@ def _add_field(message: "DescriptorProto", name: str, number: int, kind: str) ->
 
 
 def _add_map(message: "DescriptorProto", name: str, number: int) -> None:
-    """A `map<string, Payload>`: repeated entries of a nested type that is marked as one."""
+    """Add a `map<string, Payload>`, which is a repeated field of a nested entry type."""
     entry = message.nested_type.add(name=f"{name.title().replace('_', '')}Entry")
     entry.options.map_entry = True
     _add_field(entry, "key", 1, "string")

@@ -1,8 +1,8 @@
-"""The wire between the host, the zygote and its children: one JSON object a packet, file descriptors beside it.
+"""The messages between host, zygote and children: each is one JSON object in one packet, with file descriptors.
 
-SOCK_SEQPACKET keeps the borders of packets and ends with an end of file when either side dies.
-Programs travel as memory files, so that their length is no concern of the wire.
-Nothing is ever unpickled: NeMo-Skills' sandbox server shows what that costs, a program could run code in it.
+SOCK_SEQPACKET keeps packets apart and gives an end of file when the other side dies.
+Programs travel as memory files, so that a packet's size doesn't limit them.
+Nothing is unpickled, since a program could run code in the host that way, as it could in NeMo-Skills' sandbox server.
 """
 
 import fcntl
@@ -24,16 +24,16 @@ _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 class Spawn:
     """Host to zygote: fork a child.
 
-    With it come the write ends of stdout and stderr and, for programs, their file, for a session, its socket.
+    Its descriptors are the write ends of stdout and stderr, and the programs' file or the session's socket.
     """
 
     number: int
-    """The child's name on this wire."""
+    """Names the child in all later messages."""
     rung: str
     timeout_s: float
     is_session: bool
     directory: str
-    """Made by the child as its working directory."""
+    """The working directory that the child makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,11 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Host to zygote: continue a session's child, then hand it a `Block`.
+    """Host to zygote: continue a session's child, and pass this on to it: it runs the program.
 
-    With it come the host's end of the child's socket and the program's file.
-    It goes this way round so that no block overtakes a stop that is still on its way: a child that forks just then
-    was seen to leave its own child stopped.
+    Its descriptors are the host's end of the child's socket, for the zygote, and the program's file, for the child.
+    It goes through the zygote so that it can't overtake a stop that is still on its way: a child that forked at that
+    moment was seen to leave its own child stopped.
     """
 
     number: int
@@ -59,38 +59,31 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Zygote to host: warm, and what is loaded, as name → version."""
+    """Zygote to host: the libraries are loaded, listed as name → version."""
 
     versions: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class ChildStarted:
-    """Zygote to host: a child is forked."""
+class OrderDone:
+    """Zygote to host: the `Spawn` or `Resume` of a child is carried out."""
 
     number: int
     pid: int
 
 
 @dataclass(frozen=True, slots=True)
-class Resumed:
-    """Zygote to host: a `Resume` is carried out."""
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
 class ChildEnded:
-    """Zygote to host: a child is gone, as the kernel tells it."""
+    """Zygote to host: the child has ended, by the kernel's word."""
 
     number: int
     wait_status: int
     """As of `os.wait4`."""
     cpu_s: float
     report: str
-    """The child's own packed `Report`; empty if it left none."""
+    """The child's own packed `ProgramReport`; empty if it left none."""
     trouble: str
-    """Why its program never began; empty if it did. No program can write this, see readiness.py."""
+    """Why its program never began; empty if it did. No program can write this, see startup_status.py."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +94,12 @@ class Refused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Zygote to a session's child: run the program whose file comes along."""
-
-    timeout_s: float
-
-
-_KINDS = (Spawn, Signal, Resume, Ready, ChildStarted, Resumed, ChildEnded, Refused, Block)
-type_of_message = {kind.__name__: kind for kind in _KINDS}
-Message = Spawn | Signal | Resume | Ready | ChildStarted | Resumed | ChildEnded | Refused | Block
+Message = Spawn | Signal | Resume | Ready | OrderDone | ChildEnded | Refused
+_MESSAGES = {kind.__name__: kind for kind in (Spawn, Signal, Resume, Ready, OrderDone, ChildEnded, Refused)}
 
 
 class Channel:
-    """One end of a socket pair that speaks messages."""
+    """One end of a socket pair that carries messages."""
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
@@ -127,7 +112,7 @@ class Channel:
 
     @classmethod
     def adopt(cls, fd: int) -> Self:
-        """The end that another process passed on as `fd`."""
+        """Take over the end `fd` that another process passed on."""
         end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=fd)  # a locked child can't ask which
         end.set_inheritable(False)
         return cls(end)
@@ -146,39 +131,35 @@ class Channel:
         self.send_bytes(packet.encode("utf-8", "replace"), fds)
 
     def send_bytes(self, packet: bytes, fds: Sequence[int] = ()) -> None:
-        """Send a packet that is no message: a child's report."""
+        """Send a packet that is no message, such as a child's report."""
         if fds:
             socket.send_fds(self._socket, [packet], fds)
         else:
             self._socket.send(packet)
 
     def receive(self) -> tuple[Message, list[int]] | None:
-        """The next message and the descriptors that came with it; None once the other side is gone."""
-        packet, fds = self._receive()
+        """The next message and its descriptors; None once the other side is gone."""
+        flags = socket.MSG_CMSG_CLOEXEC
+        packet, fds, _, _ = _past_reset(lambda: socket.recv_fds(self._socket, _MAX_PACKET, _MAX_FDS, flags))
         if not packet:
             return None
         fields = json.loads(packet)
-        return type_of_message[fields.pop("type")](**fields), fds
+        return _MESSAGES[fields.pop("type")](**fields), fds
 
     def receive_bytes(self, max_bytes: int) -> bytes:
         """The beginning of the next packet; empty once the other side is gone.
 
-        The kernel closes descriptors that came with it, so whoever sends can't fill this process with them.
+        The kernel closes descriptors that came with it, so that a program can't fill this process with them.
         """
-        return _once_reset(lambda: self._socket.recv(max_bytes))
-
-    def _receive(self) -> tuple[bytes, list[int]]:
-        flags = socket.MSG_CMSG_CLOEXEC
-        packet, fds, _, _ = _once_reset(lambda: socket.recv_fds(self._socket, _MAX_PACKET, _MAX_FDS, flags))
-        return packet, fds
+        return _past_reset(lambda: self._socket.recv(max_bytes))
 
     def close(self) -> None:
         """Hang up."""
         self._socket.close()
 
 
-def _once_reset(receive: Callable[[], _Received]) -> _Received:
-    """What `receive` gives, also where the other side died with mail of ours unread: what it had sent is to come."""
+def _past_reset(receive: Callable[[], _Received]) -> _Received:
+    """Call `receive`, again if the other side died with packets of ours unread: what it sent can still be read."""
     try:
         return receive()
     except ConnectionResetError:
@@ -187,9 +168,9 @@ def _once_reset(receive: Callable[[], _Received]) -> _Received:
 
 @contextmanager
 def opened_programs(programs: Sequence[str]) -> Iterator[int]:
-    """The descriptor of a memory file that holds `programs`, lone surrogates included; closed behind.
+    """The descriptor of a memory file that holds `programs`, lone surrogates included; closed after the block.
 
-    It is sealed: a child that gets hold of it can't keep anything in it.
+    The file is sealed, so that no child can change it.
     """
     fd = os.memfd_create("programs", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
@@ -202,7 +183,7 @@ def opened_programs(programs: Sequence[str]) -> Iterator[int]:
 
 
 def read_programs(fd: int) -> list[str]:
-    """The texts in a file of programs, which is closed."""
+    """Read the programs in the file `fd`, and close it."""
     with open(fd, "rb") as file:
         file.seek(0)
         programs: list[str] = json.loads(file.read())

@@ -1,28 +1,34 @@
-"""Compile a program so that the value of its last expression is seen, as a notebook shows it.
+"""Compile a program so that the value of its last expression can be printed, as a notebook shows it.
 
-The Numina kernel wraps the text of the last line in print(); that breaks on an indented last line, an assignment or a
+The Numina kernel wraps the text of the last line in print(), which breaks on an indented last line, an assignment or a
 comment. Here the syntax tree decides.
 """
 
+import __future__
+
 import ast
+import operator
 from dataclasses import dataclass
+from functools import reduce
 from types import CodeType
+
+_FUTURES = reduce(operator.or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program in two parts that run one after the other in the same namespace."""
+    """The two parts of a program, run one after the other in the same namespace."""
 
     body: CodeType
     last: CodeType | None
-    """The last expression, where its value is to be printed."""
+    """The last expression; None where no value is to be printed."""
 
 
 def compile_program(source: str, filename: str) -> Program:
     """Compile `source`.
 
     Raises:
-        SyntaxError: and whatever else `compile` has against a text (ValueError, RecursionError, MemoryError).
+        SyntaxError: `source` is no Python; `compile` may also raise ValueError, RecursionError or MemoryError.
     """
     tree = ast.parse(source, filename)
     last = tree.body[-1] if tree.body else None
@@ -37,18 +43,6 @@ def compile_program(source: str, filename: str) -> Program:
 
 
 def _prints(expression: ast.expr) -> bool:
-    """True if `expression` calls print itself, so that its value is only what print leaves."""
+    """True if `expression` calls print itself, so that its value is just print's None."""
     calls = (node for node in ast.walk(expression) if isinstance(node, ast.Call))
     return any(isinstance(call.func, ast.Name) and call.func.id == "print" for call in calls)
-
-
-def _future_flags() -> int:
-    import __future__
-
-    flags = 0
-    for name in __future__.all_feature_names:
-        flags |= getattr(__future__, name).compiler_flag
-    return flags
-
-
-_FUTURES = _future_flags()

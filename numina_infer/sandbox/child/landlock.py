@@ -1,8 +1,8 @@
-"""Landlock, where the kernel has it: a process gives up every file but a few trees that it may read, for ever.
+"""Landlock, where the kernel has it: for good, a process may only read a few folders, and write nothing.
 
-Source: the kernel's userspace-api/landlock. What a version of the interface doesn't know isn't asked for.
-Beside files it closes TCP (from version 4), signals and abstract sockets to the outside (from version 6), and in every
-version looking into processes outside, /proc/PID/environ and mem included.
+Source: the kernel's userspace-api/landlock. Each version of the interface is only asked for rights that it knows.
+It also blocks TCP (from version 4), and signals and abstract sockets to other processes (from version 6). In every
+version it blocks looking into processes outside, /proc/PID/environ and mem included.
 """
 
 import os
@@ -17,15 +17,15 @@ _ASK_FOR_VERSION = 1
 _PATH_BENEATH = 1
 _READ_FILE, _READ_DIR = 1 << 2, 1 << 3
 _FILE_RIGHTS_OF_VERSION = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
-"""How many of the access rights each version knows; later ones know as many as the last."""
+"""How many access rights each version knows; later versions count as the last one here."""
 _BIND_AND_CONNECT_TCP = 0b11
 _ABSTRACT_SOCKETS_AND_SIGNALS = 0b11
 
 
 def ruleset(readable: Iterable[Path]) -> int:
-    """The descriptor of a set of rules by which only what lies below `readable` can be read, and nothing written.
+    """The descriptor of a rule set: files below `readable` can be read, everything else and all writing is refused.
 
-    Paths that don't exist are passed over.
+    Paths that don't exist are skipped.
 
     Raises:
         OSError: the kernel has no Landlock, or it is switched off.
@@ -61,9 +61,9 @@ def _allow_reading(rules: int, path: Path) -> None:
 
 
 def restrict(rules: int) -> None:
-    """Hold this thread and all it starts to `rules`.
+    """Apply `rules` to this thread and to all that it starts.
 
     Raises:
-        OSError: new privileges aren't given up yet.
+        OSError: the process hasn't given up new privileges yet.
     """
     syscall(_RESTRICT_SELF, rules, 0)

@@ -1,4 +1,4 @@
-"""The few kernel calls that Python doesn't wrap, through the C library that it has loaded anyway."""
+"""The few kernel calls that Python doesn't wrap, made through the C library."""
 
 import ctypes
 import os

@@ -1,7 +1,7 @@
-"""What the kernel holds a child to: resource limits, its life bound to its parent's, first in line when memory ends.
+"""Kernel limits of a child: resources, death with its parent, and first choice of the out-of-memory killer.
 
-The idea and the order are human-eval's reliability guard and nanochat's execution.py, done from the outside.
-These limits are fences against accidents. As root several of them can be lifted again: they are no lock-down.
+The idea and the order are those of human-eval's reliability guard and nanochat's execution.py.
+These limits guard against accidents. Root can lift several of them again, so they are no lock-down.
 """
 
 import math
@@ -19,21 +19,21 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _MAX_OPEN_FILES = 64
 _GOES_EARLY, _GOES_FIRST = 900, 1000
-"""Tenths of a percent of all memory that the kernel takes a process to use besides what it does."""
+"""Values of `oom_score_adj`: tenths of a percent of all memory, added to what the process really uses."""
 _SESSION_CPU_S = 3600
-"""Processor time of all blocks of a session."""
+"""Processor time of all blocks of a session together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What every child may use."""
+    """The resources that every child may use."""
 
     memory_bytes: int
-    """Address space on top of what the zygote's libraries take."""
+    """Address space beyond what the zygote's libraries take."""
     max_file_bytes: int
 
     def impose(self, timeout_s: float, *, is_session: bool) -> None:
-        """Hold this process to the limits; a session's processor time is held block by block."""
+        """Limit this process; a session's processor time is limited block by block, see `limit_block`."""
         memory = self.memory_bytes + address_space_bytes()
         _limit(resource.RLIMIT_AS, memory)
         _limit(resource.RLIMIT_FSIZE, self.max_file_bytes)
@@ -47,16 +47,16 @@ class Limits:
 
 
 def offer(pid: int | str, *, is_at_rest: bool) -> None:
-    """Have the kernel end that child before any process of the host when memory runs out, and first of all at rest.
+    """Make that child the kernel's choice before any process of the host when memory runs out, and at rest the first.
 
-    One that was at rest is missed by nobody until its next block, for which its earlier ones are run again.
+    Killing a session at rest costs little: its earlier blocks are run again before its next one.
     """
     with suppress(OSError):
         Path(f"/proc/{pid}/oom_score_adj").write_text(str(_GOES_FIRST if is_at_rest else _GOES_EARLY))
 
 
 def limit_block(timeout_s: float) -> None:
-    """Let a session's next block use one second more of processor time than `timeout_s`, should the host hang."""
+    """Limit a session's next block to a second more of processor time than `timeout_s`, in case the host hangs."""
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     soft = min(math.ceil(time.process_time() + timeout_s) + 1, hard)
     with suppress(ValueError, OSError):  # an earlier block may have lowered the hard limit below
@@ -71,15 +71,15 @@ def _limit(kind: int, value: int) -> None:
 
 
 def address_space_bytes() -> int:
-    """What this process has mapped."""
+    """Bytes of address space that this process has mapped."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     return pages * resource.getpagesize()
 
 
 def die_with_parent(parent: int, signum: int = signal.SIGKILL) -> None:
-    """Get `signum` when the thread that forked this process ends; leave at once if `parent` is gone already.
+    """Get `signum` when the thread that forked this process ends; exit at once if `parent` is gone already.
 
-    A change of credentials clears this, so it comes behind one.
+    A change of credentials clears this setting, so call it after one.
     """
     prctl(_PR_SET_PDEATHSIG, signum)
     if os.getppid() != parent:

@@ -1,6 +1,6 @@
-"""What a child does to itself, last of all before untrusted code, on each rung of the ladder.
+"""Lock a child down, as the last step before untrusted code, on the rung of the ladder that was chosen.
 
-Prepared once in the zygote, so that a child pays for a few system calls only.
+The zygote prepares filter and rules once, so that a child makes a few system calls only.
 """
 
 import errno
@@ -8,17 +8,20 @@ import os
 import resource
 import site
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from numina_infer.core.config import Rung
 from numina_infer.sandbox.child import landlock, privileges
 from numina_infer.sandbox.child.limits import die_with_parent
 from numina_infer.sandbox.child.seccomp import Filter
 
+_Made = TypeVar("_Made")
 _FIRST_UID = 61000
 _UIDS_A_ZYGOTE = 256
 _MAX_THREADS = 64
-"""The kernel counts them by user, so it holds only where a child has a user of its own."""
+"""The kernel counts threads by user, so this limit works only where a child has a user of its own."""
 _SYSTEM_PATHS = (
     "/lib",
     "/lib64",
@@ -37,13 +40,13 @@ _SYSTEM_PATHS = (
 
 
 class Lockdown:
-    """What all children of a zygote share."""
+    """The filter and the rules that all children of a zygote share."""
 
     def __init__(self, folder: Path) -> None:
         """Prepare for children that work below `folder`."""
-        self._filter, self._no_filter = _filter_or_reason()
-        self._rules, self._no_rules = _rules_or_reason([folder, *readable_paths()])
-        # Zygotes that live side by side seldom share their users.
+        self._filter, self._no_filter = _made_or_reason(Filter)
+        self._rules, self._no_rules = _made_or_reason(lambda: landlock.ruleset([folder, *readable_paths()]))
+        # Zygotes that run at the same time rarely use the same user ids.
         self._first_uid = _FIRST_UID + os.getpid() % 16 * _UIDS_A_ZYGOTE
 
     @property
@@ -55,13 +58,13 @@ class Lockdown:
         """Lock this process down.
 
         Args:
-            rung: how.
-            place: among the living children; no two have the same.
+            rung: how far.
+            place: the child's number among the living children, which gives it its user id.
             parent: the zygote's process id.
-            control: the descriptor of a session's socket.
+            control: the descriptor of a session's socket; None for a single program.
 
         Raises:
-            OSError: something that the rung needs can't be had here.
+            OSError: this machine lacks something that the rung needs.
         """
         self._require(rung)
         if rung.has_own_user:
@@ -90,22 +93,16 @@ class Lockdown:
         os.close(self._rules)
 
 
-def _filter_or_reason() -> tuple[Filter | None, str]:
+def _made_or_reason(make: Callable[[], _Made]) -> tuple[_Made | None, str]:
+    """The result of `make`, or None and the reason why this machine can't have it."""
     try:
-        return Filter(), ""
-    except OSError as error:
-        return None, error.strerror or str(error)
-
-
-def _rules_or_reason(readable: list[Path]) -> tuple[int | None, str]:
-    try:
-        return landlock.ruleset(readable), ""
+        return make(), ""
     except OSError as error:
         return None, error.strerror or str(error)
 
 
 def readable_paths() -> list[Path]:
-    """The interpreter, what is installed for it, and the libraries below it: nothing that a user put on its path."""
+    """The interpreter, its installed packages and system libraries, but no other folder on `sys.path`."""
     prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
     installed = {path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}}
     user_site = {site.getusersitepackages()} if site.ENABLE_USER_SITE else set()

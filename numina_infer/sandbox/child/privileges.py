@@ -1,6 +1,6 @@
-"""What a process may do beyond an ordinary one, given up: capabilities, its user id, new privileges.
+"""Give up privileges: capabilities, the user id, and new privileges. None of these steps can be undone.
 
-See capabilities(7) and credentials(7). Everything here is one way.
+See capabilities(7) and credentials(7).
 """
 
 import os
@@ -16,17 +16,17 @@ _DAC_OVERRIDE, _DAC_READ_SEARCH = 1, 2
 
 
 def give_up_capabilities(*, keep: int = 0) -> None:
-    """Leave only the capabilities of the mask `keep`, which must be held already."""
+    """Drop all capabilities but those of the mask `keep`, which must be held already."""
     header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
     low, high = keep & 0xFFFFFFFF, keep >> 32
     syscall(_CAPSET, header, struct.pack("=6I", low, low, 0, high, high, 0))
 
 
 def become(uid: int, *, is_reader: bool) -> None:
-    """Become the user `uid`, without groups and capabilities; a reader keeps the one to read any file.
+    """Become the user `uid`, without groups and capabilities; a reader keeps the capability to read any file.
 
     Raises:
-        OSError: this process may not.
+        OSError: this process isn't allowed to.
     """
     keep = _reading_capability() if is_reader else 0
     if is_reader:
@@ -42,7 +42,7 @@ def become(uid: int, *, is_reader: bool) -> None:
 
 
 def _reading_capability() -> int:
-    """The weaker of the two capabilities that open the interpreter's folder, of those held."""
+    """The weakest held capability that lets this process read the interpreter's folder."""
     held = permitted_capabilities()
     for capability in (1 << _DAC_READ_SEARCH, 1 << _DAC_OVERRIDE):
         if held & capability:
@@ -51,11 +51,11 @@ def _reading_capability() -> int:
 
 
 def permitted_capabilities() -> int:
-    """The mask of what this process holds."""
+    """The mask of the capabilities that this process holds."""
     lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
     return next((int(line.split()[1], 16) for line in lines if line.startswith("CapPrm:")), 0)
 
 
 def give_up_new_privileges() -> None:
-    """Nothing executed later gains a privilege; Landlock and filters ask for it."""
+    """Let no program executed later gain a privilege; Landlock and filters require this."""
     prctl(_PR_SET_NO_NEW_PRIVS, 1)

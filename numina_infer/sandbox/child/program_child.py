@@ -1,8 +1,8 @@
-"""A forked child: it makes itself ready, runs its programs or a session's blocks, and leaves without looking back.
+"""A forked child: it confines itself, runs its programs or a session's blocks, and exits.
 
-Order: own session and process group, bound to the zygote's life, the pipes on 1 and 2 (0 is /dev/null already), all
-other descriptors closed, an empty working directory of its own, kernel limits, then the lock-down of its rung.
-No atexit handler runs and no thread is waited for: the exit is `os._exit`.
+It confines itself in this order: own session and process group, death with the zygote, pipes as stdout and stderr
+(stdin is /dev/null already), all other descriptors closed, an empty working directory, kernel limits, lock-down.
+It exits by `os._exit`, so that no atexit handler runs and no thread is waited for.
 """
 
 import fcntl
@@ -16,45 +16,41 @@ from pathlib import Path
 from typing import NoReturn
 
 from numina_infer.core.config import Rung
-from numina_infer.sandbox.child.channel import Block, Channel, read_programs
+from numina_infer.sandbox.child.channel import Channel, Resume, Spawn, read_programs
 from numina_infer.sandbox.child.limits import Limits, die_with_parent, limit_block
 from numina_infer.sandbox.child.lockdown import Lockdown
-from numina_infer.sandbox.host.program import Runner
-from numina_infer.sandbox.host.program_report import Ending, ProgramReport
-from numina_infer.sandbox.host.readiness import Readiness
+from numina_infer.sandbox.child.program_report import Ending, ProgramReport
+from numina_infer.sandbox.child.runner import Runner
+from numina_infer.sandbox.child.startup_status import StartupStatus
 
 _FIRST_HIGH_FD = 1024
-"""What a program isn't to see moves up here, out of the way of those that close or duplicate descriptors."""
+"""Descriptors that a program shouldn't touch move up to here, since programs close and duplicate low ones."""
 _NO_FD_LEFT = ProgramReport(Ending.ERROR, "OSError: [Errno 24] Too many open files")
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a fork has to do."""
+    """The task of one child."""
 
+    spawn: Spawn
     zygote: int
     """Process id of the parent."""
     limits: Limits
     lockdown: Lockdown
-    rung: Rung
     place: int
-    """Among the living children."""
-    timeout_s: float
-    is_session: bool
-    directory: str
-    """To be made and worked in; the host removes it."""
+    """The child's number among the living ones."""
+    report: mmap.mmap
+    """Shared with the zygote: a child that exits leaves its report here."""
+    startup: StartupStatus
+    """Shared with the zygote until a program begins."""
     stdout: int
     stderr: int
     program: int
     """The programs' file, or the session's socket."""
-    report: mmap.mmap
-    """Shared with the zygote: here a child that exits leaves its report."""
-    readiness: Readiness
-    """Shared with it too, until a program begins."""
 
 
 def run(job: Job) -> NoReturn:
-    """Do `job` and end the process: 0 if all went well, 1 with a report, or without readiness, if not."""
+    """Do `job` and exit: with 0 if its program ended well, else with 1 after a report, or after a failed start."""
     code = 1
     try:
         report = _run(job)
@@ -67,20 +63,20 @@ def run(job: Job) -> NoReturn:
 
 def _run(job: Job) -> ProgramReport:
     try:
-        programs = [] if job.is_session else read_programs(job.program)
-        streams = _confine(job, is_silent=len(programs) > 1)
+        programs = [] if job.spawn.is_session else read_programs(job.program)
+        kept = _confine(job, is_silent=len(programs) > 1)
     except OSError as error:
-        job.readiness.fail(str(error))
+        job.startup.fail(str(error))
         raise
-    if job.is_session:
-        return _serve(Channel.adopt(streams[0]), job.readiness)
-    return _run_last(programs, streams, job.readiness)
+    if job.spawn.is_session:
+        return _serve(Channel.adopt(kept[0]), job.startup)
+    return _run_last(programs, kept, job.startup)
 
 
-def _run_last(programs: Sequence[str], streams: Sequence[int], readiness: Readiness) -> ProgramReport:
+def _run_last(programs: Sequence[str], streams: Sequence[int], startup: StartupStatus) -> ProgramReport:
     """Run all `programs` but the last in silence, then the last with `streams` as its stdout and stderr."""
     runner = Runner()
-    readiness.begin()
+    startup.begin()
     for earlier in programs[:-1]:
         runner.run(earlier)
     for number, stream in enumerate(streams, start=1):
@@ -90,23 +86,25 @@ def _run_last(programs: Sequence[str], streams: Sequence[int], readiness: Readin
 
 
 def _confine(job: Job, *, is_silent: bool) -> list[int]:
-    """Become the process that untrusted code may run in.
+    """Become a process in which untrusted code may run.
 
-    Returns its descriptors beyond the three: a session's socket; for silent programs, what is to be their stdout and
-    stderr later on, while those are /dev/null.
+    Returns the descriptors kept beyond the first three: a session's socket, or the pipes that the last program gets as
+    stdout and stderr after silent ones, whose own are /dev/null.
     """
     os.setsid()
-    die_with_parent(job.zygote)  # the lock-down does it again, since the kernel forgets it
+    die_with_parent(job.zygote)  # again in the lock-down, since a change of user clears it
     _forget_signals()
-    kept = _move_up([job.program] if job.is_session else [job.stdout, job.stderr] if is_silent else [])
+    kept = _move_up([job.program] if job.spawn.is_session else [job.stdout, job.stderr] if is_silent else [])
     os.dup2(0 if is_silent else job.stdout, 1)
     os.dup2(0 if is_silent else job.stderr, 2)
     _close_all_but([*kept, *job.lockdown.kept_fds])
-    Path(job.directory).mkdir(mode=0o755, parents=True)
-    os.chdir(job.directory)
-    os.environ.update(HOME=job.directory, TMPDIR=job.directory)
-    job.limits.impose(job.timeout_s, is_session=job.is_session)
-    job.lockdown.impose(job.rung, job.place, job.zygote, kept[0] if job.is_session else None)
+    directory = job.spawn.directory
+    Path(directory).mkdir(mode=0o755, parents=True)
+    os.chdir(directory)
+    os.environ.update(HOME=directory, TMPDIR=directory)
+    job.limits.impose(job.spawn.timeout_s, is_session=job.spawn.is_session)
+    control = kept[0] if job.spawn.is_session else None
+    job.lockdown.impose(Rung(job.spawn.rung), job.place, job.zygote, control)
     return kept
 
 
@@ -131,14 +129,14 @@ def _close_all_but(kept: Sequence[int]) -> None:
     os.closerange(first, hard)
 
 
-def _serve(control: Channel, readiness: Readiness) -> ProgramReport:
-    """Run the blocks that the host sends until it hangs up."""
+def _serve(control: Channel, startup: StartupStatus) -> ProgramReport:
+    """Run the programs that the host sends, until it hangs up."""
     runner = Runner()
     while (mail := control.receive()) is not None:
-        readiness.begin()
-        block, fds = mail
-        if isinstance(block, Block) and fds:
-            limit_block(block.timeout_s)
+        startup.begin()
+        message, fds = mail
+        if isinstance(message, Resume) and fds:
+            limit_block(message.timeout_s)
             report = runner.run(read_programs(fds[0])[0])
         else:
             report = _NO_FD_LEFT  # the kernel drops a descriptor that has no room

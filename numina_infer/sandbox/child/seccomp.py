@@ -1,8 +1,8 @@
-"""The system-call filter: classic BPF, assembled here and installed with plain prctl, on x86-64.
+"""The system-call filter: classic BPF, assembled here and installed with prctl, on x86-64.
 
-Chrome's and OpenSSH's sandboxes are the example, an allow list with a few looks at arguments. No libseccomp is needed:
-the calls that depend on their arguments are asked for first, one after the other, the rest is a search tree.
-A program that can't fork can't leave anything behind, so one SIGKILL is all of its end.
+As in Chrome's and OpenSSH's sandboxes it is an allow list that looks at a few arguments. It needs no libseccomp: calls
+that depend on their arguments are tested first, one after the other, and a search tree decides the rest.
+A program that can't fork can't leave a process behind, so one SIGKILL ends it.
 """
 
 import ctypes
@@ -20,14 +20,14 @@ _ALLOW, _ERRNO, _KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
 _LOAD, _AND, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x06
 _NUMBER, _ARCH, _ARGUMENTS = 0, 4, 16
 _WRITING = 0o3 | 0o100 | 0o1000 | 0o20000000
-"""O_WRONLY, O_RDWR, O_CREAT, O_TRUNC and the own bit of O_TMPFILE."""
+"""O_WRONLY, O_RDWR, O_CREAT, O_TRUNC and the bit that only O_TMPFILE has."""
 _CLONE_THREAD, _CLONE_NAMESPACES = 0x00010000, 0x7E020000
 _IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 """TCGETS (isatty), TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX."""
 _FCNTLS = (0, 1, 2, 3, 4, 1030, 1032, 1034)
 """F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, F_GETPIPE_SZ, F_GET_SEALS; F_SETOWN could signal."""
 _PRCTLS = (2, 3, 15, 16, 21, 23, 39, 0x53564D41)
-"""Questions, PR_SET_NAME, and PR_SET_VMA, by which allocators name their memory."""
+"""Options that only ask, PR_SET_NAME, and PR_SET_VMA, with which allocators name their memory."""
 
 _Instruction = tuple[int, int, int, int]
 """Code, jump if true, jump if false, operand."""
@@ -38,7 +38,7 @@ class _Program(ctypes.Structure):
 
 
 class Filter:
-    """The filter but for what depends on the process; made once in the zygote.
+    """The filter without the parts that depend on the process; made once in the zygote.
 
     Raises:
         OSError: this isn't x86-64.
@@ -51,14 +51,14 @@ class Filter:
         self._tail = _pack(_tree(_ranges()))
 
     def install(self, pid: int, control: int | None) -> None:
-        """Hold this thread and all it starts to the filter, for ever.
+        """Apply the filter to this thread and to all that it starts, for good.
 
         Args:
             pid: the process's own id, the only one that it may signal.
             control: the descriptor of a session's socket, the only one that it may talk over.
 
         Raises:
-            OSError: the kernel has no filters, or new privileges aren't given up yet.
+            OSError: the kernel has no filters, or the process hasn't given up new privileges yet.
         """
         code = self.assemble(pid, control)
         program = _Program(len(code) // 8, code)
@@ -75,7 +75,7 @@ class Filter:
 
 
 def _own_architecture() -> list[_Instruction]:
-    """End a process that comes through the 32-bit door, where the numbers mean other calls; load the number."""
+    """Kill a process that uses the 32-bit interface, where numbers mean other calls; then load the number."""
     return [
         (_LOAD, 0, 0, _ARCH),
         (_EQUAL, 1, 0, _ARCH_X86_64),
@@ -116,7 +116,7 @@ def _for_call(number: int, body: list[_Instruction]) -> list[_Instruction]:
 
 
 def _ranges() -> list[tuple[int, int]]:
-    """Where, going up through the numbers, the verdict changes, and to what."""
+    """The first call number of each run of equal verdicts, and that verdict."""
     verdicts = dict.fromkeys(syscalls.ALLOWED.values(), _ALLOW)
     verdicts |= dict.fromkeys(syscalls.READ_ONLY.values(), _ERRNO | errno.EROFS)
     verdicts |= dict.fromkeys(syscalls.UNKNOWN.values(), _ERRNO | errno.ENOSYS)

@@ -1,7 +1,7 @@
 """The Linux system calls of x86-64 that a Python program needs, and how the others are refused.
 
-An allow list: what isn't named here, calls that later kernels bring included, is refused. The numbers are the
-kernel's (arch/x86/entry/syscalls/syscall_64.tbl); they never change.
+This is an allow list: a call that isn't named here is refused, also one that a later kernel brings. The numbers are
+the kernel's (arch/x86/entry/syscalls/syscall_64.tbl) and never change.
 """
 
 ALLOWED = {
@@ -47,10 +47,10 @@ READ_ONLY = {
 }  # fmt: skip
 
 UNKNOWN = {"clone3": 435, "openat2": 437}
-"""Their arguments are out of a filter's sight; libraries fall back to the older calls."""
+"""A filter can't see their arguments, so they are refused; libraries fall back to the older calls."""
 
 LAST_KNOWN = 462
-"""Calls beyond this one didn't exist when the lists were written: the kernel seems not to have them."""
+"""Calls above this number are newer than the lists; programs see a kernel without them."""
 
 # Allowed or not by their arguments.
 OPEN, OPENAT, IOCTL, CLONE, KILL, TGKILL, FCNTL, PRCTL, PRLIMIT64 = 2, 257, 16, 56, 62, 234, 72, 157, 302

@@ -1,7 +1,7 @@
-"""An uncaught exception in few words: the program's own frames and the last line, no path of the host.
+"""Shorten a traceback for the model: the program's own frames and the error message, without paths of the host.
 
 The Numina kernel feeds back the same: the heading, the lines that name the program's file, and the last line.
-Frames of sympy and numpy are dropped; what the program passed them is in its own frame.
+Frames of sympy and numpy are dropped.
 """
 
 import sys

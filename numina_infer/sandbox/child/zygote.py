@@ -1,10 +1,9 @@
-"""The process that forks: warm, single-threaded, started early with a clean environment, without secrets.
+"""The zygote: a single-threaded process with the libraries loaded and no secrets, which forks a child per program.
 
-Android's zygote is the idea: pay for the imports once, let copy-on-write share them.
-It forks one child a program (or one a session), sends the signals that the host asks for, and tells the host how
-each child ended from `wait4`. Every process below it that lost its own parent becomes its child and is killed.
-Run as `python -P -m numina_infer.sandbox.child.zygote FD HOST LIMITS FOLDER`; it leaves when the host hangs up or
-dies.
+As in Android's zygote, imports are paid for once and shared by copy-on-write.
+It forks one child for each program or session, sends the signals that the host asks for, and tells the host how each
+child ended, from `wait4`. A process below it that lost its own parent becomes its child, and it kills that one.
+Run as `python -P -m numina_infer.sandbox.child.zygote FD HOST LIMITS FOLDER`; it exits when the host hangs up or dies.
 """
 
 import gc
@@ -22,42 +21,39 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from numina_infer.core.config import Rung
-from numina_infer.sandbox.child import hugepages, warmup
 from numina_infer.sandbox.child import program_child as child
+from numina_infer.sandbox.child import warmup
 from numina_infer.sandbox.child.channel import (
-    Block,
     Channel,
     ChildEnded,
-    ChildStarted,
     Message,
+    OrderDone,
     Ready,
     Refused,
     Resume,
-    Resumed,
     Signal,
     Spawn,
 )
 from numina_infer.sandbox.child.limits import Limits, adopt_orphans, die_with_parent, offer
 from numina_infer.sandbox.child.lockdown import Lockdown
-from numina_infer.sandbox.host.program_report import REPORT_BYTES
-from numina_infer.sandbox.host.readiness import Readiness
+from numina_infer.sandbox.child.program_report import REPORT_BYTES
+from numina_infer.sandbox.child.startup_status import StartupStatus
 
-_BURIAL_S = 2.0
-"""How long the last children may take to die when the zygote leaves."""
+_LEAVING_S = 2.0
+"""How long the last children may take to die when the zygote exits."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Child:
     number: int
     place: int
-    """The smallest number that no other living child has: its user id goes by it."""
+    """The smallest number that no other living child has; it gives the child its user id."""
     report: mmap.mmap
-    readiness: Readiness
+    startup: StartupStatus
 
 
 class Zygote:
-    """The register of children and the loop that serves the host."""
+    """The living children, and the loop that serves the host."""
 
     def __init__(self, control: Channel, limits: Limits, lockdown: Lockdown) -> None:
         self._control = control
@@ -67,9 +63,9 @@ class Zygote:
         self._wakeup, self._waker = _wake_on(signal.SIGCHLD, signal.SIGTERM)
 
     def serve(self) -> child.Job | None:
-        """Serve until the host is gone: None. In a forked child: its job.
+        """Serve until the host is gone, and return None; in a forked child, return its job at once.
 
-        A child comes out here instead of running on the spot, so that no frame of ours lies below its program.
+        The child returns from here before it runs, so that few frames of ours lie below its program.
         """
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
@@ -88,7 +84,7 @@ class Zygote:
                     break
                 job = self._obey(*mail)
         if job is None:
-            self._bury()
+            self._kill_all()
         return job
 
     def _obey(self, message: Message, fds: list[int]) -> child.Job | None:
@@ -97,20 +93,22 @@ class Zygote:
         if isinstance(message, Signal):
             self._signal(message.number, message.signum)
         if isinstance(message, Resume):
-            self._signal(message.number, signal.SIGCONT)
-            _hand_over(Block(message.timeout_s), *fds)
-            self._control.send(Resumed(message.number))
+            pid = self._signal(message.number, signal.SIGCONT)
+            _hand_over(message, *fds)
+            self._control.send(OrderDone(message.number, pid))
         return None
 
-    def _signal(self, number: int, signum: int) -> None:
-        for pid, known in self._children.items():
-            if known.number == number:
-                _signal_group(pid, signum)
-                if signum in (signal.SIGSTOP, signal.SIGCONT):
-                    offer(pid, is_at_rest=signum == signal.SIGSTOP)
+    def _signal(self, number: int, signum: int) -> int:
+        """Send `signum` to that child; returns its process id, or 0 if it is gone."""
+        pid = next((pid for pid, known in self._children.items() if known.number == number), 0)
+        if pid:
+            _signal_group(pid, signum)
+            if signum in (signal.SIGSTOP, signal.SIGCONT):
+                offer(pid, is_at_rest=signum == signal.SIGSTOP)
+        return pid
 
     def _fork(self, spawn: Spawn, fds: list[int]) -> child.Job | None:
-        zygote, report, readiness = os.getpid(), mmap.mmap(-1, REPORT_BYTES), Readiness()
+        zygote, report, startup = os.getpid(), mmap.mmap(-1, REPORT_BYTES), StartupStatus()
         taken = {known.place for known in self._children.values()}
         place = next(number for number in itertools.count() if number not in taken)
         try:
@@ -119,29 +117,14 @@ class Zygote:
             self._control.send(Refused(spawn.number, str(error)))
             pid = -1
         if pid == 0:
-            stdout, stderr, program = fds
-            return child.Job(
-                zygote,
-                self._limits,
-                self._lockdown,
-                Rung(spawn.rung),
-                place,
-                spawn.timeout_s,
-                spawn.is_session,
-                spawn.directory,
-                stdout,
-                stderr,
-                program,
-                report,
-                readiness,
-            )
+            return child.Job(spawn, zygote, self._limits, self._lockdown, place, report, startup, *fds)
         for fd in fds:
             os.close(fd)
         if pid > 0:
-            report.madvise(mmap.MADV_DONTFORK)  # no later child is to write into it
-            readiness.hide()
-            self._children[pid] = _Child(spawn.number, place, report, readiness)
-            self._control.send(ChildStarted(spawn.number, pid))
+            report.madvise(mmap.MADV_DONTFORK)  # so that no later child can write into it
+            startup.hide()
+            self._children[pid] = _Child(spawn.number, place, report, startup)
+            self._control.send(OrderDone(spawn.number, pid))
         return None
 
     def _reap(self) -> None:
@@ -154,31 +137,31 @@ class Zygote:
                 break
             known = self._children.pop(pid, None)
             if known is not None:
-                self._tell(known, status, usage.ru_utime + usage.ru_stime)
+                self._report_end(known, status, usage.ru_utime + usage.ru_stime)
         self._sweep()
 
-    def _tell(self, known: _Child, status: int, cpu_s: float) -> None:
+    def _report_end(self, known: _Child, status: int, cpu_s: float) -> None:
         packed = known.report[:].rstrip(b"\0").decode("utf-8", "replace")
         known.report.close()
-        trouble = known.readiness.close()
-        with suppress(OSError):  # the host is gone: the loop is about to learn it
+        trouble = known.startup.close()
+        with suppress(OSError):  # if the host is gone, the loop is about to notice
             self._control.send(ChildEnded(known.number, status, cpu_s, packed, trouble))
 
     def _sweep(self) -> None:
-        """Kill every child that nobody asked for: an orphan of some program.
+        """Kill every child that wasn't forked here: an orphan that some program left.
 
-        Its own children come here when it dies, and its death brings the next sweep.
+        When it dies, its own children become children of this process, and its death brings the next sweep.
         """
         for pid in _own_children() - self._children.keys():
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
 
-    def _bury(self) -> None:
-        """Kill everything below this process and see it gone."""
+    def _kill_all(self) -> None:
+        """Kill everything below this process, and wait until it is gone."""
         for pid in self._children:
             _signal_group(pid, signal.SIGKILL)
         self._children.clear()
-        deadline = time.monotonic() + _BURIAL_S
+        deadline = time.monotonic() + _LEAVING_S
         while time.monotonic() < deadline and _own_children():
             self._sweep()
             self._reap()
@@ -186,7 +169,7 @@ class Zygote:
 
 
 def _wake_on(*signums: signal.Signals) -> tuple[socket.socket, socket.socket]:
-    """A socket that carries the number of each of `signums` that arrives, and its other end."""
+    """A socket from which the number of every arriving signal of `signums` can be read, and its other end."""
     reader, writer = socket.socketpair()
     reader.setblocking(False)
     writer.setblocking(False)
@@ -197,20 +180,20 @@ def _wake_on(*signums: signal.Signals) -> tuple[socket.socket, socket.socket]:
 
 
 def _ignore(signum: int, frame: FrameType | None) -> None:
-    """The wake-up socket is what is read."""
+    """Do nothing: the loop reads the wake-up socket."""
 
 
-def _hand_over(block: Block, control: int, program: int) -> None:
+def _hand_over(resume: Resume, control: int, program: int) -> None:
     host_end = Channel.adopt(control)
-    with suppress(OSError):  # the child is gone, and the host is told so
-        host_end.send(block, [program])
+    with suppress(OSError):  # if the child is gone, the host hears of that too
+        host_end.send(resume, [program])
     host_end.close()
     os.close(program)
 
 
 def _signal_group(pid: int, signum: int) -> None:
-    for send in (os.killpg, os.kill):  # it may not have made its group yet
-        with suppress(ProcessLookupError, PermissionError):  # another user's: the self-test finds that out
+    for send in (os.killpg, os.kill):  # a new child may not have made its group yet
+        with suppress(ProcessLookupError, PermissionError):  # the self-test checks that other users' can be signalled
             send(pid, signum)
 
 
@@ -230,7 +213,7 @@ def _parent(entry: Path) -> int:
 
 
 def main() -> None:
-    """Get ready, tell the host, serve; as a fork, run the child's job."""
+    """Load the libraries, tell the host, serve it; in a fork, run the child's job."""
     control = Channel.adopt(int(sys.argv[1]))
     host, limits = int(sys.argv[2]), Limits(**json.loads(sys.argv[3]))
     adopt_orphans()
@@ -239,7 +222,7 @@ def main() -> None:
     gc.disable()
     versions = warmup.load()
     gc.freeze()
-    hugepages.collapse_heap()
+    warmup.collapse_heap()
     gc.enable()
     zygote = Zygote(control, limits, Lockdown(Path(sys.argv[4])))
     control.send(Ready(versions))

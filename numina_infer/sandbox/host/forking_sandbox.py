@@ -1,7 +1,7 @@
-"""The sandbox as the core sees it: a place where model-written programs run and can't be waited for in vain.
+"""The sandbox that runs model-written programs, each in a locked-down process of its own.
 
-A process of its own for every program or session, kernel limits, kill at the deadline, death of everything left
-behind, and the lock-down of the highest rung that holds here (docs/security.md); `describe()` tells which.
+Every program or session gets a process with kernel limits, killed at its deadline together with all that it started,
+and locked down on the highest rung that holds here (docs/security.md); `describe()` says which rung that is.
 """
 
 import sys
@@ -24,8 +24,7 @@ _SESSIONS = {Mode.FRESH: FreshSession, Mode.REPLAY: ReplayedSession, Mode.SESSIO
 class Sandbox:
     """Runs programs in forked children of a warm process.
 
-    Use it as `async with Sandbox() as sandbox`; at the end of the block no process is left.
-    It belongs to the event loop that opened it.
+    Use it as `async with Sandbox() as sandbox`, on one event loop; at the end of the block no process is left.
     """
 
     def __init__(self, config: SandboxConfig | None = None) -> None:
@@ -33,7 +32,7 @@ class Sandbox:
         self._pool: Pool | None = None
 
     async def __aenter__(self) -> Self:
-        """Start the zygote; done when it is warm.
+        """Start the zygote, and wait until its libraries are loaded.
 
         Raises:
             SandboxError: it doesn't start, this isn't Linux, or no rung of the ladder holds.
@@ -49,17 +48,16 @@ class Sandbox:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Kill everything; done when it is gone."""
+        """Kill all processes, and wait until they are gone."""
         await self._opened().close()
 
     def session(self, mode: Mode = Mode.SESSION) -> AbstractAsyncContextManager[Session]:
-        """A place for the programs of one trajectory; leaving it kills what still runs.
+        """A session for the programs of one trajectory; leaving it kills what still runs.
 
         Raises:
             SandboxError: the sandbox isn't open.
         """
-        pool = self._opened()
-        return _SESSIONS[mode](pool)
+        return _SESSIONS[mode](self._opened())
 
     async def execute(self, code: str, *, timeout_s: float = 5.0, cutoff: Cutoff | None = None) -> Execution:
         """Run one program in a child of its own; see `ports.Session.execute`."""
@@ -68,11 +66,11 @@ class Sandbox:
 
     @property
     def incidents(self) -> tuple[str, ...]:
-        """Zygotes that died."""
+        """A line for every zygote that died."""
         return () if self._pool is None else tuple(self._pool.incidents)
 
     def describe(self) -> Mapping[str, str | int | float]:
-        """What holds programs back here, and which versions they find."""
+        """The lock-down in force here, the limits, and the versions of the libraries, for the run log."""
         pool = self._opened()
         return {
             "sandbox": "zygote",
@@ -87,7 +85,7 @@ class Sandbox:
 
     @property
     def standing(self) -> RungInForce:
-        """The rung in force, why not the ones above, and what the self-test tried.
+        """The rung in force, why not one above it, and the results of the self-test.
 
         Raises:
             SandboxError: the sandbox isn't open.

@@ -1,7 +1,7 @@
-"""One zygote process seen from the host, from its start to its end, and the register of its children.
+"""One zygote process seen from the host, from its start to its end, and its living children.
 
-The host never forks itself: it holds threads, GPUs and secrets. It executes the zygote with a clean environment, no
-descriptor but the control socket, and in a session of its own, so that a Ctrl-C in a terminal doesn't reach it.
+The host never forks itself, since it holds threads, GPUs and secrets. It starts the zygote with a clean environment,
+no descriptor but the control socket, and in a session of its own, so that a Ctrl-C in a terminal doesn't reach it.
 """
 
 import asyncio
@@ -28,32 +28,30 @@ from numina_infer.core.errors import SandboxError
 from numina_infer.sandbox.child.channel import (
     Channel,
     ChildEnded,
-    ChildStarted,
     Message,
+    OrderDone,
     Ready,
     Refused,
     Resume,
-    Resumed,
     Signal,
     Spawn,
 )
 from numina_infer.sandbox.child.limits import Limits
-from numina_infer.sandbox.child.output import clean
-from numina_infer.sandbox.host.burials import Burials
-from numina_infer.sandbox.host.orders import Orders
+from numina_infer.sandbox.host.ending import clean
+from numina_infer.sandbox.host.outbox import IdleKills, Outbox
 from numina_infer.sandbox.host.process import Lost, Process, ServerLostError
 
 _logger = logging.getLogger(__name__)
 _START_TIMEOUT_S = 120.0
-"""A cold start reads some hundred megabytes of libraries from what may be a slow disk."""
+"""A cold start reads some hundred megabytes of libraries, maybe from a slow disk."""
 _ANSWER_S = 10.0
-"""A zygote that carries out no order for so long hangs; one that gets no processor for a moment doesn't."""
+"""A zygote that carries out no order for so long counts as hung."""
 _LEAVING_S = 5.0
-"""A zygote that was hung up on sees its children dead before it leaves."""
+"""After the host hangs up, the zygote waits for its children's death before it exits."""
 _LAST_WORDS_BYTES = 2000
-_LOOKS = 20
+_MAX_SCANS = 20
 _MARK = "NUMINA_SANDBOX"
-"""A variable in the environment of everything below one zygote: by it stragglers are found."""
+"""A variable in the environment of all processes below one zygote, by which they are found and killed."""
 _ENVIRONMENT = {
     "PATH": os.defpath,
     "LANG": "C.UTF-8",
@@ -79,9 +77,9 @@ class ForkServer:
         self.is_alive = True
         """True while it can fork."""
         self.rung = config.rungs[0]
-        """What holds its children back."""
+        """The lock-down of the children that are forked from now on."""
         self.versions: dict[str, str] = {}
-        """What the zygote has loaded, once it is ready."""
+        """The libraries that the zygote has loaded; empty before it is ready."""
         with ExitStack() as undo:
             self._control, theirs = Channel.pair()
             undo.callback(self._control.close)
@@ -93,8 +91,8 @@ class ForkServer:
                 self._zygote = self._launch(theirs)
             self._undo = undo.pop_all()
         self._control.set_nonblocking()
-        self._orders = Orders(self._control, self.abandon)
-        self._burials = Burials(lambda number: self._carry_out(Signal(number, signal.SIGKILL)))
+        self._outbox = Outbox(self._control, self.abandon)
+        self._idle_kills = IdleKills(lambda number: self._carry_out(Signal(number, signal.SIGKILL)))
         asyncio.get_running_loop().add_reader(self._control, self._read_mail)
 
     @classmethod
@@ -102,7 +100,7 @@ class ForkServer:
         """Launch a zygote and wait until it is warm.
 
         Raises:
-            SandboxError: it didn't come up; the message ends with its last words.
+            SandboxError: it didn't come up; the message ends with the end of its stderr.
         """
         try:
             server = cls(config)
@@ -123,13 +121,11 @@ class ForkServer:
 
     @property
     def folder(self) -> Path:
-        """Of the host alone; children work in folders below one in it."""
+        """A folder that only the host may read; children work in folders below it."""
         return self._folder.parent
 
     def spawn(self, timeout_s: float, programs: Sequence[str] | None) -> Process:
-        """Fork a child that runs `programs`, all but the last in silence.
-
-        If there are none, it waits for a session's blocks.
+        """Fork a child that runs `programs`, all but the last in silence; with None it waits for a session's blocks.
 
         Raises:
             ServerLostError: the zygote is dead.
@@ -152,7 +148,7 @@ class ForkServer:
         return process
 
     def abandon(self) -> None:
-        """Kill a zygote that doesn't do its work."""
+        """Kill the zygote, since it doesn't do its work."""
         self._zygote.kill()
         self._lose()
 
@@ -160,12 +156,14 @@ class ForkServer:
         """End the zygote and everything below it; done when they are gone."""
         self._lose()
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._bury)
+            await anyio.to_thread.run_sync(self._wait_for_end)
 
     def _launch(self, theirs: Channel) -> "subprocess.Popen[bytes]":
         limits = Limits(self._config.memory_bytes, self._config.max_file_bytes)
         name, _, value = self._mark.partition("=")
         paths = os.pathsep.join(path for path in sys.path if path)
+        # The variable by which some interpreters find their shared libraries.
+        inherited = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
         command = [sys.executable, "-P", "-m", "numina_infer.sandbox.child.zygote"]
         return subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
             [*command, str(theirs.fileno()), str(os.getpid()), json.dumps(asdict(limits)), str(self._folder)],
@@ -173,7 +171,7 @@ class ForkServer:
             stdout=subprocess.DEVNULL,
             stderr=self._log,
             pass_fds=[theirs.fileno()],
-            env={**_ENVIRONMENT, **_inherited(), "PYTHONPATH": paths, name: value},
+            env={**_ENVIRONMENT, **inherited, "PYTHONPATH": paths, name: value},
             cwd="/",
             start_new_session=True,
         )
@@ -182,34 +180,34 @@ class ForkServer:
         if not self.is_alive:
             raise ServerLostError("the sandbox's zygote is gone")
         try:
-            self._orders.send(message, fds)
+            self._outbox.send(message, fds)
         except ConnectionError as error:
             self.abandon()
             raise ServerLostError(f"the sandbox's zygote takes no orders: {error}") from error
 
     def _order(self, message: Signal | Resume, fds: Sequence[int]) -> None:
-        """Have an order for a living child carried out, the end of one at rest when its turn comes."""
+        """Have an order for a living child carried out, but a kill of an idle one only when its turn comes."""
         process = self._children.get(message.number)
         if not self.is_alive or process is None:
             return
         if process.is_at_rest and isinstance(message, Signal) and message.signum == signal.SIGKILL:
-            self._burials.add(message.number)
+            self._idle_kills.add(message.number)
         else:
             self._carry_out(message, fds)
 
     def _carry_out(self, message: Signal | Resume, fds: Sequence[int] = ()) -> None:
-        with suppress(ServerLostError):  # then the children are on their way out as well
+        with suppress(ServerLostError):  # then the children end as well
             self._send(message, fds)
             if isinstance(message, Resume):
                 self._expect_answer(self._children[message.number])
 
     def _expect_answer(self, process: Process) -> None:
-        asking = process.ask()
-        asyncio.get_running_loop().call_later(_ANSWER_S, self._check_answer, process.number, asking)
+        order = process.clock.note_order()
+        asyncio.get_running_loop().call_later(_ANSWER_S, self._check_answer, process.number, order)
 
-    def _check_answer(self, number: int, asking: int) -> None:
+    def _check_answer(self, number: int, order: int) -> None:
         process = self._children.get(number)
-        if process is not None and process.is_waiting_for(asking):
+        if process is not None and process.clock.is_waiting_for(order):
             _logger.error("the sandbox's zygote carries out no orders; it is replaced")
             self.abandon()
 
@@ -229,14 +227,11 @@ class ForkServer:
         if isinstance(message, Ready):
             self.versions = message.versions
             self._ready.set()
-        elif isinstance(message, ChildStarted):
-            self._children[message.number].pid = message.pid
-            self._children[message.number].take_answer()
-        elif isinstance(message, Resumed) and message.number in self._children:
-            self._children[message.number].take_answer()
+        elif isinstance(message, OrderDone) and message.number in self._children:
+            self._children[message.number].clock.note_done(message.pid)
         elif isinstance(message, ChildEnded | Refused):
             self._children.pop(message.number).conclude(message)
-            self._burials.strike_off(message.number)
+            self._idle_kills.remove(message.number)
             _remove(self._folder / str(message.number))
 
     def _lose(self) -> None:
@@ -244,16 +239,16 @@ class ForkServer:
             return
         self.is_alive = False
         asyncio.get_running_loop().remove_reader(self._control)
-        self._burials.clear()
-        self._orders.close()
+        self._idle_kills.clear()
+        self._outbox.close()
         self._control.close()
         self._ready.set()
         for process in self._children.values():
             process.conclude(Lost())
         self._children.clear()
 
-    def _bury(self) -> None:
-        """Wait for the zygote's end, in a thread; what it left behind is found by its mark."""
+    def _wait_for_end(self) -> None:
+        """Wait for the zygote's end, in a thread; processes that it left behind are found by their mark."""
         for last_resort in (self._zygote.kill, self._report_immortal):
             try:
                 self._zygote.wait(_LEAVING_S)
@@ -273,13 +268,8 @@ class ForkServer:
         return clean(self._log.read()).strip() or "none"
 
 
-def _inherited() -> dict[str, str]:
-    """Where an interpreter finds its own shared libraries, if that isn't where the linker looks."""
-    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
-
-
 def _remove(folder: Path) -> None:
-    """Remove a child's working directory; what may be many files, off the loop."""
+    """Remove a child's working directory; in a thread if it isn't empty, since there may be many files."""
     try:
         folder.rmdir()
     except FileNotFoundError:
@@ -289,8 +279,8 @@ def _remove(folder: Path) -> None:
 
 
 def _kill_marked(mark: bytes) -> None:
-    """Kill every process that was started with `mark` in its environment, until a look at all finds none."""
-    for _ in range(_LOOKS):
+    """Kill every process that has `mark` in its environment, until a scan of all processes finds none."""
+    for _ in range(_MAX_SCANS):
         marked = [pid for pid in _processes() if mark in _environment(pid)]
         for pid in marked:
             with suppress(ProcessLookupError):

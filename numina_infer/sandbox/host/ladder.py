@@ -1,8 +1,8 @@
-"""Which rung holds on this machine: found at the start by trying, from the top, what must not work and what must.
+"""Find the highest rung of the ladder that holds on this machine, by running a self-test on each, from the top.
 
-gVisor's and bubblewrap's troubles inside containers show that asking for features says little; a self-test that runs
-the attack itself says all. An interpreter in a folder that other users can't enter is the usual reason for a rung to
-fail: the lock-down holds and no module loads.
+gVisor's and bubblewrap's troubles inside containers show that a list of kernel features says little, so the self-test
+tries the attacks themselves. A rung usually fails because other users can't enter the interpreter's folder: then the
+lock-down holds, but no module loads.
 """
 
 import importlib.util
@@ -13,6 +13,7 @@ import math
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import anyio
@@ -20,34 +21,33 @@ import anyio
 from numina_infer.core.config import Rung, SandboxConfig
 from numina_infer.core.errors import SandboxError
 from numina_infer.sandbox.child.channel import ChildEnded
-from numina_infer.sandbox.child.output import clean
-from numina_infer.sandbox.host import self_test as probe
-from numina_infer.sandbox.host import verdict
+from numina_infer.sandbox.host import ending, self_test
 from numina_infer.sandbox.host.forkserver import ForkServer
 from numina_infer.sandbox.host.process import ServerLostError
+from numina_infer.sandbox.host.program_clock import TimeLimit
 
 _logger = logging.getLogger(__name__)
-_PROBE_S = 20.0
+_SELF_TEST_S = 20.0
 _ENDLESS_S = 0.05
 _READS = frozenset({"read a secret", "look into the host"})
 
 
 @dataclass(frozen=True, slots=True)
 class RungInForce:
-    """The rung in force and what was found on the way to it."""
+    """The rung in force, and the results of the self-tests."""
 
     rung: Rung
     refused: Mapping[Rung, str] = field(default_factory=dict)
     """Why each higher rung doesn't hold."""
     tried: Mapping[str, str] = field(default_factory=dict)
-    """What the self-test tried on the rung in force → «done», or why it couldn't; empty where it wasn't run."""
+    """Each attempt of the self-test on the rung in force → «done», or its error; empty where it wasn't run."""
 
 
 async def find_standing(server: ForkServer, config: SandboxConfig) -> RungInForce:
     """Try the rungs that `config` allows on `server`, from the highest.
 
     Raises:
-        SandboxError: none holds; the message tells what each failed and what to do.
+        SandboxError: none holds; the message says why each failed and what to do.
     """
     refused: dict[Rung, str] = {}
     installed = installed_modules()
@@ -70,8 +70,8 @@ async def find_standing(server: ForkServer, config: SandboxConfig) -> RungInForc
 
 
 def installed_modules() -> list[str]:
-    """Those of the probe's modules that the host itself could import."""
-    return [name for name in probe.MODULES if _is_installed(name)]
+    """The self-test's modules that the host itself can import."""
+    return [name for name in self_test.MODULES if _is_installed(name)]
 
 
 def _is_installed(name: str) -> bool:
@@ -82,11 +82,11 @@ def _is_installed(name: str) -> bool:
 
 
 async def _try_rung(server: ForkServer, installed: list[str]) -> tuple[Mapping[str, str], str]:
-    """What was tried, and the reason why the rung doesn't hold; no reason if it does."""
+    """The self-test's attempts, and why the rung doesn't hold; an empty reason if it does."""
     secret = server.folder / "secret"
     secret.write_text(secrets.token_hex())
     secret.chmod(0o600)
-    code = f"{inspect.getsource(probe)}\nprint(report({os.getpid()}, {str(secret)!r}, {installed!r}))"
+    code = f"{inspect.getsource(self_test)}\nprint(report({os.getpid()}, {str(secret)!r}, {installed!r}))"
     try:
         printed = await _run(server, code)
         found = json.loads(printed)
@@ -110,29 +110,23 @@ def _judge(rung: Rung, tried: Mapping[str, str], missing: list[str]) -> str:
 
 
 async def _run(server: ForkServer, code: str) -> str:
-    process = server.spawn(_PROBE_S, [code])
-    try:
-        await process.finish(_PROBE_S, anyio.current_time() + _PROBE_S, None, 1.0)
+    with closing(server.spawn(_SELF_TEST_S, [code])) as process:
+        await process.finish(TimeLimit(_SELF_TEST_S, anyio.current_time() + _SELF_TEST_S, None, grace_s=1.0))
         if not isinstance(process.end, ChildEnded):
             raise SandboxError("the self-test did not come to its end")
         if process.end.trouble:
             raise SandboxError(process.end.trouble)
-        found = verdict.of_exit(process.end, overran=process.is_killed, seconds=_PROBE_S)
+        found = ending.of_exit(process.end, overran=process.is_killed, seconds=_SELF_TEST_S)
         if found.note:
-            raise SandboxError(f"the self-test failed: {clean(found.note).splitlines()[-1]}")
-        return clean(process.stdout.kept)
-    finally:
-        process.close()
+            raise SandboxError(f"the self-test failed: {ending.clean(found.note).splitlines()[-1]}")
+        return ending.clean(process.stdout.kept)
 
 
 async def _kill(server: ForkServer) -> str:
-    """See that a program can be killed: signals to another user's process need a capability."""
-    process = server.spawn(_ENDLESS_S, ["while True: pass"])
-    try:
-        await process.finish(_ENDLESS_S, math.inf, None, 2.0)
+    """Check that a program can be killed, since a signal to another user's process needs a capability."""
+    with closing(server.spawn(_ENDLESS_S, ["while True: pass"])) as process:
+        await process.finish(TimeLimit(_ENDLESS_S, math.inf, None, grace_s=2.0))
         return "" if process.end is not None else "a program could not be killed"
-    finally:
-        process.close()
 
 
 def _reasons(refused: Mapping[Rung, str]) -> str:

@@ -1,7 +1,7 @@
-"""The self-test's program: it tries what no program may do, and imports what every program may need.
+"""The self-test: a program that tries what no program may do, and imports what programs may need.
 
-It runs as a program in a child, from its own text, with the host's particulars put in front; so it imports nothing of
-ours. It prints one JSON object: what it tried → «done», or why it couldn't.
+ladder.py runs the text of this module as a program in a child, so it imports nothing of the package. `report` gives
+one JSON object, in which each attempt → «done», or the error that stopped it.
 """
 
 import importlib
@@ -12,62 +12,24 @@ import socket
 from collections.abc import Callable
 
 MODULES = (
-    "argparse",
-    "array",
-    "asyncio.tasks",
-    "bz2",
-    "calendar",
-    "cmath",
-    "colorsys",
-    "concurrent.futures.thread",
-    "configparser",
-    "csv",
-    "ctypes.util",
-    "curses",
-    "dbm",
-    "difflib",
-    "email.message",
-    "encodings.idna",
-    "encodings.utf_16",
-    "html.parser",
-    "imaplib",
-    "lzma",
-    "mailbox",
-    "multiprocessing.pool",
-    "numpy.polynomial.legendre",
-    "plistlib",
-    "pydoc",
-    "scipy.spatial",
-    "shelve",
-    "sqlite3",
-    "sympy.crypto",
-    "sympy.diffgeom",
-    "sympy.holonomic",
-    "sympy.physics.units",
-    "sympy.stats",
-    "tomllib",
-    "unittest.mock",
-    "wave",
-    "xml.dom.minidom",
-    "zipfile",
-)
-"""What programs import now and then and the zygote hasn't loaded."""
+    "argparse", "array", "asyncio.tasks", "bz2", "calendar", "cmath", "colorsys", "concurrent.futures.thread",
+    "configparser", "csv", "ctypes.util", "curses", "dbm", "difflib", "email.message", "encodings.idna",
+    "encodings.utf_16", "html.parser", "imaplib", "lzma", "mailbox", "multiprocessing.pool",
+    "numpy.polynomial.legendre", "plistlib", "pydoc", "scipy.spatial", "shelve", "sqlite3", "sympy.crypto",
+    "sympy.diffgeom", "sympy.holonomic", "sympy.physics.units", "sympy.stats", "tomllib", "unittest.mock", "wave",
+    "xml.dom.minidom", "zipfile",
+)  # fmt: skip
+"""Modules that programs sometimes import and that the zygote hasn't loaded."""
 
 
-def read_secret(secret: str) -> None:
-    """Read a file that only the host's user may read."""
-    with open(secret, "rb") as file:  # noqa: PTH123 - as a program would
-        file.read()
-
-
-def look_into_host(host: int) -> None:
-    """Read the environment of the host's process."""
-    with open(f"/proc/{host}/environ", "rb") as file:  # noqa: PTH123 - as a program would
+def read(path: str) -> None:
+    """Read a file."""
+    with open(path, "rb") as file:  # noqa: PTH123 - as a program would
         file.read()
 
 
 def write_file() -> None:
-    """Make a file wherever one can be made."""
+    """Make a file in any folder that allows it."""
     last: OSError | None = None
     for folder in (".", "/tmp", "/var/tmp", "/dev/shm"):  # noqa: S108 - these are what is tried
         path = f"{folder}/numina-infer-probe"
@@ -88,38 +50,29 @@ def open_socket() -> None:
 
 
 def fork() -> None:
-    """Start a process, which leaves at once."""
+    """Start a process, which exits at once."""
     pid = os.fork()
     if pid == 0:
         os._exit(0)
     os.waitpid(pid, 0)
 
 
-def signal_host(host: int) -> None:
-    """Reach the host's process by a signal that does no harm."""
-    os.kill(host, 0)
-
-
-def raise_limit() -> None:
-    """Lift the limit of memory."""
-    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-
-
 def attempts(host: int, secret: str) -> dict[str, Callable[[], None]]:
-    """What is tried, by its name."""
+    """The attempts by name, on the host's process id and a file that only the host's user may read."""
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     return {
-        "read a secret": lambda: read_secret(secret),
-        "look into the host": lambda: look_into_host(host),
+        "read a secret": lambda: read(secret),
+        "look into the host": lambda: read(f"/proc/{host}/environ"),
         "write a file": write_file,
         "open a socket": open_socket,
         "start a process": fork,
-        "signal the host": lambda: signal_host(host),
-        "lift a limit": raise_limit,
+        "signal the host": lambda: os.kill(host, 0),
+        "lift a limit": lambda: resource.setrlimit(resource.RLIMIT_AS, unlimited),
     }
 
 
 def outcome(attempt: Callable[[], None]) -> str:
-    """«done», or the error."""
+    """«done» if `attempt` succeeds, otherwise its error."""
     try:
         attempt()
     except (OSError, ValueError) as error:
@@ -139,6 +92,6 @@ def missing_modules(installed: list[str]) -> list[str]:
 
 
 def report(host: int, secret: str, installed: list[str]) -> str:
-    """All of it as JSON."""
+    """All results as JSON: `tried` by attempt, and the `missing` modules."""
     tried = {name: outcome(attempt) for name, attempt in attempts(host, secret).items()}
     return json.dumps({"tried": tried, "missing": missing_modules(installed)})

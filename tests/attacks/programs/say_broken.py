@@ -6,7 +6,7 @@ import gc, mmap, os, socket, sys
 ways, frame = [thing for thing in gc.get_objects() if isinstance(thing, (mmap.mmap, socket.socket))], sys._getframe()
 while frame is not None:
     job, control = frame.f_locals.get("job"), frame.f_locals.get("control")
-    ways += [] if job is None else [job.report, job.readiness, job.readiness._page]
+    ways += [] if job is None else [job.report, job.startup, job.startup._page]
     ways += [] if control is None else [control]
     frame = frame.f_back
 for way in ways:

@@ -8,7 +8,8 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from numina_infer.competitions.gateways.predict_gateway import KaggleEvaluationGateway, Predict, make_predict
+from numina_infer.competitions.api_versions import Predict
+from numina_infer.competitions.gateways.predict_gateway import KaggleEvaluationGateway, make_predict
 from numina_infer.core.errors import GatewayError
 from numina_infer.core.records import Problem
 
@@ -94,7 +95,7 @@ def test_a_float_is_no_answer(monkeypatch: pytest.MonkeyPatch, library: str) -> 
 
 
 def test_answers_are_integers_of_64_bits() -> None:
-    """Whatever kind of integer is answered."""
+    """For any kind of integer as an answer."""
     reply = make_predict(lambda _: np.int32(52))("a", "?")  # type: ignore[arg-type, return-value] # on purpose
     assert isinstance(reply, pl.DataFrame)
     assert reply["answer"].dtype == pl.Int64

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from numina_infer.competitions.api_versions import API_VERSIONS
-from numina_infer.competitions.mock.kaggle_evaluation import KaggleEvaluation, Predict
+from numina_infer.competitions.api_versions import API_VERSIONS, Predict
+from numina_infer.competitions.mock.kaggle_evaluation import KaggleEvaluation
 from numina_infer.core.errors import ConfigError, GatewayError
 from numina_infer.core.records import Problem
 from numina_infer.runs.problems import ProblemRow, ProblemSet
@@ -23,7 +23,7 @@ any_version = pytest.mark.parametrize("version", list(API_VERSIONS))
 
 
 def outcome(folder: Path, version: str, predict: Predict, deadline_s: float | None = None) -> str:
-    """What the run came to: an error's name, or the type of the submission's answers."""
+    """The run's outcome: an error's name, or the type of the submission's answers."""
     try:
         KaggleEvaluation(TWO, version=version, output_dir=folder, deadline_s=deadline_s).run(predict)
     except GatewayError:
@@ -50,7 +50,7 @@ UNSEEN: Mapping[str, Callable[[str], object]] = {
 @any_version
 @pytest.mark.parametrize("kind", UNSEEN)
 def test_what_could_not_be_scored_is_invalid(tmp_path: Path, kind: str, version: str) -> None:
-    """Where nothing is known of the real relay, the mock is the stricter one."""
+    """If the real relay's behaviour isn't known, the mock refuses."""
     assert outcome(tmp_path, version, replying(UNSEEN[kind])) == "INVALID_SUBMISSION"
 
 
@@ -82,7 +82,7 @@ def test_a_raised_message_is_kept_and_bounded(tmp_path: Path) -> None:
 
 
 def test_the_error_names_the_problem(tmp_path: Path) -> None:
-    """Whoever rehearses reads at which problem the run was lost, and why."""
+    """A rehearsal says at which problem the run was lost, and why."""
     with pytest.raises(GatewayError, match=r"'229ee8'.*SERVER_RAISED_EXCEPTION: RuntimeError: no model for 229ee8"):
         KaggleEvaluation(TWO, output_dir=tmp_path).run(replying(failing))
 
@@ -111,7 +111,7 @@ def test_references_are_handed_over_only_when_asked_for(tmp_path: Path) -> None:
         seen.append([column.item(0) for column in columns])
         return polars_reply(str(columns[0].item(0)))
 
-    KaggleEvaluation(TWO, output_dir=tmp_path, pass_answers=True).run(predict)
+    KaggleEvaluation(TWO, output_dir=tmp_path, extra_columns=("answer",)).run(predict)
     assert seen == [["007", "1+1?", "2"], ["229ee8", "1+2?", "3"]]
 
 

@@ -19,8 +19,8 @@ from numina_infer.competitions.gateways.inference_server import InferenceServer
 from numina_infer.competitions.gateways.predict_gateway import make_predict
 from numina_infer.competitions.mock.relay import Relay, RelayConfig, main
 from numina_infer.competitions.mock.relay_client import RelayClient
-from numina_infer.competitions.mock.relay_process import RelayProcess
-from numina_infer.competitions.relay_faults import Nasty
+from numina_infer.competitions.relay_faults import RelayFault
+from numina_infer.competitions.two_processes import RelayProcess
 from numina_infer.core.config import ContestConfig, Policy, RolloutConfig, SamplingParams
 from numina_infer.core.errors import ConfigError, GatewayError
 from numina_infer.core.events import Opened, Solved
@@ -41,7 +41,7 @@ right = replying(polars_reply)
 
 
 def result(folder: Path) -> dict[str, object]:
-    """What `result.json` says."""
+    """The content of `result.json`."""
     read: dict[str, object] = json.loads((folder / "result.json").read_text())
     return read
 
@@ -168,11 +168,16 @@ def sums_contest(folder: Path) -> tuple[Contest, RunLog]:
 
 @pytest.mark.parametrize(
     "nasty",
-    [(Nasty.ASK_TWICE,), (Nasty.DROP,), (Nasty.EXTRA_COLUMNS,), (Nasty.ASK_TWICE, Nasty.DROP, Nasty.EXTRA_COLUMNS)],
+    [
+        (RelayFault.ASK_TWICE,),
+        (RelayFault.DROP,),
+        (RelayFault.EXTRA_COLUMNS,),
+        (RelayFault.ASK_TWICE, RelayFault.DROP, RelayFault.EXTRA_COLUMNS),
+    ],
     ids="+".join,
 )
 @pytest.mark.parametrize("version", ["0.3.0", "0.9.0"])
-def test_a_nasty_relay_gets_one_verdict_a_problem(tmp_path: Path, nasty: tuple[Nasty, ...], version: str) -> None:
+def test_a_nasty_relay_gets_one_verdict_a_problem(tmp_path: Path, nasty: tuple[RelayFault, ...], version: str) -> None:
     """However often a problem is asked for, it is worked on once and always has the same reply."""
     run, out = tmp_path / "run", tmp_path / "out"
     calls: Counter[str] = Counter()
@@ -198,14 +203,14 @@ def test_a_nasty_relay_gets_one_verdict_a_problem(tmp_path: Path, nasty: tuple[N
         f"p{n}" for n in range(10)
     )
     assert sum(isinstance(event, Solved) for event in events) == 10
-    assert (competition.relay.num_cuts > 0) == (Nasty.DROP in nasty)
-    assert (calls.total() > 10) == bool({Nasty.DROP, Nasty.ASK_TWICE} & set(nasty))
-    assert columns == ({4} if Nasty.EXTRA_COLUMNS in nasty else {2})
+    assert (competition.relay.num_cuts > 0) == (RelayFault.DROP in nasty)
+    assert (calls.total() > 10) == bool({RelayFault.DROP, RelayFault.ASK_TWICE} & set(nasty))
+    assert columns == ({4} if RelayFault.EXTRA_COLUMNS in nasty else {2})
 
 
 def test_a_dropped_call_is_made_again_while_the_first_still_runs(tmp_path: Path) -> None:
     """The connection breaks when the request is through: gRPC asks again, and both calls are answered alike."""
-    competition = GrpcCompetition(TEN, tmp_path, RelayConfig(nasty=(Nasty.DROP,), nasty_seed=1))
+    competition = GrpcCompetition(TEN, tmp_path, RelayConfig(nasty=(RelayFault.DROP,), nasty_seed=1))
     asked: list[str] = []
 
     def predict(id_: pl.Series, problem: pl.Series) -> object:
@@ -220,7 +225,7 @@ def test_a_dropped_call_is_made_again_while_the_first_still_runs(tmp_path: Path)
 def test_another_reply_to_the_same_problem_ends_the_run(tmp_path: Path) -> None:
     """Kaggle takes the last one; a rehearsal shows that there were two."""
     replies = iter(range(100))
-    competition = GrpcCompetition(TEN, tmp_path, RelayConfig(nasty=(Nasty.ASK_TWICE,), nasty_seed=1))
+    competition = GrpcCompetition(TEN, tmp_path, RelayConfig(nasty=(RelayFault.ASK_TWICE,), nasty_seed=1))
     with pytest.raises(GatewayError, match=r"asked twice, predict replied"):
         competition.run(make_predict(lambda _: next(replies)))
 
@@ -231,7 +236,7 @@ def test_delays_are_drawn_from_the_seed(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(RelayClient, "pause", lambda _, seconds: delays[-1].append(seconds))
     for _ in range(2):
         delays.append([])
-        GrpcCompetition(TEN, tmp_path, RelayConfig(nasty=(Nasty.DELAY,))).run(make_predict(lambda _: 5))
+        GrpcCompetition(TEN, tmp_path, RelayConfig(nasty=(RelayFault.DELAY,))).run(make_predict(lambda _: 5))
     assert delays[0] == delays[1]
     assert 0 < len(delays[0]) < 10
     assert all(0 < seconds < 1 for seconds in delays[0])
@@ -260,7 +265,7 @@ def test_bad_settings_are_named_in_one_line(
 
 def test_what_is_configured_is_what_the_command_line_says() -> None:
     """The process is started with every value of the config."""
-    config = RelayConfig("0.3.0", "::1", (1, 2), 3, 4.0, 5.0, (Nasty.DROP, Nasty.DELAY), 6)
+    config = RelayConfig("0.3.0", "::1", (1, 2), 3, 4.0, 5.0, (RelayFault.DROP, RelayFault.DELAY), 6)
     from numina_infer.competitions.mock.relay import _config, _parser
 
     for given in (config, RelayConfig()):

@@ -1,4 +1,4 @@
-"""What becomes of each reply of `predict`, on both mocks: in process, and over gRPC."""
+"""Each kind of reply of `predict`, and the outcome of the run on both mocks: in process, and over gRPC."""
 
 import json
 import threading
@@ -40,7 +40,7 @@ any_version = pytest.mark.parametrize("version", list(API_VERSIONS))
 
 
 def fate(run: Run, folder: Path, version: str, predict: Predict, deadline_s: float | None = None) -> Fate:
-    """What the run came to: an error's number and name, or the type of the submission's answers."""
+    """The run's outcome: an error's number and name, or the type of the submission's answers."""
     try:
         run(TWO, folder, version, predict, deadline_s)
     except GatewayError:
@@ -64,7 +64,7 @@ def test_replies_fare_as_with_the_real_package(tmp_path: Path, kind: str, versio
 @either_way
 @either_version
 def test_the_message_of_what_is_raised_is_kept(tmp_path: Path, version: str, run: Run) -> None:
-    """Whoever submitted reads it, and nothing else of what happened."""
+    """It is all that a submitter learns about the error."""
     assert fate(run, tmp_path, version, replying(REPLIES["raise"][0])) == (3, "SERVER_RAISED_EXCEPTION")
     assert "no model for 229ee8" in json.loads((tmp_path / "result.json").read_text())["ErrorDetails"]
 

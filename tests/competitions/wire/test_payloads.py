@@ -123,7 +123,7 @@ def test_what_cannot_be_sent_is_named(value: object) -> None:
 
 
 def pickled_array() -> bytes:
-    """What numpy would unpickle if it was allowed to."""
+    """An array that numpy would unpickle if it was allowed to."""
     file = io.BytesIO()
     np.save(file, np.array([Bomb()], dtype=object), allow_pickle=True)
     return file.getvalue()
@@ -150,7 +150,7 @@ def test_a_payload_of_an_unknown_kind_is_named() -> None:
 
 @given(data=st.binary(max_size=60))
 def test_bytes_that_are_no_message_are_a_gateway_error(data: bytes) -> None:
-    """Whatever comes over the network is a call or this error."""
+    """Any bytes from the network are a call or raise this error."""
     try:
         assert isinstance(decode_request(data), Request)
     except GatewayError:

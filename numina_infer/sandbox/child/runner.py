@@ -1,7 +1,7 @@
-"""Run programs in one namespace and say how each ended.
+"""Run programs in one namespace, inside the child, and report how each ended.
 
 The namespace starts as the Numina kernel's header leaves it: `math`, `np` and `sp` are imported.
-Randomness starts from 0 in every child, so the same programs print the same, whatever ran before.
+Every child seeds its random generators with 0, so that the same programs print the same.
 """
 
 import builtins
@@ -20,17 +20,17 @@ from types import ModuleType
 
 from numina_infer.sandbox.child import trace
 from numina_infer.sandbox.child.echo import compile_program
-from numina_infer.sandbox.host.program_report import Ending, ProgramReport
+from numina_infer.sandbox.child.program_report import Ending, ProgramReport
 
 _HEADER = {"math": "math", "np": "numpy", "sp": "sympy"}
 _SPARE_BYTES = 8 * 1024**2
-"""Address space given back when memory has run out, so that there is room to say so."""
+"""Address space that is freed when memory has run out, so that the error can be reported."""
 _print = print
-"""Taken before any program can replace it."""
+"""Kept from before any program can replace it."""
 
 
 class Runner:
-    """The namespace and streams of one child."""
+    """The namespace and the output streams of one child."""
 
     def __init__(self) -> None:
         self._namespace = _new_main()
@@ -39,7 +39,7 @@ class Runner:
         _set_up_interpreter()
 
     def run(self, source: str) -> ProgramReport:
-        """Run `source`; nothing that it raises comes out of here."""
+        """Run `source` and report its end; no exception of the program leaves this method."""
         started = time.process_time()
         sys.stdout, sys.stderr = self._stdout, self._stderr
         filename = f"<program {len(self._filenames) + 1}>" if self._filenames else "<program>"
@@ -75,7 +75,7 @@ class Runner:
     def _describe(self, error: BaseException) -> str:
         try:
             return trace.render(error, self._filenames)
-        except BaseException:  # noqa: BLE001 - the exception's class is the program's too
+        except BaseException:  # noqa: BLE001 - the exception's class may be the program's own
             return type(error).__name__
 
 
@@ -89,7 +89,7 @@ def _new_main() -> dict[str, object]:
 
 
 def _stream(fd: int) -> io.TextIOWrapper:
-    """Unbuffered, as `python -u` has it: what was printed before a kill is in the pipe."""
+    """Unbuffered, as with `python -u`: what a program printed before it is killed is in the pipe."""
     raw = io.FileIO(fd, "w", closefd=False)
     return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
 

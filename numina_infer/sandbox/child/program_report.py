@@ -1,8 +1,8 @@
-"""What a child says about a program that has come to its end: bounded plain text.
+"""A child's report on a program that has ended: bounded plain text.
 
-It is written by a process that ran untrusted code, so it is read as text and believed about its own trajectory only;
-for a program in a fresh child even the ending itself is the kernel's word, and the report adds no more than words.
-It has no word for a failure of the sandbox itself: of that speaks readiness.py, before any program can.
+A process that ran untrusted code writes it, so the host reads it as text and believes it about that trajectory only.
+For a program in a child of its own the wait status decides how it ended, and the report only adds a message.
+A report can't say that the sandbox failed: startup_status.py says so, before any program can.
 """
 
 import math
@@ -11,11 +11,11 @@ from enum import StrEnum
 from typing import Self
 
 REPORT_BYTES = 8 * 1024
-"""Room for one packed report."""
+"""Room for a packed report."""
 
 
 class Ending(StrEnum):
-    """How a program came to its end, as its child saw it."""
+    """How a program ended, as its child saw it."""
 
     OK = "ok"
     ERROR = "error"
@@ -25,14 +25,14 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProgramReport:
-    """A program's ending and the words for it."""
+    """A program's ending, its error message, and the processor seconds it used."""
 
     ending: Ending
     text: str = ""
     cpu_s: float = 0.0
 
     def pack(self) -> bytes:
-        """At most `REPORT_BYTES`: a line «ending cpu», then the text."""
+        """At most `REPORT_BYTES` bytes: a line «ending cpu», then the text."""
         return f"{self.ending} {self.cpu_s:.6f}\n{self.text}".encode("utf-8", "replace")[:REPORT_BYTES]
 
     @classmethod

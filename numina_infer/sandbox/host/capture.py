@@ -1,7 +1,7 @@
-"""The host's end of one output pipe: read as it fills, never waited for, bounded.
+"""The host's end of one output pipe: it reads as the pipe fills, and keeps a bounded part of the output.
 
-inspect_ai's and SandboxFusion's deadlocks and false time-outs came from pipes that nobody drained, or that were read
-to an end which an orphan held off. Here what is in the pipe when the child has ended is what counts.
+inspect_ai and SandboxFusion deadlocked or timed out because nobody drained their pipes, or because they read to an end
+that an orphan held off. Here output ends with what is in the pipe when the child has ended.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ _CHUNK = 64 * 1024
 
 
 class Capture:
-    """Keeps the first `max_bytes` of what a child writes; says once when more came."""
+    """Keeps the first `max_bytes` that a child writes, and calls `on_flood` when more comes."""
 
     def __init__(self, max_bytes: int, on_flood: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -30,11 +30,11 @@ class Capture:
 
     @property
     def kept(self) -> bytes:
-        """What came, up to `max_bytes`."""
+        """The output so far, up to `max_bytes`."""
         return bytes(self._data[: self._max_bytes])
 
     def drain(self) -> None:
-        """Take what is in the pipe now, and no more than shows that it is too much."""
+        """Read what is in the pipe now, and at most one byte beyond `max_bytes`."""
         while self._fd >= 0:
             try:
                 chunk = os.read(self._fd, _CHUNK)
@@ -47,16 +47,16 @@ class Capture:
             self._on_flood()
 
     def restart(self) -> None:
-        """Forget what came so far."""
+        """Drop the output so far."""
         self.drain()
         self._data.clear()
 
     def close_write_end(self) -> None:
-        """Leave writing to the child, which has its own copy."""
+        """Close this process's copy of the end that the child writes to."""
         os.close(self.write_end)
 
     def close(self) -> None:
-        """Give the pipe up; what was kept stays."""
+        """Close the pipe; the output so far is kept."""
         if self._fd >= 0:
             self._loop.remove_reader(self._fd)
             os.close(self._fd)
@@ -64,7 +64,7 @@ class Capture:
 
 
 def captures(max_bytes: int, on_flood: Callable[[], None]) -> tuple[Capture, Capture]:
-    """One for stdout and one for stderr; `OSError` and nothing left open if descriptors run out."""
+    """One for stdout and one for stderr; if `OSError` is raised, no descriptor is left open."""
     stdout = Capture(max_bytes, on_flood)
     try:
         return stdout, Capture(max_bytes, on_flood)

@@ -1,18 +1,20 @@
-"""From what the kernel, the host and the child say of a program's end, the one status and the words for it.
+"""How a program ended, and the text that the model reads.
 
-The kernel goes first: for a program in a child of its own, the wait status decides, and whatever the program wrote
-can't change it. In a session the child lives on, so its report is all there is; it concerns its own trajectory only.
-That the sandbox itself failed is never read from a report, since a program can write one.
+For a program in a child of its own the kernel's wait status decides, and nothing that the program wrote can change it.
+A session's child lives on, so its report is all there is; it concerns its own trajectory only.
+A report never says that the sandbox itself failed, since a program can write one.
+How much of the output a model is shown is decided by its format (numina_infer/formats).
 """
 
 import os
+import re
 import signal
 from dataclasses import dataclass
 
 from numina_infer.core.errors import SandboxError
 from numina_infer.core.records import ExecutionStatus
 from numina_infer.sandbox.child.channel import ChildEnded
-from numina_infer.sandbox.host.program_report import Ending, ProgramReport
+from numina_infer.sandbox.child.program_report import Ending, ProgramReport
 
 _OUT_OF_MEMORY = "MemoryError: the process was killed when memory ran out."
 _STATUS = {
@@ -20,33 +22,39 @@ _STATUS = {
     Ending.ERROR: ExecutionStatus.ERROR,
     Ending.MEMORY: ExecutionStatus.MEMORY,
 }
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]?|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~]?)")
+"""Terminal sequences of ECMA-48: CSI, OSC, and the short ones."""
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and newline, DEL, C1
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"  # Unicode's bidirectional controls (UAX 9)
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramEnding:
-    """How a program ended, and the note that the model reads below what was printed."""
+    """A program's status, and the note that the model reads below the output."""
 
     status: ExecutionStatus
     note: str = ""
 
 
 def timed_out(seconds: float) -> ProgramEnding:
-    """It ran into its wall time or the cutoff; the sentence is the Numina kernel's."""
+    """The program reached its time limit or the cutoff; the sentence is the Numina kernel's."""
     return ProgramEnding(ExecutionStatus.TIMEOUT, f"Timed out after {seconds:g} seconds.")
 
 
 def flooded(max_output_bytes: int) -> ProgramEnding:
-    """It wrote more than is kept."""
+    """The program wrote more than `max_output_bytes`."""
     return ProgramEnding(ExecutionStatus.OUTPUT_LIMIT, f"Stopped: more than {max_output_bytes} bytes of output.")
 
 
 def of_report(report: ProgramReport) -> ProgramEnding:
-    """The child says how the program ended."""
+    """The ending that the child reports."""
     return ProgramEnding(_STATUS[report.ending], report.text)
 
 
 def of_exit(ended: ChildEnded, *, overran: bool, seconds: float) -> ProgramEnding:
-    """The child is gone, `seconds` after the start; `overran` if a SIGKILL is no surprise.
+    """The ending of a child that is gone, `seconds` after its start; `overran` if its time was over or it was killed.
 
     Raises:
         SandboxError: the child couldn't be made ready for its program.
@@ -65,8 +73,8 @@ def of_exit(ended: ChildEnded, *, overran: bool, seconds: float) -> ProgramEndin
     return of_report(report)
 
 
-def has_come_through(ended: ChildEnded) -> bool:
-    """True if the program came to its own end without an error, as the kernel and its child agree."""
+def has_succeeded(ended: ChildEnded) -> bool:
+    """True if kernel and child agree that the program ended without an error."""
     report = ProgramReport.unpack(ended.report)
     return ended.wait_status == 0 and report is not None and report.ending is Ending.OK
 
@@ -75,7 +83,7 @@ def _of_signal(signum: int, *, overran: bool, seconds: float) -> ProgramEnding:
     if signum == signal.SIGXCPU or (signum == signal.SIGKILL and overran):
         return timed_out(seconds)
     if signum == signal.SIGKILL:
-        return ProgramEnding(ExecutionStatus.MEMORY, _OUT_OF_MEMORY)  # nobody but the kernel kills like this
+        return ProgramEnding(ExecutionStatus.MEMORY, _OUT_OF_MEMORY)  # only the kernel kills like this
     return ProgramEnding(ExecutionStatus.CRASHED, f"Process crashed ({_signal_name(signum)}).")
 
 
@@ -84,3 +92,14 @@ def _signal_name(signum: int) -> str:
         return signal.Signals(signum).name
     except ValueError:
         return f"signal {signum}"  # a real-time signal
+
+
+def clean(data: bytes | str) -> str:
+    """`data` as text without control characters; bytes that are no UTF-8 become U+FFFD."""
+    text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
+    return _CONTROLS.sub("", _ESCAPES.sub("", text))
+
+
+def compose(stdout: str, note: str) -> str:
+    """The stripped output, as in the Numina kernel, and below it the note on the program's ending."""
+    return "\n".join(part for part in (stdout.strip(), note.strip("\n")) if part)

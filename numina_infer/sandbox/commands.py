@@ -1,4 +1,4 @@
-"""`numina-infer sandbox check` and `numina-infer sandbox run`: the sandbox for people and scripts."""
+"""The commands `numina-infer sandbox check` and `numina-infer sandbox run`."""
 
 import json
 from collections.abc import Sequence
@@ -16,16 +16,23 @@ from numina_infer.sandbox.host.forking_sandbox import Sandbox
 from numina_infer.sandbox.host.ladder import RungInForce
 
 EXIT_CODES = {Rung.UID: 0, Rung.READER: 10, Rung.LANDLOCK: 11, Rung.SECCOMP: 12, Rung.LIMITS: 13}
-"""Of `sandbox check`, by the rung that holds."""
+"""Of `sandbox check`, by the rung that holds here."""
 PROGRAM_FAILED = 3
 
 
 def check(console: Console) -> int:
-    """Find the rung that holds here and show it; the exit code tells it to scripts."""
+    """Find the rung that holds here, print it, and return its exit code."""
     standing = anyio.run(_standing)
-    console.print(_ladder_table(standing))
+    ladder = Table("rung", "here", title="what holds programs back")
+    for rung in LADDER:
+        below = "not needed" if rung is not Rung.LIMITS else "only with --allow-limits-only"
+        ladder.add_row(rung, "in force" if rung is standing.rung else standing.refused.get(rung, below))
+    console.print(ladder)
     if standing.tried:
-        console.print(_attempts_table(standing))
+        attempts = Table("a program tried to", "and got", title=f"self-test of rung {standing.rung}")
+        for name, result in standing.tried.items():
+            attempts.add_row(name, result)
+        console.print(attempts)
     return EXIT_CODES[standing.rung]
 
 
@@ -34,28 +41,13 @@ async def _standing() -> RungInForce:
         return sandbox.standing
 
 
-def _ladder_table(standing: RungInForce) -> Table:
-    table = Table("rung", "here", title="what holds programs back")
-    for rung in LADDER:
-        below = "not needed" if rung is not Rung.LIMITS else "only with --allow-limits-only"
-        table.add_row(rung, "in force" if rung is standing.rung else standing.refused.get(rung, below))
-    return table
-
-
-def _attempts_table(standing: RungInForce) -> Table:
-    table = Table("a program tried to", "and got", title=f"self-test of rung {standing.rung}")
-    for name, result in standing.tried.items():
-        table.add_row(name, result)
-    return table
-
-
 def run(
     files: Sequence[Path], console: Console, *, mode: Mode, timeout_s: float, as_json: bool, config: SandboxConfig
 ) -> int:
-    """Run the programs in `files` as those of one trajectory and show what a model would be told.
+    """Run the programs in `files` as those of one trajectory, and print what a model would read.
 
     Returns:
-        0 if all came to a good end, else `PROGRAM_FAILED`.
+        0 if all programs succeeded, else `PROGRAM_FAILED`.
 
     Raises:
         ConfigError: a file can't be read as text, or the limit isn't above 0.

@@ -1,4 +1,4 @@
-"""Orders to the zygote: more of them than its socket takes, and a zygote that doesn't carry them out."""
+"""Outbox to the zygote: more of them than its socket takes, and a zygote that doesn't carry them out."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ import pytest
 from numina_infer.core.config import Mode
 from numina_infer.sandbox import ExecutionStatus, Sandbox, SandboxConfig
 from numina_infer.sandbox.child.channel import Channel, Signal
-from numina_infer.sandbox.host.orders import Orders
+from numina_infer.sandbox.host.outbox import Outbox
 from numina_infer.sandbox.host.session import KeptSession
 from tests.sandbox.limits_only import LIMITS_ONLY
 
@@ -63,10 +63,10 @@ async def test_orders_beyond_what_a_socket_takes_come_in_order_with_their_descri
     with closing(ours), closing(theirs), Path(os.devnull).open("rb") as file:
         ours.set_nonblocking()
         theirs.set_nonblocking()
-        orders = Orders(ours, lambda: None)
+        outbox = Outbox(ours, lambda: None)
         for number in range(MANY):
             copy = os.dup(file.fileno())
-            orders.send(Signal(number, 9), [copy] if number % 100 == 99 else ())
+            outbox.send(Signal(number, 9), [copy] if number % 100 == 99 else ())
             os.close(copy)
         received: list[tuple[int, int]] = []
 
@@ -82,7 +82,7 @@ async def test_orders_beyond_what_a_socket_takes_come_in_order_with_their_descri
 
         assert await eventually(has_all)
         assert received == [(number, int(number % 100 == 99)) for number in range(MANY)]
-        orders.close()
+        outbox.close()
     assert open_descriptors() == before
 
 
@@ -92,10 +92,10 @@ async def test_orders_that_are_given_up_leave_no_descriptor() -> None:
     ours, theirs = Channel.pair()
     with closing(ours), closing(theirs):
         ours.set_nonblocking()
-        orders = Orders(ours, lambda: None)
+        outbox = Outbox(ours, lambda: None)
         for number in range(MANY):
-            orders.send(Signal(number, 9), [theirs.fileno()])
-        orders.close()
+            outbox.send(Signal(number, 9), [theirs.fileno()])
+        outbox.close()
     assert open_descriptors() <= before
 
 
@@ -105,13 +105,13 @@ async def test_a_zygote_that_dies_with_orders_waiting_is_told_of(eventually: Eve
     ours, theirs = Channel.pair()
     with closing(ours):
         ours.set_nonblocking()
-        orders = Orders(ours, lambda: lost.append(True))
+        outbox = Outbox(ours, lambda: lost.append(True))
         for number in range(MANY):
-            orders.send(Signal(number, 9))
+            outbox.send(Signal(number, 9))
         theirs.close()
         assert await eventually(lambda: lost == [True])
         with pytest.raises(ConnectionError):
-            Orders(ours, lambda: None).send(Signal(1, 9))
+            Outbox(ours, lambda: None).send(Signal(1, 9))
 
 
 async def test_a_full_socket_is_not_the_zygotes_death(sandbox: Sandbox) -> None:

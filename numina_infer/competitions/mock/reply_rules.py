@@ -1,7 +1,7 @@
-"""How Kaggle's relay takes what `predict` returns: which replies pass, and what the others are called.
+"""Which replies of `predict` Kaggle's relay accepts, and how it reports the others.
 
 The rules were found by running the package kaggle_evaluation in the versions of AIMO-2 (0.3.0) and AIMO-3 (0.9.0)
-against replies of every kind; `api_versions` is what differs.
+against replies of every kind; `api_versions` has the differences.
 """
 
 from collections.abc import Mapping
@@ -13,16 +13,16 @@ from numina_infer.competitions.mock.submission import SubmittedAnswer
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What aborts the run: it ends up in `result.json`."""
+    """Why the run is aborted, as `result.json` says it."""
 
     error_type: ErrorType
     details: str = ""
 
 
 def read_reply(reply: object, problem_id: str, version: ApiVersion) -> SubmittedAnswer | Failure:
-    """The answer in `reply`, a polars or pandas DataFrame of one row, or why it isn't taken.
+    """The answer in `reply`, a polars or pandas DataFrame of one row, or why it isn't accepted.
 
-    A float or a text passes, as it does on Kaggle, where it spoils the column for the scorer.
+    A float or a text is accepted, as on Kaggle, where the scorer then fails on the column.
     A frame without `answer`, or with a null in it, fails at Kaggle's scorer; here it fails at once.
     """
     import numpy as np
@@ -44,7 +44,7 @@ def _fits_64_bits(integer: int) -> bool:
 
 
 def _columns(reply: object) -> Mapping[str, list[object]] | None:
-    """The cells of a DataFrame by column; None for anything else."""
+    """The cells of a DataFrame by column; None if `reply` is none."""
     import pandas as pd
     import polars as pl
 
@@ -58,7 +58,7 @@ def _columns(reply: object) -> Mapping[str, list[object]] | None:
 def _read_columns(
     columns: Mapping[str, list[object]], problem_id: str, version: ApiVersion
 ) -> SubmittedAnswer | Failure:
-    # The frame is sent before it is looked at, so what can't be sent fails first.
+    # Kaggle's server sends the frame before it is checked, so a value that can't be sent fails first.
     for name, cells in columns.items():
         if any(isinstance(cell, int) and not _fits_64_bits(cell) for cell in cells):
             return Failure(ErrorType.SERVER_RAISED_EXCEPTION, f"column {name} holds an integer beyond 64 bits")
