@@ -1,8 +1,8 @@
-r"""Exact numbers, within bounds that nothing can hold up, and irrational ones for as long as a floor needs them.
+r"""Exact arithmetic with bounds, so that no expression can keep it busy.
 
 A number is a `Fraction`. Within `\lfloor` and `\lceil` an irrational root or π is enclosed between two fractions
-(interval arithmetic, outwards); where both have the same floor it is exact again, and where they don't there is none:
-nothing is rounded.
+(interval arithmetic, rounded outwards). Where both have the same floor that is exact again, and where they don't
+there is no number: nothing is rounded. All functions raise `NoNumberError`.
 """
 
 import math
@@ -17,7 +17,7 @@ MAX_DIGITS = 600
 MAX_BITS = 10_000
 """Of every numerator and denominator on the way: about 3,000 digits, enough for 1000!."""
 MAX_RADICAND_BITS = 1024
-"""Of what a root is taken: a thousand characters can ask for many, and each is found by bisection."""
+"""Of a number under a root: a thousand characters can hold many roots, and each is found by bisection."""
 MAX_ROOT = 100
 """Degree of a root."""
 PRECISION_BITS = 64
@@ -25,7 +25,7 @@ PRECISION_BITS = 64
 
 
 class NoNumberError(Exception):
-    """The expression has no value that can be voted on, and why; `read_integer` turns it into its reason."""
+    """The expression has no value that can be voted on; `reason` says why."""
 
     def __init__(self, reason: NoAnswer) -> None:
         super().__init__(reason.value)
@@ -34,7 +34,7 @@ class NoNumberError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Enclosure:
-    """A number that is no fraction, between two that are."""
+    """An irrational number, between two fractions."""
 
     low: Fraction
     high: Fraction
@@ -44,22 +44,22 @@ Number = Fraction | Enclosure
 PI = Enclosure(Fraction(31415926535897932384, 10**19), Fraction(31415926535897932385, 10**19))
 
 
-def exact(number: Number) -> Fraction:
-    """The fraction that `number` is."""
+def as_fraction(number: Number) -> Fraction:
+    """`number` as a fraction; an irrational number is none."""
     if isinstance(number, Enclosure):
         raise NoNumberError(NoAnswer.NOT_AN_INTEGER)
     return number
 
 
 def bounded(number: Fraction) -> Fraction:
-    """`number`, if it is short enough to go on with."""
+    """`number`, if it keeps to `MAX_BITS`."""
     if max(number.numerator.bit_length(), number.denominator.bit_length()) > MAX_BITS:
         raise NoNumberError(NoAnswer.TOO_LARGE)
     return number
 
 
 def combined(operation: Callable[[Fraction, Fraction], Fraction], a: Number, b: Number) -> Number:
-    """`operation`, which is monotonic in each of the two, on numbers of both kinds."""
+    """`operation`, which is monotonic in each argument, on numbers of both kinds."""
     if isinstance(a, Fraction) and isinstance(b, Fraction):
         return bounded(operation(a, b))
     corners = [bounded(operation(x, y)) for x in _ends(a) for y in _ends(b)]
@@ -71,26 +71,26 @@ def _ends(number: Number) -> tuple[Fraction, ...]:
 
 
 def literal(whole: str, decimals: str, exponent: int) -> Fraction:
-    """The number that is written so."""
+    """The number written as `whole`.`decimals`e`exponent`."""
     if len(whole) + len(decimals) + abs(exponent) > MAX_DIGITS:
         raise NoNumberError(NoAnswer.TOO_LARGE)
     return Fraction(int(whole + decimals)) * Fraction(10) ** (exponent - len(decimals))
 
 
 def quotient(above: Number, below: Number) -> Number:
-    """A division, by what is surely not 0."""
+    """`above` / `below`; a divisor that may be 0 has no quotient."""
     if min(_ends(below)) <= 0 <= max(_ends(below)):
         raise NoNumberError(NoAnswer.UNREADABLE)
     return combined(lambda x, y: x / y, above, below)
 
 
 def negated(number: Number) -> Number:
-    """The same, below 0."""
+    """-`number`."""
     return -number if isinstance(number, Fraction) else Enclosure(-number.high, -number.low)
 
 
 def magnitude(number: Number) -> Number:
-    """Without its sign, where that is known."""
+    """|`number`|, where its sign is known."""
     if isinstance(number, Fraction):
         return abs(number)
     if number.low < 0 < number.high:
@@ -99,12 +99,12 @@ def magnitude(number: Number) -> Number:
 
 
 def floor(number: Number) -> Number:
-    """The largest integer that isn't above, where that is one."""
+    """The largest integer that isn't above `number`, where all of an enclosure has the same."""
     return _same([math.floor(end) for end in _ends(number)])
 
 
 def ceiling(number: Number) -> Number:
-    """The smallest integer that isn't below, where that is one."""
+    """The smallest integer that isn't below `number`, where all of an enclosure has the same."""
     return _same([math.ceil(end) for end in _ends(number)])
 
 
@@ -115,22 +115,22 @@ def _same(integers: list[int]) -> Fraction:
 
 
 def _counted(number: Number) -> int:
-    """A whole number that is counted with, so not below 0."""
-    fraction = exact(number)
+    """`number` as a whole number from 0."""
+    fraction = as_fraction(number)
     if fraction.denominator != 1 or fraction < 0:
         raise NoNumberError(NoAnswer.UNREADABLE)
     return fraction.numerator
 
 
 def modulo(number: Number, modulus: Number) -> Fraction:
-    """What is left of a whole number."""
+    """The remainder of two whole numbers."""
     if modulus == 0:
         raise NoNumberError(NoAnswer.UNREADABLE)
     return Fraction(_counted(number) % _counted(modulus))
 
 
 def factorial(number: Number) -> Fraction:
-    """Of 1000 at most."""
+    """`number`!, up to 1000!."""
     n = _counted(number)
     if n > 1000:
         raise NoNumberError(NoAnswer.TOO_LARGE)
@@ -138,7 +138,7 @@ def factorial(number: Number) -> Fraction:
 
 
 def binomial(above: Number, below: Number) -> Fraction:
-    """How many ways to choose."""
+    """How many ways there are to choose `below` of `above` things."""
     n, k = _counted(above), _counted(below)
     if min(k, n - k) * n.bit_length() > MAX_BITS:
         raise NoNumberError(NoAnswer.TOO_LARGE)
@@ -146,8 +146,8 @@ def binomial(above: Number, below: Number) -> Fraction:
 
 
 def power(base: Number, exponent: Number, *, enclosed: bool = False) -> Number:
-    """`base` to a fraction; with `enclosed` an irrational one is enclosed."""
-    exponent = exact(exponent)
+    """`base` to the power of a fraction; with `enclosed` an irrational result is enclosed."""
+    exponent = as_fraction(exponent)
     if isinstance(base, Enclosure):
         return _enclosed_power(base, exponent)
     if base == 0 and exponent <= 0:
@@ -176,7 +176,7 @@ def _enclosed_power(base: Enclosure, exponent: Fraction) -> Enclosure:
 
 
 def root(radicand: Fraction, degree: int, *, enclosed: bool = False) -> Number:
-    """The exact root; an irrational one is none, or with `enclosed` lies between two fractions."""
+    """The exact root; an irrational root is no number, or with `enclosed` an enclosure."""
     if degree == 1:
         return radicand
     if degree > MAX_ROOT:
@@ -196,7 +196,7 @@ def root(radicand: Fraction, degree: int, *, enclosed: bool = False) -> Number:
 
 
 def _integer_root(n: int, degree: int) -> int:
-    """The root, rounded down, by bisection: at most as many steps as it has bits."""
+    """The root of `n`, rounded down, by bisection: at most as many steps as it has bits."""
     low, high = 0, 1 << (n.bit_length() // degree + 1)
     while low < high:
         middle = (low + high + 1) // 2

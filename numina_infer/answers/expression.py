@@ -21,9 +21,8 @@ from fractions import Fraction
 
 from numina_infer.answers.arithmetic import ExpressionReader, NoNumberError
 from numina_infer.answers.conditions import is_limited
-from numina_infer.answers.spelled import SPELLED, number_once
 from numina_infer.answers.typography import plain
-from numina_infer.answers.units import LABEL
+from numina_infer.answers.units import LABEL, without_names
 from numina_infer.core.records import NoAnswer
 
 MAX_LENGTH = 1_000
@@ -50,7 +49,7 @@ def _read(expression: str, prose: bool) -> Fraction:
         raise NoNumberError(NoAnswer.TOO_LARGE)
     if ".." in expression or _UNREADABLE.search(expression) or is_limited(expression):
         raise NoNumberError(NoAnswer.UNREADABLE)
-    text = SPELLED.sub(number_once, plain(expression, prose=prose))
+    text = without_names(plain(expression, prose=prose))
     if _relates_another(text) or (prose and _ASIDE.search(text)):
         raise NoNumberError(NoAnswer.UNREADABLE)
     if _ROUGH.search(text) or (prose and _ROUGHLY.match(expression)):
