@@ -19,7 +19,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from numina_infer.answers import exact
-from numina_infer.answers.exact import NoNumberError, Number
+from numina_infer.answers.exact import NoNumberError, Number, expect
 from numina_infer.answers.latex import command
 from numina_infer.answers.units import LABEL, NO_UNIT, ORDINAL, UNIT
 from numina_infer.core.records import NoAnswer
@@ -180,8 +180,7 @@ class ExpressionReader:
         r"""`2\frac{1}{2}` is 2.5; nothing else of that shape has one reading."""
         self._accept(_FRAC)
         above, below = exact.as_fraction(self._argument()), exact.as_fraction(self._argument())
-        if whole.denominator != 1 or not 0 < above < below:
-            raise NoNumberError(NoAnswer.UNREADABLE)
+        expect(whole.denominator == 1 and 0 < above < below, NoAnswer.UNREADABLE)
         return exact.bounded(whole + above / below)
 
     def _argument(self) -> Number:
@@ -197,15 +196,13 @@ class ExpressionReader:
         value = self._nested(self._sum)
         if self._accept(_CHOOSE):
             value = exact.binomial(value, self._nested(self._sum))
-        if not self._accept(closing):
-            raise NoNumberError(NoAnswer.UNREADABLE)
+        expect(self._accept(closing) is not None, NoAnswer.UNREADABLE)
         self._num_rounded -= function in _ROUNDING
         return function(value)
 
     def _nested(self, read: Callable[[], Number]) -> Number:
         self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise NoNumberError(NoAnswer.TOO_LARGE)
+        expect(self._depth <= MAX_DEPTH, NoAnswer.TOO_LARGE)
         value = read()
         self._depth -= 1
         return value

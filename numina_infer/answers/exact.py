@@ -6,6 +6,7 @@ there is no number: nothing is rounded. All functions raise `NoNumberError`.
 """
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -32,6 +33,12 @@ class NoNumberError(Exception):
         self.reason = reason
 
 
+def expect(holds: bool, reason: NoAnswer) -> None:
+    """Raise `NoNumberError` unless `holds`."""
+    if not holds:
+        raise NoNumberError(reason)
+
+
 @dataclass(frozen=True, slots=True)
 class Enclosure:
     """An irrational number, between two fractions."""
@@ -53,9 +60,12 @@ def as_fraction(number: Number) -> Fraction:
 
 def bounded(number: Fraction) -> Fraction:
     """`number`, if it keeps to `MAX_BITS`."""
-    if max(number.numerator.bit_length(), number.denominator.bit_length()) > MAX_BITS:
-        raise NoNumberError(NoAnswer.TOO_LARGE)
+    expect(_num_bits(number) <= MAX_BITS, NoAnswer.TOO_LARGE)
     return number
+
+
+def _num_bits(number: Fraction) -> int:
+    return max(number.numerator.bit_length(), number.denominator.bit_length())
 
 
 def combined(operation: Callable[[Fraction, Fraction], Fraction], a: Number, b: Number) -> Number:
@@ -72,16 +82,14 @@ def _ends(number: Number) -> tuple[Fraction, ...]:
 
 def literal(whole: str, decimals: str, exponent: int) -> Fraction:
     """The number written as `whole`.`decimals`e`exponent`."""
-    if len(whole) + len(decimals) + abs(exponent) > MAX_DIGITS:
-        raise NoNumberError(NoAnswer.TOO_LARGE)
+    expect(len(whole) + len(decimals) + abs(exponent) <= MAX_DIGITS, NoAnswer.TOO_LARGE)
     return Fraction(int(whole + decimals)) * Fraction(10) ** (exponent - len(decimals))
 
 
 def quotient(above: Number, below: Number) -> Number:
     """`above` / `below`; a divisor that may be 0 has no quotient."""
-    if min(_ends(below)) <= 0 <= max(_ends(below)):
-        raise NoNumberError(NoAnswer.UNREADABLE)
-    return combined(lambda x, y: x / y, above, below)
+    expect(not min(_ends(below)) <= 0 <= max(_ends(below)), NoAnswer.UNREADABLE)
+    return combined(operator.truediv, above, below)
 
 
 def negated(number: Number) -> Number:
@@ -93,8 +101,7 @@ def magnitude(number: Number) -> Number:
     """|`number`|, where its sign is known."""
     if isinstance(number, Fraction):
         return abs(number)
-    if number.low < 0 < number.high:
-        raise NoNumberError(NoAnswer.NOT_AN_INTEGER)
+    expect(not number.low < 0 < number.high, NoAnswer.NOT_AN_INTEGER)
     return number if number.low >= 0 else negated(number)
 
 
@@ -109,39 +116,34 @@ def ceiling(number: Number) -> Number:
 
 
 def _same(integers: list[int]) -> Fraction:
-    if integers[0] != integers[-1]:
-        raise NoNumberError(NoAnswer.NOT_AN_INTEGER)
+    expect(integers[0] == integers[-1], NoAnswer.NOT_AN_INTEGER)
     return Fraction(integers[0])
 
 
 def _counted(number: Number) -> int:
     """`number` as a whole number from 0."""
     fraction = as_fraction(number)
-    if fraction.denominator != 1 or fraction < 0:
-        raise NoNumberError(NoAnswer.UNREADABLE)
+    expect(fraction.denominator == 1 and fraction >= 0, NoAnswer.UNREADABLE)
     return fraction.numerator
 
 
 def modulo(number: Number, modulus: Number) -> Fraction:
     """The remainder of two whole numbers."""
-    if modulus == 0:
-        raise NoNumberError(NoAnswer.UNREADABLE)
+    expect(modulus != 0, NoAnswer.UNREADABLE)
     return Fraction(_counted(number) % _counted(modulus))
 
 
 def factorial(number: Number) -> Fraction:
     """`number`!, up to 1000!."""
     n = _counted(number)
-    if n > 1000:
-        raise NoNumberError(NoAnswer.TOO_LARGE)
+    expect(n <= 1000, NoAnswer.TOO_LARGE)
     return Fraction(math.factorial(n))
 
 
 def binomial(above: Number, below: Number) -> Fraction:
     """How many ways there are to choose `below` of `above` things."""
     n, k = _counted(above), _counted(below)
-    if min(k, n - k) * n.bit_length() > MAX_BITS:
-        raise NoNumberError(NoAnswer.TOO_LARGE)
+    expect(min(k, n - k) * n.bit_length() <= MAX_BITS, NoAnswer.TOO_LARGE)
     return Fraction(math.comb(n, k))
 
 
@@ -150,8 +152,7 @@ def power(base: Number, exponent: Number, *, enclosed: bool = False) -> Number:
     exponent = as_fraction(exponent)
     if isinstance(base, Enclosure):
         return _enclosed_power(base, exponent)
-    if base == 0 and exponent <= 0:
-        raise NoNumberError(NoAnswer.UNREADABLE)
+    expect(base != 0 or exponent > 0, NoAnswer.UNREADABLE)
     if abs(base) == 1 and exponent.denominator == 1:
         return base if exponent.numerator % 2 else Fraction(1)
     of_root = root(base, exponent.denominator, enclosed=enclosed)
@@ -161,15 +162,12 @@ def power(base: Number, exponent: Number, *, enclosed: bool = False) -> Number:
 
 
 def _whole_power(base: Fraction, exponent: int) -> Fraction:
-    num_bits = max(base.numerator.bit_length(), base.denominator.bit_length())
-    if abs(exponent) * num_bits > MAX_BITS:
-        raise NoNumberError(NoAnswer.TOO_LARGE)
+    expect(abs(exponent) * _num_bits(base) <= MAX_BITS, NoAnswer.TOO_LARGE)
     return base**exponent
 
 
 def _enclosed_power(base: Enclosure, exponent: Fraction) -> Enclosure:
-    if base.low <= 0:
-        raise NoNumberError(NoAnswer.NOT_AN_INTEGER)
+    expect(base.low > 0, NoAnswer.NOT_AN_INTEGER)
     roots = [root(end, exponent.denominator, enclosed=True) for end in (base.low, base.high)]
     low, high = (_whole_power(end, exponent.numerator) for end in (min(_ends(roots[0])), max(_ends(roots[1]))))
     return Enclosure(min(low, high), max(low, high))
@@ -179,18 +177,14 @@ def root(radicand: Fraction, degree: int, *, enclosed: bool = False) -> Number:
     """The exact root; an irrational root is no number, or with `enclosed` an enclosure."""
     if degree == 1:
         return radicand
-    if degree > MAX_ROOT:
-        raise NoNumberError(NoAnswer.TOO_LARGE)
-    if radicand < 0:
-        raise NoNumberError(NoAnswer.UNREADABLE)
+    expect(degree <= MAX_ROOT, NoAnswer.TOO_LARGE)
+    expect(radicand >= 0, NoAnswer.UNREADABLE)
+    expect(_num_bits(radicand) <= MAX_RADICAND_BITS, NoAnswer.TOO_LARGE)
     above, below = radicand.numerator, radicand.denominator
-    if max(above.bit_length(), below.bit_length()) > MAX_RADICAND_BITS:
-        raise NoNumberError(NoAnswer.TOO_LARGE)
     roots = _integer_root(above, degree), _integer_root(below, degree)
     if (roots[0] ** degree, roots[1] ** degree) == (above, below):
         return Fraction(*roots)
-    if not enclosed:
-        raise NoNumberError(NoAnswer.NOT_AN_INTEGER)
+    expect(enclosed, NoAnswer.NOT_AN_INTEGER)
     scaled = _integer_root((above << (PRECISION_BITS * degree)) // below, degree)
     return Enclosure(Fraction(scaled, 1 << PRECISION_BITS), Fraction(scaled + 1, 1 << PRECISION_BITS))
 

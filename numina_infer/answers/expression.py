@@ -21,7 +21,7 @@ from fractions import Fraction
 from numina_infer.answers.arithmetic import ExpressionReader
 from numina_infer.answers.commas import is_list
 from numina_infer.answers.conditions import is_limited
-from numina_infer.answers.exact import NoNumberError
+from numina_infer.answers.exact import NoNumberError, expect
 from numina_infer.answers.latex import command
 from numina_infer.answers.typography import plain
 from numina_infer.answers.units import LABEL, without_names
@@ -91,21 +91,17 @@ def read_integer(expression: str, *, prose: bool = False) -> int | NoAnswer:
 
 
 def _read(expression: str, prose: bool) -> Fraction:
-    if len(expression.strip()) > MAX_LENGTH:
-        raise NoNumberError(NoAnswer.TOO_LARGE)
-    if ".." in expression or _UNREADABLE.search(expression) or is_limited(expression):
-        raise NoNumberError(NoAnswer.UNREADABLE)
+    expect(len(expression.strip()) <= MAX_LENGTH, NoAnswer.TOO_LARGE)
+    is_unclear = ".." in expression or _UNREADABLE.search(expression) or is_limited(expression)
+    expect(not is_unclear, NoAnswer.UNREADABLE)
     text = without_names(plain(expression, prose=prose))
-    if _relates_another(text) or (prose and _ASIDE.search(text)):
-        raise NoNumberError(NoAnswer.UNREADABLE)
-    if _ROUGH.search(text) or (prose and _ROUGHLY.match(expression)):
-        raise NoNumberError(NoAnswer.NOT_AN_INTEGER)
+    expect(not (_relates_another(text) or (prose and _ASIDE.search(text))), NoAnswer.UNREADABLE)
+    expect(not (_ROUGH.search(text) or (prose and _ROUGHLY.match(expression))), NoAnswer.NOT_AN_INTEGER)
     text, num_moduli = _MODULUS.subn("", _ALWAYS.sub("", text))
     if _APPROXIMATE.search(text):
         return _approximated(*_APPROXIMATE.split(text, maxsplit=1))
     *congruent, last = text.split(r"\equiv")
-    if any(map(_states_more, congruent)):
-        raise NoNumberError(NoAnswer.UNREADABLE)
+    expect(not any(map(_states_more, congruent)), NoAnswer.UNREADABLE)
     return _equation(_sides(last), must_agree=num_moduli == 0 and not congruent)
 
 
@@ -131,46 +127,38 @@ def _equation(sides: list[str], *, must_agree: bool) -> Fraction:
         *others, last = [*others[:-1], last, others[-1]]
     reader = ExpressionReader(last)
     number = reader.number()
-    if not reader.has_only_unit_left or any(map(_states_more, others)):
-        raise NoNumberError(NoAnswer.UNREADABLE)
-    if must_agree and any(_contradicts(other, number, position > 0) for position, other in enumerate(others)):
-        raise NoNumberError(NoAnswer.UNREADABLE)
+    expect(reader.has_only_unit_left and not any(map(_states_more, others)), NoAnswer.UNREADABLE)
+    contradictions = (_contradicts(other, number, position > 0) for position, other in enumerate(others))
+    expect(not (must_agree and any(contradictions)), NoAnswer.UNREADABLE)
     return number
 
 
 def _approximated(exact: str, rounded: str) -> Fraction:
     """The integer `rounded`, where it approximates a mere name or itself."""
     number = _equation(_sides(rounded), must_agree=True)
-    if any(map(_states_more, _sides(exact))):
-        raise NoNumberError(NoAnswer.UNREADABLE)
-    if re.search(r"[.][0-9]|[0-9][eE]|\\approx", rounded) or number.denominator != 1:
-        raise NoNumberError(NoAnswer.NOT_AN_INTEGER)
+    expect(not any(map(_states_more, _sides(exact))), NoAnswer.UNREADABLE)
+    is_integer = number.denominator == 1 and not re.search(r"[.][0-9]|[0-9][eE]|\\approx", rounded)
     computed = [side for side in _sides(exact) if _COMPUTES.search(_ARGUMENTS.sub("", side))]
-    if any(_value(side) != number for side in computed):
-        raise NoNumberError(NoAnswer.NOT_AN_INTEGER)
+    expect(is_integer and all(_value(side) == number for side in computed), NoAnswer.NOT_AN_INTEGER)
     return number
 
 
-def _value(side: str) -> Fraction | None:
-    """The value of all of `side`, if it has one."""
+def _value(side: str) -> Fraction | NoAnswer | None:
+    """The value of `side`, or why it has none; None where something other than a unit goes on behind a value."""
     reader = ExpressionReader(side)
     try:
         number = reader.number()
-    except NoNumberError:
-        return None
+    except NoNumberError as error:
+        return error.reason
     return number if reader.has_only_unit_left else None
 
 
 def _contradicts(side: str, number: Fraction, is_between: bool) -> bool:
     """True where `side` has another value; between two equals signs also where it goes on behind one (`3 y`)."""
-    reader = ExpressionReader(side)
-    try:
-        value = reader.number()
-    except NoNumberError as error:
-        return error.reason is NoAnswer.NOT_AN_INTEGER
-    if reader.has_only_unit_left:
-        return value != number
-    return is_between or number == 0  # 5x - 7y = 0 asks for x and y, it states no 0
+    value = _value(side)
+    if value is None:
+        return is_between or number == 0  # 5x - 7y = 0 asks for x and y, it states no 0
+    return value is NoAnswer.NOT_AN_INTEGER if isinstance(value, NoAnswer) else value != number
 
 
 # --- more than one statement ---

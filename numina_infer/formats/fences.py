@@ -115,6 +115,6 @@ def shorten_output(execution: Execution, max_chars: int, *, keeps_end: bool = Fa
 
 
 def disarm(output: str, markers: re.Pattern[str]) -> str:
-    """`output` without fences and with a space in each of the `markers`, so that it ends no block and opens no turn."""
+    """`output` without fences and with a space in each marker, so that it ends no block and opens no turn."""
     without_fences = _FENCE.sub(lambda fence: "'" * len(fence.group()), unify_newlines(output))
     return markers.sub(lambda marker: f"{marker.group()[:-1]} {marker.group()[-1]}", without_fences)
