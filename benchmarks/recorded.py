@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numina_infer.answers.extract import read_integer
+from numina_infer.answers.expression import read_integer
 from tests.attacks.benign import BENIGN
 
 SOURCES = ("rho_interpreter", "tora_gsm8k", "dynamic_cheatsheet_aime", "mathcoder")

@@ -54,7 +54,7 @@ from numina_infer.engines.local.models import find_folder
 from numina_infer.engines.vllm.launch import Launch
 from numina_infer.engines.vllm.vllm_engine import VllmEngine
 from numina_infer.engines.vllm.vllm_python import find_vllm_python
-from numina_infer.formats.catalogue import get_format
+from numina_infer.formats.catalogue import make_format
 from numina_infer.runs.problems import example_problems_path, read_problems
 from numina_infer.sandbox import Sandbox
 from tests.tiny_model import make_tiny_model
@@ -114,7 +114,7 @@ def smollm2_workload(num_cases: int) -> Workload:
     preset = replace(cpu, policy=replace(cpu.policy, stop_rule=StopRule.NEVER))
     cases = [(problem, 0) for problem in _examples()[:num_cases]]
     model = find_folder("smollm2", print)
-    return Workload("SmolLM2", model, preset, lambda *_: get_format(cpu.format), cases, 0, (1, 4, 8), (512,), (256,))
+    return Workload("SmolLM2", model, preset, lambda *_: make_format(cpu.format), cases, 0, (1, 4, 8), (512,), (256,))
 
 
 def _examples() -> tuple[Problem, ...]:

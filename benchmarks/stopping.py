@@ -24,7 +24,7 @@ from random import Random
 
 from benchmarks.frame import Target, finish, name_machine, pass_over, read_options, show
 from benchmarks.recorded import NOT_HERE, data_folder, rows
-from numina_infer.answers.extract import read_integer
+from numina_infer.answers.expression import read_integer
 from numina_infer.core.records import ExtractedAnswer, NoAnswer
 from numina_infer.voting.ballot import MILLI, Ballot
 from numina_infer.voting.referee import is_decided

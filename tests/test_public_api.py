@@ -9,7 +9,7 @@ import pytest
 import numina_infer
 from numina_infer.core.errors import ConfigError
 from numina_infer.core.presets import PRESETS, get_preset
-from numina_infer.formats.catalogue import get_format
+from numina_infer.formats.catalogue import make_format
 
 HEAVY = ("torch", "transformers", "pandas", "numpy", "sympy", "polars", "pyarrow", "rich", "scipy")
 
@@ -38,7 +38,7 @@ def test_nothing_heavy_is_imported_before_it_is_used(arguments: list[str]) -> No
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_names_a_format(name: str) -> None:
     """A preset that can't run is found here, not at nine hours' end."""
-    assert get_format(get_preset(name).format).stop
+    assert make_format(get_preset(name).format).stop
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,18 @@
-"""From a final text to the integer it states, or the reason why there is none.
+r"""Reads the final text of a model as the integer that it states, or says why it states none.
 
-In: what a model wrote. Out: `extract.extract_answer` → `ExtractedAnswer`.
-`extract.py` asks `boxes.py` and `sentences.py` for the place where the answer stands; `expression.py` reads the number
-that stands there.
+In: a text, and the range of integers that the competition takes. Out: `extract.extract_answer` → `ExtractedAnswer`.
+No rule votes for a number that the text doesn't state; where that is in doubt, there is no vote.
+
+The way from a text to an integer:
+
+1. `extract.py` looks for the place where the text says its answer: a box (`boxes.py`), else a sentence, a heading, a
+   tag or `#### 42` (`sentences.py`). `statement.py` finds such places from the end, in linear time, and leaves out
+   programs and their outputs.
+2. The words behind the number are judged (`behind.py`): `42, since n = 6` keeps it, `42 or 43` doesn't.
+   `conditions.py` knows the words that limit a number to a case or a base, `units.py` those that scale or count it.
+3. `expression.py` reads the text in that place. `typography.py` cleans it (fonts, spaces, markdown), `commas.py` makes
+   1234 of `1,234` and refuses lists, `arithmetic.py` computes it as an exact fraction (`exact.py`).
+4. The range says whether the integer is a vote (`AnswerRange.place`).
+
+`references.py` reads the answers of a problems file in the same way; `latex.py` holds pieces of patterns.
 """

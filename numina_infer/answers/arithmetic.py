@@ -1,16 +1,16 @@
-r"""Arithmetic expressions read as exact rational numbers, within bounds that nothing can hold up.
+r"""Reads an arithmetic expression as an exact rational number, within bounds of time and memory.
 
-A recursive-descent parser of our own, since what it reads was written by a model: `eval`, sympy and `int()` on any
-number of digits can each be kept busy for hours by a short text (`10^{10^{10}}`, `1000000!`).
-It takes the LaTeX that `typography.plain` leaves: no typography, text in double quotes.
+It is a recursive-descent parser of our own, since models wrote what it reads: `eval`, sympy and `int()` on any number
+of digits can each be kept busy for hours by a short text (`10^{10^{10}}`, `1000000!`).
+It takes the LaTeX that `typography.plain` leaves.
 
     side    = label? product ("mod" power | (± product)*) unit?
     product = signed ((· | /) signed | power)*
     power   = atom !* (^ exponent)?
     atom    = number | \frac | \binom | \sqrt | bracketed sum, floored or not
 
-Where a form is read both ways (`6/2(1+2)`, `3\frac{4}{2}`, `2^3!`) it has no value here.
-Only rationals are held (`exact.py`); an irrational root or π is taken as no integer, but for its floor or ceiling.
+A form that can be read in two ways (`6/2(1+2)`, `3\frac{4}{2}`, `2^3!`) has no value.
+The values are rationals (`exact.py`); an irrational root or π counts only under a floor or a ceiling.
 """
 
 import operator
@@ -18,60 +18,36 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 
-from numina_infer.answers.exact import (
-    MAX_BITS,
-    MAX_DIGITS,
-    PI,
-    NoNumberError,
-    Number,
-    binomial,
-    bounded,
-    ceiling,
-    combined,
-    exact,
-    factorial,
-    floor,
-    literal,
-    magnitude,
-    modulo,
-    negated,
-    power,
-    quotient,
-)
+from numina_infer.answers import exact
+from numina_infer.answers.exact import NoNumberError, Number, expect
+from numina_infer.answers.latex import command
 from numina_infer.answers.units import LABEL, NO_UNIT, ORDINAL, UNIT
 from numina_infer.core.records import NoAnswer
-
-__all__ = ["MAX_BITS", "MAX_DEPTH", "MAX_DIGITS", "ExpressionReader", "NoNumberError"]
 
 MAX_DEPTH = 20
 """Brackets within brackets."""
 
 
-def _command(names: str) -> str:
-    """A pattern for the LaTeX commands `names`, not followed by another letter."""
-    return rf"\\(?:{names})(?![A-Za-z])"
-
-
 _NUMBER = re.compile(r"([0-9]*)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,9})(?![0-9A-Za-z]))?")
 _DIGIT = re.compile(r"[0-9]")
 _SIGN = re.compile(r"[+-]")
-_TIMES = re.compile(_command("cdot|times|ast") + r"|\*(?!\*)")
-_DIVIDE = re.compile(_command("div") + "|/")
+_TIMES = re.compile(command("cdot|times|ast") + r"|\*(?!\*)")
+_DIVIDE = re.compile(command("div") + "|/")
 _POWER = re.compile(r"\^|\*\*")
 _FACTORIAL = re.compile(r"!(?!!)")
-_FRAC = re.compile(_command("[dtc]?frac"))
-_BINOM = re.compile(_command("[dt]?binom"))
-_CHOOSE = re.compile(_command("choose"))
-_SQRT = re.compile(_command("sqrt") + r'|"?(?<![A-Za-z\\])sqrt"?\s?(?=\()')
-_PI = re.compile(_command("pi") + "|π")
-_MOD = re.compile(_command("b?mod") + r'|"mod(?:ulo)?"|mod(?![A-Za-z])')
+_FRAC = re.compile(command("[dtc]?frac"))
+_BINOM = re.compile(command("[dt]?binom"))
+_CHOOSE = re.compile(command("choose"))
+_SQRT = re.compile(command("sqrt") + r'|"?(?<![A-Za-z\\])sqrt"?\s?(?=\()')
+_PI = re.compile(command("pi") + "|π")
+_MOD = re.compile(command("b?mod") + r'|"mod(?:ulo)?"|mod(?![A-Za-z])')
 _MODULAR_POWER = re.compile(
     r"([0-9]{1,99})\s?\^\s?(?:\{\s?([0-9]{1,99})\s?\}|([0-9]))\s?"
     rf"(?:{_MOD.pattern})\s?(?:\{{\s?([1-9][0-9]{{0,98}})\s?\}}|([1-9][0-9]{{0,98}})(?![0-9.]))(?!\s?(?:[*/^!(]|\\[a-z]))"
 )
 """`2024^{2024} \\bmod 10` has a value within bounds, though the power alone has none."""
-_DEGREE = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|" + _command("degree|deg"))
-_JUXTAPOSED = re.compile(r"\(|\\\{|" + _command("[dtc]?frac|[dt]?binom|sqrt|pi|lfloor|lceil|lvert|floor|ceil") + "|π")
+_DEGREE = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|" + command("degree|deg"))
+_JUXTAPOSED = re.compile(r"\(|\\\{|" + command("[dtc]?frac|[dt]?binom|sqrt|pi|lfloor|lceil|lvert|floor|ceil") + "|π")
 
 _Function = Callable[[Number], Number]
 
@@ -85,18 +61,18 @@ _BRACKETS: dict[str, tuple[re.Pattern[str], _Function]] = {
     "[": (re.compile(r"\]"), _itself),
     "{": (re.compile(r"\}"), _itself),
     r"\{": (re.compile(r"\\\}"), _itself),
-    "|": (re.compile(r"\|"), magnitude),
-    r"\lvert": (re.compile(r"\\rvert"), magnitude),
-    r"\lfloor": (re.compile(r"\\rfloor"), floor),
-    r"\lceil": (re.compile(r"\\rceil"), ceiling),
-    r"\floor{": (re.compile(r"\}"), floor),
-    r"\ceil{": (re.compile(r"\}"), ceiling),
-    "floor": (re.compile(r"\)"), floor),
-    "ceil": (re.compile(r"\)"), ceiling),
-    "ceiling": (re.compile(r"\)"), ceiling),
+    "|": (re.compile(r"\|"), exact.magnitude),
+    r"\lvert": (re.compile(r"\\rvert"), exact.magnitude),
+    r"\lfloor": (re.compile(r"\\rfloor"), exact.floor),
+    r"\lceil": (re.compile(r"\\rceil"), exact.ceiling),
+    r"\floor{": (re.compile(r"\}"), exact.floor),
+    r"\ceil{": (re.compile(r"\}"), exact.ceiling),
+    "floor": (re.compile(r"\)"), exact.floor),
+    "ceil": (re.compile(r"\)"), exact.ceiling),
+    "ceiling": (re.compile(r"\)"), exact.ceiling),
 }
-_ROUNDING = {floor, ceiling}
-_OPENING = re.compile(r"[(\[{|]|\\\{|\\(?:floor|ceil)\{|" + _command("lvert|lfloor|lceil"))
+_ROUNDING = {exact.floor, exact.ceiling}
+_OPENING = re.compile(r"[(\[{|]|\\\{|\\(?:floor|ceil)\{|" + command("lvert|lfloor|lceil"))
 _FUNCTION = re.compile(r'"?(floor|ceil|ceiling)"?\s?\(')
 _BRACE = re.compile(r"\{")
 _SQUARE_BRACKET = re.compile(r"\[")
@@ -121,9 +97,9 @@ class ExpressionReader:
         if powers := self._accept(_MODULAR_POWER):
             return Fraction(pow(int(powers[1]), int(powers[2] or powers[3]), int(powers[4] or powers[5])))
         number = self._product()
-        number = modulo(number, self._power()) if self._accept(_MOD) else self._rest_of_sum(number)
+        number = exact.modulo(number, self._power()) if self._accept(_MOD) else self._rest_of_sum(number)
         self._accept(ORDINAL)
-        return exact(number)
+        return exact.as_fraction(number)
 
     @property
     def has_only_unit_left(self) -> bool:
@@ -150,7 +126,7 @@ class ExpressionReader:
 
     def _rest_of_sum(self, total: Number) -> Number:
         while sign := self._accept(_SIGN):
-            total = combined(operator.add if sign[0] == "+" else operator.sub, total, self._product())
+            total = exact.combined(operator.add if sign[0] == "+" else operator.sub, total, self._product())
         return total
 
     def _product(self) -> Number:
@@ -158,37 +134,37 @@ class ExpressionReader:
         divided = False
         while True:
             if self._accept(_TIMES):
-                product = combined(operator.mul, product, self._signed(self._power))
+                product = exact.combined(operator.mul, product, self._signed(self._power))
             elif self._accept(_DIVIDE):
-                product, divided = quotient(product, self._signed(self._power)), True
+                product, divided = exact.quotient(product, self._signed(self._power)), True
             elif not divided and self._follows(_JUXTAPOSED):
-                product = combined(operator.mul, product, self._power())
+                product = exact.combined(operator.mul, product, self._power())
             else:
                 return product
 
     def _signed(self, read: Callable[[], Number]) -> Number:
         sign = self._accept(_SIGN)
         value = read()
-        return negated(value) if sign and sign[0] == "-" else value
+        return exact.negated(value) if sign and sign[0] == "-" else value
 
     def _power(self) -> Number:
         base = self._atom()
         while self._accept(_FACTORIAL):
-            base = factorial(base)
+            base = exact.factorial(base)
         self._accept(_DEGREE)
         if self._follows(ORDINAL) or not self._accept(_POWER):
             return base
-        return power(base, self._signed(self._atom), enclosed=self._num_rounded > 0)
+        return exact.power(base, self._signed(self._atom), enclosed=self._num_rounded > 0)
 
     def _atom(self) -> Number:
         if self._accept(_FRAC):
-            return quotient(self._argument(), self._argument())
+            return exact.quotient(self._argument(), self._argument())
         if self._accept(_BINOM):
-            return binomial(self._argument(), self._argument())
+            return exact.binomial(self._argument(), self._argument())
         if self._accept(_SQRT):
             return self._root()
         if self._accept(_PI):
-            return PI if self._num_rounded else exact(PI)
+            return exact.PI if self._num_rounded else exact.as_fraction(exact.PI)
         if opening := self._accept(_OPENING) or self._accept(_FUNCTION):
             return self._bracketed(opening[opening.lastindex or 0])
         return self._literal()
@@ -197,16 +173,15 @@ class ExpressionReader:
         match = self._accept(_NUMBER)
         if match is None or not (match[1] or match[2]):
             raise NoNumberError(NoAnswer.UNREADABLE)
-        number = literal(match[1], match[2] or "", int(match[3] or 0))
+        number = exact.literal(match[1], match[2] or "", int(match[3] or 0))
         return self._mixed(number) if self._follows(_FRAC) else number
 
     def _mixed(self, whole: Fraction) -> Fraction:
         r"""`2\frac{1}{2}` is 2.5; nothing else of that shape has one reading."""
         self._accept(_FRAC)
-        above, below = exact(self._argument()), exact(self._argument())
-        if whole.denominator != 1 or not 0 < above < below:
-            raise NoNumberError(NoAnswer.UNREADABLE)
-        return bounded(whole + above / below)
+        above, below = exact.as_fraction(self._argument()), exact.as_fraction(self._argument())
+        expect(whole.denominator == 1 and 0 < above < below, NoAnswer.UNREADABLE)
+        return exact.bounded(whole + above / below)
 
     def _argument(self) -> Number:
         r"""What TeX takes for an argument: a group, or a single digit (`\frac12`)."""
@@ -220,20 +195,18 @@ class ExpressionReader:
         self._num_rounded += function in _ROUNDING
         value = self._nested(self._sum)
         if self._accept(_CHOOSE):
-            value = binomial(value, self._nested(self._sum))
-        if not self._accept(closing):
-            raise NoNumberError(NoAnswer.UNREADABLE)
+            value = exact.binomial(value, self._nested(self._sum))
+        expect(self._accept(closing) is not None, NoAnswer.UNREADABLE)
         self._num_rounded -= function in _ROUNDING
         return function(value)
 
     def _nested(self, read: Callable[[], Number]) -> Number:
         self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise NoNumberError(NoAnswer.TOO_LARGE)
+        expect(self._depth <= MAX_DEPTH, NoAnswer.TOO_LARGE)
         value = read()
         self._depth -= 1
         return value
 
     def _root(self) -> Number:
         degree = self._bracketed("[") if self._accept(_SQUARE_BRACKET) else Fraction(2)
-        return power(self._argument(), quotient(Fraction(1), degree), enclosed=self._num_rounded > 0)
+        return exact.power(self._argument(), exact.quotient(Fraction(1), degree), enclosed=self._num_rounded > 0)

@@ -1,15 +1,12 @@
-r"""What a text puts into a box: `\boxed{52}`, `\fbox{52}`, `\framebox{52}`, `\boxed 52`, or one that is never closed.
+r"""Reads what a text puts into a box: `\boxed{52}`, `\fbox{52}`, `\framebox{52}`, `\boxed 52`, or one never closed.
 
 The last box with something in it counts, readable or not; an empty `\boxed{}` only talks about boxes.
-Boxes that one sentence lists are parts of one answer, and the first of them counts, being what was asked for first:
-between them stand «and» or a comma, units (`\boxed{59} inches and \boxed{118} inches`; `units.names_unit` tells them
-from what is said of the number, like «wrong» or «too small»), or a clause that says the same of another thing
-(`the larger number is \boxed{59} and the smaller number is \boxed{31}`), which has a noun in common with the sentence.
-Any other verb or word, an operator, an equals sign or a negation between two boxes makes the last one count.
-«or» offers a choice, which is no vote. A box that is denied (`it isn't \boxed{17}`) states nothing.
-What follows a box can make another number of it (`\boxed{3} thousand`, `\boxed{101}_2`, `\boxed{6} \times 7`), or
-limit it to a case (`\boxed{7} if n is odd`): then it can't be read. An assignment behind a box (`\boxed{42} at x = 3`)
-doesn't: the box has said which number is the answer.
+Boxes that one sentence lists are parts of one answer, and the first counts, since it was asked for first. Between them
+stand «and» or a comma, units (`\boxed{59} inches and \boxed{118} inches`; `units.names_unit`), or a clause that says
+the same of another thing (`the larger number is \boxed{59} and the smaller number is \boxed{31}`), which shares a noun
+with the sentence. With any other verb or word, an operator, an equals sign or a negation between, the last box counts.
+«or» offers a choice, which is no vote. A denied box (`it isn't \boxed{17}`) states nothing.
+The words behind a box can leave it unreadable (`behind.makes_other_of_box`).
 """
 
 import re
@@ -19,6 +16,7 @@ from dataclasses import replace
 from numina_infer.answers.behind import makes_other_of_box
 from numina_infer.answers.conditions import limits
 from numina_infer.answers.expression import MAX_LENGTH
+from numina_infer.answers.latex import MATH_OPENS, command
 from numina_infer.answers.statement import Statement, places
 from numina_infer.answers.units import names_unit
 from numina_infer.core.records import AnswerSource
@@ -34,27 +32,23 @@ _BEGUN = re.compile(r"\\(?:bo|A?box(?:ed?)?|fb|fbo|fbox|frameb|framebo|framebox)
 
 
 def final_box(text: str) -> Statement | None:
-    """The box of a whole text that counts."""
+    """The box that counts in a whole text."""
     boxes = _boxes(text)
     last = next(boxes, None)
     if last is None:
         return None
-    if _is_denied(text, last):
-        earlier = next(boxes, None)
-        if earlier is not None and _UNEQUAL.fullmatch(_between(text, earlier, last)):
-            return _limited(text, last, last)
-        is_kept = (
-            earlier is not None and not _is_denied(text, earlier) and _NO_END.fullmatch(_between(text, earlier, last))
-        )
-        return earlier if is_kept else replace(last, is_limited=True)
-    return _limited(text, last, _first_of_list(text, last, boxes))
+    if not _is_denied(text, last):
+        return _limited(text, last, _first_of_list(text, last, boxes))
+    earlier = next(boxes, None)
+    between = _between(text, earlier, last) if earlier is not None else "\n\n"
+    if _UNEQUAL.fullmatch(between):
+        return _limited(text, last, last)
+    is_earlier_kept = earlier is not None and not _is_denied(text, earlier) and _NO_END.fullmatch(between)
+    return earlier if is_earlier_kept else replace(last, is_limited=True)
 
 
 def closed_box(text: str) -> Statement | None:
-    """The box that counts in a text that a limit cut short: the last one, if none was opened behind it.
-
-    Where one was, it is that one, whose source is then `UNCLOSED_BOX`.
-    """
+    """The box that counts in a text that a limit cut short; one that was opened and not closed is `UNCLOSED_BOX`."""
     begun = _BEGUN.fullmatch(text, max(text.rfind("\\"), 0))
     if begun:
         return Statement("", AnswerSource.UNCLOSED_BOX, begun.start(), len(text))
@@ -107,24 +101,21 @@ _MARKUP = re.compile(
     r"|\\[()\[\],;:! ]|\\q?quad|[${}*~\s]|\\?&|\^\\circ|\^\{?[23]\}?|[²³°]|\\?%"
 )
 _TEX_SPACE = re.compile(r"\\[;!:]")
-_UNEQUAL = re.compile(r"[\s$]{0,9}(?:≠|\\neq?(?![A-Za-z])|\\not\s?=)[\s$]{0,9}")
+_UNEQUAL = re.compile(rf"[\s$]{{0,9}}(?:≠|{command('neq?')}|\\not\s?=)[\s$]{{0,9}}")
 _AND = r"(?:and|und|et|y|e|и|和|与|及|&)"
 _WORDS = r"(?:[A-Za-z'’%0-9-]{1,20}\s){0,9}?"
 _LIST = re.compile(
-    rf"\s?(?P<unit>{_WORDS})(?:,\s(?:(?P<and>{_AND})\s)?|(?P<plain>{_AND})\s|(?:,\s)?(?P<or>and\s?/\s?or|or|oder|ou"
-    rf"|或者?)\s)(?P<clause>(?:the|there)\s{_WORDS})?"
+    rf"\s?(?P<unit>{_WORDS})"
+    rf"(?:,\s(?:{_AND}\s)?|{_AND}\s|(?:,\s)?(?P<or>and\s?/\s?or|or|oder|ou|或者?)\s)"
+    rf"(?P<clause>(?:the|there)\s{_WORDS})?"
 )
+_SUMS_UP = "answer|sum|total|product|difference|final|result|correct|corrected|actual|true|real|new"
 _NO_LIST = re.compile(
-    r"\b(?:so|thus|hence|therefore|then|giving|gives?|given|wait|actually|but|which|answer|sum|total|product"
-    r"|difference|final"
-    r"|result|correct|corrected|actual|true|real|new|at first|initially|originally|before|after|not|never"
-    r"|neither|[a-z]{2,6}n['’]t"
-    r"|is|are|was|were|be|been|has|have|had|get|gets|got|makes?|made|means?|equals?|becomes?|plus|minus|times"
-    r"|[a-z]{2,}ing)\b"
+    rf"\b(?:so|{_SUMS_UP}|thus|hence|therefore|then|giving|gives?|given|wait|actually|but|which|at first|initially"
+    r"|originally|before|after|not|never|neither|[a-z]{2,6}n['’]t|is|are|was|were|be|been|has|have|had|get|gets|got"
+    r"|makes?|made|means?|equals?|becomes?|plus|minus|times|[a-z]{2,}ing)\b"
 )
-_SAID_OF_ALL = re.compile(
-    r"\b(?:so|answer|sum|total|product|difference|final|result|correct|corrected|actual|true|real|new)\b"
-)
+_SAID_OF_ALL = re.compile(rf"\b(?:so|{_SUMS_UP})\b")
 _BEING = re.compile(r"\b(?:is|are|was|were)\b")
 _ANNOUNCED = re.compile(r"\b[Aa]nswer\b[^.;!?]{0,60}\Z")
 _NOUN = re.compile(r"[A-Za-z]{4,}")
@@ -151,7 +142,7 @@ def _first_of_list(text: str, last: Statement, boxes: Iterator[Statement]) -> St
 
 
 def _listed(text: str, box: Statement, between: str) -> re.Match[str] | None:
-    """What joins `box` to the next one, if it is nothing but a list."""
+    """The words between `box` and the next one, if they make a list."""
     between = _TEX_SPACE.sub(" ", between)
     if not _NO_END.fullmatch(between):
         return None
@@ -160,16 +151,15 @@ def _listed(text: str, box: Statement, between: str) -> re.Match[str] | None:
         return None
     before, unit, clause = text[max(0, box.start - 200) : box.start], listed["unit"], listed["clause"]
     is_announced = _ANNOUNCED.search(before) is not None
-    if unit.strip() and not names_unit(unit):
-        return None
-    if _NO_LIST.search(_BEING.sub("", unit) if is_announced else unit):
+    is_unit = not unit.strip() or names_unit(unit)
+    if not is_unit or _NO_LIST.search(_BEING.sub("", unit) if is_announced else unit):
         return None
     is_list = clause is None or is_announced or _is_parallel(before + unit, clause)
     return listed if is_list and not _SAID_OF_ALL.search(clause or "") else None
 
 
 def _is_parallel(before: str, clause: str) -> bool:
-    """True where `clause` says of another thing what the sentence says in front of it."""
+    """True where `clause` says the same of another thing: it shares a noun with the sentence in front of it."""
     nouns = {*_NOUN.findall(clause.lower())} - _PLAIN_WORDS
     sentence = re.split(r"[.;!?]\s|\n\s*\n", before.lower())[-1]
     return not nouns.isdisjoint(_NOUN.findall(sentence))
@@ -178,16 +168,16 @@ def _is_parallel(before: str, clause: str) -> bool:
 # --- what stands around a box ---
 
 _DENIED = re.compile(
-    r"(?:\b(?:not|never|neither|nor|cannot be|rather than|instead of)|n['’]t|≠|\\neq?)\s{0,3}(?:be\s"
-    r"|equal(?:\sto)?\s|the\sanswer\s)?"
-    r"[\s$*]{0,9}(?:\\[(\[]\s?)?(?:[A-Za-z]\s?=\s?)?\Z",
+    r"(?:\b(?:not|never|neither|nor|cannot be|rather than|instead of)|n['’]t|≠|\\neq?)\s{0,3}"
+    rf"(?:be\s|equal(?:\sto)?\s|the\sanswer\s)?[\s$*]{{0,9}}{MATH_OPENS}(?:[A-Za-z]\s?=\s?)?\Z",
     re.IGNORECASE,
 )
 _OTHERWISE = re.compile(
     r"\b(?:otherwise|or else),?\s(?:it(?:'s|\sis)\s|(?:the\s)?answer\sis\s|we\s(?:get|have|obtain)\s)?"
-    r"[\s$*]{0,9}(?:\\[(\[]\s?)?\Z|(?:=|\$|\\[(\[])\s?[-−]\s?\Z",
+    rf"[\s$*]{{0,9}}{MATH_OPENS}\Z|(?:=|\$|\\[(\[])\s?[-−]\s?\Z",
     re.IGNORECASE,
 )
+"""Another case (`otherwise \\boxed{8}`), or a minus sign in front of the box."""
 
 
 def _is_denied(text: str, box: Statement) -> bool:
@@ -195,7 +185,7 @@ def _is_denied(text: str, box: Statement) -> bool:
 
 
 def _limited(text: str, last: Statement, first: Statement) -> Statement:
-    """`first`, which can't be read where what stands around the last box makes something else of it."""
+    """`first`, unreadable where the words around the last box make something else of it."""
     before = text[max(0, last.start - 60) : last.start]
     is_other = makes_other_of_box(text[last.end : last.end + 100]) or _OTHERWISE.search(before)
     return replace(first, is_limited=True) if is_other else first

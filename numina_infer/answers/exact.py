@@ -1,11 +1,12 @@
-r"""Exact numbers, within bounds that nothing can hold up, and irrational ones for as long as a floor needs them.
+r"""Exact arithmetic with bounds, so that no expression can keep it busy.
 
 A number is a `Fraction`. Within `\lfloor` and `\lceil` an irrational root or π is enclosed between two fractions
-(interval arithmetic, outwards); where both have the same floor it is exact again, and where they don't there is none:
-nothing is rounded.
+(interval arithmetic, rounded outwards). Where both have the same floor that is exact again, and where they don't
+there is no number: nothing is rounded. All functions raise `NoNumberError`.
 """
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,7 +18,7 @@ MAX_DIGITS = 600
 MAX_BITS = 10_000
 """Of every numerator and denominator on the way: about 3,000 digits, enough for 1000!."""
 MAX_RADICAND_BITS = 1024
-"""Of what a root is taken: a thousand characters can ask for many, and each is found by bisection."""
+"""Of a number under a root: a thousand characters can hold many roots, and each is found by bisection."""
 MAX_ROOT = 100
 """Degree of a root."""
 PRECISION_BITS = 64
@@ -25,16 +26,22 @@ PRECISION_BITS = 64
 
 
 class NoNumberError(Exception):
-    """The expression has no value that can be voted on, and why; `read_integer` turns it into its reason."""
+    """The expression has no value that can be voted on; `reason` says why."""
 
     def __init__(self, reason: NoAnswer) -> None:
         super().__init__(reason.value)
         self.reason = reason
 
 
+def expect(holds: bool, reason: NoAnswer) -> None:
+    """Raise `NoNumberError` unless `holds`."""
+    if not holds:
+        raise NoNumberError(reason)
+
+
 @dataclass(frozen=True, slots=True)
 class Enclosure:
-    """A number that is no fraction, between two that are."""
+    """An irrational number, between two fractions."""
 
     low: Fraction
     high: Fraction
@@ -44,22 +51,25 @@ Number = Fraction | Enclosure
 PI = Enclosure(Fraction(31415926535897932384, 10**19), Fraction(31415926535897932385, 10**19))
 
 
-def exact(number: Number) -> Fraction:
-    """The fraction that `number` is."""
+def as_fraction(number: Number) -> Fraction:
+    """`number` as a fraction; an irrational number is none."""
     if isinstance(number, Enclosure):
         raise NoNumberError(NoAnswer.NOT_AN_INTEGER)
     return number
 
 
 def bounded(number: Fraction) -> Fraction:
-    """`number`, if it is short enough to go on with."""
-    if max(number.numerator.bit_length(), number.denominator.bit_length()) > MAX_BITS:
-        raise NoNumberError(NoAnswer.TOO_LARGE)
+    """`number`, if it keeps to `MAX_BITS`."""
+    expect(_num_bits(number) <= MAX_BITS, NoAnswer.TOO_LARGE)
     return number
 
 
+def _num_bits(number: Fraction) -> int:
+    return max(number.numerator.bit_length(), number.denominator.bit_length())
+
+
 def combined(operation: Callable[[Fraction, Fraction], Fraction], a: Number, b: Number) -> Number:
-    """`operation`, which is monotonic in each of the two, on numbers of both kinds."""
+    """`operation`, which is monotonic in each argument, on numbers of both kinds."""
     if isinstance(a, Fraction) and isinstance(b, Fraction):
         return bounded(operation(a, b))
     corners = [bounded(operation(x, y)) for x in _ends(a) for y in _ends(b)]
@@ -71,87 +81,78 @@ def _ends(number: Number) -> tuple[Fraction, ...]:
 
 
 def literal(whole: str, decimals: str, exponent: int) -> Fraction:
-    """The number that is written so."""
-    if len(whole) + len(decimals) + abs(exponent) > MAX_DIGITS:
-        raise NoNumberError(NoAnswer.TOO_LARGE)
+    """The number written as `whole`.`decimals`e`exponent`."""
+    expect(len(whole) + len(decimals) + abs(exponent) <= MAX_DIGITS, NoAnswer.TOO_LARGE)
     return Fraction(int(whole + decimals)) * Fraction(10) ** (exponent - len(decimals))
 
 
 def quotient(above: Number, below: Number) -> Number:
-    """A division, by what is surely not 0."""
-    if min(_ends(below)) <= 0 <= max(_ends(below)):
-        raise NoNumberError(NoAnswer.UNREADABLE)
-    return combined(lambda x, y: x / y, above, below)
+    """`above` / `below`; a divisor that may be 0 has no quotient."""
+    expect(not min(_ends(below)) <= 0 <= max(_ends(below)), NoAnswer.UNREADABLE)
+    return combined(operator.truediv, above, below)
 
 
 def negated(number: Number) -> Number:
-    """The same, below 0."""
+    """-`number`."""
     return -number if isinstance(number, Fraction) else Enclosure(-number.high, -number.low)
 
 
 def magnitude(number: Number) -> Number:
-    """Without its sign, where that is known."""
+    """|`number`|, where its sign is known."""
     if isinstance(number, Fraction):
         return abs(number)
-    if number.low < 0 < number.high:
-        raise NoNumberError(NoAnswer.NOT_AN_INTEGER)
+    expect(not number.low < 0 < number.high, NoAnswer.NOT_AN_INTEGER)
     return number if number.low >= 0 else negated(number)
 
 
 def floor(number: Number) -> Number:
-    """The largest integer that isn't above, where that is one."""
+    """The largest integer that isn't above `number`, where all of an enclosure has the same."""
     return _same([math.floor(end) for end in _ends(number)])
 
 
 def ceiling(number: Number) -> Number:
-    """The smallest integer that isn't below, where that is one."""
+    """The smallest integer that isn't below `number`, where all of an enclosure has the same."""
     return _same([math.ceil(end) for end in _ends(number)])
 
 
 def _same(integers: list[int]) -> Fraction:
-    if integers[0] != integers[-1]:
-        raise NoNumberError(NoAnswer.NOT_AN_INTEGER)
+    expect(integers[0] == integers[-1], NoAnswer.NOT_AN_INTEGER)
     return Fraction(integers[0])
 
 
 def _counted(number: Number) -> int:
-    """A whole number that is counted with, so not below 0."""
-    fraction = exact(number)
-    if fraction.denominator != 1 or fraction < 0:
-        raise NoNumberError(NoAnswer.UNREADABLE)
+    """`number` as a whole number from 0."""
+    fraction = as_fraction(number)
+    expect(fraction.denominator == 1 and fraction >= 0, NoAnswer.UNREADABLE)
     return fraction.numerator
 
 
 def modulo(number: Number, modulus: Number) -> Fraction:
-    """What is left of a whole number."""
-    if modulus == 0:
-        raise NoNumberError(NoAnswer.UNREADABLE)
+    """The remainder of two whole numbers."""
+    expect(modulus != 0, NoAnswer.UNREADABLE)
     return Fraction(_counted(number) % _counted(modulus))
 
 
 def factorial(number: Number) -> Fraction:
-    """Of 1000 at most."""
+    """`number`!, up to 1000!."""
     n = _counted(number)
-    if n > 1000:
-        raise NoNumberError(NoAnswer.TOO_LARGE)
+    expect(n <= 1000, NoAnswer.TOO_LARGE)
     return Fraction(math.factorial(n))
 
 
 def binomial(above: Number, below: Number) -> Fraction:
-    """How many ways to choose."""
+    """How many ways there are to choose `below` of `above` things."""
     n, k = _counted(above), _counted(below)
-    if min(k, n - k) * n.bit_length() > MAX_BITS:
-        raise NoNumberError(NoAnswer.TOO_LARGE)
+    expect(min(k, n - k) * n.bit_length() <= MAX_BITS, NoAnswer.TOO_LARGE)
     return Fraction(math.comb(n, k))
 
 
 def power(base: Number, exponent: Number, *, enclosed: bool = False) -> Number:
-    """`base` to a fraction; with `enclosed` an irrational one is enclosed."""
-    exponent = exact(exponent)
+    """`base` to the power of a fraction; with `enclosed` an irrational result is enclosed."""
+    exponent = as_fraction(exponent)
     if isinstance(base, Enclosure):
         return _enclosed_power(base, exponent)
-    if base == 0 and exponent <= 0:
-        raise NoNumberError(NoAnswer.UNREADABLE)
+    expect(base != 0 or exponent > 0, NoAnswer.UNREADABLE)
     if abs(base) == 1 and exponent.denominator == 1:
         return base if exponent.numerator % 2 else Fraction(1)
     of_root = root(base, exponent.denominator, enclosed=enclosed)
@@ -161,42 +162,35 @@ def power(base: Number, exponent: Number, *, enclosed: bool = False) -> Number:
 
 
 def _whole_power(base: Fraction, exponent: int) -> Fraction:
-    num_bits = max(base.numerator.bit_length(), base.denominator.bit_length())
-    if abs(exponent) * num_bits > MAX_BITS:
-        raise NoNumberError(NoAnswer.TOO_LARGE)
+    expect(abs(exponent) * _num_bits(base) <= MAX_BITS, NoAnswer.TOO_LARGE)
     return base**exponent
 
 
 def _enclosed_power(base: Enclosure, exponent: Fraction) -> Enclosure:
-    if base.low <= 0:
-        raise NoNumberError(NoAnswer.NOT_AN_INTEGER)
+    expect(base.low > 0, NoAnswer.NOT_AN_INTEGER)
     roots = [root(end, exponent.denominator, enclosed=True) for end in (base.low, base.high)]
     low, high = (_whole_power(end, exponent.numerator) for end in (min(_ends(roots[0])), max(_ends(roots[1]))))
     return Enclosure(min(low, high), max(low, high))
 
 
 def root(radicand: Fraction, degree: int, *, enclosed: bool = False) -> Number:
-    """The exact root; an irrational one is none, or with `enclosed` lies between two fractions."""
+    """The exact root; an irrational root is no number, or with `enclosed` an enclosure."""
     if degree == 1:
         return radicand
-    if degree > MAX_ROOT:
-        raise NoNumberError(NoAnswer.TOO_LARGE)
-    if radicand < 0:
-        raise NoNumberError(NoAnswer.UNREADABLE)
+    expect(degree <= MAX_ROOT, NoAnswer.TOO_LARGE)
+    expect(radicand >= 0, NoAnswer.UNREADABLE)
+    expect(_num_bits(radicand) <= MAX_RADICAND_BITS, NoAnswer.TOO_LARGE)
     above, below = radicand.numerator, radicand.denominator
-    if max(above.bit_length(), below.bit_length()) > MAX_RADICAND_BITS:
-        raise NoNumberError(NoAnswer.TOO_LARGE)
     roots = _integer_root(above, degree), _integer_root(below, degree)
     if (roots[0] ** degree, roots[1] ** degree) == (above, below):
         return Fraction(*roots)
-    if not enclosed:
-        raise NoNumberError(NoAnswer.NOT_AN_INTEGER)
+    expect(enclosed, NoAnswer.NOT_AN_INTEGER)
     scaled = _integer_root((above << (PRECISION_BITS * degree)) // below, degree)
     return Enclosure(Fraction(scaled, 1 << PRECISION_BITS), Fraction(scaled + 1, 1 << PRECISION_BITS))
 
 
 def _integer_root(n: int, degree: int) -> int:
-    """The root, rounded down, by bisection: at most as many steps as it has bits."""
+    """The root of `n`, rounded down, by bisection: at most as many steps as it has bits."""
     low, high = 0, 1 << (n.bit_length() // degree + 1)
     while low < high:
         middle = (low + high + 1) // 2

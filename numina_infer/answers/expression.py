@@ -1,33 +1,78 @@
-r"""What stands in a box or behind «the answer is», read as an integer.
+r"""Reads an expression, the text in a box or behind «the answer is», as an integer.
 
-Typography goes first (`typography.py`), then the equation is judged, then `arithmetic` reads one side of it.
-The forms are those that graders such as hendrycks/math, Qwen2.5-Math and math-verify normalise, and those that
-recorded transcripts hold (docs/experiments.md).
+`typography.plain` cleans it, this module judges its equals signs and other relations, and `arithmetic.py` computes
+one side. The forms are those that graders such as hendrycks/math, Qwen2.5-Math and math-verify normalise, and those
+that recorded transcripts hold (docs/experiments.md).
 
-An expression is one number with what may stand around it (`units.py`): a label in front (`x =`, `\text{(A) }`), a
-unit behind (`\text{ cm}^2`, `^\circ`, `\%`: a percentage counts as the number of percent, as the references of the
-data do).
-An equation counts as its last side, and every other side that has a value must have the same.
-A value that is limited to a case or to another base (`5 \text{ for } n = 2`, `101_2`; `conditions.py`) is no number,
-and where a name gets its value behind words or signs other than arithmetic (`42 \text{ since } n = 5`,
-`k \text{ once } n = 6`, `k \mid n = 6`), that isn't the expression's.
-A relation that is denied (`\not=`, `!=`, `\text{wrong: } 6`) states nothing.
-A list, a pair, an inequality or an algebraic term is no number: half of it is never taken for all.
-`\approx 42` and `x \approx 42` state the integer; `41.8 \approx 42` and `\pi^3 \approx 31` round, and are no integers.
+An expression is one number with a label in front and a unit behind (`units.py`); a percentage counts as its number of
+percent, as in the references of the data.
+An equation counts as its last side, and every other side that has a value must have the same one.
+A list, a pair, an inequality or an algebraic term is no number: a part of it is never taken for all.
+A value that is limited to a case or to another base (`5 \text{ for } n = 2`, `101_2`; `conditions.py`) is no number
+either. Where words or signs other than arithmetic stand in front of a name that gets a value (`42 \text{ since }
+n = 5`, `k \mid n = 6`), the value is that name's, not the expression's.
+A denied relation (`\not=`, `!=`, `\text{wrong: } 6`) states nothing.
+`\approx 42` and `x \approx 42` state the integer; `41.8 \approx 42` and `\pi^3 \approx 31` are rounded, so they don't.
 """
 
 import re
 from fractions import Fraction
 
-from numina_infer.answers.arithmetic import ExpressionReader, NoNumberError
+from numina_infer.answers.arithmetic import ExpressionReader
+from numina_infer.answers.commas import is_list
 from numina_infer.answers.conditions import is_limited
-from numina_infer.answers.spelled import SPELLED, number_once
+from numina_infer.answers.exact import NoNumberError, expect
+from numina_infer.answers.latex import command
 from numina_infer.answers.typography import plain
-from numina_infer.answers.units import LABEL
+from numina_infer.answers.units import LABEL, without_names
 from numina_infer.core.records import NoAnswer
 
 MAX_LENGTH = 1_000
 """Characters of an expression; a longer one is `TOO_LARGE`."""
+
+_UNREADABLE = re.compile(
+    r"[0-9}]\s*(?:--+|[\u2013\u2014])\s*[0-9{\\]"  # `10--20` and `10–20` say from to, not minus
+    r"|\\not(?![A-Za-z])|(?<![0-9)}\]!\\])!(?:\\!)*=|=\s?/\s?=|(?<![0-9])/=|\\&|≢|≉|≄|\\n(?:cong|sim)(?![A-Za-z])|<>"
+    r"|\b(?:wrong|false|incorrect|not|invalid|rejected)(?:\s(?:answer|value|result|guess))?\s?(?:[:=]|is\b)"
+    r"|\b(?:is|are|was)\s(?:wrong|false|incorrect|not|invalid|impossible)\b",
+    re.IGNORECASE,
+)
+"""A range, a negated relation, an alignment that isn't one, or words that deny it."""
+_ASIDE = re.compile(r"[0-9]\s+\([0-9.]+\)$")
+"""A sentence that says `7 (8)` multiplies nothing."""
+_ALWAYS = re.compile(r',?\s*"for (?:all|every|each|any)[^"]*"(?:\s*[A-Za-z](?![A-Za-z]))?(?:\s*"[^"]*")?$')
+_ROUGH = re.compile(rf"{command('sim|cong|doteq')}|(?<!\\)\b(?:approximately|approx|about|roughly|nearly|almost)\b")
+_ROUGHLY = re.compile(r"[\s$*]{0,9}[~∼～]")
+"""In LaTeX `~` is a space."""
+_APPROXIMATE = re.compile(command("approx|approxeq|simeq"))
+_MODULUS = re.compile(
+    r'(?:\\pmod\s*(?:\{[^{}]*\}|[0-9]+|[a-z])|"?\(\s*"?\s*(?:mod|\\b?mod|modulo)\s*"?\s*[0-9a-z]{1,20}\s*\))[\s.]*$'
+)
+_COMPUTES = re.compile(rf"[0-9]|{command('pi|sqrt|frac|l[no]g?')}|π")
+"""A digit or a function, so that the side is more than a name."""
+
+_RELATION = re.compile(rf'"(?!is")[^"]*"|(=|:|{command("equiv|approx|approxeq|simeq|[lg]eq?")}|"is")')
+_BAR = re.compile(r"\||\\vert(?![A-Za-z])")
+_ARGUMENTS = re.compile(r"\([^()]*\)|\\(?:min|max|gcd|lcm|inf|sup)\s?\\\{[^{}]*\\\}|_\{[^{}]*\}")
+_ARGUMENTS_OF_NAMES = re.compile(r"(?<=[A-Za-z0-9}\]'])\s?\([^()]*\)|_\{[^{}]*\}")
+_QUOTED = re.compile(r'"\s*(?:(?P<unit>(?:th|st|[nr]d|mod)\b)?[^"]*?(?P<name>(?<![A-Za-z])[A-Za-z])?)\s*"')
+_BETWEEN_TWO = re.compile(
+    r"[0-9A-Za-z)}\]!|'’]\s{0,3}§[\s§(|{\[]{0,6}(?:[A-Za-z0-9]|\\\{|\\(?!cdot|times|div|q?quad)[A-Za-z])"
+    r"|(?:[0-9)}\]!|]|(?<![A-Za-z\\])[A-Za-z])\s{1,3}(?!mod)[a-z]{2,20}[\s({|]{1,4}\\?[A-Za-z0-9]"
+)
+"""A value, words (`§`) and a name: the relation behind is the name's (`42 "since" n = 5`, `k "once" n = 5`)."""
+_OTHER_COMMAND = re.compile(
+    r"\\(?!(?:alpha|beta|gamma|delta|epsilon|varepsilon|zeta|eta|theta|vartheta|iota|kappa|lambda|mu|nu|xi|pi|rho|sigma"
+    r"|tau|upsilon|phi|varphi|chi|psi|omega|Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Upsilon|Phi|Psi|Omega|ell|hbar|Re|Im"
+    r"|cdot|times|div|ast|pm|mp|frac|dfrac|tfrac|cfrac|binom|dbinom|tbinom|sqrt|sum|prod|int|min|max|inf|sup|lim|gcd"
+    r"|lcm|log|ln|lg|exp|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|det|dim|deg|Pr|bmod|mod|pmod|cup|cap|bigcup"
+    r"|bigcap|setminus|overline|underline|overrightarrow|overleftarrow|widehat|widetilde|hat|bar|vec|tilde|dot|ddot"
+    r"|overset|underset|angle|measuredangle|triangle|square|odot|circ|degree|perp|parallel|prime|star|ldots|cdots|dots"
+    r"|dotsc|dotsb|lfloor|rfloor|lceil|rceil|floor|ceil|lvert|rvert|vert|lVert|rVert|Vert|langle|rangle|left|right"
+    r"|mathbb|mathcal|equiv|over|choose|therefore|operatorname|text|textbf|mathrm|emptyset|varnothing|infty|partial"
+    r"|nabla|limits|stackrel|substack)(?![A-Za-z]))[A-Za-z]"
+)
+"""A command that neither computes nor names: it may join two statements in front of an equals sign."""
 
 
 def read_integer(expression: str, *, prose: bool = False) -> int | NoAnswer:
@@ -46,75 +91,25 @@ def read_integer(expression: str, *, prose: bool = False) -> int | NoAnswer:
 
 
 def _read(expression: str, prose: bool) -> Fraction:
-    if len(expression.strip()) > MAX_LENGTH:
-        raise NoNumberError(NoAnswer.TOO_LARGE)
-    if ".." in expression or _UNREADABLE.search(expression) or is_limited(expression):
-        raise NoNumberError(NoAnswer.UNREADABLE)
-    text = SPELLED.sub(number_once, plain(expression, prose=prose))
-    if _relates_another(text) or (prose and _ASIDE.search(text)):
-        raise NoNumberError(NoAnswer.UNREADABLE)
-    if _ROUGH.search(text) or (prose and _ROUGHLY.match(expression)):
-        raise NoNumberError(NoAnswer.NOT_AN_INTEGER)
+    expect(len(expression.strip()) <= MAX_LENGTH, NoAnswer.TOO_LARGE)
+    is_unclear = ".." in expression or _UNREADABLE.search(expression) or is_limited(expression)
+    expect(not is_unclear, NoAnswer.UNREADABLE)
+    text = without_names(plain(expression, prose=prose))
+    expect(not (_relates_another(text) or (prose and _ASIDE.search(text))), NoAnswer.UNREADABLE)
+    expect(not (_ROUGH.search(text) or (prose and _ROUGHLY.match(expression))), NoAnswer.NOT_AN_INTEGER)
     text, num_moduli = _MODULUS.subn("", _ALWAYS.sub("", text))
     if _APPROXIMATE.search(text):
         return _approximated(*_APPROXIMATE.split(text, maxsplit=1))
-    congruent = text.split(r"\equiv")
-    if any(_states_more(side) for side in congruent[:-1]):
-        raise NoNumberError(NoAnswer.UNREADABLE)
-    return _equation(_sides(congruent[-1]), must_agree=num_moduli == 0 and len(congruent) == 1)
+    *congruent, last = text.split(r"\equiv")
+    expect(not any(map(_states_more, congruent)), NoAnswer.UNREADABLE)
+    return _equation(_sides(last), must_agree=num_moduli == 0 and not congruent)
 
 
-_UNREADABLE = re.compile(
-    r"[0-9}]\s*(?:--+|[\u2013\u2014])\s*[0-9{\\]"  # `10--20` and `10–20` say from to, not minus
-    r"|\\not(?![A-Za-z])|(?<![0-9)}\]!\\])!(?:\\!)*=|=\s?/\s?=|(?<![0-9])/=|\\&|≢|≉|≄|\\n(?:cong|sim)(?![A-Za-z])|<>"
-    r"|\b(?:wrong|false|incorrect|not|invalid|rejected)(?:\s(?:answer|value|result|guess))?\s?(?:[:=]|is\b)"
-    r"|\b(?:is|are|was)\s(?:wrong|false|incorrect|not|invalid|impossible)\b",
-    re.IGNORECASE,
-)
-"""A range, a negated relation, an alignment that isn't one, or what says that it isn't so."""
-_ASIDE = re.compile(r"[0-9]\s+\([0-9.]+\)$")
-"""A sentence that says `7 (8)` multiplies nothing."""
-_ALWAYS = re.compile(r',?\s*"for (?:all|every|each|any)[^"]*"(?:\s*[A-Za-z](?![A-Za-z]))?(?:\s*"[^"]*")?$')
-_ROUGH = re.compile(
-    r"\\(?:sim|cong|doteq)(?![A-Za-z])|(?<!\\)\b(?:approximately|approx|about|roughly|nearly|almost)\b"
-)
-_ROUGHLY = re.compile(r"[\s$*]{0,9}[~∼～]")
-"""In LaTeX `~` is a space."""
-_APPROXIMATE = re.compile(r"\\(?:approx|approxeq|simeq)(?![A-Za-z])")
-_MODULUS = re.compile(
-    r'(?:\\pmod\s*(?:\{[^{}]*\}|[0-9]+|[a-z])|"?\(\s*"?\s*(?:mod|\\b?mod|modulo)\s*"?\s*[0-9a-z]{1,20}\s*\))[\s.]*$'
-)
-
-
-def _approximated(exact: str, rounded: str) -> Fraction:
-    """What is written as an integer, and approximates a mere name or itself."""
-    number = _equation(_sides(rounded), must_agree=True)
-    if any(_states_more(side) for side in _sides(exact)):
-        raise NoNumberError(NoAnswer.UNREADABLE)
-    if re.search(r"[.][0-9]|[0-9][eE]|\\approx", rounded) or number.denominator != 1:
-        raise NoNumberError(NoAnswer.NOT_AN_INTEGER)
-    names = [
-        side
-        for side in _sides(exact)
-        if re.search(r"[0-9]|\\(?:pi|sqrt|frac|l[no]g?)(?![A-Za-z])|π", _ARGUMENTS.sub("", side))
-    ]
-    if any(_value(side) != number for side in names):
-        raise NoNumberError(NoAnswer.NOT_AN_INTEGER)
-    return number
-
-
-def _value(side: str) -> Fraction | None:
-    """The value of all of `side`, if it has one."""
-    reader = ExpressionReader(side)
-    try:
-        number = reader.number()
-    except NoNumberError:
-        return None
-    return number if reader.has_only_unit_left else None
+# --- equations ---
 
 
 def _sides(text: str) -> list[str]:
-    """What stands between the equals signs that are in no bracket."""
+    """The sides of the equals signs that are in no bracket."""
     sides, start, depth = [], 0, 0
     for match in re.finditer(r"[({\[=)}\]]", text):
         if match[0] != "=":
@@ -132,73 +127,49 @@ def _equation(sides: list[str], *, must_agree: bool) -> Fraction:
         *others, last = [*others[:-1], last, others[-1]]
     reader = ExpressionReader(last)
     number = reader.number()
-    if not reader.has_only_unit_left:
-        raise NoNumberError(NoAnswer.UNREADABLE)
-    if any(_states_more(other) for other in others) or (
-        must_agree and any(_contradicts(other, number, position > 0) for position, other in enumerate(others))
-    ):
-        raise NoNumberError(NoAnswer.UNREADABLE)
+    expect(reader.has_only_unit_left and not any(map(_states_more, others)), NoAnswer.UNREADABLE)
+    contradictions = (_contradicts(other, number, position > 0) for position, other in enumerate(others))
+    expect(not (must_agree and any(contradictions)), NoAnswer.UNREADABLE)
     return number
 
 
-_LISTED = re.compile(r'[,;<>]|\\[lg]eq?\b|\\neq?\b|"[^"]*(?:\b(?:and|or)\b|[或和与])[^"]*"')
-_ARGUMENTS = re.compile(r"\([^()]*\)|\\(?:min|max|gcd|lcm|inf|sup)\s?\\\{[^{}]*\\\}|_\{[^{}]*\}")
-_BETWEEN_TWO = re.compile(
-    r"[0-9A-Za-z)}\]!|'’]\s{0,3}§[\s§(|{\[]{0,6}(?:[A-Za-z0-9]|\\\{|\\(?!cdot|times|div|q?quad)[A-Za-z])"
-    r"|(?:[0-9)}\]!|]|(?<![A-Za-z\\])[A-Za-z])\s{1,3}(?!mod)[a-z]{2,20}[\s({|]{1,4}\\?[A-Za-z0-9]"
-)
-"""A value, words (`§`) and a name: the relation behind is the name's (`42 "since" n = 5`, `k "once" n = 5`)."""
-_QUOTED = re.compile(r'"\s*(?:(?P<unit>(?:th|st|[nr]d|mod)\b)?[^"]*?(?P<name>(?<![A-Za-z])[A-Za-z])?)\s*"')
+def _approximated(exact: str, rounded: str) -> Fraction:
+    """The integer `rounded`, where it approximates a mere name or itself."""
+    number = _equation(_sides(rounded), must_agree=True)
+    expect(not any(map(_states_more, _sides(exact))), NoAnswer.UNREADABLE)
+    is_integer = number.denominator == 1 and not re.search(r"[.][0-9]|[0-9][eE]|\\approx", rounded)
+    computed = [side for side in _sides(exact) if _COMPUTES.search(_ARGUMENTS.sub("", side))]
+    expect(is_integer and all(_value(side) == number for side in computed), NoAnswer.NOT_AN_INTEGER)
+    return number
 
 
-def _stands_between_two(text: str) -> bool:
-    """True where words stand between a value or a name and the name that `text` ends with."""
-    return _BETWEEN_TWO.search(_QUOTED.sub(_as_mark, _unlabelled(_OF_NAMES.sub("", text)))) is not None
+def _value(side: str) -> Fraction | NoAnswer | None:
+    """The value of `side`, or why it has none; None where something other than a unit goes on behind a value."""
+    reader = ExpressionReader(side)
+    try:
+        number = reader.number()
+    except NoNumberError as error:
+        return error.reason
+    return number if reader.has_only_unit_left else None
 
 
-def _as_mark(quoted: re.Match[str]) -> str:
-    """`§` for words, with the name that they end in; a name alone is one, and so is an ordinal's ending no word."""
-    if quoted["unit"]:
-        return " "
-    return ("§" if quoted[0].strip('" ') != quoted["name"] else "") + (quoted["name"] or "")
+def _contradicts(side: str, number: Fraction, is_between: bool) -> bool:
+    """True where `side` has another value; between two equals signs also where it goes on behind one (`3 y`)."""
+    value = _value(side)
+    if value is None:
+        return is_between or number == 0  # 5x - 7y = 0 asks for x and y, it states no 0
+    return value is NoAnswer.NOT_AN_INTEGER if isinstance(value, NoAnswer) else value != number
 
 
-_RELATION = re.compile(r'"(?!is")[^"]*"|(=|:|\\(?:equiv|approx|approxeq|simeq|[lg]eq?)(?![A-Za-z])|"is")')
-_OF_NAMES = re.compile(r"(?<=[A-Za-z0-9}\]'])\s?\([^()]*\)|_\{[^{}]*\}")
-
-
-def _relates_another(text: str) -> bool:
-    """True where a relation says of another name, behind words, what it is."""
-    ends = [match.start() for match in _RELATION.finditer(text) if match[1]]
-    return any(_stands_between_two(text[:end]) for end in ends[:9])
-
-
-def _unlabelled(text: str) -> str:
-    """`text` without the label in front; a letter alone and a colon are none."""
-    label = LABEL.match(text)
-    return text[label.end() :] if label and re.search(r'"|[A-Za-z]{2}', label[0]) else text
-
-
-_OTHER_COMMAND = re.compile(
-    r"\\(?!(?:alpha|beta|gamma|delta|epsilon|varepsilon|zeta|eta|theta|vartheta|iota|kappa|lambda|mu|nu|xi|pi|rho|sigma"
-    r"|tau|upsilon|phi|varphi|chi|psi|omega|Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Upsilon|Phi|Psi|Omega|ell|hbar"
-    r"|Re|Im|cdot|times|div|ast|pm|mp|frac|dfrac|tfrac|cfrac|binom|dbinom|tbinom|sqrt|sum|prod|int|min|max|inf"
-    r"|sup|lim|gcd|lcm|log|ln|lg|exp|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|det|dim|deg|Pr|bmod|mod|pmod"
-    r"|cup|cap|bigcup|bigcap|setminus|overline|underline|overrightarrow|overleftarrow|widehat|widetilde|hat|bar"
-    r"|vec|tilde|dot|ddot|overset|underset|angle|measuredangle|triangle|square|odot|circ|degree|perp|parallel"
-    r"|prime|star|ldots|cdots|dots|dotsc|dotsb|lfloor|rfloor|lceil|rceil|floor|ceil|lvert|rvert|vert|lVert"
-    r"|rVert|Vert|langle|rangle|left|right|mathbb|mathcal|equiv|over|choose|therefore|operatorname|text|textbf"
-    r"|mathrm|emptyset|varnothing|infty|partial|nabla|limits|stackrel|substack)(?![A-Za-z]))[A-Za-z]"
-)
-"""A command other than what computes or names: it may join two statements in front of an equals sign."""
+# --- more than one statement ---
 
 
 def _states_more(side: str) -> bool:
-    """True where `side` is more than one, so that the equation is a list."""
+    """True where `side` is more than one value or name, so that the equation is a list."""
     flat = _ARGUMENTS.sub("", side)
     bare = _unlabelled(flat)
     return (
-        _LISTED.search(flat) is not None
+        is_list(flat)
         or _stands_between_two(side)
         or re.search(r"[:@&]", bare) is not None
         or len(_BAR.findall(bare)) % 2 == 1
@@ -206,16 +177,25 @@ def _states_more(side: str) -> bool:
     )
 
 
-_BAR = re.compile(r"\||\\vert(?![A-Za-z])")
+def _relates_another(text: str) -> bool:
+    """True where a relation gives a value to another name, behind words."""
+    ends = [match.start() for match in _RELATION.finditer(text) if match[1]]
+    return any(_stands_between_two(text[:end]) for end in ends[:9])
 
 
-def _contradicts(side: str, number: Fraction, is_between: bool) -> bool:
-    """True where `side` has another value; between two equals signs also where it goes on behind one (`3 y`)."""
-    reader = ExpressionReader(side)
-    try:
-        value = reader.number()
-    except NoNumberError as error:
-        return error.reason is NoAnswer.NOT_AN_INTEGER
-    if reader.has_only_unit_left:
-        return value != number
-    return is_between or number == 0  # 5x - 7y = 0 asks for x and y, it states no 0
+def _stands_between_two(text: str) -> bool:
+    """True where words stand between a value or a name and the name that `text` ends with."""
+    return _BETWEEN_TWO.search(_QUOTED.sub(_as_mark, _unlabelled(_ARGUMENTS_OF_NAMES.sub("", text)))) is not None
+
+
+def _as_mark(quoted: re.Match[str]) -> str:
+    """`§` for words, with the name that they end in; a lone name is itself, and an ordinal's ending is no word."""
+    if quoted["unit"]:
+        return " "
+    return ("§" if quoted[0].strip('" ') != quoted["name"] else "") + (quoted["name"] or "")
+
+
+def _unlabelled(text: str) -> str:
+    """`text` without the label in front; a single letter with a colon isn't one."""
+    label = LABEL.match(text)
+    return text[label.end() :] if label and re.search(r'"|[A-Za-z]{2}', label[0]) else text

@@ -1,8 +1,8 @@
-"""References: what a problems file gives as the answer, as the votes that hit it.
+"""References: the answers in a problems file, as the votes that hit them.
 
-A competition may have accepted more than one answer, and says so in prose: `080 or 081 (both were accepted)` stands
-in a table of the AIME. Anything else that isn't one integer, or one that isn't in range, is hit by no vote.
-Each reference is read as an answer of the model's is (`expression.py`), so that `142.0` is 142.
+A competition may have accepted more than one answer: a table of the AIME has `080 or 081 (both were accepted)`.
+No other text than that and one integer in range can be hit by a vote.
+References are read like a model's answers (`expression.py`), so that `142.0` is 142.
 """
 
 import re
@@ -12,7 +12,7 @@ from numina_infer.answers.expression import read_integer
 from numina_infer.core.records import AnswerRange, NoAnswer
 
 Accepted = frozenset[int]
-"""The votes that are right: one as a rule, none where the reference can't be voted for."""
+"""The votes that are right: usually one, none where the reference can't be voted for."""
 
 _REMARK = re.compile(r"\s*\([^()]*\)\s*$")
 _OR = re.compile(r"\s+or\s+")

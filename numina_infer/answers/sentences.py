@@ -1,16 +1,15 @@
-r"""What a whole text announces as its answer where it has no box.
+r"""Reads what a text without a box announces as its answer.
 
-It is the last of these that something with a digit follows: «the answer is 42», «Answer: 42», «an answer of 42»,
-`<answer>42</answer>`, «答案是42» and the like in some other languages; a heading «Answer» or «Final Answer» with a
-number alone below it; `#### 42` at the end. A text that is nothing but an integer states it, too.
-The number may stand in math, in quotes or backticks, in bold.
+The last announcement with a digit behind it counts: «the answer is 42», «Answer: 42», «an answer of 42»,
+`<answer>42</answer>`, «答案是42» and the like in some other languages, a heading «Answer» with a number alone below
+it, `#### 42` at the end. A text that is nothing but an integer states it, too; the last number of any other text
+doesn't count. The number may stand in math, in quotes or backticks, in bold.
 
-What is read ends with its clause: at the sentence's end, at a reason (`since`, `because`), at a remark. The rest of
-the sentence, and a line below it that is nothing but a second number, can leave no number of it (`behind.py`).
-A sentence that supposes an answer (`if the answer is 42`) or denies it (`it is false that the answer is 42`,
-`the wrong answer is 42`) announces none. One that begins with a case or a base (`if n is odd, the answer is 7`) can't
-be read. A list behind «Answer:» isn't a number; `Answer: 1. ` with more on the line is taken for one.
-The last number of any other text isn't its answer.
+It ends with its clause: at the end of the sentence, at a reason (`since`), at a remark. The rest of the sentence, and
+a line below it that is nothing but a second number, can leave it unreadable (`behind.py`).
+A sentence that supposes an answer (`if the answer is 42`) or denies it (`it is false that the answer is 42`)
+announces none. One that begins with a case or a base (`if n is odd, the answer is 7`) can't be read, and neither can
+a list behind «Answer:»; `Answer: 1. ` with more on the line is taken for a list.
 """
 
 import re
@@ -28,66 +27,56 @@ from numina_infer.answers.behind import (
     without_markup,
 )
 from numina_infer.answers.conditions import names_other_base
+from numina_infer.answers.latex import command
 from numina_infer.answers.statement import PROGRAM, Statement, places
 from numina_infer.core.records import AnswerSource
 
-_MARKS = (
-    "answer",
-    "Answer",
-    "ANSWER",
-    "####",
-    "答案",
-    "答え",
-    "éponse",
-    "espuesta",
-    "esposta",
-    "isposta",
-    "ntwort",
-    "твет",
-)
+_ELSEWHERE_NAMES = ("答案", "答え", "éponse", "espuesta", "esposta", "isposta", "ntwort", "твет")
+"""«Answer» in other languages, without first letters that may be capitals."""
+_MARKS = ("answer", "Answer", "ANSWER", "####", *_ELSEWHERE_NAMES)
 _DIGIT = re.compile(r"\d")
 _SKIPPED = (
-    r"(?:[\s*_}\"“”„«»'‘’「『\u200b-\u200f\u2060\ufeff]|`(?!``(?:python|py|sage|output))|(?<=\n)>\s|<(?:b|strong"
-    r"|u|i|em|code)>){0,20}"
+    r"(?:[\s*_}\"“”„«»'‘’「『\u200b-\u200f\u2060\ufeff]|`(?!``(?:python|py|sage|output))|(?<=\n)>\s"
+    r"|<(?:b|strong|u|i|em|code)>){0,20}"
 )
+"""Markup in front of the number."""
 _HOW = (
     r"(?:then|thus|therefore|hence|so|simply|exactly|just|indeed|also|now|clearly|obviously|precisely|given by"
-    r"|equal to"
-    r"|found to be|actually|always|of course|in fact|finally|again|still|really|surely|certainly|definitely"
+    r"|equal to|found to be|actually|always|of course|in fact|finally|again|still|really|surely|certainly|definitely"
     r"|only|merely)"
 )
 _BE = r"(?:will|would|should|must|has to|turns out to|comes out to|works out to)\s{1,9}be"
 _IS = (
-    rf"(?:(?:is|are|was|equals|becomes|{_BE}|(?:comes"
-    rf"|works)\s(?:out\s)?to)\b(?:[\s,]{{1,9}}{_HOW}\b){{0,2}}\s{{0,9}}[,:：]?"
-    r"|[:=：＝]|\.(?=\*{1,2}\s)|→|⇒|->|\\(?:to|rightarrow)(?![A-Za-z]))"
+    rf"(?:(?:is|are|was|equals|becomes|{_BE}|(?:comes|works)\s(?:out\s)?to)\b(?:[\s,]{{1,9}}{_HOW}\b){{0,2}}"
+    rf"\s{{0,9}}[,:：]?|[:=：＝]|\.(?=\*{{1,2}}\s)|→|⇒|->|{command('to|rightarrow')})"
 )
 _WHICH = (
     r"(?:\s{1,9}(?:to|for|of|in|(?:we|you)\s(?:want|need|seek|are)|here)\b[^.:\n]{0,80}?"
     r"|\s\([^()\n]{1,60}\)|,\s[^.:,\n]{1,40},\s)"
 )
+"""`answer to the first problem is`, `answer (in cm) is`."""
 _KIND = (
     r"(?:the\s{1,3}(?:(?:positive|non-?negative|natural|whole|prime|even|odd|single|unique|exact|required|desired"
-    r"|one|two|three|four)[\s-](?:digit\s)?){0,2}(?:integer|number|value|prime)\s{1,3}(?:of\s)?(?=[\s$*_`\"\\(]{0,9}\d))?"
+    r"|one|two|three|four)[\s-](?:digit\s)?){0,2}(?:integer|number|value|prime)\s{1,3}(?:of\s)?"
+    r"(?=[\s$*_`\"\\(]{0,9}\d))?"
 )
 _ANNOUNCED = re.compile(rf"answer{_WHICH}?{_SKIPPED}{_IS}{_SKIPPED}{_KIND}{_SKIPPED}", re.IGNORECASE)
 _ANSWER_OF = re.compile(r"answer\s{1,9}(?:of|as)\s(?=[\s$*_`\"'\\(\[]{0,9}\d)", re.IGNORECASE)
 _ELSEWHERE = re.compile(
-    rf"(?:答案|答え|éponse|espuesta|esposta|isposta|ntwort|твет)(?:\s(?:finale?|correcta?|final))?{_SKIPPED}"
+    rf"(?:{'|'.join(_ELSEWHERE_NAMES)})(?:\s(?:finale?|correcta?|final))?{_SKIPPED}"
     rf"(?:就是|应该是|應該是|应为|應為|等于|等於|是|为|為|は|est\b|es\b|é\b|è\b|ist\b|lautet\b|[—–])?\s?[:=：＝]?{_SKIPPED}"
 )
 _TAG = re.compile(r"answer>([^<]{0,1001})", re.IGNORECASE)
 _TAG_BEFORE = re.compile(r"<[A-Za-z_ -]{0,9}\Z")
 _DELIMITED = re.compile(
     r"\$\$([^$]{1,1001})\$\$(?![0-9])|\$([^$\n]{1,1001})\$(?![0-9])|\\\((.{1,1001}?)\\\)|\\\[(.{1,1001}?)\\\]"
-    r"|\\begin\{(?:equation|align|gather|displaymath|math|center)\*?\}(.{1,1001}?)"
-    r"\\end\{[a-z*]{1,20}\}",
+    r"|\\begin\{(?:equation|align|gather|displaymath|math|center)\*?\}(.{1,1001}?)\\end\{[a-z*]{1,20}\}",
     re.DOTALL,
 )
 
 
 def final_sentence(text: str) -> Statement | None:
-    """The announcement of a whole text that counts."""
+    """The announcement that counts in a whole text."""
     return next(_statements(text), None) or _bare_number(text)
 
 
@@ -110,10 +99,9 @@ def _statement(text: str, start: int) -> Statement | None:
     announced = _ANNOUNCED.match(text, start) or _ANSWER_OF.match(text, start) or _ELSEWHERE.match(text, start)
     if announced is None or PROGRAM.match(text, announced.end()) or _is_supposed(text, start):
         return None
-    at = announced.end()
-    if _begins_list(text, at, announced[0]):
+    if _begins_list(text, announced.end(), announced[0]):
         return None
-    statement = _stated(text, at)
+    statement = _stated(text, announced.end())
     return replace(statement, is_limited=statement.is_limited or _begins_with_case(text, start, announced[0]))
 
 
@@ -134,8 +122,8 @@ def _tagged(text: str, start: int) -> Statement | None:
 # --- headings ---
 
 _LINE_BEFORE = re.compile(
-    r"(?:[\s#*_>-]|<[a-z0-9]{1,9}>)*(?:\\(?:textbf|sub|section|paragraph|large|Large|bf"
-    r"|s)[a-z*]{0,12}\s?\{?)?\s?(?:(?:the|final|my|our|correct)\s{1,3}){0,3}",
+    r"(?:[\s#*_>-]|<[a-z0-9]{1,9}>)*(?:\\(?:textbf|sub|section|paragraph|large|Large|bf|s)[a-z*]{0,12}\s?\{?)?\s?"
+    r"(?:(?:the|final|my|our|correct)\s{1,3}){0,3}",
     re.IGNORECASE,
 )
 _HEADING_END = re.compile(
@@ -193,23 +181,27 @@ def _hashed(text: str, start: int) -> Statement | None:
 # --- sentences ---
 
 _SUPPOSED = re.compile(
-    r"(?:\b(?:if|whether|suppose|supposing|assume|assuming|unless|until)|(?:\bnot|n['’]t)\s(?:be\s)?(?:true|the\scase"
-    r"|correct|right|clear|possible|think|believe|mean|say)|\b(?:false|untrue|incorrect|wrong|doubt|doubtful|unlikely"
-    r"|impossible|unclear|denies|deny|no\sway|(?:nobody|no\sone)\s\w{1,12}|(?:might|may|could|would)\s(?:\w{1,9}\s)?(?:think"
-    r"|guess|say|believe|expect|suspect|assume|conclude)))(?:\sto\s(?:say|claim|think))?\s(?:that\s)?(?:(?:the|your|my|our|final"
-    r"|correct)\s){0,3}\Z"
+    r"(?:\b(?:if|whether|suppose|supposing|assume|assuming|unless|until)"
+    r"|(?:\bnot|n['’]t)\s(?:be\s)?(?:true|the\scase|correct|right|clear|possible|think|believe|mean|say)"
+    r"|\b(?:false|untrue|incorrect|wrong|doubt|doubtful|unlikely|impossible|unclear|denies|deny|no\sway"
+    r"|(?:nobody|no\sone)\s\w{1,12}"
+    r"|(?:might|may|could|would)\s(?:\w{1,9}\s)?(?:think|guess|say|believe|expect|suspect|assume|conclude)))"
+    r"(?:\sto\s(?:say|claim|think))?\s(?:that\s)?(?:(?:the|your|my|our|final|correct)\s){0,3}\Z"
     r"|\b(?:wrong|incorrect|false|untrue|naive|bogus|tempting|mistaken|erroneous|invalid|bad|rejected|previous|earlier"
-    r"|initial|old|approximate|rough|estimated|possible|plausible|candidate|partial|intermediate|wrong\sfinal)\s\Z|(?:错误|錯誤|错|不正确)的?\Z",
+    r"|initial|old|approximate|rough|estimated|possible|plausible|candidate|partial|intermediate|wrong\sfinal)\s\Z"
+    r"|(?:错误|錯誤|错|不正确)的?\Z",
     re.IGNORECASE,
 )
+"""In front of «answer»: `if the`, `it is false that the`, `the wrong`."""
 _CASE = re.compile(
-    r"\b(?:if|unless|whenever|in case)\b[^.!?\n]{0,60}?(?:[=<>≤≥≠∈]|\\(?:[lg]eq?|neq?|in|equiv)(?![A-Za-z])"
-    r"|\b(?:odd|even|prime|positive|negative)\b)"
+    r"\b(?:if|unless|whenever|in case)\b[^.!?\n]{0,60}?"
+    rf"(?:[=<>≤≥≠∈]|{command('[lg]eq?|neq?|in|equiv')}|\b(?:odd|even|prime|positive|negative)\b)"
     r"|(?:如果|假如|假[设設]|若|当|當)[^。！？；\n]{0,40}?(?:[=＝<>≤≥≠]|[奇偶]数)|(?:否则|否則)"
-    r"|\b(?:for|when)\b[^.!?\n]{0,40}?\b(?:odd|even)\b|\botherwise\b,?\s|\bin\s(?:binary|octal|hex)"
-    r"|\b(?:binary|octal|hex(?:adecimal)?)\s\Z",
+    r"|\b(?:for|when)\b[^.!?\n]{0,40}?\b(?:odd|even)\b|\botherwise\b,?\s"
+    r"|\bin\s(?:binary|octal|hex)|\b(?:binary|octal|hex(?:adecimal)?)\s\Z",
     re.IGNORECASE,
 )
+_EQUALS = re.compile(r"\s?[=＝]")
 _CONCLUDED = re.compile(r"\b(?:so|hence|thus|therefore)\b", re.IGNORECASE)
 
 
@@ -218,7 +210,7 @@ def _is_supposed(text: str, start: int) -> bool:
 
 
 def _begins_with_case(text: str, start: int, announced: str) -> bool:
-    """True where the sentence has put a condition, or another base, in front of the announcement."""
+    """True where the sentence begins with a condition, or with another base."""
     sentence = re.split(r"[.;!?](?=\s)|[。！？；\n]", text[max(0, start - 150) : start])[-1]
     before = _CONCLUDED.split(sentence)[-1]
     in_base = names_other_base(re.split(r"\d{2,}", before)[0]) or names_other_base(announced)
@@ -226,7 +218,7 @@ def _begins_with_case(text: str, start: int, announced: str) -> bool:
 
 
 def _stated(text: str, at: int) -> Statement:
-    """The number at `at`, in math of its own or not, with what the rest of the sentence makes of it."""
+    """The number at `at`, between math delimiters or not, judged by the rest of its sentence."""
     delimited = _DELIMITED.match(text, at)
     if delimited is None or not _DIGIT.search(delimited[0]) or _EQUALS.match(text, delimited.end()):
         return _clause(text, at)
@@ -235,11 +227,8 @@ def _stated(text: str, at: int) -> Statement:
     return Statement(raw, AnswerSource.SENTENCE, at, end, is_limited=is_limited)
 
 
-_EQUALS = re.compile(r"\s?[=＝]")
-
-
 def _clause(text: str, at: int) -> Statement:
-    """What stands between `at` and the end of the clause, or of the sentence where that changes the number."""
+    """The text from `at` to the end of its clause, or of its sentence where the rest changes the number."""
     sentence = sentence_at(text, at)
     clause = clause_of(sentence)
     is_more = _DIGIT.search(clause) is not None and is_changed(sentence[len(clause) :])

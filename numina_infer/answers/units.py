@@ -1,9 +1,10 @@
-r"""What may stand around a number without changing it, and the words that make another number of it.
+r"""Words around a number: those that leave it as it is, and those that make another number of it.
 
-A label stands in front (`x =` is an equation, but `\text{(A) }`, `Answer:`, `Rs.` and `option (C)` are labels), a unit
-stands behind (`\text{ cm}^2`, `\%`, `个`), and so does the ending of an ordinal (`11^{\mathrm{th}}`).
-Scales (`3 thousands`, `2 dozens`, `5万`), parts (`1 third`), bases (`11 hex`), what is done to the number
-(`5 doubled`, `1 followed by six zeros`, `4 or more`) and number words (`1 hour and ten minutes`) are no units.
+A label stands in front (`\text{(A) }`, `Answer:`, `Rs.`, `option (C)`; `x =` is an equation), a unit stands behind
+(`\text{ cm}^2`, `\%`, `个`), and so do the ending of an ordinal (`11^{\mathrm{th}}`) and the number's name
+(`7 (seven)`).
+Scales (`3 thousands`, `5万`), parts (`1 third`), bases (`11 hex`), changes (`5 doubled`, `1 followed by six zeros`,
+`4 or more`) and number words (`1 hour and ten minutes`) are no units.
 """
 
 import re
@@ -25,10 +26,9 @@ UNIT = re.compile(
 )
 
 _SCALES = (
-    r"hundreds?|thousands?|\w{0,9}illi(?:on|ard)\w{0,6}|lakhs?|crores?|dozens?|scores?|gross|grand|myriads?"
-    r"|googols?|tens"
-    r"|mill?e|mila|mil|mio|mrd|mln|bn|mn|hunderte?|tausende?|dutzende?|milliers?|milhar(?:es)?|milione?s?|milhões"
-    r"|millones|cien(?:tos?)?|cents?\ mille|docenas?|douzaines?|d[uú]zias?|decine|dizaines?|centaines?"
+    r"hundreds?|thousands?|\w{0,9}illi(?:on|ard)\w{0,6}|lakhs?|crores?|dozens?|scores?|gross|grand|myriads?|googols?"
+    r"|tens|mill?e|mila|mil|mio|mrd|mln|bn|mn|hunderte?|tausende?|dutzende?|milliers?|milhar(?:es)?|milione?s?"
+    r"|milhões|millones|cien(?:tos?)?|cents?\ mille|docenas?|douzaines?|d[uú]zias?|decine|dizaines?|centaines?"
     r"|тысяч\w{0,4}|миллион\w{0,4}|миллиард\w{0,4}|дюжин\w{0,4}|сот(?:ен|ни|ня)|लाख|करोड़|हज़ार|ألف|مليون"
 )
 _PARTS = (
@@ -42,34 +42,32 @@ _NUMBERS = (
 )
 _CHANGES = (
     r"or|(?<!ways )(?<!ways\x22 \x22)to|than|more|less|fewer|over|out[\s\x22]+of|times|plus|minus|by|mod|modulo|choose"
-    r"|factorial|squared|cubed|doubled?"
-    r"|trebled?|tripled?|quadrupled?|quintupled?|halved|twice|thrice|multiplied|divided|increased|decreased|reduced"
-    r"|raised|added|subtracted|incremented|decremented|negated|inverted|reversed|repeated|followed|preceded|appended"
-    r"|prefixed|concatenated|itself|themselves|through|thru|until|versus|vs|point|at[\s\x22]+(?:the[\s\x22]+)?(?:very[\s\x22]+)?(?:least|most|minimum|maximum)"
-    r"|above|below"
-    r"|beneath|beyond|under|short|shy|negative|power|not|if|otherwise|up|upwards?|onwards?|downwards?|away|wrong|incorrect"
+    r"|factorial|squared|cubed|doubled?|trebled?|tripled?|quadrupled?|quintupled?|halved|twice|thrice|multiplied|divided"
+    r"|increased|decreased|reduced|raised|added|subtracted|incremented|decremented|negated|inverted|reversed|repeated"
+    r"|followed|preceded|appended|prefixed|concatenated|itself|themselves|through|thru|until|versus|vs|point"
+    r"|at[\s\x22]+(?:the[\s\x22]+)?(?:very[\s\x22]+)?(?:least|most|minimum|maximum)|above|below|beneath|beyond|under"
+    r"|short|shy|negative|power|not|if|otherwise|up|upwards?|onwards?|downwards?|away|wrong|incorrect"
 )
 OTHER_BASE = (
     r"(?:binary|ternary|quaternary|quinary|senary|octal|duodecimal|hexadecimal|hex|bin|oct|vigesimal|roman)\b"
     r"(?![\s\x22]{1,4}(?:strings?|sequences?|words?|trees?|digits?|numbers|relations?|operations?|matri\w{1,4}"
-    r"|vectors?"
-    r"|codes?|search|necklaces?)\b)"
+    r"|vectors?|codes?|search|necklaces?)\b)"
 )
-"""Names of bases, where they don't tell what is counted (`42 binary strings`)."""
+"""Names of bases, unless they say what is counted (`42 binary strings`)."""
 NO_UNIT = re.compile(
     rf"\b(?:{_SCALES}|{_PARTS}|{_NUMBERS}|{_CHANGES}|{OTHER_BASE}|pi|sqrt|sin|cos|tan|log|e|i|k|b|(?-i:M))\b"
-    r"|[十百万萬亿億兆仟佰半倍余餘约約]|千(?![克米瓦])|进制|進制|进位|進位|或|和|与|與|及|到|至|多|左右|上下|以[上下内內外]|分之|不|的|之|打|[阶階][乘乗]"
-    r"|[平立]方(?![厘分千英公毫米尺寸])|次方|の|의",
+    r"|[十百万萬亿億兆仟佰半倍余餘约約]|千(?![克米瓦])|进制|進制|进位|進位|或|和|与|與|及|到|至|多|左右|上下|以[上下内內外]|分之"
+    r"|不|的|之|打|[阶階][乘乗]|[平立]方(?![厘分千英公毫米尺寸])|次方|の|의",
     re.IGNORECASE,
 )
-r"""Words that make another number of the one before them, or none: `52 \text{ million}`, `3\text{i}`."""
+r"""Words that make another number of the one before them, or no number: `52 \text{ million}`, `3\text{i}`."""
 NUMBER_WORD = re.compile(
-    rf"(?:{_SCALES}|{_PARTS}|{OTHER_BASE}|(?:doubled|tripled|trebled|quadrupled|halved|squared|cubed|followed\ by"
-    rf"|(?:multiplied|divided|increased|decreased|reduced)\ by|factorial|point)|times\ itself|plus\ itself)\b"
+    rf"(?:{_SCALES}|{_PARTS}|{OTHER_BASE}|doubled|tripled|trebled|quadrupled|halved|squared|cubed|followed\ by"
+    r"|(?:multiplied|divided|increased|decreased|reduced)\ by|factorial|point|(?:times|plus)\ itself)\b"
     r"|[十百万萬亿億兆]|千(?![克米瓦])",
     re.IGNORECASE,
 )
-"""Those of them that change a number that stands in a box or in math of its own before them."""
+"""Those of `NO_UNIT` that change a number even behind its box or its dollar sign: `\\boxed{3} thousand`."""
 
 _MEASURE = re.compile(
     r"(?:[cmkd]?m|mi|in|ft|yd|[kmc]?g|lbs?|oz|[mcd]?[lL]|s|sec|min|hrs?|h|deg|mph|rad|sq|cu"
@@ -79,20 +77,21 @@ _MEASURE = re.compile(
     r"|radii|USD|EUR|GBP|INR)",
 )
 _NO_NOUN = re.compile(
-    r"(?:\w*(?:ous|ss|us|is|ly)|\w{3,}ed|yes|oops|whoops|no|not|wrong|false|bad|too|invalid|incorrect|mistaken|rather|hmm|sorry"
-    r"|fails?|gives|needs|looks|seems|appears|exceeds|violates|lies|works|checks|breaks|holds|\w{1,6}counts|contradicts"
-    r"|misses|leads|means|has|does|was|perhaps|sometimes|besides|afterwards|overshoots|minus|plus|times|versus|unless"
-    r"|thus|equals|becomes|makes|remains|goes|comes|gets|results|turns|stays|satisfies|doubles|triples|halves|squares"
-    r"|cubes|sums|yields|proves|shows|suffices|applies|follows|always|hers|ours|its|solves|matches|guess(?:es)?)",
+    r"(?:\w*(?:ous|ss|us|is|ly)|\w{3,}ed|yes|oops|whoops|no|not|wrong|false|bad|too|invalid|incorrect|mistaken|rather|hmm"
+    r"|sorry|fails?|gives|needs|looks|seems|appears|exceeds|violates|lies|works|checks|breaks|holds|\w{1,6}counts"
+    r"|contradicts|misses|leads|means|has|does|was|perhaps|sometimes|besides|afterwards|overshoots|minus|plus|times|versus"
+    r"|unless|thus|equals|becomes|makes|remains|goes|comes|gets|results|turns|stays|satisfies|doubles|triples|halves"
+    r"|squares|cubes|sums|yields|proves|shows|suffices|applies|follows|always|hers|ours|its|solves|matches|guess(?:es)?)",
     re.IGNORECASE,
 )
+"""Words that look like a plural, or stand in front of one, and name nothing that is counted."""
 
 
 def names_unit(words: str) -> bool:
-    """True where `words`, behind a number, begin with what is counted, or with whose number it is.
+    """True where `words`, behind a number, begin with a measure, a plural or an owner.
 
-    That is a measure or a plural behind adjectives (`inches of wood`, `red balls`), or `for the smaller one`: not what
-    is said of the number (`wrong`, `too small`, `squared`, `fails`).
+    These are `inches of wood`, `red balls` and `for the smaller one`; `wrong`, `too small` and `fails` are about the
+    number itself.
     """
     first_words = words.replace(",", " ").split()[:4]
     if first_words[:2] == ["for", "the"]:
@@ -107,3 +106,27 @@ def names_unit(words: str) -> bool:
         if word.endswith("s") and len(word) > 3:
             return True
     return False
+
+
+# --- a number's own name behind it ---
+
+_TO_NINETEEN = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+)
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_NAMES = [*_TO_NINETEEN, *(ten + one for ten in _TENS for one in ("", *(f"-{word}" for word in _TO_NINETEEN[1:10])))]
+_NAMED = re.compile(
+    r'(?<![0-9.,^_/])([0-9]{1,2})(?![0-9])[\s"]{0,5}\(\s?"?([A-Za-z]{3,9}(?:[- ][a-z]{3,5})?)"?\s?\)"?'
+)
+"""A number below 100, and a word or two in brackets behind it: `42 (forty-two)`."""
+
+
+def without_names(text: str) -> str:
+    """`text` with each number once, where it is said a second time in words."""
+    return _NAMED.sub(_number_once, text)
+
+
+def _number_once(match: re.Match[str]) -> str:
+    is_name = _NAMES[int(match[1])] == match[2].lower().replace(" ", "-")
+    return match[1] if is_name else match[0]

@@ -1,5 +1,10 @@
-"""The TIR formats: how each family of models is asked, where it stops, and how an output is written back.
+"""The TIR formats: how each family of models is asked, where its turn ends, and how outputs are written back.
 
-Every one is a `ports.Format`. `fenced.py` is the shape that most share, `catalogue.py` finds one by name.
-A format is what a model was trained on, to the letter, so the strings are those of the cited sources.
+In: a problem's statement, completions of the model, results of programs. Out: a prompt, the program to run, the text
+that follows the completion; every format is a `ports.Format`, and `catalogue.py` finds it by its name.
+A format repeats to the letter what a model was trained on, so its strings are those of the cited sources.
+
+`fences.py` finds programs in a text and makes outputs harmless; `fenced.py` is the shape that most formats share.
+`numina.py`, `math_instruct.py` (DeepSeekMath, Qwen2.5-Math), `openmath.py` and `chat.py` (any chat template) are the
+formats; `chatml.py` has the turns that two of them use, `examples.py` two solved problems for models that need them.
 """

@@ -25,18 +25,13 @@ def require_format(name: str) -> None:
     require(name in FORMATS, f"no format is called {name!r}; choose one of {', '.join(FORMATS)}")
 
 
-def get_format(name: str) -> Format:
-    """The format called `name`, unless it needs a model's folder; `ConfigError` otherwise."""
-    return make_format(name)
-
-
 def make_format(name: str, *, max_calls: int | None = None, model_folder: Path | None = None) -> Format:
     """The format called `name`.
 
     Args:
         name: one of `FORMATS`.
-        max_calls: how many programs a trajectory may run, for formats that tell the model.
-        model_folder: where the tokenizer is whose chat template `chat` takes.
+        max_calls: how many programs a trajectory may run; `openmath` says so to the model.
+        model_folder: holds the tokenizer whose chat template `chat` takes.
 
     Raises:
         ConfigError: there is no such format, or it can't be made from what is given.

@@ -1,11 +1,11 @@
 """Any model with a chat template: an instruction, two worked examples as earlier turns, and the problem.
 
-The tokenizer renders its own template once, with a word in the statement's place. What stands around the word is
-cut into special tokens and plain text. So a statement is plain text in every prompt, whatever it spells, and no
-template runs after that. A template is a program of the model's author: transformers runs it in Jinja's sandbox.
+The tokenizer renders its own template once, with a word in place of the statement; the text around the word is cut
+into special tokens and plain text. So a statement is plain text in every prompt, whatever it spells, and no template
+runs after that. A template is a program of the model's author: transformers runs it in Jinja's sandbox.
 
-The model writes its whole solution as one turn of the assistant; outputs are put in between.
-The begin-of-sequence token is the template's own affair: one that begins with a special token gets no second.
+The model writes its whole solution as one turn of the assistant, with the outputs in between.
+The template decides about the begin-of-sequence token: a prompt that begins with a special token gets no second one.
 """
 
 import re
@@ -76,7 +76,7 @@ def _load_tokenizer(folder: Path) -> Any:
 
 
 def _around_statement(tokenizer: Any, folder: Path) -> tuple[str, str]:
-    """What the template puts before the statement and behind it."""
+    """The text that the template puts before the statement, and the text behind it."""
     from jinja2 import TemplateError
 
     try:
@@ -111,7 +111,7 @@ def conversation(statement: str) -> list[Mapping[str, str]]:
 
 
 def _parts(text: str, specials: Mapping[str, Any]) -> Parts:
-    """`text` cut at its special tokens, which swallow the white space that their tokenizer says they swallow."""
+    """`text` cut at its special tokens, each with the white space that its tokenizer strips around it."""
     if not specials:
         return (text,)
     longest_first = sorted(specials.values(), key=lambda token: -len(token.content))
@@ -120,22 +120,19 @@ def _parts(text: str, specials: Mapping[str, Any]) -> Parts:
         for token in longest_first
     )
     pieces = re.split(f"({pattern})", text)
-    cut = (SpecialToken(_spelling(piece, specials)) if at % 2 else piece for at, piece in enumerate(pieces))
+    spelled = (piece if at % 2 == 0 or piece in specials else piece.strip() for at, piece in enumerate(pieces))
+    cut = (SpecialToken(piece) if at % 2 else piece for at, piece in enumerate(spelled))
     return tuple(part for part in cut if part)
 
 
-def _spelling(piece: str, specials: Mapping[str, Any]) -> str:
-    return piece if piece in specials else piece.strip()
-
-
 def _last_line(parts: Parts) -> str:
-    """The last line that says something, if it is plain text: in some templates that is what opens a turn."""
+    """The last line that isn't blank, if it is plain text: in some templates such a line opens a turn."""
     text = "".join(part if isinstance(part, str) else "\0" for part in parts).rstrip(" \t\r\n")
     line = text.rpartition("\n")[2].strip()
     return "" if "\0" in line else line
 
 
 def _markers(spellings: Iterable[str]) -> re.Pattern[str]:
-    """What finds `spellings` in an output; one or two characters are no marker but everyday text."""
+    """A pattern for `spellings` in an output; one or two characters are too common to be markers."""
     long_enough = sorted((spelling for spelling in spellings if len(spelling) >= _MIN_MARKER_CHARS), key=len)
     return re.compile("|".join(map(re.escape, reversed(long_enough))) or _NOWHERE)

@@ -1,7 +1,7 @@
 """ChatML, the turns of Qwen's models and of many others: `<|im_start|>role`, content, `<|im_end|>`.
 
 Its tokens are special, so neither a statement nor an output can hold one. Qwen2.5's tool-call tags are added tokens
-that are not special: plain text that spells one becomes one, which is why they are markers.
+that aren't special: plain text that spells one becomes one, so they are markers.
 """
 
 import re

@@ -17,7 +17,7 @@ class WorkedExample:
 
     @property
     def solution(self) -> str:
-        """What the model should write, with the output that it would be given."""
+        """The text that the model should write, with the output between its parts."""
         return f"{self.reasoning}\n```python\n{self.code}\n```\n{OUTPUT_FENCE}{self.output}\n```\n{self.conclusion}"
 
 

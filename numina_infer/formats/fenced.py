@@ -1,7 +1,7 @@
 """Programs in ```python blocks, outputs in ```output blocks: what most models write.
 
-The shape is ToRA's (arXiv 2309.17452). Numina, DeepSeekMath and Qwen2.5-Math took it over and differ in the prompt,
-in what is kept of an output, and in what programs share.
+The shape is ToRA's (arXiv 2309.17452). Numina, DeepSeekMath and Qwen2.5-Math took it over; they differ in the prompt,
+in how much of an output is kept, and in the state that programs share.
 """
 
 import re
@@ -9,17 +9,11 @@ from dataclasses import dataclass
 
 from numina_infer.core.config import Mode
 from numina_infer.core.records import Completion, Execution, FinishReason, SpecialToken, Turn
-from numina_infer.formats.fences import (
-    OUTPUT_FENCE,
-    disarm,
-    last_code_block,
-    shorten_output,
-    statement,
-    unify_newlines,
-)
+from numina_infer.formats import fences
+from numina_infer.formats.fences import OUTPUT_FENCE, last_code_block, unify_newlines
 
 _OUTPUT_FENCES = (OUTPUT_FENCE, "```output\r\n")
-"""How a model asks for an output; some write Windows newlines."""
+"""A model asks for an output with one of these; some write Windows newlines."""
 _BARE_OUTPUT_FENCE = OUTPUT_FENCE.rstrip()
 
 Parts = tuple[str | SpecialToken, ...]
@@ -33,33 +27,33 @@ class Fenced:
     name: str
     mode: Mode
     before: Parts
-    """What stands in a prompt before the statement."""
+    """The prompt before the statement."""
     after: Parts
-    """What stands behind it, down to where the model goes on."""
+    """The prompt behind the statement; the model continues it."""
     markers: re.Pattern[str]
-    """What opens a turn or a tool call here; no output keeps it."""
+    """Texts that open a turn or a tool call in this format; they are broken in outputs."""
     max_output_chars: int
-    """Kept of an output."""
+    """Characters of an output that the model sees."""
     keeps_end: bool = False
-    """Keep both ends of a long output, not its head alone."""
+    """Keep both ends of a long output instead of its head."""
     empty_output: str = ""
-    """What stands in an output block when the program printed nothing."""
+    """The text of an output block when the program printed nothing."""
     closing: str = "```"
-    """The fence behind an output, with what follows it before the model goes on."""
+    """The fence behind an output, and the text between it and the model's next turn."""
     made_up: tuple[str, ...] = ()
-    """Stop strings at which a turn ends because the model goes on for somebody else."""
+    """More stop strings: headings with which the model begins a problem of its own."""
 
     @property
     def stop(self) -> tuple[str, ...]:
-        """Where a turn ends: the model asks for an output, or makes something up."""
+        """A turn ends where the model asks for an output, or makes a problem up."""
         return (*_OUTPUT_FENCES, *self.made_up)
 
     def prompt(self, statement: str) -> Parts:
-        """What the model continues."""
+        """The text that the model continues."""
         return (*self.before, statement.strip(), *self.after)
 
     def program(self, completion: Completion) -> str | None:
-        """The program that the model waits for the output of, or None when this was its last word.
+        """The program whose output the model waits for, or None when it has finished.
 
         It waits when it opened an output block, or when it ended right behind a Python block.
         """
@@ -73,14 +67,14 @@ class Fenced:
         return block.code if is_last else None
 
     def observation(self, completion: Completion, execution: Execution) -> str:
-        """What follows `completion`: the output, bounded, unable to end its block, and the closing fence."""
+        """The text behind `completion`: the output, shortened and disarmed, and the closing fence."""
         opening = "" if completion.stop_reason in _OUTPUT_FENCES else _open_output(completion.text)
-        output = shorten_output(execution, self.max_output_chars, keeps_end=self.keeps_end) or self.empty_output
-        return f"{opening}{disarm(output, self.markers)}\n{self.closing}"
+        output = fences.shorten_output(execution, self.max_output_chars, keeps_end=self.keeps_end) or self.empty_output
+        return f"{opening}{fences.disarm(output, self.markers)}\n{self.closing}"
 
     def said(self, turn: Turn) -> str:
         """The turn's text, its program closed; the last turn's text as it is."""
-        return turn.completion.text if turn.code is None else statement(turn.completion)
+        return turn.completion.text if turn.code is None else fences.statement(turn.completion)
 
 
 def _open_output(text: str) -> str:

@@ -1,10 +1,8 @@
-r"""Tool-integrated reasoning as text: programs in what a model wrote, outputs on their way back to it.
+r"""Finds programs in the text of a model, and prepares their outputs for it.
 
 The shape is ToRA's (arXiv 2309.17452): prose, a ```python block, an ```output block, prose, `\boxed{}`.
-Which models write it, and how they are asked, is `formats/`.
-
-A program's output is the only text in a context that neither we nor the model wrote: `disarm` takes away
-everything by which it could end its own block, or open a turn or a tool call.
+Neither we nor the model wrote a program's output: `disarm` breaks everything in it that could end its block, or open
+a turn or a tool call.
 """
 
 import io
@@ -12,6 +10,7 @@ import re
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from numina_infer.core.records import Completion, Execution, ExecutionStatus
 
@@ -21,6 +20,9 @@ TRUNCATION_MARK = " ... (output truncated)"
 _OPENING = re.compile(r"```[ \t]*(?:python3?|py)[ \t]*(?:\n|$)", re.IGNORECASE)
 _CLOSING = re.compile(r"^[ \t]*```[^\n]*$", re.MULTILINE)
 _MAX_CLOSINGS_TRIED = 8
+_GOES_ON = re.compile(r"\"\"\"|'''|\\\r?\n")
+"""What a string needs to reach beyond its line: triple quotes, or a backslash at the line's end."""
+_FENCE = re.compile(r"`{3,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +38,21 @@ class CodeBlock:
 
 
 def statement(completion: Completion) -> str:
-    """What the model says in `completion`: without the stop string, and with no block left open behind its program."""
+    """The text of `completion` without its stop string; a block that its program leaves open is closed."""
     said = completion.text.removesuffix(completion.stop_reason or "")
     block = last_code_block(said)
     return f"{said}\n```" if block is not None and not block.is_closed else said
 
 
 def unify_newlines(text: str) -> str:
-    r"""`text` with Windows' and old Macs' line ends as `\n`."""
+    r"""`text` with the line ends of Windows and old Macs as `\n`."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def last_code_block(text: str) -> CodeBlock | None:
     """The last Python block in `text`; an unclosed one reaches to the end; None without any."""
-    block = None
-    for block in code_blocks(text):  # noqa: B007 (the last one is wanted)
-        pass
-    return block
+    blocks = list(code_blocks(text))
+    return blocks[-1] if blocks else None
 
 
 def code_blocks(text: str) -> Iterator[CodeBlock]:
@@ -67,27 +67,14 @@ def code_blocks(text: str) -> Iterator[CodeBlock]:
 
 def _read_block(text: str, opening: re.Match[str]) -> CodeBlock:
     start = opening.end()
-    closings = _closings(text, start)
-    first = next(closings, None)
-    if first is None:
-        return _unclosed_block(text, opening)
-    for closing in (first, *closings):
-        code = text[start : closing.start()]
-        if not _ends_in_string(code):
-            return CodeBlock(_without_fence(code), opening.start(), closing.end(), is_closed=True)
-    return CodeBlock(_without_fence(text[start : first.start()]), opening.start(), first.end(), is_closed=True)
-
-
-def _closings(text: str, start: int) -> Iterator[re.Match[str]]:
-    for _, closing in zip(range(_MAX_CLOSINGS_TRIED), _CLOSING.finditer(text, start), strict=False):
-        yield closing
-
-
-def _unclosed_block(text: str, opening: re.Match[str]) -> CodeBlock:
-    """A block that no line closes; a fence at the end of its last line does."""
-    code = text[opening.end() :].rstrip()
-    bare = _without_fence(code)
-    return CodeBlock(bare, opening.start(), len(text), is_closed=bare != code)
+    closings = list(islice(_CLOSING.finditer(text, start), _MAX_CLOSINGS_TRIED))
+    if not closings:
+        code = text[start:].rstrip()
+        bare = _without_fence(code)  # a fence may stand at the end of the last line
+        return CodeBlock(bare, opening.start(), len(text), is_closed=bare != code)
+    outside_strings = (closing for closing in closings if not _ends_in_string(text[start : closing.start()]))
+    closing = next(outside_strings, closings[0])
+    return CodeBlock(_without_fence(text[start : closing.start()]), opening.start(), closing.end(), is_closed=True)
 
 
 def _without_fence(code: str) -> str:
@@ -95,10 +82,6 @@ def _without_fence(code: str) -> str:
     code = code.rstrip("\n")
     last_line = code[code.rfind("\n") + 1 :]
     return code[:-3].rstrip() if code.endswith("```") and "#" not in last_line else code
-
-
-_GOES_ON = re.compile(r"\"\"\"|'''|\\\r?\n")
-"""What a string needs to reach beyond its line: triple quotes, or a backslash at the line's end."""
 
 
 def _ends_in_string(code: str) -> bool:
@@ -116,10 +99,9 @@ def _ends_in_string(code: str) -> bool:
 
 
 def shorten_output(execution: Execution, max_chars: int, *, keeps_end: bool = False) -> str:
-    """`max_chars` characters of the output, its head or both its ends.
+    """The first `max_chars` characters of the output (Numina's rule), or both its ends (ToRA's and Qwen's).
 
-    Of an error, the exception's line is kept whole. The head is Numina's rule, both ends are ToRA's and Qwen's; that
-    Numina's cuts the exception's name away is one of its known faults.
+    An error keeps the whole line of its exception; that Numina's rule cuts it off is a known fault.
     """
     output = execution.output
     if len(output) <= max_chars:
@@ -132,13 +114,7 @@ def shorten_output(execution: Execution, max_chars: int, *, keeps_end: bool = Fa
     return f"{output[:half]}...{output[-half:]}" if keeps_end else output[:max_chars] + TRUNCATION_MARK
 
 
-_FENCE = re.compile(r"`{3,}")
-
-
 def disarm(output: str, markers: re.Pattern[str]) -> str:
-    """`output` without anything that could end its block or open a turn: fences, and what `markers` finds.
-
-    A marker is broken by a space in front of its last character.
-    """
+    """`output` without fences and with a space in each marker, so that it ends no block and opens no turn."""
     without_fences = _FENCE.sub(lambda fence: "'" * len(fence.group()), unify_newlines(output))
     return markers.sub(lambda marker: f"{marker.group()[:-1]} {marker.group()[-1]}", without_fences)

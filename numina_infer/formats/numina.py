@@ -1,4 +1,4 @@
-"""What NuminaMath-7B-TIR was trained on, and the same with worked examples for models that never saw it.
+"""The format of NuminaMath-7B-TIR, and the same with worked examples for models that weren't trained on it.
 
 Sources: project-numina/aimo-progress-prize, training/configs/stage-2-tir.yaml and kaggle-solution.ipynb.
 There is no instruction: two headings are the whole prompt.

@@ -2,7 +2,7 @@
 
 Sources: NVIDIA/NeMo-Skills, prompt/config/openmath/tir.yaml, prompt/code_tags/openmath.yaml and
 code_execution/utils.py; the system turn is there and empty, as in the training data (arXiv 2504.16891).
-Their evaluation also tells the model after each output how many calls are left; we don't.
+Their evaluation also says after each output how many calls are left; this format doesn't.
 """
 
 import re
@@ -24,7 +24,7 @@ class OpenMath:
     """A `ports.Format` with tool calls."""
 
     max_calls: int = 8
-    """How many programs the model is told it may run; 8 is the evaluation's own."""
+    """The number of programs in the prompt's promise; 8 is the evaluation's own."""
     name: str = "openmath"
     mode: Mode = Mode.SESSION
     max_output_chars: int = 1000
@@ -34,7 +34,7 @@ class OpenMath:
 
     @property
     def stop(self) -> tuple[str, ...]:
-        """Where a turn ends: the call is complete."""
+        """A turn ends where a call is complete."""
         return (_CLOSING,)
 
     def prompt(self, statement: str) -> Parts:
@@ -54,13 +54,13 @@ class OpenMath:
         return code.strip("\n") if opening else None
 
     def observation(self, completion: Completion, execution: Execution) -> str:  # noqa: ARG002 (the port's)
-        """A block with the output, bounded and unable to end it; nothing printed is an empty block."""
+        """A block with the output, shortened and disarmed; a program that printed nothing gets an empty block."""
         output = disarm(shorten_output(execution, self.max_output_chars), chatml.MARKERS)
         line_end = "\n" if output else ""
         return f"\n{OUTPUT_FENCE}{output}{line_end}```\n"
 
     def said(self, turn: Turn) -> str:
-        """The turn's text with its calls as Python blocks, which nobody takes for a statement."""
+        """The turn's text with its calls as Python blocks, which the answer reader leaves out."""
         return _CALL.sub(_as_block, turn.completion.text)
 
 

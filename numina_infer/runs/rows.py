@@ -1,8 +1,8 @@
-"""Rows of JSON read back as the frozen records that they were written from, each field as its type says.
+"""Reads rows of JSON back as the frozen records that they were written from; the fields' type hints say how.
 
-A log may have been cut, edited, or made by something else, so nothing of it is taken on trust: a field that is
-missing, unknown, or of another type is an error that names it, and so is an integer beyond `LARGEST_WHOLE`, which
-other programs can't hold; only an engine's token ids are read whatever their size.
+A log may have been cut, edited, or written by another program, so every field is checked: one that is missing,
+unknown, or of another type raises an error that names it, and so does an integer beyond `LARGEST_WHOLE`, which
+other programs can't hold. Only the token ids of an engine may be of any size.
 """
 
 import types
@@ -21,25 +21,25 @@ Read = Callable[[Any], Any]
 
 
 class RowError(ValueError):
-    """What a row tells is no record of the type that is due."""
+    """A row isn't a record of the expected type; the text names the field."""
 
 
 def read_record(kind: type[Record], row: object, *, is_strict: bool = True) -> Record:
-    """The record of type `kind` that `row`, an object of JSON, tells; a field with a default may be missing.
+    """The record of type `kind` in `row`, an object of JSON; a field with a default may be missing.
 
-    Unless `is_strict`, fields that `kind` doesn't have are left out: what newer versions may tell.
+    Unless `is_strict`, fields that `kind` doesn't have are left out: a newer version may have written them.
 
     Raises:
-        RowError: it tells none; the text names the field.
+        RowError: `row` isn't such a record.
     """
-    wanted: Any = kind
-    record: Record = _reader(wanted, is_strict)(row)
+    hint: Any = kind
+    record: Record = _reader(hint, is_strict)(row)
     return record
 
 
 @cache
 def _reader(kind: Any, is_strict: bool) -> Read:
-    """What reads a value of the type `kind`."""
+    """The function that reads a value of type `kind`."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:
         (known,) = (one for one in arguments if one is not types.NoneType)
@@ -69,7 +69,7 @@ def _record(kind: Any, readers: Mapping[str, Read], is_strict: bool, row: object
         raise RowError(f"a {kind.__name__} lacks {', '.join(sorted(missing))}")
     try:
         return kind(**values)
-    except ValueError as error:  # its own rules
+    except ValueError as error:  # the record's own rules
         raise RowError(str(error)) from error
 
 
@@ -89,9 +89,9 @@ def _tuple(read: Read, value: object) -> tuple[object, ...]:
 
 
 def _integers(value: object) -> tuple[int, ...]:
-    """Token ids, of which a log holds millions: no call for each.
+    """Token ids: a log holds millions of them, so there is no call for each.
 
-    An engine that is out of its mind gives ids of any size, and the log of that is to be read like any other.
+    A broken engine may return ids of any size, and its log must be readable like any other.
     """
     ids = _list(value)
     try:
@@ -159,9 +159,9 @@ def _truth(value: object) -> bool:
 
 _PLAIN: Mapping[Any, Read] = {str: _text, int: _integer, float: _number, bool: _truth}
 _KEYS: Mapping[Any, Read] = {int: lambda name: _integer(int(name))}
-"""JSON has keys of text alone."""
+"""JSON's keys are texts, so a record's integer keys are read from them."""
 
 
 def _shown(value: object) -> str:
-    """`value` in an error; of a list or an object, which may be deeper than can be printed, its kind alone."""
+    """`value` as an error shows it; a list or an object may be too deep to print, so only its kind is named."""
     return f"a {type(value).__name__}" if isinstance(value, list | dict) else f"{value!r:.60}"

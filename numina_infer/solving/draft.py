@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from numina_infer.answers.extract import extract_answer, read_integer
+from numina_infer.answers.expression import read_integer
+from numina_infer.answers.extract import extract_answer
 from numina_infer.core.errors import EngineError, EngineGoneError, EngineRefusalError, SandboxError, SandboxGoneError
 from numina_infer.core.ports import Cutoff, Format
 from numina_infer.core.records import (

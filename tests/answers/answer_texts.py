@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from numina_infer.answers.extract import AnswerRange
+from numina_infer.core.records import AnswerRange
 
 PIECES = st.sampled_from(
     [

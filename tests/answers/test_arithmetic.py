@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from numina_infer.answers.arithmetic import MAX_BITS, MAX_DEPTH, MAX_DIGITS, ExpressionReader, NoNumberError
+from numina_infer.answers.arithmetic import MAX_DEPTH, ExpressionReader
+from numina_infer.answers.exact import MAX_BITS, MAX_DIGITS, NoNumberError
 from numina_infer.answers.expression import MAX_LENGTH, read_integer
 from numina_infer.answers.typography import plain
 from numina_infer.core.records import NoAnswer

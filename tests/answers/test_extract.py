@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numina_infer.answers.expression import MAX_LENGTH
-from numina_infer.answers.extract import AnswerRange, AnswerSource, NoAnswer, extract_answer
+from numina_infer.answers.extract import extract_answer
+from numina_infer.core.records import AnswerRange, AnswerSource, NoAnswer
 from tests.answers.answer_texts import LATEX, RANGES
 
 CASES: list[dict[str, Any]] = tomllib.loads((Path(__file__).parent / "tricky_answers.toml").read_text("utf-8"))[

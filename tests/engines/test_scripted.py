@@ -12,7 +12,7 @@ from numina_infer.core.ports import Cutoff
 from numina_infer.core.records import Completion, Execution, ExecutionStatus, FinishReason, Part
 from numina_infer.engines.scripted_engine import ScriptedEngine, decode, encode
 from numina_infer.engines.scripts import Cue, Lines, load_script, sum_of_numbers
-from numina_infer.formats.catalogue import get_format
+from numina_infer.formats.catalogue import make_format
 
 NEVER = Cutoff(float("inf"))
 
@@ -44,7 +44,7 @@ async def test_each_ticket_speaks_its_own_lines_turn_by_turn() -> None:
 @pytest.mark.parametrize("name", ["numina", "numina-few-shot"])
 async def test_the_sum_script_solves_a_sum_with_a_program(name: str) -> None:
     """It writes the program, waits for the output, and boxes what the output says, in both formats."""
-    fmt = get_format(name)
+    fmt = make_format(name)
     context: list[Part] = [*fmt.prompt("What is 12 plus 30 plus 8?")]
     params = SamplingParams(stop=fmt.stop)
     async with ScriptedEngine(sum_of_numbers).slot(0) as decoder:

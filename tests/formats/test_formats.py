@@ -16,13 +16,13 @@ from numina_infer.core.records import (
     Turn,
     plain_text,
 )
-from numina_infer.formats.catalogue import FORMATS, get_format, make_format
+from numina_infer.formats.catalogue import FORMATS, make_format
 from numina_infer.formats.chat import CHAT
 from numina_infer.formats.openmath import OpenMath
 
-FIXED = [get_format(name) for name in FORMATS if name != CHAT]
+FIXED = [make_format(name) for name in FORMATS if name != CHAT]
 formats = pytest.mark.parametrize("fmt", FIXED, ids=lambda fmt: fmt.name)
-OPENMATH = get_format("openmath")
+OPENMATH = make_format("openmath")
 START, END = SpecialToken("<|im_start|>"), SpecialToken("<|im_end|>")
 PIECES = [
     *("```", "`", "\n", " ", "\r", "output", "python", "#", "### Problem:", "### Solution:", "User:", "Assistant:"),
@@ -53,7 +53,7 @@ def test_a_format_is_found_by_its_name() -> None:
 def test_an_unknown_format_names_the_known_ones() -> None:
     """The error says what may be chosen."""
     with pytest.raises(ConfigError, match=r"'tora'; choose one of numina, .*openmath, chat"):
-        get_format("tora")
+        make_format("tora")
 
 
 @formats
@@ -101,7 +101,7 @@ def test_an_output_closes_no_block_and_opens_no_turn(fmt: Format, printed: str) 
 
 def test_deepseek_math_is_asked_as_it_was_trained() -> None:
     """The published instruction behind the problem, and no system turn; the tokenizer puts BOS in front."""
-    fmt = get_format("deepseek-math")
+    fmt = make_format("deepseek-math")
     assert plain_text(fmt.prompt("What is $1+1$?")) == (
         "User: What is $1+1$?\nPlease integrate natural language reasoning with programs to solve the problem above, "
         "and put your final answer within \\boxed{}.\n\nAssistant:"
@@ -112,7 +112,7 @@ def test_deepseek_math_is_asked_as_it_was_trained() -> None:
 
 def test_qwen_math_is_asked_as_it_was_trained() -> None:
     """The instruction is the system turn; earlier programs are replayed."""
-    fmt = get_format("qwen2.5-math")
+    fmt = make_format("qwen2.5-math")
     assert fmt.prompt("What is $1+1$?") == (
         START,
         "system\nPlease integrate natural language reasoning with programs to solve the problem above, "

@@ -14,7 +14,7 @@ from numina_infer.core.records import plain_text
 from numina_infer.engines.context import render
 from numina_infer.engines.local.smollm2 import find_or_convert
 from numina_infer.engines.vocabulary import TokenizerVocabulary
-from numina_infer.formats.catalogue import get_format, make_format
+from numina_infer.formats.catalogue import make_format
 from numina_infer.formats.chat import conversation
 
 Messages = Sequence[Mapping[str, str]]
@@ -126,7 +126,7 @@ def test_chat_is_what_smollm2_renders(statement: str, smollm2: Path) -> None:
 @pytest.mark.parametrize("name", ["qwen2.5-math", "openmath"])
 def test_chatml_of_ours_is_what_smollm2_renders(name: str, statement: str, smollm2: Path) -> None:
     """The same messages through its template."""
-    fmt = get_format(name)
+    fmt = make_format(name)
     messages = of_system_and_user(fmt, statement)
     assert messages[1]["content"].endswith(statement.strip())
     assert ours(smollm2, fmt, statement) == theirs(smollm2, messages)
@@ -136,7 +136,7 @@ def test_chatml_of_ours_is_what_smollm2_renders(name: str, statement: str, smoll
 def test_deepseek_math_is_what_its_template_renders(statement: str, make_tokenizer: Callable[..., Path]) -> None:
     """With one BOS, which the tokenizer puts in front of our text and the template in front of its own."""
     folder = make_tokenizer(USER_ASSISTANT, (BOS, EOS), bos=BOS, puts_bos=True)
-    fmt = get_format("deepseek-math")
+    fmt = make_format("deepseek-math")
     asked = plain_text(fmt.prompt(statement)).removeprefix("User: ").removesuffix("\n\nAssistant:")
     expected = theirs(folder, [{"role": "user", "content": asked}])
     assert ours(folder, fmt, statement) == expected
@@ -150,7 +150,7 @@ def test_numina_is_what_its_kernel_renders(statement: str, make_tokenizer: Calla
     tokenizer = load(folder)
     messages = [{"role": "user", "content": statement.strip()}]
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    assert ours(folder, get_format("numina"), statement) == tokenizer(text)["input_ids"]
+    assert ours(folder, make_format("numina"), statement) == tokenizer(text)["input_ids"]
 
 
 @pytest.mark.parametrize("name", ["chat", "qwen2.5-math", "openmath", "deepseek-math", "numina"])

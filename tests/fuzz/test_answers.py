@@ -8,8 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from numina_infer.answers.expression import MAX_LENGTH
-from numina_infer.answers.extract import MAX_PLACES, AnswerRange, NoAnswer, extract_answer, read_integer
+from numina_infer.answers.expression import MAX_LENGTH, read_integer
+from numina_infer.answers.extract import extract_answer
+from numina_infer.answers.statement import MAX_PLACES
+from numina_infer.core.records import AnswerRange, NoAnswer
 from tests.answers.answer_texts import LATEX, PIECES, RANGES
 
 PROSE = st.lists(

@@ -18,7 +18,7 @@ from numina_infer.core.errors import EngineError
 from numina_infer.core.records import Outcome, Problem, StopReason
 from numina_infer.engines.vllm.vllm_engine import VllmEngine
 from numina_infer.engines.vllm.vllm_server import VllmServer
-from numina_infer.formats.catalogue import get_format
+from numina_infer.formats.catalogue import make_format
 from numina_infer.runs.history import read_logged_problems
 from numina_infer.runs.log import RunLog
 from numina_infer.sandbox import Sandbox
@@ -90,7 +90,7 @@ def test_of_two_servers_one_may_be_killed_and_no_problem_is_lost(tiny_model: Pat
     preset = Choices(num_samples=8, max_tokens=200, problem_time_s=600.0).resolve()
     engine = VllmEngine([launch, launch], ClientConfig(max_num_seqs=4))
     problems = [Problem(f"p{number}", f"What is {number} plus {number}?") for number in range(6)]
-    parts = Parts(preset, get_format("numina-few-shot"), engine, Sandbox(preset.sandbox))
+    parts = Parts(preset, make_format("numina-few-shot"), engine, Sandbox(preset.sandbox))
     console = Console(quiet=True)
     with (
         RunLog(tmp_path) as log,

@@ -7,7 +7,7 @@ Where reading it again doesn't give what was recorded, the record is believed.
 from collections.abc import Iterator
 from dataclasses import replace
 
-from numina_infer.answers.extract import read_integer
+from numina_infer.answers.expression import read_integer
 from numina_infer.core.records import AnswerRange, ExtractedAnswer, NoAnswer, Trajectory
 from numina_infer.solving.draft import read_printed
 

@@ -36,7 +36,7 @@ from numina_infer.core.records import (
     Trajectory,
 )
 from numina_infer.engines.scripted_engine import ScriptedDecoder, ScriptedEngine
-from numina_infer.formats.catalogue import get_format
+from numina_infer.formats.catalogue import make_format
 from numina_infer.runs.history import read_logged_problems
 from numina_infer.runs.progress import RunConsole
 from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
@@ -103,7 +103,7 @@ async def solve(
     verdicts: list[Solution] = []
 
     async def work() -> None:
-        solver = PaperSolver(get_format(chosen.format), engine, sandbox, chosen, recorder, count())
+        solver = PaperSolver(make_format(chosen.format), engine, sandbox, chosen, recorder, count())
         verdicts.append(await solver.solve(PROBLEM, opened, cutoff, attempts))
         attempts.cancel_scope.cancel()
 

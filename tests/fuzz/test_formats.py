@@ -19,12 +19,12 @@ from numina_infer.core.records import (
     SpecialToken,
     Turn,
 )
-from numina_infer.formats import fences as tir
-from numina_infer.formats.catalogue import FORMATS, get_format
+from numina_infer.formats import fences
+from numina_infer.formats.catalogue import FORMATS, make_format
 from numina_infer.formats.chat import CHAT
 from numina_infer.formats.fences import code_blocks, last_code_block, shorten_output
 
-FIXED = [get_format(name) for name in FORMATS if name != CHAT]
+FIXED = [make_format(name) for name in FORMATS if name != CHAT]
 formats = pytest.mark.parametrize("fmt", FIXED, ids=lambda fmt: fmt.name)
 PIECES = st.sampled_from(
     [
@@ -130,7 +130,7 @@ def test_a_program_states_no_answer(fmt: Format, code: str, number: int) -> None
 @given(texts)
 def test_blocks_lie_in_their_text_one_behind_the_other(text: str) -> None:
     """Each holds what stands between its fences, and only the last may be open."""
-    unified = tir.unify_newlines(text)
+    unified = fences.unify_newlines(text)
     end = 0
     blocks = list(code_blocks(text))
     for block in blocks:
@@ -145,7 +145,7 @@ def test_blocks_lie_in_their_text_one_behind_the_other(text: str) -> None:
 def test_an_output_is_shortened_to_a_bound(text: str, status: ExecutionStatus, most: int, keeps_end: bool) -> None:
     """With the mark that says so, and an error's last line."""
     short = shorten_output(Execution(status, text), most, keeps_end=keeps_end)
-    assert len(short) <= most + max(len(tir.TRUNCATION_MARK) + 1, 3)
+    assert len(short) <= most + max(len(fences.TRUNCATION_MARK) + 1, 3)
     assert len(text) > most or short == text
 
 
@@ -186,4 +186,4 @@ def test_whatever_a_tokenizer_raises_is_no_open_string(error: Exception, monkeyp
         raise error
 
     monkeypatch.setattr(tokenize, "generate_tokens", refuse)
-    assert not tir._ends_in_string('"""')
+    assert not fences._ends_in_string('"""')
