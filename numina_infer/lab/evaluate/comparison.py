@@ -25,7 +25,7 @@ class Pair:
     second_score: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
     """A first run against a second."""
 
@@ -36,6 +36,15 @@ class Comparison:
     pairs: tuple[Pair, ...]
     difference: Difference
     """In maj@k, first less second."""
+
+    def __repr__(self) -> str:
+        return f"<Comparison: {self.sentence}>"
+
+    def _repr_html_(self) -> str:
+        from numina_infer.lab.cells import html_table
+        from numina_infer.lab.evaluate.tables import comparison_table
+
+        return html_table(comparison_table(self), *self.remarks, self.sentence)
 
     @property
     def first_score(self) -> float:

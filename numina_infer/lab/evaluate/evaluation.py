@@ -1,8 +1,8 @@
 """A run held against references: how often it is right, and what a vote of fewer samples would have been worth.
 
-    from numina_infer.lab.evaluate.evaluation import evaluate
+    from numina_infer.lab.evaluate.evaluation import evaluate_run
 
-    run = evaluate("runs/20261123-093000", "aime.jsonl")
+    run = evaluate_run("runs/20261123-093000", "aime.jsonl")
     print(run.verdicts, run.majority(8), run.passes(8))
 
 Every figure comes from the run log; `frames.py` has them as pandas frames, `plots.py` as figures, `comparison.py` puts
@@ -79,9 +79,9 @@ class Evaluated:
         return count_losses(self.samples, self.marks)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Evaluation:
-    """A run, problem by problem, and what it comes to."""
+    """A run scored against references, problem by problem."""
 
     name: str
     """The run's folder."""
@@ -90,6 +90,15 @@ class Evaluation:
     problems: tuple[Evaluated, ...]
     """In the order of their openings; one at least."""
     left_out: LeftOut
+
+    def __repr__(self) -> str:
+        return f"<Evaluation of {self.name}: {len(self.problems)} problems, {self.verdicts or self.vote} right>"
+
+    def _repr_html_(self) -> str:
+        from numina_infer.lab.cells import html_table
+        from numina_infer.lab.evaluate.tables import accuracy_table
+
+        return html_table(accuracy_table(self), *self.remarks)
 
     @property
     def tallies(self) -> tuple[Tally, ...]:
@@ -155,7 +164,7 @@ class Evaluation:
         return k
 
 
-def evaluate(
+def evaluate_run(
     run: str | Path | Recording,
     references: str | Path | Mapping[str, str] | None = None,
     *,

@@ -45,6 +45,9 @@ class Estimate:
         """In percent: `62.5% (53.1 to 71.2)`."""
         return f"{self.value:.1%} ({100 * self.low:.1f} to {100 * self.high:.1f})"
 
+    def _repr_html_(self) -> str:
+        return f"<b>{self.value:.1%}</b>, with 95 % confidence {100 * self.low:.1f} to {100 * self.high:.1f} %"
+
 
 def wilson(score: float, count: int) -> Estimate:
     """The share `score` / `count` with Wilson's interval; `score` may hold fractions, as ties do.

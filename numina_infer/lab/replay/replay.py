@@ -60,13 +60,26 @@ class Replayed:
         return was == self.solution or (was is not None and replace(was, incidents=()) == self.solution)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Replay:
     """A run replayed, problem by problem, in the order of their openings."""
 
     recording: Recording
     variant: Variant
     problems: tuple[Replayed, ...]
+
+    def __repr__(self) -> str:
+        return f"<Replay: {self._sentence}>"
+
+    def _repr_html_(self) -> str:
+        from numina_infer.lab.cells import html_table
+        from numina_infer.lab.replay.replay_table import problem_table
+
+        return html_table(problem_table(self, {}), self._sentence)
+
+    @property
+    def _sentence(self) -> str:
+        return f"{self.num_as_recorded} of {len(self.problems)} verdicts are as recorded."
 
     @property
     def num_as_recorded(self) -> int:
@@ -85,7 +98,7 @@ class Replay:
         return sum(was.answer != now.answer for was, now in known if was is not None and now is not None)
 
 
-def replay(recording: Recording, change: Change | None = None) -> Replay:
+def replay_run(recording: Recording, change: Change | None = None) -> Replay:
     """Every problem of a run, under its own policy or with `change` in it.
 
     Raises:

@@ -38,7 +38,7 @@ class Texts:
         text = unify_newlines(cut(text))
         pieces: list[Piece] = []
         position = 0
-        for start, end, code in _programs(text, program):
+        for start, end, code in find_programs(text, program):
             pieces += self._prose(text[position:start])
             pieces.append(list(highlight(code)))
             position = end
@@ -66,7 +66,7 @@ class Texts:
 
     def _turn(self, turn: Turn) -> dict[str, Any]:
         completion, execution = turn.completion, turn.execution
-        pieces = self.pieces(_said(turn), turn.code)
+        pieces = self.pieces(said(turn), turn.code)
         shows_program = any(isinstance(piece, list) and "".join(piece[1::2]) == turn.code for piece in pieces)
         return {
             "pieces": pieces,
@@ -79,15 +79,15 @@ class Texts:
         }
 
 
-def _programs(text: str, program: str | None) -> list[tuple[int, int, str]]:
+def find_programs(text: str, program: str | None) -> list[tuple[int, int, str]]:
     """Start, end and code of the fenced programs, or else of the one that was run, where that stands in `text`."""
     fenced = [(block.start, block.end, block.code) for block in code_blocks(text)]
     start = text.rfind(program) if program and not fenced else -1
     return [(start, start + len(program), program)] if program and start >= 0 else fenced
 
 
-def _said(turn: Turn) -> str:
-    """Without the fence that opens the output, where the output stands below."""
+def said(turn: Turn) -> str:
+    """What the model wrote, without the fence that opens the output where the output stands below."""
     stop = turn.completion.stop_reason or ""
     return turn.completion.text.removesuffix(stop) if turn.execution is not None else turn.completion.text
 

@@ -1,11 +1,11 @@
 """The search: settings are tried on a few problems, and only those that may be the best get more.
 
     from numina_infer import Choices
-    from numina_infer.lab.tune.search import tune
+    from numina_infer.lab.tune.search import search
     from numina_infer.lab.tune.tuning_folder import SearchSpace, Tuning
 
     space = SearchSpace({"temperature": "0.2:1.0:0.1", "max_turns": "2,4"})
-    print(tune(Tuning("aime.jsonl", Choices(preset="collect", model="./my-7b"), space)).verdict)
+    print(search(Tuning("aime.jsonl", Choices(preset="collect", model="./my-7b"), space)).verdict)
 
 It is successive halving (Jamieson and Talwalkar, arXiv 1502.07943) over problems: after each heat a setting is
 compared, in pairs on the same problems, with the best so far, and dropped when it is unlikely to be better.
@@ -42,7 +42,7 @@ from numina_infer.solving.contest import Parts
 _CACHE = "cache"
 
 
-def tune(
+def search(
     tuning: Tuning | None, folder: Path | None = None, console: Console | None = None, *, resume: bool = False
 ) -> TuningReport:
     """Search, into `folder`, with progress on `console`; with `resume`, go on with the search in `folder`.

@@ -19,7 +19,7 @@ _DIGITS = 9
 """Scores that differ beyond them are the same."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class TuningReport:
     """All settings that were tried, and what they came to."""
 
@@ -31,6 +31,14 @@ class TuningReport:
     """Of a setting that wasn't dropped."""
     cache: CacheStats
     """Of this session."""
+
+    def __repr__(self) -> str:
+        return f"<TuningReport: {self.verdict}>"
+
+    def _repr_html_(self) -> str:
+        from numina_infer.lab.cells import html_table
+
+        return html_table(self.table(), self.note, self.verdict)
 
     @property
     def n(self) -> int:
