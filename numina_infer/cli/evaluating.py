@@ -112,7 +112,7 @@ def _show_comparison(comparison: "Comparison", console: "Console") -> None:
 
 
 def _as_dict(done: "list[Evaluation]", compared: "list[Comparison]", ks: list[int] | None) -> dict[str, Any]:
-    from numina_infer.lab.evaluate.json_records import comparison_record, evaluation_record
+    from numina_infer.lab.evaluate.frames import comparison_record, evaluation_record
 
     names = ("run", "against")
     return {

@@ -8,7 +8,6 @@ import pytest
 from numina_infer.core.errors import ConfigError, RunLogError
 from numina_infer.core.records import AnswerRange, NoAnswer, Outcome, StopReason
 from numina_infer.lab.evaluate.evaluation import Evaluation, evaluate_run
-from numina_infer.lab.evaluate.losses import Loss, sum_losses
 from numina_infer.lab.evaluate.marking import GraderName
 from numina_infer.lab.evaluate.metrics import Tally
 from numina_infer.lab.replay.recording import read_recording
@@ -57,10 +56,10 @@ def test_lost_votes_are_counted_by_reason_and_outcome(tmp_path: Path) -> None:
     """Of the samples alone: what a verdict broke off lost nothing."""
     decided = RecordedRun(stop_reason=StopReason.DECIDED, num_broken_off=2).write(tmp_path / "run", SAMPLES)
     done = evaluate_run(decided, ANSWERS)
-    assert sum_losses(loss for one in done.problems for loss in one.losses) == (
-        Loss(NoAnswer.NOT_STATED, Outcome.FINISHED, 3),
-        Loss(NoAnswer.NOT_AN_INTEGER, Outcome.FINISHED, 1),
-    )
+    assert list(done.losses.items()) == [
+        ((NoAnswer.NOT_STATED, Outcome.FINISHED), 3),
+        ((NoAnswer.NOT_AN_INTEGER, Outcome.FINISHED), 1),
+    ]
     assert done.problems[0].num_tokens == sum(20 + index for index in range(4)) + 2
     assert any("stopped when they were decided" in remark for remark in done.remarks)
 

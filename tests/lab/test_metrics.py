@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.lab.evaluate.metrics import MOST_SAMPLES, Tally, maj_at_k, majority_curve, pass_at_k, pass_curve
+from numina_infer.lab.evaluate.metrics import MOST_SAMPLES, Tally, maj_at_k, majority_curve, pass_at_k
 
 BLANK = None
 RIGHT = ("right", "right too")
@@ -45,6 +45,12 @@ def test_maj_at_k_is_the_mean_over_all_subsets(samples: list[str | None]) -> Non
         float(np.mean([vote_score(subset) for subset in combinations(samples, k)])) for k in range(1, len(samples) + 1)
     ]
     assert majority_curve(tally_of(samples)) == pytest.approx(listed, abs=1e-12)
+
+
+def pass_curve(tally: Tally) -> tuple[float, ...]:
+    """pass@1 to pass@n."""
+    n, c = tally.num_samples, tally.num_right
+    return tuple(pass_at_k(n, c, k) for k in range(1, n + 1))
 
 
 @given(samples_of_a_problem)

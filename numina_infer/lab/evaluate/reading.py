@@ -3,9 +3,10 @@
 Jupyter typesets the formulae. A text of the model's can't make markup, since all of it is escaped.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from html import escape
+from itertools import islice
 from pathlib import Path
 
 from numina_infer.core.config import require
@@ -57,9 +58,9 @@ def read_trajectory(run: str | Path, problem_id: str, index: int = 0) -> Reading
     return Reading(found[index])
 
 
-def _some(names: object) -> str:
-    listed = list(map(str, names)) if isinstance(names, dict) else []
-    return ", ".join(listed[:9]) + (" …" if len(listed) > 9 else "") if listed else "none"
+def _some(names: Collection[object]) -> str:
+    first = ", ".join(map(str, islice(names, 9)))
+    return first + (" …" if len(names) > 9 else "") or "none"
 
 
 def _shown(turn: Turn) -> Iterator[str]:
