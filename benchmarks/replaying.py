@@ -18,7 +18,7 @@ from numina_infer.app.choices import COLLECT, Choices, Collection, EngineName
 from numina_infer.app.collection import collect
 from numina_infer.core.records import AnswerRange
 from numina_infer.lab.replay.recording import read_recording
-from numina_infer.lab.replay.replay import replay, replay_all
+from numina_infer.lab.replay.replay import replay_all, replay_run
 from numina_infer.lab.replay.variant import sweep
 
 NUM_TRAJECTORIES = 10_000
@@ -56,7 +56,7 @@ def measure(num_problems: int, num_samples: int) -> dict[str, float]:
         recording = read_recording(Path(name) / "run")
         read_s = time.perf_counter() - began
     began = time.perf_counter()
-    assert replay(recording).num_as_recorded == num_problems
+    assert replay_run(recording).num_as_recorded == num_problems
     own_s = time.perf_counter() - began
     changes = list(
         sweep(

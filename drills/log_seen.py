@@ -10,7 +10,7 @@ from numina_infer.core.errors import NuminaError
 from numina_infer.core.events import Opened
 from numina_infer.core.presets import Preset
 from numina_infer.lab.replay.recording import read_recording
-from numina_infer.lab.replay.replay import replay
+from numina_infer.lab.replay.replay import replay_run
 from numina_infer.runs.history import read_events
 from numina_infer.runs.summary import summarize
 
@@ -19,7 +19,7 @@ def read_log(folder: Path, numbers: Mapping[str, int]) -> LogSeen:
     """What the log in `folder` holds of the problems whose statements are numbered so."""
     try:
         openings = Counter(event.problem.statement for event in read_events(folder) if isinstance(event, Opened))
-        replayed = replay(read_recording(folder))
+        replayed = replay_run(read_recording(folder))
     except NuminaError as error:
         return LogSeen(trouble=str(error))
     solved = [one for one in replayed.problems if one.recorded.solution is not None]

@@ -23,41 +23,21 @@
 from pathlib import Path
 from tempfile import mkdtemp
 
-from numina_infer import Choices
-from numina_infer.lab.evaluate.comparison import compare
-from numina_infer.lab.evaluate.evaluation import evaluate
-from numina_infer.lab.evaluate.frames import calibration_frame, cost_frame, loss_frame, problem_frame, program_frame
-from numina_infer.lab.evaluate.plots import (
-    plot_calibration,
-    plot_comparison,
-    plot_curves,
-    plot_lengths,
-    plot_losses,
-    plot_policies,
-    plot_times,
-)
-from numina_infer.lab.evaluate.reading import read_trajectory
-from numina_infer.lab.replay.recording import read_recording
-from numina_infer.lab.replay.replay import replay
-from numina_infer.lab.replay.replay_table import replay_frame
-from numina_infer.lab.replay.variant import sweep
-from numina_infer.lab.tune.search import tune
-from numina_infer.lab.tune.search_space import SearchSpace
-from numina_infer.lab.tune.tuning_folder import Tuning
+from numina_infer import lab
 
 RUN = Path("../tests/recorded_run")
 REFERENCES = RUN / "problems.jsonl"
 
 # %%
-run = evaluate(RUN, REFERENCES)
-problem_frame(run)
+run = lab.evaluate_run(RUN, REFERENCES)
+lab.frames.problem_frame(run)
 
 # %% [markdown]
 # ## Read
 # What the model wrote, the programs in it and what they printed. The fourth problem's first attempt:
 
 # %%
-read_trajectory(RUN, "warm-up-04", 0)
+lab.read_trajectory(RUN, "warm-up-04", 0)
 
 # %% [markdown]
 # ## How often is it right?
@@ -72,53 +52,52 @@ run.verdicts
 # The gap between them is what better voting could win.
 
 # %%
-plot_curves(run)
+lab.plots.plot_curves(run)
 
 # %%
-plot_calibration(run)
+lab.plots.plot_calibration(run)
 
 # %%
-calibration_frame(run)
+lab.frames.calibration_frame(run)
 
 # %% [markdown]
 # ## Where are votes lost?
 
 # %%
-loss_frame(run)
+lab.frames.loss_frame(run)
 
 # %%
-plot_losses(run)
+lab.plots.plot_losses(run)
 
 # %% [markdown]
 # ## What would another policy have given, and cost?
 # The same recorded endings before the same referee. First as it was: every verdict must come out the same.
 
 # %%
-recording = read_recording(RUN)
-replayed = replay(recording)
-f"{replayed.num_as_recorded} of {len(replayed.problems)} as recorded"
+recording = lab.read_recording(RUN)
+lab.replay_run(recording)
 
 # %%
-policies = replay_frame(recording, [*sweep(num_samples=[4, 8, 12], epsilon=[0.0, 0.01, 0.05])], REFERENCES)
+policies = lab.replay_frame(recording, [*lab.sweep(num_samples=[4, 8, 12], epsilon=[0.0, 0.01, 0.05])], REFERENCES)
 policies
 
 # %%
-plot_policies(policies)
+lab.plots.plot_policies(policies)
 
 # %% [markdown]
 # ## Lengths, times, cost of a problem
 
 # %%
-cost_frame(run)
+lab.frames.cost_frame(run)
 
 # %%
-plot_lengths(run)
+lab.plots.plot_lengths(run)
 
 # %%
-plot_times(run)
+lab.plots.plot_times(run)
 
 # %%
-program_frame(run)
+lab.frames.program_frame(run)
 
 # %% [markdown]
 # ## A small search
@@ -127,20 +106,16 @@ program_frame(run)
 # Here it is the embedded model, two settings, four samples of three problems; `numina-infer tune --help` has the rest.
 
 # %%
-tuning = Tuning(
+tuning = lab.Tuning(
     str(REFERENCES.absolute()),
-    Choices(preset="cpu", cache=str(Path("~/.cache/numina-infer/tune-sampling").expanduser())),
-    SearchSpace({"temperature": "0.3,0.9"}),
+    lab.Choices(preset="cpu", cache=str(Path("~/.cache/numina-infer/tune-sampling").expanduser())),
+    lab.SearchSpace({"temperature": "0.3,0.9"}),
     num_samples=(2, 4),
     num_trials=2,
     heats=(3,),
 )
 SEARCH = Path(mkdtemp(prefix="numina-infer-")) / "search"
-found = tune(tuning, SEARCH)
-found.table()
-
-# %%
-print(found.verdict)
+lab.search(tuning, SEARCH)
 
 # %% [markdown]
 # ## Two runs beside each other
@@ -148,8 +123,8 @@ print(found.verdict)
 # on the problems that both have.
 
 # %%
-comparison = compare(*[evaluate(folder) for folder in sorted(SEARCH.glob("settings/*/*"))])
-print(comparison.sentence)
+comparison = lab.compare(*[lab.evaluate_run(folder) for folder in sorted(SEARCH.glob("settings/*/*"))])
+comparison
 
 # %%
-plot_comparison(comparison)
+lab.plots.plot_comparison(comparison)

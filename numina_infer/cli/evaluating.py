@@ -83,14 +83,14 @@ def _evaluate(chosen: argparse.Namespace) -> int:
 
 def _evaluations(chosen: argparse.Namespace, tell: "Tell") -> "list[Evaluation]":
     """One or two, graded in the same way."""
-    from numina_infer.lab.evaluate.evaluation import evaluate
+    from numina_infer.lab.evaluate.evaluation import evaluate_run
     from numina_infer.lab.evaluate.marking import GraderName
 
     runs = [chosen.run] if chosen.against is None else [chosen.run, chosen.against]
-    done = [evaluate(run, chosen.references, grader=chosen.grader, tell=tell) for run in runs]
+    done = [evaluate_run(run, chosen.references, grader=chosen.grader, tell=tell) for run in runs]
     if len({one.grader for one in done}) == 1:
         return done
-    return [evaluate(run, chosen.references, grader=GraderName.GENERAL, tell=tell) for run in runs]
+    return [evaluate_run(run, chosen.references, grader=GraderName.GENERAL, tell=tell) for run in runs]
 
 
 def _show(evaluation: "Evaluation", ks: list[int] | None, console: "Console") -> None:
@@ -112,7 +112,7 @@ def _show_comparison(comparison: "Comparison", console: "Console") -> None:
 
 
 def _as_dict(done: "list[Evaluation]", compared: "list[Comparison]", ks: list[int] | None) -> dict[str, Any]:
-    from numina_infer.lab.evaluate.json_records import comparison_record, evaluation_record
+    from numina_infer.lab.evaluate.frames import comparison_record, evaluation_record
 
     names = ("run", "against")
     return {

@@ -69,11 +69,11 @@ def _lines(exported: "Exported") -> list[str]:
     from numina_infer.lab.evaluate.matching import named
 
     selection = exported.selection
-    num_rows, left_out = len(selection.fates), selection.left_out.most_common()
+    num_rows, left_out = len(selection.statuses), selection.left_out.most_common()
     lines = [
         f"{num_rows} trajectories of {selection.num_problems} problems: {selection.num_right} right, "
         f"{num_rows - selection.num_right} wrong",
-        *(f"left out: {count}, {fate.reason}" for fate, count in left_out),
+        *(f"left out: {count}, {status.reason}" for status, count in left_out),
     ]
     if selection.unknown:
         lines.append(f"without a reference: {named(selection.unknown)}")

@@ -81,10 +81,10 @@ def _replay(chosen: argparse.Namespace) -> int:
 
 
 def _show_one(recording: "Recording", change: "Change", references: Mapping[str, str], *, as_json: bool) -> int:
-    from numina_infer.lab.replay.replay import replay
+    from numina_infer.lab.replay.replay import replay_run
     from numina_infer.lab.replay.replay_table import ReplayRow, problem_table, sweep_table
 
-    replayed = replay(recording, change)
+    replayed = replay_run(recording, change)
     row = ReplayRow.of(change, replayed, references)
     solved = [one for one in replayed.problems if one.recorded.solution is not None]
     num_same = sum(one.is_as_recorded for one in solved)

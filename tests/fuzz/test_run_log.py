@@ -13,7 +13,7 @@ from numina_infer.core.errors import RunLogError
 from numina_infer.core.records import Completion, ExtractedAnswer
 from numina_infer.lab.replay.recorded_preset import read_preset
 from numina_infer.lab.replay.recording import read_recording
-from numina_infer.lab.replay.replay import replay
+from numina_infer.lab.replay.replay import replay_run
 from numina_infer.runs.history import read_events, read_info, read_outlines, read_run, solved_problems
 from numina_infer.runs.log import RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE
 from numina_infer.runs.rows import RowError, read_record
@@ -24,7 +24,7 @@ from tests.run_folders import write_run
 
 def read_all(folder: Path) -> None:
     """Whatever reads a run, as far as each gets."""
-    for read in (read_run, read_outlines, solved_problems, lambda path: replay(read_recording(path))):
+    for read in (read_run, read_outlines, solved_problems, lambda path: replay_run(read_recording(path))):
         with suppress(RunLogError):
             read(folder)
 

@@ -25,3 +25,4 @@ def test_the_notebook_executes_from_top_to_bottom(tmp_path: Path) -> None:
     text = "".join("".join(data.get("text/plain", "")) for data in shown)
     assert "18 of 18" in text, "the replay isn't exact"
     assert "temperature" in text
+    assert [output for cell in code for output in cell["outputs"] if output.get("name") == "stderr"] == []

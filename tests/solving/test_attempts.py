@@ -34,7 +34,7 @@ from numina_infer.core.records import (
 from numina_infer.formats.fenced import Fenced
 from numina_infer.formats.numina import NUMINA
 from numina_infer.lab.replay.recording import read_recording
-from numina_infer.lab.replay.replay import replay
+from numina_infer.lab.replay.replay import replay_run
 from numina_infer.runs.history import read_events
 from numina_infer.runs.log import RunLog
 from numina_infer.solving.contest import Contest, Parts
@@ -239,7 +239,7 @@ def test_whatever_an_attempt_raises_ends_that_attempt_alone(tmp_path: Path, plac
     assert third.outcome is (Outcome.FINISHED if place.startswith("leave") else Outcome.FAILED)
     first = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error
     assert third.error == ("MuteError" if isinstance(first, MuteError) else repr(first))
-    assert replay(read_recording(tmp_path)).num_as_recorded == 1
+    assert replay_run(read_recording(tmp_path)).num_as_recorded == 1
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_a_completion_that_no_log_can_hold_costs_its_attempt_alone(tmp_path: Pat
     assert (log.trouble, solution.votes) == ("", {52: 1000 * NUM})
     third = endings_in(tmp_path)[2]
     assert (third.outcome, len(third.turns)) == (Outcome.FAILED, 1)
-    assert replay(read_recording(tmp_path)).num_as_recorded == 1
+    assert replay_run(read_recording(tmp_path)).num_as_recorded == 1
 
 
 @pytest.mark.parametrize("place", [place for place in PLACES if place not in {"program", "observation", "said"}])
@@ -296,7 +296,7 @@ def test_an_attempt_that_hangs_is_read_from_what_it_has_written(
     reason = StopReason.DECIDED if stop_rule is StopRule.DECIDED else StopReason.DEADLINE
     assert solution.stop_reason is reason
     assert solution.solved_at <= 600.0 + PRESET.contest.reply_grace_s
-    assert replay(read_recording(tmp_path)).num_as_recorded == 1
+    assert replay_run(read_recording(tmp_path)).num_as_recorded == 1
 
 
 @pytest.mark.parametrize(
@@ -368,7 +368,7 @@ def test_the_log_says_in_every_way_that_a_problem_is_stopped(tmp_path: Path, way
     assert all(isinstance(event, Ended) for event in events[events.index(stopped) + 1 : events.index(solved)])
     assert solution.answer == 52 or way in {"deadline", "late"}
     if way != "paper":  # this run.json doesn't say that it is one
-        assert replay(read_recording(tmp_path)).num_as_recorded == 1
+        assert replay_run(read_recording(tmp_path)).num_as_recorded == 1
 
 
 class LateSolver(Solver):

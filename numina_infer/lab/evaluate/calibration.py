@@ -1,7 +1,6 @@
-"""Whether a vote's share says how likely it is right: what a stop rule and a reader of the ballot rely on.
+"""Measures whether the winner's share of the votes says how likely it is right, as a stop rule assumes.
 
-Self-consistency's share of votes is known to go with accuracy (arXiv 2203.11171, section 3.4); how closely differs by
-model and by set, so it is measured on the run at hand.
+The share of votes goes with accuracy (arXiv 2203.11171, section 3.4); how closely, differs by model and by set.
 """
 
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from numina_infer.lab.evaluate.intervals import Estimate, wilson
-from numina_infer.lab.evaluate.metrics import Tally
+from numina_infer.lab.evaluate.metrics import Tally, vote_scores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,14 +31,10 @@ class Bin:
 
 
 def calibrate(tallies: Sequence[Tally], bounds: Sequence[float] = _BOUNDS) -> tuple[Bin, ...]:
-    """The winner's share of the votes against how often it is right, in bins that hold a problem."""
-    voted = [(_share(tally), tally.score) for tally in tallies if tally.leader_votes]
+    """How often the winner is right, by its share of the votes; bins without a problem are left out."""
+    voted = [(one.leader_votes / (one.num_samples - one.num_blank), one.score) for one in tallies if one.leader_votes]
     held = [(low, high, [one for one in voted if low < one[0] <= high]) for low, high in pairwise(bounds)]
     return tuple(_bin(low, high, inside) for low, high, inside in held if inside)
-
-
-def _share(tally: Tally) -> float:
-    return tally.leader_votes / (tally.num_samples - tally.num_blank)
 
 
 def _bin(low: float, high: float, inside: Sequence[tuple[float, float]]) -> Bin:
@@ -49,20 +44,19 @@ def _bin(low: float, high: float, inside: Sequence[tuple[float, float]]) -> Bin:
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """Votes of a few samples, in which the winner has so many."""
+    """Votes of a few samples in which the winner has `votes` of them."""
 
     votes: int
     share_of_votes: float
-    """How often a vote comes out so, 0 to 1."""
+    """How often a vote has such a winner, 0 to 1."""
     share_right: float
-    """How often its winner is right then."""
+    """How often the winner is right then."""
 
 
 def leads(tallies: Sequence[Tally], num_samples: int = 8, *, seed: int = 0) -> tuple[Lead, ...]:
-    """How often the winner of `num_samples` samples is right, by its votes; over subsets drawn without replacement.
+    """How often the winner of `num_samples` samples is right, by its votes.
 
-    Problems with fewer samples are passed over; without any other there are no leads. Of each problem 200 subsets are
-    drawn, with a seed.
+    Of each problem 200 subsets are drawn without replacement, with a seed; problems with fewer samples are left out.
     """
     import numpy as np
 
@@ -84,6 +78,4 @@ def _lead_and_score(tally: Tally, num_samples: int, draws: "np.random.Generator"
     votes = draws.multivariate_hypergeometric(counts, num_samples, size=_DRAWS)[:, :-1]
     if votes.shape[1] == 0:
         return np.zeros(_DRAWS, dtype=int), np.zeros(_DRAWS)
-    most = votes.max(axis=1, keepdims=True)
-    leading = (votes == most) & (most > 0)
-    return most[:, 0], leading[:, : len(tally.right)].sum(axis=1) / np.maximum(1, leading.sum(axis=1))
+    return votes.max(axis=1), vote_scores(votes, len(tally.right))

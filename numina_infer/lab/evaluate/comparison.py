@@ -1,4 +1,4 @@
-"""Two runs beside each other, problem by problem, on what both have.
+"""Two runs compared problem by problem, on the problems that both have.
 
 Of fifty problems a rerun moves a score by 0.6 to 1.4 (standard deviation, eleven recorded models), a new set of fifty
 by 3.5, so two scores say little. The same problems solved twice say more, since the hard ones are hard for both.
@@ -25,17 +25,26 @@ class Pair:
     second_score: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
     """A first run against a second."""
 
     first: Evaluation
     second: Evaluation
     k: int
-    """Samples of a vote; of a problem with fewer all are taken."""
+    """Samples of a vote; problems with fewer use all they have."""
     pairs: tuple[Pair, ...]
     difference: Difference
     """In maj@k, first less second."""
+
+    def __repr__(self) -> str:
+        return f"<Comparison: {self.sentence}>"
+
+    def _repr_html_(self) -> str:
+        from numina_infer.lab.cells import html_table
+        from numina_infer.lab.evaluate.tables import comparison_table
+
+        return html_table(comparison_table(self), *self.remarks, self.sentence)
 
     @property
     def first_score(self) -> float:
@@ -59,19 +68,21 @@ class Comparison:
 
     @property
     def only_in_first(self) -> tuple[str, ...]:
-        """Ids of problems that the second run hasn't."""
-        both = {pair.first.problem for pair in self.pairs}
-        return tuple(one.problem.id for one in self.first.problems if one.problem not in both)
+        """Ids of problems that the second run doesn't have."""
+        return self._only_in(self.first)
 
     @property
     def only_in_second(self) -> tuple[str, ...]:
-        """Ids of problems that the first run hasn't."""
+        """Ids of problems that the first run doesn't have."""
+        return self._only_in(self.second)
+
+    def _only_in(self, evaluation: Evaluation) -> tuple[str, ...]:
         both = {pair.first.problem for pair in self.pairs}
-        return tuple(one.problem.id for one in self.second.problems if one.problem not in both)
+        return tuple(one.problem.id for one in evaluation.problems if one.problem not in both)
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What wasn't compared."""
+        """Which problems weren't compared."""
         rest = {self.first.name: self.only_in_first, self.second.name: self.only_in_second}
         return tuple(f"not compared: {named(ids)}, only in {name}" for name, ids in rest.items() if ids)
 
@@ -84,7 +95,7 @@ class Comparison:
 
     @property
     def sentence(self) -> str:
-        """What it comes to."""
+        """The result in words: which run is better, or that they can't be told apart."""
         better, worse = self.first, self.second
         scores, gap = (self.first_score, self.second_score), self.difference
         low, high, chance = gap.low, gap.high, gap.chance_first_better
@@ -112,7 +123,7 @@ _NO_GAP = 1e-9
 
 
 def _rounded(count: int) -> int:
-    """Two digits of it, upwards; the rest would be made up."""
+    """`count` rounded up to two digits, since more would feign precision."""
     step: int = 10 ** max(0, len(str(count)) - 2)
     return -(-count // step) * step
 

@@ -1,35 +1,35 @@
-"""A run held against references: how often it is right, and what a vote of fewer samples would have been worth.
+"""Scores a run against references: how often it is right, and how good a vote of fewer samples would have been.
 
-    from numina_infer.lab.evaluate.evaluation import evaluate
-
-    run = evaluate("runs/20261123-093000", "aime.jsonl")
+    run = lab.evaluate_run("runs/20261123-093000", "aime.jsonl")
     print(run.verdicts, run.majority(8), run.passes(8))
 
-Every figure comes from the run log; `frames.py` has them as pandas frames, `plots.py` as figures, `comparison.py` puts
-two runs beside each other.
+Every figure comes from the run log.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from numina_infer.core.config import require, require_choice
-from numina_infer.core.records import Execution, Problem, Solution, StopReason, Trajectory
+from numina_infer.core.records import Execution, NoAnswer, Outcome, Problem, Solution, StopReason, Trajectory
 from numina_infer.lab.evaluate.grading import Grader, GradingConfig
 from numina_infer.lab.evaluate.intervals import Estimate, pass_estimate, vote_estimate, wilson
-from numina_infer.lab.evaluate.losses import Loss, count_losses
 from numina_infer.lab.evaluate.marking import GraderName, Marks, mark_general, mark_integers, samples_of
 from numina_infer.lab.evaluate.matching import LeftOut, Matched, Referenced, find_references, match
 from numina_infer.lab.evaluate.metrics import Tally
 from numina_infer.lab.replay.recording import Recording, read_recording
 
 Tell = Callable[[int, int], None]
-"""Is told how many problems are marked, of how many."""
+"""Called with the number of problems that are graded, and with the number of all."""
 
+Losses = Counter[tuple[NoAnswer, Outcome]]
+"""Samples without a vote, by the reason and by how they ended.
 
-def _tell_nobody(_done: int, _all: int) -> None:
-    pass
+One that is lost to a limit (`max_tokens`, `context_full`, a cutoff at the deadline) may come back with a larger limit;
+one that is lost to its text (`not_an_integer`, `not_stated`) won't.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Evaluated:
 
     @property
     def num_tokens(self) -> int:
-        """Tokens sampled, also for what was broken off."""
+        """Tokens sampled, those of broken-off trajectories included."""
         return sum(trajectory.num_tokens for trajectory in self.trajectories)
 
     @property
@@ -74,14 +74,16 @@ class Evaluated:
         return tuple(execution for trajectory in self.trajectories for execution in trajectory.executions)
 
     @property
-    def losses(self) -> tuple[Loss, ...]:
-        """Samples without a vote, by what became of them."""
-        return count_losses(self.samples, self.marks)
+    def losses(self) -> Losses:
+        """Samples without a vote."""
+        answered = zip(self.samples, self.marks.answers, strict=True)
+        lost = [sample for sample, answer in answered if answer is None]
+        return Counter((sample.answer.reason or NoAnswer.NOT_STATED, sample.outcome) for sample in lost)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Evaluation:
-    """A run, problem by problem, and what it comes to."""
+    """A run scored against references, problem by problem."""
 
     name: str
     """The run's folder."""
@@ -91,6 +93,15 @@ class Evaluation:
     """In the order of their openings; one at least."""
     left_out: LeftOut
 
+    def __repr__(self) -> str:
+        return f"<Evaluation of {self.name}: {len(self.problems)} problems, {self.verdicts or self.vote} right>"
+
+    def _repr_html_(self) -> str:
+        from numina_infer.lab.cells import html_table
+        from numina_infer.lab.evaluate.tables import accuracy_table
+
+        return html_table(accuracy_table(self), *self.remarks)
+
     @property
     def tallies(self) -> tuple[Tally, ...]:
         """One a problem."""
@@ -98,7 +109,7 @@ class Evaluation:
 
     @property
     def verdicts(self) -> Estimate | None:
-        """Accuracy of what was submitted; None where no verdict can be right."""
+        """Accuracy of the submitted answers; None where no verdict can be right."""
         judged = [one.is_verdict_right for one in self.problems if one.is_verdict_right is not None]
         return wilson(sum(judged), len(judged)) if judged else None
 
@@ -106,6 +117,17 @@ class Evaluation:
     def vote(self) -> Estimate:
         """Accuracy of the plain vote of all samples, ties scored fractionally."""
         return wilson(sum(tally.score for tally in self.tallies), len(self.problems))
+
+    @property
+    def losses(self) -> Losses:
+        """Samples without a vote, the most frequent kind first."""
+        kinds: Losses = sum((one.losses for one in self.problems), Counter())
+        return Counter(dict(sorted(kinds.items(), key=lambda item: (-item[1], item[0]))))
+
+    @property
+    def num_samples(self) -> int:
+        """Samples of all problems."""
+        return sum(len(one.samples) for one in self.problems)
 
     @property
     def most_samples(self) -> int:
@@ -126,7 +148,7 @@ class Evaluation:
 
     @property
     def ks(self) -> tuple[int, ...]:
-        """The k of a readable curve: powers of two, what lies between them, and all samples."""
+        """The k of a readable curve: powers of two, numbers between them, and all samples."""
         steps = sorted({step * 2**power for power in range(10) for step in (1, 3)} - {3 * 2**9})
         return (*(k for k in steps if k < self.most_samples), self.most_samples)
 
@@ -137,35 +159,33 @@ class Evaluation:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What a reader of the figures should know: what was left out, what can't be compared, what stopped early."""
-        undecided = f"{self.num_undecided} answers can't be compared with their reference and count as wrong"
-        early = sum(one.solution.stop_reason is StopReason.DECIDED for one in self.problems)
-        stopped = (
-            f"{early} problems stopped when they were decided, so that their samples are fewer than a fixed number; "
-            "maj@k beyond those is the vote of all, pass@k a lower bound"
-        )
-        return (
-            *self.left_out.lines,
-            *([undecided] if self.num_undecided else []),
-            *([stopped] if early else []),
-        )
+        """Lines that qualify the figures: problems left out, answers that can't be compared, early stops."""
+        lines = list(self.left_out.lines)
+        if self.num_undecided:
+            lines.append(f"{self.num_undecided} answers can't be compared with their reference and count as wrong")
+        if early := sum(one.solution.stop_reason is StopReason.DECIDED for one in self.problems):
+            lines.append(
+                f"{early} problems stopped when they were decided, so that their samples are fewer than a fixed "
+                "number; maj@k beyond those is the vote of all, pass@k a lower bound"
+            )
+        return tuple(lines)
 
     def _checked(self, k: int) -> int:
         require(1 <= k <= self.most_samples, f"k is {k}; the run has 1 to {self.most_samples} samples a problem")
         return k
 
 
-def evaluate(
+def evaluate_run(
     run: str | Path | Recording,
     references: str | Path | Mapping[str, str] | None = None,
     *,
     grader: str = GraderName.AUTO,
     grading: GradingConfig | None = None,
-    tell: Tell = _tell_nobody,
+    tell: Tell = lambda _done, _all: None,
 ) -> Evaluation:
-    """Hold `run`, finished or not, against `references`: a problems file, or answers by problem id.
+    """Score `run`, finished or not, against `references`: a problems file, or answers by problem id.
 
-    Without `references` the problems file that the run itself read is taken.
+    Without `references`, those of the problems file that the run itself read count.
 
     Raises:
         RunLogError: there is no run, or it can't be read.

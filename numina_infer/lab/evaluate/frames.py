@@ -1,20 +1,21 @@
-"""An evaluation as pandas frames, for a notebook."""
+"""An evaluation as pandas frames, for a notebook, and as records of the same names, for JSON."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from numina_infer.core.records import ExecutionStatus
 from numina_infer.lab.evaluate.calibration import calibrate, leads
 from numina_infer.lab.evaluate.comparison import Comparison
 from numina_infer.lab.evaluate.evaluation import Evaluated, Evaluation
-from numina_infer.lab.evaluate.losses import sum_losses
-from numina_infer.lab.evaluate.run_costs import costs_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Row = Mapping[str, Any]
+Record = dict[str, Any]
 
 
 def problem_frame(evaluation: Evaluation) -> "pd.DataFrame":
@@ -50,23 +51,37 @@ def curve_frame(evaluation: Evaluation, ks: Sequence[int] | None = None) -> "pd.
 
 def loss_frame(evaluation: Evaluation) -> "pd.DataFrame":
     """One row a kind of lost vote, the most frequent first: `reason, outcome, count`, `share` of all samples."""
-    num_samples = sum(len(one.samples) for one in evaluation.problems)
-    losses = sum_losses(loss for one in evaluation.problems for loss in one.losses)
-    rows = [{**_plain(asdict(loss)), "share": loss.count / num_samples} for loss in losses]
+    rows = [
+        {"reason": str(reason), "outcome": str(outcome), "count": count, "share": count / evaluation.num_samples}
+        for (reason, outcome), count in evaluation.losses.items()
+    ]
     return _frame(rows, columns=["reason", "outcome", "count", "share"])
 
 
 def cost_frame(evaluation: Evaluation) -> "pd.DataFrame":
-    """One row a quantity, over problems: `quantity` (`samples, tokens, seconds, programs`), `mean, median, most`."""
-    costs = costs_of(evaluation)
-    spreads = {"samples": costs.samples, "tokens": costs.tokens, "seconds": costs.seconds, "programs": costs.programs}
-    return _frame({"quantity": name, **asdict(spread)} for name, spread in spreads.items())
+    """One row a quantity, over problems: `quantity` (`samples, tokens, seconds, programs`), `mean, median, most`.
+
+    Tokens are all that were sampled; seconds last from a problem's arrival to its verdict, and problems in work at
+    once share the engine.
+    """
+    costs: Mapping[str, Sequence[float]] = {
+        "samples": [len(one.samples) for one in evaluation.problems],
+        "tokens": [one.num_tokens for one in evaluation.problems],
+        "seconds": [one.seconds for one in evaluation.problems],
+        "programs": [len(one.executions) for one in evaluation.problems],
+    }
+    rows = ((name, fmean(values), median(values), max(values)) for name, values in costs.items())
+    return _frame(dict(zip(("quantity", "mean", "median", "most"), row, strict=True)) for row in rows)
 
 
 def program_frame(evaluation: Evaluation) -> "pd.DataFrame":
     """One row a way in which programs ended: `status, count`, `share` of all programs."""
-    costs = costs_of(evaluation)
-    rows = [{"status": str(one), "count": count, "share": costs.share(one)} for one, count in costs.statuses.items()]
+    counts = Counter(execution.status for one in evaluation.problems for execution in one.executions)
+    rows = [
+        {"status": str(status), "count": counts[status], "share": counts[status] / counts.total()}
+        for status in ExecutionStatus
+        if counts[status]
+    ]
     return _frame(rows, columns=["status", "count", "share"])
 
 
@@ -108,6 +123,43 @@ def comparison_frame(comparison: Comparison) -> "pd.DataFrame":
     return _frame(rows).sort_values("difference", ascending=False, ignore_index=True)
 
 
+def evaluation_record(evaluation: Evaluation, ks: Sequence[int] | None = None) -> Record:
+    """Everything about one run, as JSON has it; curves at `ks`, or at those of a readable curve."""
+    rows = {
+        "curves": curve_frame(evaluation, ks),
+        "losses": loss_frame(evaluation),
+        "costs": cost_frame(evaluation),
+        "programs": program_frame(evaluation),
+        "calibration": calibration_frame(evaluation),
+        "leads": lead_frame(evaluation),
+        "problems": problem_frame(evaluation),
+    }
+    return {
+        "name": evaluation.name,
+        "grader": str(evaluation.grader),
+        "num_problems": len(evaluation.problems),
+        "verdicts": evaluation.verdicts and asdict(evaluation.verdicts),
+        "vote": asdict(evaluation.vote),
+        "left_out": {name: list(ids) for name, ids in asdict(evaluation.left_out).items()},
+        "undecided": {one.problem.id: dict(one.marks.undecided) for one in evaluation.problems if one.marks.undecided},
+        **{name: frame.to_dict("records") for name, frame in rows.items()},
+    }
+
+
+def comparison_record(comparison: Comparison) -> Record:
+    """Everything about the comparison of two runs, as JSON has it."""
+    names = ("k", "first_score", "second_score", "only_first_right", "only_second_right", "sentence")
+    return {
+        **{name: getattr(comparison, name) for name in names},
+        "num_problems": len(comparison.pairs),
+        "difference": asdict(comparison.difference),
+        "is_clear": comparison.difference.is_clear,
+        "only_in_first": list(comparison.only_in_first),
+        "only_in_second": list(comparison.only_in_second),
+        "problems": comparison_frame(comparison).to_dict("records"),
+    }
+
+
 def _problem_row(one: Evaluated) -> Row:
     tally, executions = one.tally, one.executions
     return {
@@ -137,10 +189,6 @@ def _sample_rows(one: Evaluated) -> Iterable[Row]:
             "num_turns": len(sample.turns),
             "num_programs": len(sample.executions),
         }
-
-
-def _plain(row: Row) -> Row:
-    return {name: str(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def _frame(rows: Iterable[Row], columns: Sequence[str] | None = None) -> "pd.DataFrame":

@@ -1,9 +1,10 @@
-"""Answers that are no integers, compared with their references by math-verify in processes that can be killed.
+"""Compares answers that aren't integers with their references, by math-verify in processes that can be killed.
 
 math-verify (HuggingFace, Apache-2.0; extra `[eval]`) says whether two mathematical expressions are the same.
-An answer of a model's may be a tower of powers that no machine computes, so a comparison has a hard limit, after which
-its process is killed and a fresh one takes its place; the verdict is then that there is none.
-The processes send lines of JSON, of which a boolean and a short reason are taken; nothing of theirs is unpickled.
+A model's answer may be a tower of powers that no machine computes. So a comparison has a time limit, after which its
+process is killed and replaced, and the grade is `UNDECIDED`.
+The processes reply with lines of JSON, from which a boolean and a short reason are read. A pool such as pebble's would
+unpickle their results, and so let a process that read a hostile answer run code here.
 The reference goes first: math-verify's comparison isn't symmetric.
 """
 
@@ -31,7 +32,7 @@ _MAX_REPLY_BYTES = 4096
 
 
 class GradeVerdict(StrEnum):
-    """What came of one comparison."""
+    """The result of one comparison."""
 
     RIGHT = "right"
     WRONG = "wrong"
@@ -41,7 +42,7 @@ class GradeVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """A verdict, and why there is none."""
+    """A verdict, with the reason where it is undecided."""
 
     verdict: GradeVerdict
     reason: str = ""
@@ -70,7 +71,7 @@ class GradingConfig:
 
 
 class Grader:
-    """Compares pairs, some at once; use it as a context manager, or its processes stay until it is collected."""
+    """Compares pairs of answers, several at once; a context manager that ends its processes."""
 
     def __init__(self, config: GradingConfig | None = None) -> None:
         """Start nothing yet."""
@@ -81,7 +82,7 @@ class Grader:
             self._workers.put(_Worker(self._config))
 
     def grade(self, reference: str, answer: str) -> Grade:
-        """Whether `answer` is `reference`, from any thread; equal texts are without asking.
+        """Whether `answer` is `reference`; equal texts are right at once. Any thread may call it.
 
         Raises:
             ConfigError: math-verify isn't installed.
@@ -98,14 +99,14 @@ class Grader:
             self._workers.put(worker)
 
     def each(self, tasks: Iterable[Callable[[], Any]]) -> Iterator[Any]:
-        """Run `tasks`, which may call `grade`, as many at once as there are processes; in the order of their ends."""
+        """Run `tasks`, which may call `grade`, as many at once as there are processes; yield results as they end."""
         with ThreadPoolExecutor(self._config.workers) as threads:
             running = [threads.submit(task) for task in tasks]
             try:
                 for done in as_completed(running):
                     yield done.result()
             except BaseException:
-                self._is_stopped = True  # what runs asks for hundreds of grades more, and nobody will read them
+                self._is_stopped = True  # running tasks would ask for hundreds of grades more
                 raise
             finally:
                 for one in running:

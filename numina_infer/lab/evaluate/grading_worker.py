@@ -1,8 +1,8 @@
 """The process in which math-verify compares answers, one request a line in, one reply a line out, both JSON.
 
 Run as `python -P -m numina_infer.lab.evaluate.grading_worker TIMEOUT_S MEMORY_BYTES`, by `grading.py` alone.
-math-verify guards itself with an alarm, which works in a main thread only and not while one large power is computed;
-so this is a process of its own, with limits from the kernel, and whoever asks kills it when a reply is overdue.
+math-verify guards itself with an alarm, which works in a main thread only, and not while one large power is computed.
+So this is a process of its own, with the kernel's limits, and `grading.py` kills it when a reply is overdue.
 """
 
 import json
@@ -20,12 +20,12 @@ _MAX_CHARACTERS = 2000
 def main(timeout_s: int, memory_bytes: int) -> None:
     """Answer requests until there are no more."""
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no reply
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library's prints aren't replies
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     compare = _comparer(max(1, timeout_s // 3))
     _say(replies, {"ready": True})
     for line in sys.stdin:
-        # The kernel ends what goes on computing after the one who asked has gone.
+        # The kernel ends a computation that goes on after the parent has gone.
         resource.setrlimit(resource.RLIMIT_CPU, (int(_cpu_seconds()) + 2 * timeout_s, resource.RLIM_INFINITY))
         request = json.loads(line)
         _say(replies, compare(request["gold"], request["answer"]))
@@ -48,7 +48,7 @@ def _comparer(alarm_s: int) -> Callable[[str, str], dict[str, object]]:
             if unread:
                 return {"reason": f"the {unread[0]} can't be read"}
             same = verify(sides["reference"], sides["answer"], timeout_seconds=alarm_s, raise_on_error=True)
-        except (Exception, TimeoutException) as error:  # noqa: BLE001 - whatever it is, they weren't compared
+        except (Exception, TimeoutException) as error:  # noqa: BLE001 - after any error they weren't compared
             return {"reason": type(error).__name__}
         return {"same": bool(same)}
 

@@ -1,13 +1,12 @@
-"""How far a figure can be trusted: intervals for accuracies, and for the difference of two runs.
+"""Intervals for accuracies, and for the difference of two runs, all seeded.
 
-With few problems the normal approximation is too narrow and leaves the range from 0 to 1 (arXiv 2503.01747), so that
-a plain accuracy has Wilson's interval (1927).
-A mean over problems of anything else has a bootstrap of two levels: problems are drawn with replacement, since other
-ones might have been asked, then samples within each, since the model might have written others. It is the percentile
-interval, moved so that its middle is the unbiased estimate. Ten problems that are all right prove no certainty, so two
-more are drawn from, one right and one wrong: Agresti's and Coull's remedy (1998), of no weight with many problems.
-Two runs on the same problems are compared in pairs: what makes a problem hard is hard for both, and falls out.
-Everything is seeded, so that the same run has the same interval.
+A plain accuracy has Wilson's interval (1927): with few problems the normal approximation is too narrow and leaves the
+range from 0 to 1 (arXiv 2503.01747).
+Other means over problems have a bootstrap of two levels: problems are drawn with replacement, since others might have
+been asked, then samples within each, since the model might have written others. The percentile interval is moved so
+that its middle is the unbiased estimate. Ten problems that are all right prove no certainty, so one right and one
+wrong problem are added to those drawn from: Agresti's and Coull's remedy (1998).
+Two runs are compared in pairs on the same problems, so that the difficulty of problems, which both share, cancels.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
-from numina_infer.lab.evaluate.metrics import Tally, majority_curve, pass_at_k
+from numina_infer.lab.evaluate.metrics import Tally, majority_curve, pass_at_k, vote_scores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,13 +22,13 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[np.float64]]
 
 LEVEL = 0.95
-"""How often an interval is meant to hold the true figure."""
+"""How often an interval holds the true figure."""
 _SEED = 0
 _RESAMPLES = 2000
 _WITHIN = 500
-"""Resamples within a problem, of which each resample of problems takes one."""
+"""Resamples within a problem; each resample of problems takes one of them."""
 _MOST_DRAWN = 2**13
-"""Counts of answers that are drawn for one resample of one problem; beyond them intervals grow a little wider."""
+"""Counts of answers drawn for one resample of one problem at most; this limit makes intervals a little wider."""
 _TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
 
@@ -44,6 +43,9 @@ class Estimate:
     def __str__(self) -> str:
         """In percent: `62.5% (53.1 to 71.2)`."""
         return f"{self.value:.1%} ({100 * self.low:.1f} to {100 * self.high:.1f})"
+
+    def _repr_html_(self) -> str:
+        return f"<b>{self.value:.1%}</b>, with 95 % confidence {100 * self.low:.1f} to {100 * self.high:.1f} %"
 
 
 def wilson(score: float, count: int) -> Estimate:
@@ -82,7 +84,7 @@ def _most(tally: Tally, k: int) -> int:
 
 
 _Means = Callable[[Tally, int, "np.random.Generator"], "Array"]
-"""Of a tally and a k: what other n samples of the problem would have given, `_WITHIN` times."""
+"""From a tally and a k: the score of n new samples of the problem, drawn `_WITHIN` times."""
 
 
 def _two_levels(values: Sequence[float], tallies: Sequence[Tally], k: int, draw_means: _Means, seed: int) -> Estimate:
@@ -101,9 +103,9 @@ def _two_levels(values: Sequence[float], tallies: Sequence[Tally], k: int, draw_
 
 
 def _vote_means(tally: Tally, k: int, draws: "np.random.Generator") -> "Array":
-    """The mean of as many votes of `k` as n samples are enough for, `_MOST_DRAWN` at most.
+    """The mean score of n // k votes of `k` samples, up to `_MOST_DRAWN` counts.
 
-    Averaging over all subsets of k, as the estimate does, is a little surer than that.
+    The estimate averages over all subsets of k, which varies a little less.
     """
     import numpy as np
 
@@ -112,14 +114,11 @@ def _vote_means(tally: Tally, k: int, draws: "np.random.Generator") -> "Array":
     shares = np.array([*tally.right, *tally.wrong, tally.num_blank]) / tally.num_samples
     num_votes = max(1, min(tally.num_samples // k, _MOST_DRAWN // len(shares)))
     votes = draws.multinomial(k, shares, size=(_WITHIN, num_votes))[..., :-1]
-    most = votes.max(axis=-1, keepdims=True)
-    leads = (votes == most) & (most > 0)
-    scores = leads[..., : len(tally.right)].sum(axis=-1) / np.maximum(1, leads.sum(axis=-1))
-    return np.asarray(scores.mean(axis=-1))
+    return np.asarray(vote_scores(votes, len(tally.right)).mean(axis=-1))
 
 
 def _pass_means(tally: Tally, k: int, draws: "np.random.Generator") -> "Array":
-    """The same of pass@k: whether one of k is right."""
+    """The same for pass@k: whether one of k is right."""
     import numpy as np
 
     num_groups = tally.num_samples // k
@@ -128,7 +127,7 @@ def _pass_means(tally: Tally, k: int, draws: "np.random.Generator") -> "Array":
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How much better a first run is than a second, in the mean over the problems that both have."""
+    """How much better a first run is than a second, in the mean over the problems of both."""
 
     value: float
     low: float
@@ -177,4 +176,4 @@ def paired_difference(first: Sequence[float], second: Sequence[float], *, seed: 
 
 
 _EQUAL = 1e-9
-"""Scores that are closer than that are the same."""
+"""Scores that differ by less count as equal."""

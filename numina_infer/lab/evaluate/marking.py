@@ -1,10 +1,10 @@
-"""The samples of a problem, marked: which answers were given, which of them are the same, and which are right.
+"""Marks the samples of a problem: which answers were given, which of them are the same, and which are right.
 
-Integers are the votes of the run itself, in its answer range, against the votes that the reference accepts.
-General answers are what stood in the last box or behind the last sentence, whatever the run's range made of it. They
-are grouped in this order: the same text; both integers by our own reader, and then equal or not; else whatever
-math-verify calls equal to the first, most frequent text of a group. All that equal the reference are one group. A text
-that can't be compared is a group of its own, not right, and named.
+Integers are the votes of the run itself, compared with the votes that the reference accepts.
+General answers are the texts in the last box or after the last answer sentence, whatever the run's range made of them.
+Two of them are the same if their texts are; if both are integers by our own reader, and equal; or else if math-verify
+says so, which compares with the first, most frequent text of a group. All that equal the reference are one group. A
+text that can't be compared is a group of its own and counts as wrong.
 """
 
 from collections import Counter
@@ -58,8 +58,8 @@ class Marks:
 def samples_of(recorded: RecordedProblem) -> tuple[Trajectory, ...]:
     """The trajectories that count as samples, in the order of their ends, 1,000 at most.
 
-    Those that were broken off because the problem was decided are none: nobody wanted them any more.
-    Nor are those that the engine or the sandbox lost, where others replace them.
+    Those that were broken off because the problem was decided don't count, nor do those that the engine or the sandbox
+    lost and that others replaced.
     """
     is_decided = recorded.solution is not None and recorded.solution.stop_reason is StopReason.DECIDED
     wanted = [one for one in recorded.trajectories if not (is_decided and one.outcome is Outcome.CUTOFF)]

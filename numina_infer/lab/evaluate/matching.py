@@ -1,7 +1,7 @@
-"""Which problems of a run can be held against which references, by what grader, and what is left out.
+"""Matches the problems of a run with references, chooses the grader, and lists what is left out.
 
-What can be done is done: a run that was cut off, references that miss problems and references to others are no errors,
-as long as one problem remains; the rest is named.
+A run that was cut off, a problem without a reference and a reference without a problem are no errors, as long as one
+problem remains to be scored.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ _MOST_NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Ids of what couldn't be evaluated, and why."""
+    """Ids of problems and references that weren't evaluated, by the reason."""
 
     unfinished: tuple[str, ...] = ()
     """Problems of the run without a verdict."""
@@ -31,7 +31,7 @@ class LeftOut:
     not_votable: tuple[str, ...] = ()
     """Problems whose reference no vote in the run's range can hit; left out by the grader `integer` alone."""
     otherwise_stated: tuple[str, ...] = ()
-    """Ids of the run that stand in the file before another statement: another problem."""
+    """Ids that the run and the file give to different statements, so to different problems."""
     not_in_run: tuple[str, ...] = ()
     """References to problems that aren't in the run."""
 
@@ -54,7 +54,7 @@ class References:
 
     answers: Mapping[str, str]
     statements: Mapping[str, str] = field(default_factory=dict)
-    """Of the same problems, where they are known: ids alone, such as 0, 1, 2, are those of many sets."""
+    """Statements by problem id, where they are known: many sets use the same ids, such as 0, 1, 2."""
 
     @classmethod
     def read(cls, path: str | Path) -> "References":
@@ -67,7 +67,7 @@ class References:
         return cls(problems.references, {one.id: one.statement for one in problems.problems})
 
     def states(self, problem: Problem) -> bool:
-        """Whether nothing says that its id is another problem's here."""
+        """Whether its id has the same statement here, or none."""
         stated = self.statements.get(problem.id, problem.statement)
         return stated.split() == problem.statement.split()
 
@@ -95,7 +95,7 @@ class Referenced:
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """What is evaluated, and how."""
+    """The problems to evaluate, and the grader."""
 
     grader: GraderName
     """`integer` or `general`."""
@@ -134,10 +134,10 @@ def own_references(info: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def match(recording: Recording, references: References, grader: GraderName) -> Matched:
-    """What of the run can be held against `references`.
+    """Match the problems of a run with `references`.
 
     Raises:
-        ConfigError: nothing can.
+        ConfigError: no problem can be scored.
     """
     answer_range = recording.preset.rollout.answer_range
     finished = [

@@ -1,13 +1,11 @@
-"""maj@k and pass@k for every k, exact: what a vote of k samples, or one chance in k, would have been worth.
+"""Exact maj@k and pass@k for every k: how often a vote of k samples, or one of k samples, is right.
 
-Both are means over all subsets of k of the n recorded samples of a problem, drawn without replacement, which is the
-unbiased estimate; drawing with replacement isn't (`pass@k` is that of arXiv 2107.03374).
-The subsets are counted, not listed: the ways to draw them are the coefficients of a product of one polynomial an
-answer, and every term is positive, so that floating point loses nothing (some 1e-13, relatively).
+Both are means over all subsets of k of the n recorded samples of a problem, which is the unbiased estimate (`pass@k`
+is that of arXiv 2107.03374). The subsets are counted, not listed: the numbers of ways to draw them are coefficients of
+a product with one polynomial per answer. All terms are positive, so rounding errors stay near 1e-13, relatively.
 
-A tie for most votes is scored fractionally: the reference is worth 1/j where j answers tie. Our ballot gives a tie to
-the larger answer, which is as likely the right one; the fraction is the mean over such rules, and the metric.
-A sample without a vote is drawn like any other and votes for nobody; a subset without any vote is wrong.
+Where j answers tie for most votes, the right one scores 1/j: the mean over all rules that break ties. A sample without
+a vote is drawn like any other; a subset without any vote is wrong.
 """
 
 from dataclasses import dataclass
@@ -21,15 +19,15 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 MOST_SAMPLES = 1000
-"""The largest n whose ways to draw, binomial coefficients, are all finite as floats."""
+"""The largest n whose binomial coefficients are all finite as floats."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """The samples of one problem, counted by answer; which answer is which doesn't matter any more."""
+    """The samples of one problem, counted by answer."""
 
     right: tuple[int, ...] = ()
-    """Samples of each right answer: one as a rule, more where the competition took more than one."""
+    """Samples of each right answer; several where the competition accepted more than one."""
     wrong: tuple[int, ...] = ()
     """Samples of each wrong answer."""
     num_blank: int = 0
@@ -63,7 +61,7 @@ class Tally:
 
     @property
     def score(self) -> float:
-        """What the vote of all samples is worth: 1, 0, or in between for a tie."""
+        """The score of the vote of all samples: 1, 0, or in between for a tie."""
         leaders = [votes == self.leader_votes for votes in (*self.right, *self.wrong)]
         return sum(leaders[: len(self.right)]) / sum(leaders) if any(leaders) else 0.0
 
@@ -80,7 +78,7 @@ def pass_at_k(n: int, c: int, k: int) -> float:
 
 
 def maj_at_k(tally: Tally, k: int) -> float:
-    """What the vote of `k` of the samples is worth in the mean over all subsets of `k`.
+    """The score of a vote of `k` of the samples, in the mean over all subsets of `k`.
 
     Raises:
         ValueError: not 1 <= k <= n.
@@ -90,10 +88,13 @@ def maj_at_k(tally: Tally, k: int) -> float:
     return majority_curve(tally)[k - 1]
 
 
-def pass_curve(tally: Tally) -> tuple[float, ...]:
-    """pass@1 to pass@n."""
-    n, c = tally.num_samples, tally.num_right
-    return tuple(pass_at_k(n, c, k) for k in range(1, n + 1))
+def vote_scores(votes: "Array", num_right: int) -> "Array":
+    """The scores of drawn votes: the last axis counts samples by answer, the `num_right` right answers first."""
+    import numpy as np
+
+    most = votes.max(axis=-1, keepdims=True)
+    leads = (votes == most) & (most > 0)
+    return np.asarray(leads[..., :num_right].sum(axis=-1) / np.maximum(1, leads.sum(axis=-1)))
 
 
 def majority_curve(tally: Tally) -> tuple[float, ...]:
@@ -103,7 +104,7 @@ def majority_curve(tally: Tally) -> tuple[float, ...]:
 
 @lru_cache(maxsize=2**14)
 def _majority_curve(right: tuple[int, ...], wrong: tuple[int, ...], num_blank: int) -> tuple[float, ...]:
-    """By linearity: the sum of what each right answer wins against all others."""
+    """By linearity: the sum of the shares that each right answer wins against all others."""
     answers = (*right, *wrong)
     shares = [
         _winning_shares(count, (*answers[:place], *answers[place + 1 :]), num_blank)

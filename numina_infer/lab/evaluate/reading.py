@@ -1,50 +1,47 @@
 """A trajectory to read in Jupyter: what the model wrote, its programs, what they printed, and how it ended.
 
-Jupyter typesets Markdown and formulae by itself. A text of the model's can't make markup: angle brackets are written
-as entities, and a fence is longer than any run of backticks inside it.
+Jupyter typesets the formulae. A text of the model's can't make markup, since all of it is escaped.
 """
 
-import html
-import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from html import escape
+from itertools import islice
 from pathlib import Path
 
 from numina_infer.core.config import require
 from numina_infer.core.records import Trajectory, Turn
-from numina_infer.formats.fences import code_blocks, unify_newlines
+from numina_infer.formats.fences import unify_newlines
+from numina_infer.lab.cells import html_block, html_code
+from numina_infer.lab.report.texts import find_programs, said
 from numina_infer.runs.history import read_logged_problems
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Reading:
-    """One trajectory, displayed as Markdown where Jupyter shows it, and as plain text when printed."""
+    """One trajectory: as HTML where Jupyter shows it, as plain text when printed."""
 
     trajectory: Trajectory
 
-    def _repr_markdown_(self) -> str:
-        return "\n\n".join((f"**{html.escape(self.title)}**", *self._parts()))
+    def _repr_html_(self) -> str:
+        parts = (part for turn in self.trajectory.turns for part in _shown(turn))
+        return "\n".join((f"<b>{escape(self.title)}</b>", *parts))
 
     def __str__(self) -> str:
         turns = "".join(turn.completion.text + turn.observation for turn in self.trajectory.turns)
         return f"{self.title}\n\n{turns}"
 
+    __repr__ = __str__
+
     @property
     def title(self) -> str:
-        """Whose it is, how it ended and what it answered."""
+        """Which trajectory it is, how it ended and what it answered."""
         trajectory, answer = self.trajectory, self.trajectory.answer
-        said = f"no vote: {answer.reason}" if answer.value is None else f"answer {answer.value}"
+        stated = f"no vote: {answer.reason}" if answer.value is None else f"answer {answer.value}"
         return (
-            f"{trajectory.problem_id}, trajectory {trajectory.index}: {trajectory.outcome}, {said}, "
+            f"{trajectory.problem_id}, trajectory {trajectory.index}: {trajectory.outcome}, {stated}, "
             f"{trajectory.num_tokens} tokens"
         )
-
-    def _parts(self) -> Iterator[str]:
-        for turn in self.trajectory.turns:
-            yield from _written(turn)
-            if turn.execution is not None:
-                yield f"*{turn.execution.status}*"
-                yield _fenced(turn.execution.output, "text")
 
 
 def read_trajectory(run: str | Path, problem_id: str, index: int = 0) -> Reading:
@@ -61,29 +58,23 @@ def read_trajectory(run: str | Path, problem_id: str, index: int = 0) -> Reading
     return Reading(found[index])
 
 
-def _some(names: object) -> str:
-    listed = list(map(str, names)) if isinstance(names, dict) else []
-    return ", ".join(listed[:9]) + (" …" if len(listed) > 9 else "") if listed else "none"
+def _some(names: Collection[object]) -> str:
+    first = ", ".join(map(str, islice(names, 9)))
+    return first + (" …" if len(names) > 9 else "") or "none"
 
 
-def _written(turn: Turn) -> Iterator[str]:
-    """Prose and programs in turn, without the fence that opens the output where the output follows."""
-    stop = (turn.completion.stop_reason or "") if turn.execution is not None else ""
-    text = unify_newlines(turn.completion.text.removesuffix(stop))
-    position = 0
-    for block in code_blocks(text):
-        yield _prose(text[position : block.start])
-        yield _fenced(block.code, "python")
-        position = block.end
+def _shown(turn: Turn) -> Iterator[str]:
+    """Prose and programs of a turn in their order, then the output."""
+    text, position = unify_newlines(said(turn)), 0
+    for start, end, code in find_programs(text, turn.code):
+        yield _prose(text[position:start])
+        yield html_code(code)
+        position = end
     yield _prose(text[position:])
+    if turn.execution is not None:
+        yield f"<small>output ({turn.execution.status})</small>"
+        yield html_block(escape(turn.execution.output.rstrip()), "#888")
 
 
 def _prose(text: str) -> str:
-    """Fences that aren't programs stay as they are read, not as they would be obeyed."""
-    return re.sub(r"^(\s*)([`~#>])", r"\1\\\2", html.escape(text, quote=False).strip(), flags=re.MULTILINE)
-
-
-def _fenced(text: str, language: str) -> str:
-    longest = max((len(run) for run in re.findall("`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+    return f'<div style="white-space:pre-wrap">{escape(text.strip())}</div>' if text.strip() else ""

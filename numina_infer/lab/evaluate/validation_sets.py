@@ -1,4 +1,4 @@
-"""Numina's four validation sets, and any other set of problems, as problems files.
+"""Loads Numina's four validation sets, or any other set of problems, and writes problems files.
 
 The sets are AI-MO's on the Hugging Face hub: AMC 12 of 2022 and 2023 as integers, AIME of 2022 to 2024, and the
 problems of levels 4 and 5 of MATH's test set whose answer is an integer. Their columns are `id` (a number), `problem`,
@@ -23,7 +23,7 @@ _SPLITS = ("train", "test", "validation")
 
 @dataclass(frozen=True, slots=True)
 class ValidationSet:
-    """What is known of a set before it is loaded."""
+    """A set on the hub, and the size that it should have."""
 
     name: str
     hub_id: str
@@ -44,7 +44,7 @@ VALIDATION_SETS: Mapping[str, ValidationSet] = {
 
 @dataclass(frozen=True, slots=True)
 class LoadedSet:
-    """Problems with their references, and what isn't as expected of them."""
+    """Problems with their references, and warnings about what isn't as expected."""
 
     problems: ProblemSet
     warnings: tuple[str, ...] = ()
@@ -53,8 +53,7 @@ class LoadedSet:
 def load_set(source: str, *, expect: str | None = None) -> LoadedSet:
     """Load `source`: a name in `VALIDATION_SETS`, a problems file, a folder of such, or a dataset's id on the hub.
 
-    What is loaded is held against the size of the set that it is: of the one that is named, of the one with this hub
-    id, or of `expect` for a file of one's own.
+    The number of problems is checked against the set that has this name or hub id, or that `expect` names.
 
     Raises:
         ConfigError: nothing is known by that name, it can't be loaded, or it holds no problems.

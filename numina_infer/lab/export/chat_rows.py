@@ -1,17 +1,17 @@
-r"""A trajectory as chat data: what the model wrote is the assistant's, the prompt the user's, each output a tool's.
+r"""Makes chat messages of a trajectory: the prompt is the user's, the model's text the assistant's, outputs a tool's.
 
 So a trainer that learns from the assistant's messages alone never learns to write an output. The layouts are those of
-TRL's documentation, "Dataset formats" (language modelling in conversational form, and unpaired preference in standard
-form), checked against TRL 1.16's own code.
+TRL's documentation, "Dataset formats" (conversational language modelling, and standard unpaired preference), checked
+against TRL 1.16's own code.
 
 An SC-TIR text is one text: outputs stand in the middle of the model's turn, and the prompt has headings or a chat
-template already. So contents are what was recorded to the letter, and `CHAT_TEMPLATE` puts them one behind the other
-and nothing between: what is trained on is what the model saw. A model's own template would put its marks around every
-output, and few of those mark what is the assistant's (`{% generation %}`), which `assistant_only_loss` needs.
+template already. So contents are the recorded text, and `chat_template` joins them with nothing between. A model's
+own template would put its marks around every output, and few of those mark the assistant's text (`{% generation %}`),
+which `assistant_only_loss` needs.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 
 from numina_infer.core.records import Completion, Trajectory
@@ -20,19 +20,19 @@ Row = Mapping[str, object]
 
 
 class Role(StrEnum):
-    """Whose a message is, by TRL's names."""
+    """Who wrote a message, by TRL's names."""
 
     USER = "user"
     """The prompt."""
     ASSISTANT = "assistant"
-    """What the model wrote."""
+    """The model's text."""
     TOOL = "tool"
     """An output as it was appended, fences included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A stretch of a trajectory's text, and whose it is."""
+    """A part of a trajectory's text, and who wrote it."""
 
     role: Role
     content: str
@@ -41,8 +41,8 @@ class Message:
 def chat_template(*, with_bos: bool) -> str:
     """The Jinja template that renders messages as the text they were, for `SFTConfig.chat_template_path`.
 
-    Between `generation` and `endgeneration` stands what is learnt: the assistant's words, and the end-of-sequence
-    token wherever no tool speaks next. `with_bos` puts the begin-of-sequence token in front.
+    Between `generation` and `endgeneration` stands the text to learn: the assistant's, and the end-of-sequence token
+    wherever no tool's message is next. `with_bos` puts the begin-of-sequence token in front.
     """
     return ("{{- bos_token -}}" if with_bos else "") + _TEMPLATE
 
@@ -62,10 +62,9 @@ _TEMPLATE = (
 
 
 def to_messages(prompt: str, trajectory: Trajectory) -> tuple[Message, ...]:
-    """The prompt, then completions and outputs in turns; it ends with the model's last word.
+    """The prompt, then completions and outputs in turns, up to the last completion.
 
-    A last completion that ended at a stop string is cut in front of it: there the model spoke for somebody else, and
-    in training its turn ends instead.
+    A stop string that ended the last completion is cut off: in training the model's turn ends instead.
     """
     stretches = [(Role.USER, prompt)]
     for turn in trajectory.turns[:-1]:
@@ -80,30 +79,10 @@ def _whole(text: str) -> str:
 
 
 def last_words(completion: Completion) -> str:
-    """What a trajectory's last completion says, without the stop string that ended it."""
+    """The text of a trajectory's last completion, without the stop string that ended it."""
     return completion.text.removesuffix(completion.stop_reason or "")
 
 
 def join(messages: Sequence[Message]) -> str:
-    """The text that `messages` are stretches of."""
+    """The whole text of `messages`."""
     return "".join(message.content for message in messages)
-
-
-def sft_row(messages: Sequence[Message]) -> Row:
-    """TRL's conversational language modelling: `messages`."""
-    return {"messages": [asdict(message) for message in messages]}
-
-
-def kto_row(messages: Sequence[Message], *, is_right: bool) -> Row:
-    """TRL's unpaired preference in standard form: `prompt`, `completion`, `label`.
-
-    `parts` is the completion again, by whose it is: TRL's KTO weighs a completion as a whole, its outputs among it,
-    and a trainer that masks them needs to know where they are.
-    """
-    parts = messages[1:]
-    return {
-        "prompt": messages[0].content,
-        "completion": join(parts),
-        "label": is_right,
-        "parts": [asdict(part) for part in parts],
-    }

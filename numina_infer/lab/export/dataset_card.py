@@ -1,6 +1,6 @@
-"""The card of an exported data set: where it came from, how to train on it, what was left out and why.
+"""Writes the card of an exported data set: its origin, how to train on it, what was left out and why.
 
-Its front is the metadata that hub data sets have. It names no path of the machine that it was made on.
+It begins with the metadata of hub data sets, and names no path of the machine that it was made on.
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from numina_infer.core.config import require
-from numina_infer.lab.export.fate import Fate
+from numina_infer.lab.export.export_filter import ExportStatus
 from numina_infer.lab.export.selection import Selection
 from numina_infer.lab.export.training import Training
 from numina_infer.runs.provenance import file_sha256, package_versions
@@ -31,14 +31,14 @@ def require_license(name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a data set was made of."""
+    """The run and the references that a data set was made of."""
 
     run: str
     """The run folder's name."""
     info: Mapping[str, Any]
     """`run.json`."""
     references: str
-    """The name of the file that says what is right."""
+    """The name of the references file."""
     references_sha256: str
     license: str = UNKNOWN_LICENSE
 
@@ -50,9 +50,9 @@ class Origin:
 
     @property
     def rows(self) -> list[tuple[str, str]]:
-        """What is told of it, name by name."""
+        """Names and values for the card."""
         choices, preset, engine = (self.info.get(name) or {} for name in ("choices", "preset", "engine"))
-        told = [
+        known = [
             ("run", self.run),
             ("run log format", self.info.get("format_version")),
             ("made by", self.info.get("command")),
@@ -69,7 +69,7 @@ class Origin:
             ("packages of the run", _plainly(self.info.get("versions"))),
             ("packages of the export", _plainly({"numina-infer": package_versions().get("numina-infer", "")})),
         ]
-        return [(name, _name(value)) for name, value in told if value not in (None, "")]
+        return [(name, _name(value)) for name, value in known if value not in (None, "")]
 
 
 def _plainly(values: object) -> str:
@@ -79,7 +79,7 @@ def _plainly(values: object) -> str:
 
 
 def _name(value: object) -> str:
-    """`value` as text; of a path, which would tell of a machine, the last part."""
+    """`value` as text; of a path only the last part, since the rest would describe a machine."""
     text = str(value)
     return PurePath(text).name if text.startswith(("/", "~", "./", "../")) else text
 
@@ -122,7 +122,7 @@ Solutions of mathematical problems that a model wrote with the help of Python, e
 
 ## Licence
 {_license(origin)}
-Texts are a model's and programs' outputs: nobody has read them.
+The texts come from a model and from programs, and were not reviewed.
 """
 
 
@@ -132,9 +132,9 @@ def _cell(text: str) -> str:
 
 
 def _counts(selection: Selection) -> str:
-    num_wrong = len(selection.fates) - selection.num_right
+    num_wrong = len(selection.statuses) - selection.num_right
     return (
-        f"{len(selection.fates)} trajectories of {selection.num_problems} problems: {selection.num_right} right, "
+        f"{len(selection.statuses)} trajectories of {selection.num_problems} problems: {selection.num_right} right, "
         f"{num_wrong} wrong, each by its own answer, whatever the vote said."
     )
 
@@ -142,11 +142,15 @@ def _counts(selection: Selection) -> str:
 def _left_out(selection: Selection) -> str:
     if not selection.left_out:
         return "Nothing."
-    rows = "\n".join(f"| {fate.reason} | {selection.left_out[fate]} |" for fate in Fate if selection.left_out[fate])
+    rows = "\n".join(
+        f"| {status.reason} | {selection.left_out[status]} |" for status in ExportStatus if selection.left_out[status]
+    )
     return f"| why | trajectories |\n|---|---|\n{rows}"
 
 
 def _license(origin: Origin) -> str:
     if origin.license == UNKNOWN_LICENSE:
-        return "Nobody named one to the export: see to the problems' licence and the model's before you pass it on."
-    return f"{origin.license}, as whoever exported it said, of the problems and of what the model may be used for."
+        return (
+            "The export was given none: look at the licences of the problems and of the model before you pass it on."
+        )
+    return f"{origin.license}, as given to the export: look at the licences of the problems and of the model, too."

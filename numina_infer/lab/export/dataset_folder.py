@@ -1,6 +1,6 @@
-"""A data set as the hub lays it out: Parquet under `data`, a card beside it, which `datasets.load_dataset` reads.
+"""Writes a data set as `datasets.load_dataset` reads it: Parquet under `data`, and a card.
 
-It appears whole or not at all: what is written goes to a folder beside it, which is renamed at the end.
+It appears whole or not at all: it is written to a temporary folder, which is renamed at the end.
 """
 
 import shutil

@@ -1,37 +1,37 @@
 """A run's trajectories as training data: sorted by whether they are right, written as a data set with its card.
 
 The log is read twice, event by event: once to choose, once to write.
-Right is what a trajectory's own answer is, not the vote's. The way from solutions that ended right to training data is
-rejection sampling (STaR, arXiv 2203.14465; ToRA, arXiv 2309.17452, keeps programs' outputs out of the loss).
+A trajectory is right if its own answer is, whatever the vote said. Training on solutions that ended right is rejection
+sampling (STaR, arXiv 2203.14465; ToRA, arXiv 2309.17452, keeps programs' outputs out of the loss).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from numina_infer.answers.references import Accepted, read_reference
+from numina_infer.answers.references import Accepted, read_reference, read_references
 from numina_infer.core.config import require, require_whole
 from numina_infer.core.errors import ConfigError, NothingToExportError
 from numina_infer.core.records import AnswerRange, Problem
-from numina_infer.lab.evaluate.matching import named
+from numina_infer.lab.evaluate.matching import References, named
 from numina_infer.lab.export.chat_rows import Row, chat_template
 from numina_infer.lab.export.dataset_card import Origin, make_card, require_license
 from numina_infer.lab.export.dataset_folder import require_new, write_dataset
-from numina_infer.lab.export.fate import Fate
+from numina_infer.lab.export.export_filter import ExportStatus
 from numina_infer.lab.export.selection import Selection, WantedRows, opened_trajectories, select
 from numina_infer.lab.export.token_rows import Tokens, read_tokens
 from numina_infer.lab.export.training import TEMPLATE_FILE, Training
 from numina_infer.lab.replay.recorded_preset import read_preset
 from numina_infer.runs.history import read_events, read_info
-from numina_infer.runs.problems import read_problems
 
 CARD = "README.md"
 
 
 @dataclass(frozen=True, slots=True)
 class ExportConfig:
-    """What to export, and how."""
+    """The training, the references and the limits of an export."""
 
     training: Training
     references: Path
@@ -59,7 +59,7 @@ class ExportConfig:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written, and what became of the rest."""
+    """The data set that was written, and what was left out."""
 
     folder: Path
     selection: Selection
@@ -76,13 +76,13 @@ def export(run: Path, config: ExportConfig) -> Exported:
     info = read_info(run)
     preset = read_preset(info)
     _require_texts(info)
-    references = _read_references(config.references, preset.rollout.answer_range)
+    accepted_of = _accepted_of(config.references, preset.rollout.answer_range)
     tokens = read_tokens(config.tokenizer, preset) if config.tokenizer else None
-    wanted = WantedRows(config.training.fates, config.per_problem, needs_tokens=tokens is not None)
-    selection = select(read_events(run), references.of, wanted)
+    wanted = WantedRows(config.training.statuses, config.per_problem, needs_tokens=tokens is not None)
+    selection = select(read_events(run), accepted_of, wanted)
     _require_some(selection, config)
     schema = config.training.schema(has_tokens=tokens is not None)
-    rows = _rows(run, config.training, references, selection, tokens)
+    rows = _rows(run, config.training, accepted_of, selection, tokens)
     origin = Origin.of(run, info, config.references, config.license)
     card = make_card(origin, config.training, selection, config.training.how_to(tokens=tokens))
     template = {TEMPLATE_FILE: chat_template(with_bos=_has_bos(tokens))} if config.training is Training.SFT else {}
@@ -91,7 +91,7 @@ def export(run: Path, config: ExportConfig) -> Exported:
 
 
 def _require_texts(info: Mapping[str, Any]) -> None:
-    """Raise `ConfigError` where the log's texts aren't what a model saw and wrote, one behind the other."""
+    """Raise `ConfigError` where the log's texts aren't a text that a model saw and wrote."""
     choices, engine = info.get("choices") or {}, info.get("engine") or {}
     require(
         not choices.get("paper"),
@@ -100,50 +100,41 @@ def _require_texts(info: Mapping[str, Any]) -> None:
     require(engine.get("engine") != "simulated", "the run's engine was simulated: no model wrote its texts")
 
 
-@dataclass(frozen=True, slots=True)
-class RightAnswers:
-    """What is right, of the problems of a file."""
-
-    by_id: Mapping[str, tuple[str, Accepted]]
-    """Statement, and the votes that are right."""
-
-    def of(self, problem: Problem) -> Accepted:
-        """The votes that are right of `problem`; none where its id isn't there, or is another problem's."""
-        statement, accepted = self.by_id.get(problem.id, ("", frozenset()))
-        return accepted if statement.split() == problem.statement.split() else frozenset()
-
-
-def _read_references(file: Path, answer_range: AnswerRange) -> RightAnswers:
-    found = {
-        row.problem.id: (row.problem.statement, accepted)
-        for row in read_problems(file).rows
-        if (accepted := read_reference(row.reference, answer_range))
-    }
-    require(bool(found), f"{file} has no answer that is an integer in range; give a problems file with answers")
-    return RightAnswers(found)
+def _accepted_of(file: Path, answer_range: AnswerRange) -> Callable[[Problem], Accepted]:
+    """Which votes are right of a problem; none where its id isn't in `file`, or is another problem's there."""
+    references = References.read(file)
+    require(
+        bool(read_references(references.answers, answer_range)),
+        f"{file} has no answer that is an integer in range; give a problems file with answers",
+    )
+    return cache(lambda problem: read_reference(references.answer_to(problem), answer_range))
 
 
 def _require_some(selection: Selection, config: ExportConfig) -> None:
     """Raise where there is nothing to write, with the reason."""
-    if selection.fates:
+    if selection.statuses:
         return
-    if set(selection.left_out) == {Fate.NO_REFERENCE}:
+    if set(selection.left_out) == {ExportStatus.NO_REFERENCE}:
         raise ConfigError(
             f"{config.references} has none of the run's {named(selection.unknown)} with the same id and statement and "
             "an integer in range as its answer; give the file that the run was made from"
         )
-    counts = ", ".join(f"{count} {fate}" for fate, count in selection.left_out.most_common()) or "none has ended"
+    counts = ", ".join(f"{count} {status}" for status, count in selection.left_out.most_common()) or "none has ended"
     raise NothingToExportError(
         f"no trajectory of the run is for --format {config.training}: {counts}; nothing was written"
     )
 
 
 def _rows(
-    run: Path, training: Training, references: RightAnswers, selection: Selection, tokens: Tokens | None
+    run: Path,
+    training: Training,
+    accepted_of: Callable[[Problem], Accepted],
+    selection: Selection,
+    tokens: Tokens | None,
 ) -> Iterator[Row]:
     for one in opened_trajectories(read_events(run)):
-        if one.key in selection.fates:
-            yield training.row(one, references.of(one.opened.problem), tokens)
+        if one.key in selection.statuses:
+            yield training.row(one, accepted_of(one.opened.problem), tokens)
 
 
 def _has_bos(tokens: Tokens | None) -> bool:

@@ -1,4 +1,4 @@
-"""Which trajectories of a log are exported: those of the right fate, each text once, so many of a problem at most.
+"""Selects the trajectories of a log to export: by their status, each text once, up to a number per problem.
 
 A log may be larger than memory, so a selection keeps a hash of each text, and the log is read again for the rest.
 """
@@ -13,7 +13,7 @@ from numina_infer.answers.references import Accepted
 from numina_infer.core.events import Ended, Event, Opened
 from numina_infer.core.records import Problem, Trajectory
 from numina_infer.lab.export.chat_rows import join, to_messages
-from numina_infer.lab.export.fate import Fate, judge
+from numina_infer.lab.export.export_filter import ExportStatus, judge
 from numina_infer.runs.history import ByProblem
 
 Key = tuple[int, int]
@@ -48,7 +48,7 @@ def opened_trajectories(events: Iterable[Event]) -> Iterator[OpenedTrajectory]:
 class WantedRows:
     """What is to be selected."""
 
-    fates: frozenset[Fate]
+    statuses: frozenset[ExportStatus]
     per_problem: int | None = None
     """At most so many of a problem, right and wrong ones each; None takes all."""
     needs_tokens: bool = False
@@ -56,11 +56,11 @@ class WantedRows:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is exported of a log, and what became of the rest."""
+    """Which trajectories of a log are exported, and why the others aren't."""
 
-    fates: Mapping[Key, Fate]
-    """Of what is exported: right or wrong."""
-    left_out: Counter[Fate]
+    statuses: Mapping[Key, ExportStatus]
+    """The status of each exported trajectory: right or wrong."""
+    left_out: Counter[ExportStatus]
     unknown: tuple[str, ...]
     """Ids of problems without a reference, in the order of the log."""
     num_problems: int
@@ -69,7 +69,7 @@ class Selection:
     @property
     def num_right(self) -> int:
         """Trajectories in it that are right."""
-        return sum(fate is Fate.RIGHT for fate in self.fates.values())
+        return sum(status is ExportStatus.RIGHT for status in self.statuses.values())
 
 
 @dataclass(slots=True)
@@ -77,16 +77,16 @@ class _Found:
     """What was found of one problem since its last opening."""
 
     opening: int = -1
-    fates: dict[int, Fate] = field(default_factory=dict)
+    statuses: dict[int, ExportStatus] = field(default_factory=dict)
     """By index."""
     texts: set[bytes] = field(default_factory=set)
 
     def limit(self, per_problem: int, identifier: str) -> None:
-        """Leave out what is too much, by lot, since the first to end are the shortest; the id draws it."""
-        for fate in (Fate.RIGHT, Fate.WRONG):
-            indices = [index for index, own in self.fates.items() if own is fate]
+        """Keep `per_problem` of each kind, drawn by a hash: the first to end would be the shortest."""
+        for status in (ExportStatus.RIGHT, ExportStatus.WRONG):
+            indices = [index for index, own in self.statuses.items() if own is status]
             for index in sorted(indices, key=lambda index: _hash(f"{identifier}\0{index}"))[per_problem:]:
-                self.fates[index] = Fate.BEYOND_MAX
+                self.statuses[index] = ExportStatus.BEYOND_MAX
 
 
 def select(events: Iterable[Event], accepted_of: Callable[[Problem], Accepted], wanted: WantedRows) -> Selection:
@@ -94,32 +94,32 @@ def select(events: Iterable[Event], accepted_of: Callable[[Problem], Accepted], 
 
     Args:
         events: a whole log.
-        accepted_of: the votes that are right of a problem; none where nobody knows.
-        wanted: what is to be selected.
+        accepted_of: gives the right votes of a problem; empty where the reference isn't known.
+        wanted: the statuses and the number to select.
     """
     found = defaultdict[Problem, _Found](_Found)
     for one in opened_trajectories(events):
         problem = one.opened.problem
         if found[problem].opening != one.opening:
             found[problem] = _Found(one.opening)
-        found[problem].fates[one.trajectory.index] = _fate(one, found[problem], accepted_of(problem), wanted)
+        found[problem].statuses[one.trajectory.index] = _status(one, found[problem], accepted_of(problem), wanted)
     if wanted.per_problem is not None:
         for problem, own in found.items():
             own.limit(wanted.per_problem, problem.id)
-    return _selection(found, wanted.fates)
+    return _selection(found, wanted.statuses)
 
 
-def _fate(one: OpenedTrajectory, found: _Found, accepted: Accepted, wanted: WantedRows) -> Fate:
-    fate = judge(one.trajectory, accepted)
-    if fate not in wanted.fates:
-        return fate
+def _status(one: OpenedTrajectory, found: _Found, accepted: Accepted, wanted: WantedRows) -> ExportStatus:
+    status = judge(one.trajectory, accepted)
+    if status not in wanted.statuses:
+        return status
     if wanted.needs_tokens and not has_tokens(one.trajectory):
-        return Fate.NO_TOKENS
+        return ExportStatus.NO_TOKENS
     text = _hash(join(to_messages(one.opened.prompt, one.trajectory)))
     if text in found.texts:
-        return Fate.SAME_TEXT
+        return ExportStatus.SAME_TEXT
     found.texts.add(text)
-    return fate
+    return status
 
 
 def has_tokens(trajectory: Trajectory) -> bool:
@@ -131,15 +131,18 @@ def _hash(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _selection(found: Mapping[Problem, _Found], fates: frozenset[Fate]) -> Selection:
+def _selection(found: Mapping[Problem, _Found], statuses: frozenset[ExportStatus]) -> Selection:
     chosen = {
-        (own.opening, index): fate for own in found.values() for index, fate in own.fates.items() if fate in fates
+        (own.opening, index): status
+        for own in found.values()
+        for index, status in own.statuses.items()
+        if status in statuses
     }
-    everything = Counter(fate for own in found.values() for fate in own.fates.values())
-    unknown = [problem.id for problem, own in found.items() if Fate.NO_REFERENCE in own.fates.values()]
+    everything = Counter(status for own in found.values() for status in own.statuses.values())
+    unknown = [problem.id for problem, own in found.items() if ExportStatus.NO_REFERENCE in own.statuses.values()]
     return Selection(
-        fates=chosen,
-        left_out=Counter({fate: count for fate, count in everything.items() if fate not in fates}),
+        statuses=chosen,
+        left_out=Counter({status: count for status, count in everything.items() if status not in statuses}),
         unknown=tuple(unknown),
         num_problems=len({opening for opening, _ in chosen}),
     )

@@ -1,9 +1,9 @@
-"""A trajectory as the tokens that the model saw and sampled, with labels for those that it sampled.
+"""Makes token rows of a trajectory: the tokens that the model saw and sampled, with labels for the sampled ones.
 
-Tokenising a text again may cut it into other tokens than those that were sampled, most of all where an output joins a
-completion. With the model's tokenizer, prompt and outputs are tokenised as the engine did it (`engines/context.py`),
-and completions are the ids of the log. TRL's SFTTrainer takes `input_ids` and `labels` as they are, -100 where nothing
-is to be learnt (TRL 1.16, `SFTTrainer._prepare_dataset`).
+Tokenising a text again may give other tokens than were sampled, most of all where an output joins a completion. So
+completions are the ids of the log; prompt and outputs are tokenised by the model's tokenizer as the engine did it
+(`engines/context.py`). TRL's SFTTrainer takes `input_ids` and `labels` as they are, with -100 for tokens that aren't
+learnt (TRL 1.16, `SFTTrainer._prepare_dataset`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ from numina_infer.formats.catalogue import make_format
 from numina_infer.lab.export.chat_rows import Row, last_words
 
 IGNORED = -100
-"""A label that no loss looks at."""
+"""The label of tokens that the loss ignores."""
 
 
 @dataclass(frozen=True, slots=True)

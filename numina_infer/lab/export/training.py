@@ -1,20 +1,21 @@
-"""What trajectories are exported for, and the columns in which TRL 1.16 takes them for that.
+"""The kinds of training that an export is for, and the columns that TRL 1.16 takes for each.
 
 SFT. `SFTTrainer` masks by message (`assistant_only_loss`), which needs a chat template that marks the assistant's
 words, or takes `input_ids` with `labels` as they are; of a `prompt` and a `completion` it masks the prompt alone. So
-rows are `messages`, for a template of ours, with token ids beside them where a tokenizer is given: then the loss is on
+rows are `messages`, for a template of ours, with token ids too where a tokenizer is given: then the loss is on
 the very tokens that were sampled.
 
-KTO. `KTOTrainer` has no mask within a completion, so rows are plain text, which no template can change. Both right and
-wrong ones are in it.
+KTO. `KTOTrainer` has no mask within a completion, so rows are plain text, which no template can change; `parts` is the
+completion split by who wrote it, for a trainer that masks outputs. Both right and wrong trajectories are in it.
 """
 
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
 
 from numina_infer.answers.references import Accepted, show_reference
-from numina_infer.lab.export.chat_rows import Row, kto_row, sft_row, to_messages
-from numina_infer.lab.export.fate import Fate
+from numina_infer.lab.export.chat_rows import Row, join, to_messages
+from numina_infer.lab.export.export_filter import ExportStatus
 from numina_infer.lab.export.selection import OpenedTrajectory
 from numina_infer.lab.export.token_rows import Tokens
 
@@ -22,17 +23,17 @@ TEMPLATE_FILE = "chat_template.jinja"
 
 
 class Training(StrEnum):
-    """What an export is for."""
+    """The kind of training that an export is for."""
 
     SFT = "sft"
-    """Supervised fine-tuning: what is right, with outputs marked."""
+    """Supervised fine-tuning: right trajectories, with outputs marked."""
     KTO = "kto"
-    """Kahneman-Tversky optimisation (arXiv 2402.01306): what is right and what is wrong, labelled."""
+    """Kahneman-Tversky optimisation (arXiv 2402.01306): right and wrong trajectories, labelled."""
 
     @property
-    def fates(self) -> frozenset[Fate]:
+    def statuses(self) -> frozenset[ExportStatus]:
         """Which trajectories it takes."""
-        return frozenset({Fate.RIGHT} if self is Training.SFT else {Fate.RIGHT, Fate.WRONG})
+        return frozenset({ExportStatus.RIGHT} if self is Training.SFT else {ExportStatus.RIGHT, ExportStatus.WRONG})
 
     def schema(self, *, has_tokens: bool) -> Any:
         """The pyarrow schema of its rows."""
@@ -48,11 +49,15 @@ class Training(StrEnum):
         return pa.schema([*text, *tokens, *whose, ("answer", pa.int64()), ("reference", pa.string())])
 
     def row(self, one: OpenedTrajectory, accepted: Accepted, tokens: Tokens | None) -> Row:
-        """One trajectory as a row: for the trainer first, and then whose it is."""
+        """One trajectory as a row: columns for the trainer, then where it comes from."""
         trajectory = one.trajectory
         messages = to_messages(one.opened.prompt, trajectory)
         is_right = trajectory.answer.value in accepted
-        text = sft_row(messages) if self is Training.SFT else kto_row(messages, is_right=is_right)
+        dicts = [asdict(message) for message in messages]
+        text: Row = {"messages": dicts}
+        if self is Training.KTO:
+            first, completion = messages[0].content, join(messages[1:])
+            text = {"prompt": first, "completion": completion, "label": is_right, "parts": dicts[1:]}
         whose: Row = {
             "problem_id": trajectory.problem_id,
             "index": trajectory.index,
@@ -118,7 +123,7 @@ SFTTrainer(model, SFTConfig(max_length=4096), train_dataset=data).train()
 
 _KTO = (
     """
-`prompt`, `completion` and `label` are the text that the model saw, what came behind it, and whether its answer was
+`prompt` is the text that the model saw, `completion` the text after it, and `label` says whether its answer was
 right:
 
 ```python

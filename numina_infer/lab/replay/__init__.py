@@ -1,4 +1,7 @@
-"""A recorded run, decided again under another policy.
+"""Decides a recorded run again, under its own policy or another.
 
-In: a run log. Out: what would have been answered, and when it would have stopped.
+In: a run folder, and what to change of its policy, answer range or time bank. Out: the verdict that each problem would
+have had, and a table or frame of many policies.
+`recording.py` reads the log, `recorded_preset.py` its preset; `variant.py` says what is changed; `replay.py` replays,
+by `replay_referee.py` problem by problem and `ranges.py` for another answer range; `replay_table.py` shows the result.
 """

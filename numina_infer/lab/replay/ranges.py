@@ -1,7 +1,7 @@
-"""A recorded answer under another answer range: what would have been the vote, or why none.
+"""Reads a recorded answer again for another answer range: the vote it would have been, or why there is none.
 
-The log keeps what stood in the box or behind the sentence, so the integer is read again from that alone.
-Where reading it again doesn't give what was recorded, the record is believed.
+The log keeps the text in the box or after the answer sentence, and the integer is read again from that text alone.
+Where this doesn't give what was recorded, the record counts.
 """
 
 from collections.abc import Iterator

@@ -15,8 +15,8 @@ from numina_infer.core.config import Policy
 from numina_infer.core.events import Ended, Event, Opened, Solved, Stopped
 from numina_infer.core.presets import Preset
 from numina_infer.core.records import Execution, Problem, Solution, StopReason, Trajectory, Turn
-from numina_infer.lab.replay.hearing import Attempted, Hearing
 from numina_infer.lab.replay.recorded_preset import read_preset
+from numina_infer.lab.replay.replay_referee import AttemptEvent, ReplayReferee
 from numina_infer.runs.history import fold_by_problem, read_events, read_info
 
 
@@ -25,7 +25,7 @@ class RecordedProblem:
     """One problem of a run, since it was last opened."""
 
     opened: Opened
-    events: tuple[Attempted, ...] = ()
+    events: tuple[AttemptEvent, ...] = ()
     """Up to the verdict, where there is one: what the verdict knew."""
     solution: Solution | None = None
     """None where the run broke off before."""
@@ -77,7 +77,7 @@ class _Open:
     """A problem being read."""
 
     opened: Opened
-    events: list[Attempted]
+    events: list[AttemptEvent]
     solution: Solution | None = None
 
     def take(self, event: Event) -> None:
@@ -114,13 +114,13 @@ class _Open:
         del self.events[ended[known] if known < len(ended) else len(self.events) :]
 
     def _find_stop(self, policy: Policy) -> None:
-        hearing = Hearing(self.opened, policy)
-        heard, reason = hearing.until_stop(self.events)
-        at = self.events[heard].at if heard < len(self.events) else hearing.ledger.deadline
-        self.events.insert(heard, Stopped(self.opened.problem_id, reason or StopReason.DEADLINE, at))
+        referee = ReplayReferee(self.opened, policy)
+        num_seen, reason = referee.until_stop(self.events)
+        at = self.events[num_seen].at if num_seen < len(self.events) else referee.ledger.deadline
+        self.events.insert(num_seen, Stopped(self.opened.problem_id, reason or StopReason.DEADLINE, at))
 
 
-def _without_texts(event: Attempted) -> Attempted:
+def _without_texts(event: AttemptEvent) -> AttemptEvent:
     if not isinstance(event, Ended):
         return event
     trajectory = event.trajectory

@@ -1,10 +1,10 @@
-"""Replay: the recorded events of a run before the same referee, under its own policy or another.
+"""Replays a run: its recorded events go to the same referee again, under the run's own policy or another.
 
 Under the run's own policy every problem gets the same verdict, votes and stop as it had, bit for bit: solving live and
 replaying call the same `decide` on the same ledger, and a decision depends on nothing that isn't recorded.
 Under another policy a problem gets the verdict that it would have had, as far as the log reaches:
 
-- What the policy wouldn't have started (a smaller N) is passed over. Endings keep their recorded times.
+- Attempts that the policy wouldn't have started (a smaller N) are passed over. Endings keep their recorded times.
 - Where it stops before the run did, the attempts in flight have nothing to hand over: their texts up to that moment
   aren't recorded. Under the exact rule that can't change a verdict.
 - Where it would have gone on when the run had stopped, the verdict isn't recorded.
@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 from numina_infer.core.config import BankConfig, Policy, require
 from numina_infer.core.events import Ended, Stopped
 from numina_infer.core.records import AnswerRange, Solution, StopReason
-from numina_infer.lab.replay.hearing import Hearing
 from numina_infer.lab.replay.ranges import in_range
 from numina_infer.lab.replay.recording import RecordedProblem, Recording
+from numina_infer.lab.replay.replay_referee import ReplayReferee
 from numina_infer.lab.replay.variant import Change, Variant, make_variant
 from numina_infer.solving.paper.paper_solver import papers_verdict
 from numina_infer.voting.referee import Ledger, conclude
@@ -30,17 +30,17 @@ from numina_infer.voting.time_bank import Bank
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What became of one problem in a replay."""
+    """One problem in a replay."""
 
     recorded: RecordedProblem
     ledger: Ledger
     """As far as the replay went."""
     solution: Solution | None
-    """The verdict; None where the log stops short of what the policy would have wanted."""
+    """The verdict; None where the policy would have gone on after the log ends."""
     num_tokens: int = 0
     """Sampled by the trajectories that ended."""
     num_unknown: int = 0
-    """Attempts that were in flight at a stop before the run's own: what they had to hand over isn't known."""
+    """Attempts in flight at a stop before the run's own: their texts at that moment aren't recorded."""
 
     @property
     def is_recorded(self) -> bool:
@@ -55,18 +55,31 @@ class Replayed:
 
     @property
     def is_as_recorded(self) -> bool:
-        """Whether verdict, votes and stop are those of the run: everything but what it said of its engine."""
+        """Whether verdict, votes and stop are those of the run; incidents of its engine aren't compared."""
         was = self.recorded.solution
         return was == self.solution or (was is not None and replace(was, incidents=()) == self.solution)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Replay:
     """A run replayed, problem by problem, in the order of their openings."""
 
     recording: Recording
     variant: Variant
     problems: tuple[Replayed, ...]
+
+    def __repr__(self) -> str:
+        return f"<Replay: {self._sentence}>"
+
+    def _repr_html_(self) -> str:
+        from numina_infer.lab.cells import html_table
+        from numina_infer.lab.replay.replay_table import problem_table
+
+        return html_table(problem_table(self, {}), self._sentence)
+
+    @property
+    def _sentence(self) -> str:
+        return f"{self.num_as_recorded} of {len(self.problems)} verdicts are as recorded."
 
     @property
     def num_as_recorded(self) -> int:
@@ -75,7 +88,7 @@ class Replay:
 
     @property
     def num_unrecorded(self) -> int:
-        """Problems whose log stops short of what was wanted."""
+        """Problems on which the policy would have gone on after the log ends."""
         return sum(not replayed.is_recorded for replayed in self.problems)
 
     @property
@@ -85,45 +98,40 @@ class Replay:
         return sum(was.answer != now.answer for was, now in known if was is not None and now is not None)
 
 
-def replay(recording: Recording, change: Change | None = None) -> Replay:
+def replay_run(recording: Recording, change: Change | None = None) -> Replay:
     """Every problem of a run, under its own policy or with `change` in it.
 
     Raises:
         ConfigError: the change can't be made, or a time bank is asked for a run whose problems weren't one after
             another in one session.
     """
-    variant = make_variant(recording, change or Change())
-    return replay_variant(recording, variant, readings(recording, variant.answer_range))
+    return next(replay_all(recording, [change or Change()]))
 
 
 def replay_all(recording: Recording, changes: Iterable[Change]) -> Iterator[Replay]:
     """A replay for each of `changes`; answers are read once for each range."""
+    own = recording.preset.rollout.answer_range
     read: dict[AnswerRange, tuple[RecordedProblem, ...]] = {}
     for change in changes:
         variant = make_variant(recording, change)
-        if variant.answer_range not in read:
-            read[variant.answer_range] = readings(recording, variant.answer_range)
-        yield replay_variant(recording, variant, read[variant.answer_range])
+        wanted = variant.answer_range
+        if wanted not in read:
+            read[wanted] = tuple(_in_answer_range(one, own, wanted) for one in recording.problems)
+        yield _replay_variant(recording, variant, read[wanted])
 
 
-def readings(recording: Recording, answer_range: AnswerRange) -> tuple[RecordedProblem, ...]:
-    """The problems of a run with their answers as they are in `answer_range`."""
-    was = recording.preset.rollout.answer_range
-    return tuple(in_answer_range(recorded, was, answer_range) for recorded in recording.problems)
-
-
-def replay_variant(recording: Recording, variant: Variant, problems: Sequence[RecordedProblem]) -> Replay:
-    """`problems`, which are those of the recording read for the variant's range, under `variant`."""
+def _replay_variant(recording: Recording, variant: Variant, problems: Sequence[RecordedProblem]) -> Replay:
+    """Replay `problems`, whose answers were read for the variant's range."""
     if variant.bank is not None and problems:
         return Replay(recording, variant, _with_bank(recording, variant, variant.bank, problems))
-    one = _replay_papers if recording.is_papers else replay_problem
+    one = _replay_papers if recording.is_papers else _replay_problem
     return Replay(recording, variant, tuple(one(recorded, variant.policy) for recorded in problems))
 
 
 def _with_bank(
     recording: Recording, variant: Variant, bank: BankConfig, problems: Sequence[RecordedProblem]
 ) -> tuple[Replayed, ...]:
-    """A problem that is done sooner or later than it was moves those behind it, and their slices with it."""
+    """A problem that takes longer or shorter than it did moves all later ones, and their slices with them."""
     till = Bank(replace(recording.preset.contest, bank=bank), _began_at(recording))
     done: list[Replayed] = []
     moved_s = 0.0
@@ -132,7 +140,7 @@ def _with_bank(
         opened_at = recorded.opened.at
         require(opened_at >= last, _NOT_ONE_AFTER_ANOTHER)
         cut, till = till.cut(opened_at + moved_s)
-        done.append(replay_problem(recorded, variant.policy, deadline=opened_at + cut.seconds))
+        done.append(_replay_problem(recorded, variant.policy, deadline=opened_at + cut.seconds))
         last = opened_at if recorded.solution is None else recorded.solution.solved_at
         moved_s += opened_at + done[-1].seconds - last
     return tuple(done)
@@ -151,34 +159,34 @@ def _began_at(recording: Recording) -> float:
     return opened.at - (bank.time_limit_s - bank.reserve_s - opened.slice.left_s)
 
 
-def replay_problem(recorded: RecordedProblem, policy: Policy, *, deadline: float | None = None) -> Replayed:
+def _replay_problem(recorded: RecordedProblem, policy: Policy, *, deadline: float | None = None) -> Replayed:
     """One problem under `policy`, and by `deadline` (loop time) instead of its own."""
     events = recorded.events
-    hearing = Hearing(recorded.opened, policy, deadline)
-    heard, reason = hearing.until_stop(events)
-    is_own_end = heard == len(events) or isinstance(events[heard], Stopped)
+    referee = ReplayReferee(recorded.opened, policy, deadline)
+    num_seen, reason = referee.until_stop(events)
+    is_own_end = num_seen == len(events) or isinstance(events[num_seen], Stopped)
     forced = _forced(recorded) if is_own_end else None
     if reason is None and forced is None:
-        return Replayed(recorded, hearing.ledger, None, hearing.num_tokens)
-    num_unknown = 0 if is_own_end else hearing.ledger.num_running
+        return Replayed(recorded, referee.ledger, None, referee.num_tokens)
+    num_unknown = 0 if is_own_end else referee.ledger.num_running
     if is_own_end:
-        hearing.take(events[heard:])
+        referee.take(events[num_seen:])
     solution = conclude(
         recorded.problem.id,
         policy,
-        hearing.ledger,
+        referee.ledger,
         forced.stop_reason if forced else reason or StopReason.DEADLINE,
-        recorded.solution.solved_at if is_own_end and recorded.solution else hearing.ledger.at,
+        recorded.solution.solved_at if is_own_end and recorded.solution else referee.ledger.at,
         forced.error if forced else "",
     )
-    return Replayed(recorded, hearing.ledger, solution, hearing.num_tokens, num_unknown)
+    return Replayed(recorded, referee.ledger, solution, referee.num_tokens, num_unknown)
 
 
 def _replay_papers(recorded: RecordedProblem, policy: Policy) -> Replayed:
     """The paper's way has rules of its own: no stop, and ties by the order of endings."""
-    hearing = Hearing(recorded.opened, policy)
-    hearing.take(recorded.events)
-    return Replayed(recorded, hearing.ledger, _papers_solution(recorded, policy, hearing.ledger), hearing.num_tokens)
+    referee = ReplayReferee(recorded.opened, policy)
+    referee.take(recorded.events)
+    return Replayed(recorded, referee.ledger, _papers_solution(recorded, policy, referee.ledger), referee.num_tokens)
 
 
 def _papers_solution(recorded: RecordedProblem, policy: Policy, ledger: Ledger) -> Solution | None:
@@ -190,7 +198,7 @@ def _papers_solution(recorded: RecordedProblem, policy: Policy, ledger: Ledger) 
     return papers_verdict(problem_id, policy, ledger, recorded.trajectories, StopReason.DEADLINE, was.solved_at)
 
 
-def in_answer_range(recorded: RecordedProblem, was: AnswerRange, wanted: AnswerRange) -> RecordedProblem:
+def _in_answer_range(recorded: RecordedProblem, was: AnswerRange, wanted: AnswerRange) -> RecordedProblem:
     """`recorded`, made for the range `was`, with its answers as they are in `wanted`."""
     if was is wanted:
         return recorded
@@ -202,6 +210,6 @@ def in_answer_range(recorded: RecordedProblem, was: AnswerRange, wanted: AnswerR
 
 
 def _forced(recorded: RecordedProblem) -> Solution | None:
-    """The verdict where something broke, which no referee has a say in."""
+    """The verdict of a problem that failed: the referee didn't decide it."""
     was = recorded.solution
     return was if was is not None and was.stop_reason is StopReason.FAILED else None

@@ -1,4 +1,4 @@
-"""Replays for people: one run problem by problem, or a sweep with a row for each way to decide."""
+"""Tables of replays: a row for each problem of one replay, or a row for each policy of a sweep."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ReplayRow:
-    """What one way to decide would have given over a whole run."""
+    """What one policy would have given over a whole run."""
 
     name: str
     num_problems: int
     num_unrecorded: int
-    """Problems whose log stops short of what was wanted; they count nowhere else."""
+    """Problems on which the policy would have gone on where the log ends; they count nowhere else."""
     num_changed: int
     """Problems with another answer than the run gave."""
     num_right: int

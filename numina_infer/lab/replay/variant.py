@@ -1,4 +1,4 @@
-"""Another way to decide on the same recorded events: what is changed of a run's own policy, range or bank."""
+"""What a replay changes: values of the run's policy, its answer range, or its time bank."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ from numina_infer.lab.replay.recording import Recording
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is to be otherwise than the run had it; None leaves it."""
+    """Values that differ from the run's own; None keeps what the run had."""
 
     policy: str | None = None
     """A preset, whose policy takes the place of the run's; the rest changes single values of it."""
@@ -41,14 +41,14 @@ class Change:
     def name(self) -> str:
         """What is changed, in words for a table."""
         plain = ("policy", "num_samples", "epsilon", "stop_rule", "answer_range", "time_limit_s")
-        told = [f"{name} {value}" for name in plain if (value := getattr(self, name)) is not None]
-        told += [f"{name} {value:g}" for name, value in self.vote_weights.items()]
-        return ", ".join(told) or "as it was"
+        parts = [f"{name} {value}" for name in plain if (value := getattr(self, name)) is not None]
+        parts += [f"{name} {value:g}" for name, value in self.vote_weights.items()]
+        return ", ".join(parts) or "as it was"
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """All that a replay decides by."""
+    """The policy, range and bank that a replay decides by."""
 
     policy: Policy
     answer_range: AnswerRange
@@ -57,7 +57,7 @@ class Variant:
 
 
 def make_variant(recording: Recording, change: Change) -> Variant:
-    """The run's own way to decide, with `change` in it.
+    """The run's own policy, range and bank, with `change` applied.
 
     Raises:
         ConfigError: a value can't be used, or the run was made the paper's way, which has rules of its own.

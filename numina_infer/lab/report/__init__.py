@@ -1,4 +1,7 @@
-"""A run as one HTML page without a network.
+"""Makes one HTML page of a run, which needs no network.
 
-In: a run log. Out: the page; hostile text in it stays text.
+In: a run folder. Out: `report.html`, in which a hostile text of the log stays text.
+`report_page.py` writes the page from the template `report.html`; `page_data.py` folds the log into its rows, with
+`timeline.py` for the time axis and `texts.py` for texts, their `formulae.py` and programs (`highlight.py`);
+`embedding.py` writes JSON that is safe in a page.
 """

@@ -1,8 +1,7 @@
-"""JSON that may stand in a page: no text of it can end its element, open another, or be read as anything but JSON.
+"""Writes JSON that is safe inside an HTML page.
 
-Inside `<script type="application/json">` a browser looks for `</script` and `<!--` and for nothing else, so without
-`<` nothing can happen; `>` and `&` go the same way, and all that isn't ASCII is escaped besides: half surrogate pairs
-survive, and U+2028 is no line's end.
+Inside `<script type="application/json">` a browser looks for `</script` and `<!--` only, so `<` is escaped, and with
+it `>` and `&`. All that isn't ASCII is escaped too: lone surrogates survive, and U+2028 ends no line.
 """
 
 import json
@@ -11,7 +10,7 @@ import math
 from numina_infer.core.errors import RunLogError
 
 _MAX_S = 1e12
-"""Longer than anything lasts that is run."""
+"""Longer than any run."""
 _ESCAPES = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&"})
 
 
@@ -28,5 +27,5 @@ def embed(value: object) -> str:
 
 
 def finite(number: float) -> float:
-    """A moment or a duration that a damaged log can't make a page unreadable with; sums of many are finite too."""
+    """`number` as a time in seconds, 0 where a damaged log has none that is usable; sums of many stay finite."""
     return float(number) if math.isfinite(number) and abs(number) <= _MAX_S else 0.0

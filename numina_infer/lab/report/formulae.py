@@ -1,9 +1,8 @@
-r"""Formulae in a text: found by their delimiters, typeset by latex2mathml, and kept only as far as they are harmless.
+r"""Finds formulae in a text by their delimiters, and typesets them as harmless MathML by latex2mathml.
 
-A formula stands between `$…$`, `$$…$$`, `\(…\)` or `\[…\]`. What stands between is for latex2mathml to read; of the
-elements that it makes those are kept that MathML Core has, with attributes that only set type. What it can't read
-stays text. Prices stay text too: by pandoc's rule a single dollar opens only in front of a character, and closes only
-behind one and not in front of a digit.
+A formula stands between `$…$`, `$$…$$`, `\(…\)` or `\[…\]`. Of latex2mathml's elements only those of MathML Core are
+kept, with attributes that only set type. A formula that it can't read stays text. Prices stay text too, by pandoc's
+rule: a single dollar opens only in front of a character, and closes only behind one and not in front of a digit.
 """
 
 import html
@@ -28,7 +27,7 @@ ELEMENTS = frozenset(
         *("mpadded", "mphantom", "menclose", "merror"),
     }
 )
-"""The page is told this list, and makes no others either."""
+"""The page gets this list, and makes no other elements either."""
 ATTRIBUTES = frozenset(
     {
         *("display", "displaystyle", "scriptlevel", "mathvariant", "stretchy", "fence", "form", "separator"),
@@ -97,7 +96,7 @@ def can_typeset() -> bool:
 
 
 _DEFINES = re.compile(r"\\(?:(?:re|provide)?newcommand|providecommand|[egx]?def|let|DeclareMathOperator)(?![a-zA-Z])")
-"""Macros of a formula's own can grow without bound."""
+"""Definitions of macros, which can grow without bound."""
 
 
 @lru_cache(maxsize=2**16)

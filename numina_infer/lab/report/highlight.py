@@ -1,12 +1,12 @@
-"""Python programs as spans: a kind and a text each, so that a page colours them without any markup of ours.
+"""Splits Python programs into spans, each with a kind and a text, so that a page can colour them.
 
-Pygments tells the tokens; of its kinds few are kept, as many as colours can be told apart.
+Pygments finds the tokens; its many kinds are reduced to as few as colours can be told apart.
 """
 
 from functools import lru_cache
 
 MAX_CHARS = 20_000
-"""Longer programs stay plain: they are floods, and colouring them takes seconds."""
+"""Longer programs stay plain, since colouring them takes seconds."""
 
 
 @lru_cache(maxsize=4096)
@@ -46,7 +46,7 @@ _KINDS = (
     (("Name", "Decorator"), "f"),
     (("Operator",), "o"),
 )
-"""The first that a token's type begins with is taken."""
+"""The first prefix of a token's type decides."""
 
 
 def _kind(token: tuple[str, ...]) -> str:

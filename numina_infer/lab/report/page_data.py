@@ -1,7 +1,7 @@
-"""A run's events → what its page shows: one row a problem, one a trajectory, and chunks of texts.
+"""Turns a run's events into the data of its page: a row per problem, a row per trajectory, and chunks of texts.
 
-Events are read one by one. Of a trajectory a row of numbers is kept, and its texts as the JSON that goes into the
-page; of a problem that was opened again, the last opening, as everywhere.
+Events are read one by one, and a trajectory's texts are kept as the JSON that goes into the page. Of a problem that
+was opened again the last opening counts.
 """
 
 import math
@@ -21,25 +21,25 @@ from numina_infer.voting.ballot import MILLI, weigh
 from numina_infer.voting.referee import Ledger
 
 CHUNK = 50
-"""Trajectories whose texts the page reads at once."""
+"""Trajectories whose texts are one element of the page."""
 MAX_TEXT_BYTES = 64_000_000
-"""Of all texts; a browser takes no page of a collection's whole log. Trajectories beyond it are rows without texts."""
+"""The size of all texts at most, since browsers can't show a whole large log. Later trajectories are rows alone."""
 
 _MAX_HORIZON = 256
-"""Beyond it the chance of another winner takes seconds an ending, and isn't shown."""
+"""Beyond it the chance of another winner isn't shown: it takes seconds for each ending."""
 
 COLUMNS = (
     *("problem", "index", "outcome", "answer", "reason", "source", "raw", "printed", "weight", "chance"),
     *("turns", "tokens", "programs", "programsOk", "programSeconds", "seated", "ended", "chunk", "place"),
 )
-"""Of a trajectory's row; moments are seconds of the page's axis."""
+"""The columns of a trajectory's row; moments are seconds on the page's axis."""
 
 Row = dict[str, Any]
 
 
 @dataclass(slots=True)
 class Budget:
-    """How many bytes of texts there is room for."""
+    """The bytes that are left for texts."""
 
     left: int = MAX_TEXT_BYTES
 
@@ -91,7 +91,7 @@ class Sheet:
     def _stay(self, trajectory: Trajectory, axis: Axis, at: float) -> Stay:
         seated, ended = (axis.place(finite(moment)) for moment in (trajectory.started_at, trajectory.ended_at))
         seconds = math.fsum(finite(execution.wall_s) for execution in trajectory.executions)
-        # A log may tell no moments of a trajectory's own; then there are those of its events.
+        # Where a log has no moments of the trajectory itself, those of its events count.
         ended = min(max(ended, self.opened_at), at)
         started = self.started.get(trajectory.index, self.opened_at)
         return Stay(started, min(max(seated, started), ended), ended, seconds)
@@ -119,7 +119,7 @@ class Sheet:
         }
 
     def _chance(self) -> float | None:
-        """That what the horizon has still to come changes the winner; None without one, and behind the stop."""
+        """The chance that samples still to come change the winner; None without a winner, and after the stop."""
         ballot, horizon = self.ledger.ballot, self.opened.num_samples
         if ballot.winner is None or self.num_before_stop is not None or horizon > _MAX_HORIZON:
             return None
@@ -127,13 +127,13 @@ class Sheet:
 
     @property
     def end(self) -> float:
-        """When it was over, or was last heard of."""
+        """The moment of its verdict, or of its last event."""
         last = max((stay.ended for stay in self.stays), default=self.opened_at)
         return last if self.solved_at is None else self.solved_at
 
     @property
     def num_decisive(self) -> int:
-        """Endings that were there when it was stopped; the cutoff breaks off all that come later."""
+        """Endings before the stop; the cutoff breaks off all later ones."""
         if self.num_before_stop is not None:
             return self.num_before_stop
         broken = (number for number, row in enumerate(self.rows) if row["outcome"] == Outcome.CUTOFF)
@@ -180,7 +180,7 @@ class Sheets:
 
 
 def page_index(sheets: Iterable[Sheet], axis: Axis, references: Mapping[str, Row]) -> Row:
-    """All that a page shows before a trajectory is opened; `references` are cells by problem id."""
+    """The data that a page shows before a trajectory is opened; `references` are cells by problem id."""
     sheets = list(sheets)
     first_chunks = list(accumulate((len(sheet.chunks) for sheet in sheets), initial=0))[:-1]
     texts = Texts()

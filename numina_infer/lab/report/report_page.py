@@ -1,8 +1,8 @@
-"""One HTML page of a run: `report.html` with the run's data in it, and nothing that it would have to load.
+"""Writes the HTML page of a run, which loads nothing: a template with the run's data in it.
 
-The page is a template with its own styles and script, which its content security policy names by their hashes, so
-that nothing else can run. The data are JSON in elements that browsers don't run: one index, and the texts of
-trajectories in chunks that are read when one is opened.
+The content security policy names the template's own style and script by their hashes, so that nothing else can run.
+The data are JSON in elements that browsers don't run: an index, and the texts of trajectories in chunks that are read
+when one is opened.
 """
 
 import base64
@@ -29,7 +29,7 @@ from numina_infer.runs.log import SOLUTIONS_FILE, TRAJECTORIES_FILE
 REPORT_FILE = "report.html"
 
 Progress = Callable[[int, int], None]
-"""Is told how many events have been read, and of how many."""
+"""Called with the number of events that were read, and with the number of all."""
 
 
 def write_report(
@@ -44,11 +44,11 @@ def write_report(
 
     Args:
         folder: a run folder.
-        out: where the page goes; `report.html` in the run folder by default.
+        out: the page's path; `report.html` in the run folder by default.
         references: answers by problem id, as a problems file has them; by default those of the file that the run was
             made from, where that is still here and the same.
-        on_progress: is told how far it is.
-        max_text_bytes: of the trajectories' texts; those beyond are left out, and the page says so.
+        on_progress: called after each event.
+        max_text_bytes: the size of the trajectories' texts; later ones are left out, and the page says so.
 
     Raises:
         RunLogError: there is no run, or its log is damaged.
@@ -72,7 +72,7 @@ def write_report(
 
 
 def _preset(info: Mapping[str, Any]) -> tuple[Preset, list[str]]:
-    """What the run was made with; where nobody says, votes count alike and the exact rule is drawn."""
+    """The run's preset; where it isn't known, votes count alike and the exact rule is drawn."""
     try:
         return read_preset(info), []
     except RunLogError as error:
@@ -106,7 +106,7 @@ def _reference_row(text: str, answer_range: AnswerRange) -> Row:
 
 
 def _notes(sheets: list[Sheet]) -> Iterator[str]:
-    """What a reader has to know about the page."""
+    """Lines that say what is missing in the page."""
     unfinished = sum(sheet.solution is None for sheet in sheets)
     if unfinished:
         yield f"Without a verdict yet: {unfinished} of {len(sheets)} problems. The run goes on, or was stopped."
@@ -137,7 +137,7 @@ def _head(folder: Path, info: Mapping[str, Any], preset: Preset) -> Row:
 
 
 def _on(info: Mapping[str, Any]) -> str:
-    """On which problems it was, as far as `run.json` tells."""
+    """The problems of the run, as far as `run.json` names them."""
     if "competition" in info:
         return f" on {info['competition']}"
     if "problems" in info:
@@ -146,7 +146,7 @@ def _on(info: Mapping[str, Any]) -> str:
 
 
 def _facts(info: Mapping[str, Any], preset: Preset) -> Iterator[tuple[str, Any]]:
-    """What was run, on what, a line each."""
+    """Names and values from `run.json`."""
     yield "run log format", info.get("format_version")
     yield "sessions", info.get("sessions")
     yield "engine", info.get("engine")

@@ -1,7 +1,7 @@
-"""What a page shows of texts: prose, formulae and programs as pieces, long ones cut with a word about it.
+"""Splits texts into prose, formulae and programs, and cuts long ones.
 
 A piece is a text (prose), a number (a formula, in the order of its list), or a list (a program, as `highlight` has
-it). Nothing here is markup: a page builds its elements from the pieces.
+it). No piece is markup: the page builds its elements from them.
 """
 
 from dataclasses import dataclass, field
@@ -14,14 +14,14 @@ from numina_infer.lab.report.formulae import Formula, Tree, split_formulae, type
 from numina_infer.lab.report.highlight import highlight
 
 MAX_CHARS = 20_000
-"""Of one text; the run log has the rest."""
+"""The length of one text at most; the run log has the rest."""
 
 Piece = str | int | list[str]
 
 
 @dataclass(slots=True)
 class Texts:
-    """Texts of one chunk of a page, and the formulae in them, each of which is written once."""
+    """The texts of one chunk of a page, with each formula in them once."""
 
     formulae: list[tuple[str, int, Tree]] = field(default_factory=list)
     """Source, whether it stands on a line of its own, and MathML."""
@@ -34,11 +34,11 @@ class Texts:
         self.bodies.append({"turns": [self._turn(turn) for turn in trajectory.turns], "error": cut(trajectory.error)})
 
     def pieces(self, text: str, program: str | None = None) -> list[Piece]:
-        """A text with its programs and formulae; `program` is one of them, whatever fences it."""
+        """A text in pieces; `program` is found in it even without a fence."""
         text = unify_newlines(cut(text))
         pieces: list[Piece] = []
         position = 0
-        for start, end, code in _programs(text, program):
+        for start, end, code in find_programs(text, program):
             pieces += self._prose(text[position:start])
             pieces.append(list(highlight(code)))
             position = end
@@ -66,7 +66,7 @@ class Texts:
 
     def _turn(self, turn: Turn) -> dict[str, Any]:
         completion, execution = turn.completion, turn.execution
-        pieces = self.pieces(_said(turn), turn.code)
+        pieces = self.pieces(said(turn), turn.code)
         shows_program = any(isinstance(piece, list) and "".join(piece[1::2]) == turn.code for piece in pieces)
         return {
             "pieces": pieces,
@@ -79,21 +79,21 @@ class Texts:
         }
 
 
-def _programs(text: str, program: str | None) -> list[tuple[int, int, str]]:
+def find_programs(text: str, program: str | None) -> list[tuple[int, int, str]]:
     """Start, end and code of the fenced programs, or else of the one that was run, where that stands in `text`."""
     fenced = [(block.start, block.end, block.code) for block in code_blocks(text)]
     start = text.rfind(program) if program and not fenced else -1
     return [(start, start + len(program), program)] if program and start >= 0 else fenced
 
 
-def _said(turn: Turn) -> str:
-    """Without the fence that opens the output, where the output stands below."""
+def said(turn: Turn) -> str:
+    """What the model wrote, without the fence that opens the output where the output stands below."""
     stop = turn.completion.stop_reason or ""
     return turn.completion.text.removesuffix(stop) if turn.execution is not None else turn.completion.text
 
 
 def cut(text: str) -> str:
-    """The first `MAX_CHARS` characters, and how many there are besides."""
+    """The first `MAX_CHARS` characters, and the number of the others."""
     if len(text) <= MAX_CHARS:
         return text
     return f"{text[:MAX_CHARS]}\n… {len(text) - MAX_CHARS} more characters are in the run log."

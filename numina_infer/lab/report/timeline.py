@@ -1,24 +1,23 @@
-"""A run on one axis of time: sessions laid side by side, and what ran in each stretch of it.
+"""Puts a run on one axis of time, sessions one after another, and measures what ran in each part of it.
 
-A run log has the moments at which trajectories started, got their slot and ended, and the seconds that each program
-took, but not the moment at which a program began. So the seconds of a trajectory's programs are spread evenly over
-its time, and called an average.
+A run log doesn't have the moment at which a program began. So the seconds of a trajectory's programs are spread evenly
+over its time in a slot, and called an average.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 NUM_BINS = 180
-"""Stretches of equal length that the axis is divided into."""
+"""Equal parts of the axis."""
 _SLACK_S = 1.0
-"""A clock that goes back by less is the same session: events of several problems stand almost in order."""
+"""A clock that goes back by less is the same session: events of several problems are almost in order."""
 
 
 @dataclass(slots=True)
 class Axis:
     """Loop times of all sessions → seconds since the run began, with a gap where a run was stopped and resumed.
 
-    Clocks of two sessions can't be compared, so how long a run stood still isn't known, and the gap is no measure.
+    Clocks of two sessions can't be compared, so the time between two sessions isn't known.
     """
 
     offset: float = 0.0
@@ -48,9 +47,9 @@ class Stay:
     """One trajectory's time, in seconds of the axis."""
 
     started: float
-    """It was asked for, and waited for a slot from then on."""
+    """When it began to wait for a slot."""
     seated: float
-    """It had its slot."""
+    """When it got its slot."""
     ended: float
     program_s: float
     """Wall seconds of its programs, somewhere in between."""

@@ -1,9 +1,13 @@
-"""Which setting is tried next: Optuna's ask and tell, on a journal file, without a database server.
+"""Proposes the setting to try next, by Optuna's ask and tell on a journal file.
 
 The sampler is Optuna's TPE (tree-structured Parzen estimator). It gets a seed of its own for each trial, from the
-search's seed and the number of settings asked so far, so that a search which was stopped and goes on asks for the
-same settings as one that wasn't. A space with fewer settings than trials is gone through, each of them once.
-A setting that comes up again is answered from what is known and asked anew.
+search's seed and the number of settings asked so far, so that a resumed search asks for the same settings as one that
+was never stopped. In a space with fewer settings than trials each setting is tried once.
+A setting that is proposed again gets its known result, and another one is asked for.
+
+Optuna's WilcoxonPruner isn't used: it takes the score of each problem as an intermediate value, and TPE ranks dropped
+settings by their last one. Optuna's remedy, to tell the mean as a result, makes dropped settings candidates for the
+best.
 """
 
 from collections.abc import Mapping
@@ -37,7 +41,8 @@ class Proposals:
             ConfigError: Optuna isn't installed.
         """
         self._space, self._seed = space, seed
-        self._most = min(num_trials, space.size)
+        self.num_trials = min(num_trials, space.size)
+        """How many settings will be tried at most."""
         self._study = _open_study(folder / _FILE)
         self._asked: Asked | None = None
         self._done: dict[Setting, Trial] = {}
@@ -45,21 +50,16 @@ class Proposals:
         """Settings that earlier sessions finished."""
 
     def begin(self, baseline: Mapping[str, Value]) -> None:
-        """Have `baseline` tried first, as far as it lies in the space, and then, where they are few, all others.
+        """Enqueue `baseline`, as far as it lies in the space, and then, where they are few, all other settings.
 
-        What a session before had tried isn't tried again.
+        What an earlier session tried isn't tried again.
         """
         first = dict(self._space.within(baseline))
         if first:
             self._study.enqueue_trial(first, skip_if_exists=True)
-        if self._space.size <= self._most:
+        if self._space.size <= self.num_trials:
             for setting in self._space.settings:
                 self._study.enqueue_trial(dict(setting.values), skip_if_exists=True)
-
-    @property
-    def num_trials(self) -> int:
-        """How many settings will be tried at most."""
-        return self._most
 
     @property
     def done(self) -> tuple[Trial, ...]:
@@ -67,15 +67,15 @@ class Proposals:
         return tuple(self._done.values())
 
     def known(self) -> list[Trial]:
-        """The settings that earlier sessions finished, without what their runs tell."""
+        """The settings that earlier sessions finished, without the results in their run folders."""
         from optuna.trial import TrialState
 
         standings = {TrialState.COMPLETE: TrialStanding.WHOLE, TrialState.PRUNED: TrialStanding.DROPPED}
         found: dict[Setting, Trial] = {}
         for one in self._study.get_trials(deepcopy=False, states=tuple(standings)):
-            setting, told = self._space.setting(one.params), one.user_attrs
-            trial = Trial(setting, standing=standings[one.state], chance_better=told.get(_CHANCE))
-            trial.seconds, trial.num_hits = told.get(_SECONDS, 0.0), told.get(_HITS, 0)
+            setting, costs = self._space.setting(one.params), one.user_attrs
+            trial = Trial(setting, standing=standings[one.state], chance_better=costs.get(_CHANCE))
+            trial.seconds, trial.num_hits = costs.get(_SECONDS, 0.0), costs.get(_HITS, 0)
             found.setdefault(setting, trial)
         return list(found.values())
 
@@ -85,20 +85,23 @@ class Proposals:
         self.num_restored += 1
 
     def ask(self, n: int) -> Trial | None:
-        """The next setting to try, or the one that was left open; None where all are done. `n` is what is told of."""
+        """The next setting to try, or the one that was left open; None where all are done.
+
+        A setting that was tried before is told again, by its vote of `n` samples.
+        """
         for _ in range(_MOST_REPEATS):
-            if len(self._done) >= self._most:
+            if len(self._done) >= self.num_trials:
                 return None
             self._asked = self._open_trial() or self._new_trial()
             setting = self._space.setting(self._asked.params)
             if (same := self._done.get(setting)) is None:
-                told = self._asked.user_attrs
-                return Trial(setting, seconds=told.get(_SECONDS, 0.0), num_hits=told.get(_HITS, 0))
+                costs = self._asked.user_attrs
+                return Trial(setting, seconds=costs.get(_SECONDS, 0.0), num_hits=costs.get(_HITS, 0))
             self._tell(same, n)
         return None
 
     def note(self, trial: Trial) -> None:
-        """Write down what was spent on `trial` by now."""
+        """Write the costs of `trial` so far into the journal."""
         if self._asked is not None:
             self._asked.set_user_attr(_SECONDS, trial.seconds)
             self._asked.set_user_attr(_HITS, trial.num_hits)
@@ -137,7 +140,7 @@ class Proposals:
 
         # Repeated ones count, or the same would come for ever.
         num_asked = len(self._study.get_trials(deepcopy=False))
-        num_random = max(_FEWEST_RANDOM, self._most // 3)
+        num_random = max(_FEWEST_RANDOM, self.num_trials // 3)
         self._study.sampler = TPESampler(seed=hash((self._seed, num_asked)) % 2**32, n_startup_trials=num_random)
         return self._study.ask(self._space.distributions)
 

@@ -1,16 +1,12 @@
-"""The search: settings are tried on a few problems, and only those that may be the best get more.
+"""The search: every setting is tried on a few problems, and only those that may be the best get more.
 
-    from numina_infer import Choices
-    from numina_infer.lab.tune.search import tune
-    from numina_infer.lab.tune.tuning_folder import SearchSpace, Tuning
-
-    space = SearchSpace({"temperature": "0.2:1.0:0.1", "max_turns": "2,4"})
-    print(tune(Tuning("aime.jsonl", Choices(preset="collect", model="./my-7b"), space)).verdict)
+    space = lab.SearchSpace({"temperature": "0.2:1.0:0.1", "max_turns": "2,4"})
+    lab.search(lab.Tuning("aime.jsonl", lab.Choices(preset="collect", model="./my-7b"), space))
 
 It is successive halving (Jamieson and Talwalkar, arXiv 1502.07943) over problems: after each heat a setting is
 compared, in pairs on the same problems, with the best so far, and dropped when it is unlikely to be better.
-Every setting of a batch of problems is a collection with a run folder, so that all of it can be replayed. The engine
-is started once, with the generation cache around it: what two settings have in common is generated once.
+Each batch of problems under a setting is a collection with its own run folder, so that all of it can be replayed. The
+engine is started once, behind the generation cache: what two settings have in common is generated once.
 """
 
 import fcntl
@@ -30,11 +26,10 @@ from numina_infer.app.run_folder import new_folder
 from numina_infer.core.errors import EngineError, RunLogError
 from numina_infer.core.ports import CacheStats, Engine
 from numina_infer.lab.evaluate.intervals import paired_difference
-from numina_infer.lab.tune.problem_batch import ProblemBatch, cut
 from numina_infer.lab.tune.proposals import Proposals
 from numina_infer.lab.tune.search_space import NAMES, Value
 from numina_infer.lab.tune.trial import Trial, TrialStanding
-from numina_infer.lab.tune.tuning_folder import Tuning, begin, read_tuning
+from numina_infer.lab.tune.tuning_folder import ProblemBatch, Tuning, begin, cut, read_tuning, write_json
 from numina_infer.lab.tune.tuning_report import TuningReport, best_of
 from numina_infer.runs.progress import show_time
 from numina_infer.solving.contest import Parts
@@ -42,7 +37,7 @@ from numina_infer.solving.contest import Parts
 _CACHE = "cache"
 
 
-def tune(
+def search(
     tuning: Tuning | None,
     folder: Path | None = None,
     console: Console | None = None,
@@ -86,14 +81,14 @@ def _alone(folder: Path) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Machine:
-    """What runs, for all settings."""
+    """The engine and the other parts, which all settings share."""
 
     parts: Parts
     engine: Engine
 
     @property
     def counts(self) -> CacheStats:
-        """Of the cache, in this session."""
+        """The cache's counts in this session."""
         return self.engine.stats.cache or CacheStats()
 
 
@@ -128,7 +123,7 @@ class _Search:
 
     @classmethod
     def of(cls, tuning: Tuning, folder: Path, console: Console, backends: Backends | None) -> "_Search":
-        """The search of `tuning`, with what earlier sessions did."""
+        """The search of `tuning`, with the results of earlier sessions."""
         problem_set = tuning.scored_problems()
         batches = cut(problem_set.rows, tuning.steps(len(problem_set.rows)))
         references = read_references(problem_set.references, tuning.choices.resolve().rollout.answer_range)
@@ -144,7 +139,7 @@ class _Search:
         return self.tuning.ns[-1]
 
     def restore(self) -> None:
-        """Take in what settings came to that earlier sessions finished, out of their run folders."""
+        """Read the results of settings that earlier sessions finished from their run folders."""
         for trial in self.proposals.known():
             for batch in self.batches:
                 if self._run_folder(trial, batch).exists():
@@ -154,7 +149,7 @@ class _Search:
             self.proposals.restore(trial)
 
     def run(self) -> TuningReport:
-        """Try what is left to try."""
+        """Try the settings that are left."""
         self.proposals.begin(baseline(self.tuning))
         counts = CacheStats()
         if (trial := self.proposals.ask(self.n)) is not None:
@@ -165,7 +160,7 @@ class _Search:
                     trial = self.proposals.ask(self.n)
                 counts = machine.counts
         report = TuningReport(self.proposals.done, self.tuning.ns, self.batches[-1].last, counts)
-        report.write(self.folder / "result.json")
+        write_json(self.folder / "result.json", report.record)
         return report
 
     def _parts(self) -> Parts:
@@ -195,7 +190,7 @@ class _Search:
         self._say_end(trial)
 
     def _collect(self, trial: Trial, batch: ProblemBatch, machine: _Machine) -> None:
-        """One run: begun, or gone on with."""
+        """Run a batch, or resume it."""
         choices = self._choices(trial.setting.applied(self.tuning.choices))
         preset = self.tuning.preset(choices)
         fmt = choose_format(choices, preset, self.console.print)
@@ -212,13 +207,13 @@ class _Search:
             )
         if harvest.has_failed:
             raise EngineError(
-                f"nothing but errors came of {trial.setting}; put that right and go on with "
+                f"nothing but errors came of {trial.setting}; solve that and go on with "
                 f"numina-infer tune --resume {self.folder}"
             )
 
     @contextmanager
     def _spending(self, trial: Trial, machine: _Machine) -> Iterator[None]:
-        """Count what is spent on `trial`, however this ends."""
+        """Count the time spent on `trial`, and its turns from the cache."""
         begun, hits = time.monotonic(), machine.counts.num_hits
         try:
             yield
@@ -253,7 +248,7 @@ class _Search:
 
 
 def baseline(tuning: Tuning) -> Mapping[str, Value]:
-    """What the choices come to without a search, by the names that can be searched: what others have to beat."""
+    """The values that the choices give without a search, which is the setting that others have to beat."""
     preset = tuning.choices.resolve()
     homes = (preset.rollout.sampling, preset.rollout, preset)
     return {name: next(getattr(home, name) for home in homes if hasattr(home, name)) for name in NAMES}

@@ -1,14 +1,14 @@
-"""What a search may vary, and between which values: `0.2:1.0` is a range, `0.4,0.8` a list.
+"""The names that a search varies, and their values: `0.2:1.0` is a range, `0.4,0.8` a list.
 
-Only what changes the texts is searched. Everything that is decided on texts which are there, the number of samples
-first of all, is worked out from the same completions for each setting.
+Only settings that change the texts are searched. The number of samples doesn't: votes of fewer samples are worked out
+from the same completions.
 """
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from numina_infer.app.choices import Choices
 from numina_infer.core.config import require
@@ -22,63 +22,33 @@ Value = str | int | float
 _SHARES = ("temperature", "top_p", "min_p")
 _WHOLE = ("top_k", "max_tokens", "max_turns")
 NAMES = (*_SHARES, *_WHOLE, "format")
-"""What may be searched: fields of `Choices`."""
+"""Fields of `Choices` that can be searched."""
 _STEP = 0.01
 _MOST_STEPS = 10_000
 _LARGEST = 10**9
-"""Of whole numbers: more tokens than any text has."""
+"""The largest whole number: more tokens than any text has."""
+_FEW = 20
+"""So many values of a dimension are checked one by one; of more, the first and the last."""
 _DIGITS = 6
-"""Sums of steps are rounded to them, since 0.9000000000000001 is no temperature that anybody chose."""
+"""Sums of steps are rounded to these, so that 0.9 isn't 0.9000000000000001."""
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
-    """All numbers from `low` to `high`, in steps."""
-
-    low: float
-    high: float
-    step: float
-
-    @property
-    def size(self) -> int:
-        """How many there are."""
-        return round((self.high - self.low) / self.step) + 1
-
-    @property
-    def values(self) -> tuple[Value, ...]:
-        """Each of them."""
-        is_whole = isinstance(self.step, int)
-        steps = (self.low + number * self.step for number in range(self.size))
-        return tuple(int(value) if is_whole else round(value, _DIGITS) for value in steps)
-
-    def distribution(self) -> "BaseDistribution":
-        """As Optuna has it."""
-        from optuna.distributions import FloatDistribution, IntDistribution
-
-        if isinstance(self.step, int):
-            return IntDistribution(int(self.low), int(self.high), step=self.step)
-        return FloatDistribution(self.low, self.high, step=self.step)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """A few values."""
+class Dimension:
+    """The values that one name can have."""
 
     values: tuple[Value, ...]
-
-    @property
-    def size(self) -> int:
-        """How many there are."""
-        return len(self.values)
+    step: float | None = None
+    """Between the values of a range, whole or not; None for a list."""
 
     def distribution(self) -> "BaseDistribution":
         """As Optuna has it."""
-        from optuna.distributions import CategoricalDistribution
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-        return CategoricalDistribution(self.values)
-
-
-Dimension = Range | Options
+        if self.step is None:
+            return CategoricalDistribution(self.values)
+        kind: Any = IntDistribution if isinstance(self.step, int) else FloatDistribution
+        return cast("BaseDistribution", kind(self.values[0], self.values[-1], step=self.step))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +94,7 @@ class SearchSpace:
     @property
     def size(self) -> int:
         """How many settings there are."""
-        return math.prod(dimension.size for dimension in self.dimensions.values())
+        return math.prod(len(dimension.values) for dimension in self.dimensions.values())
 
     @property
     def settings(self) -> Iterator[Setting]:
@@ -151,7 +121,8 @@ class SearchSpace:
     def require_usable(self, choices: Choices) -> None:
         """Raise `ConfigError` where `choices` don't take a value."""
         for name, dimension in self.dimensions.items():
-            for value in {dimension.values[0], dimension.values[-1], *_all_of_few(dimension.values)}:
+            values = dimension.values
+            for value in values if len(values) <= _FEW else (values[0], values[-1]):
                 Setting(((name, value),)).applied(choices).resolve()
 
 
@@ -159,19 +130,15 @@ def _rounded(value: Value) -> Value:
     return round(value, _DIGITS) if isinstance(value, float) else value
 
 
-def _all_of_few(values: Sequence[Value], few: int = 20) -> Sequence[Value]:
-    return values if len(values) <= few else ()
-
-
 def _dimension(name: str, text: str) -> Dimension:
     if ":" in text:
         return _range(name, text)
     values = tuple(_value(name, part.strip(), text) for part in text.split(","))
     require(len(set(values)) == len(values), f"{name} is {text!r}, which has a value twice; leave one out")
-    return Options(values)
+    return Dimension(values)
 
 
-def _range(name: str, text: str) -> Range:
+def _range(name: str, text: str) -> Dimension:
     require(name != "format", f"format is {text!r}; give a list of names, such as numina,chat")
     parts = [_value(name, part.strip(), text) for part in text.split(":")]
     require(len(parts) in {2, 3}, f"{name} is {text!r}; give LOW:HIGH or LOW:HIGH:STEP")
@@ -184,7 +151,8 @@ def _range(name: str, text: str) -> Range:
     require(
         abs(num_steps - round(num_steps)) < 1e-6, f"{name} is {text!r}; the step must lead from one end to the other"
     )
-    return Range(low, high, step)
+    values = (low + number * step for number in range(round(num_steps) + 1))
+    return Dimension(tuple(int(one) if isinstance(step, int) else round(one, _DIGITS) for one in values), step)
 
 
 def _value(name: str, part: str, text: str) -> Value:

@@ -1,4 +1,4 @@
-"""One setting being tried: what its samples came to, problem by problem, and how far it was taken."""
+"""One setting that is tried: the results of its samples by problem, and how far it was taken."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from numina_infer.lab.tune.search_space import Setting
 
 
 class TrialStanding(StrEnum):
-    """What became of a setting."""
+    """How far a setting was taken."""
 
     OPEN = "open"
     """It is being tried."""
@@ -27,7 +27,7 @@ class TrialStanding(StrEnum):
 
 @dataclass(slots=True)
 class Trial:
-    """A setting, and what is known of it."""
+    """A setting and its results so far."""
 
     setting: Setting
     tallies: list[Tally] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Trial:
     """Turns that came from the cache, so that the seconds are fewer than it would take."""
     standing: TrialStanding = TrialStanding.OPEN
     chance_better: float | None = None
-    """Of being better than the best setting of then, when it was last compared."""
+    """The chance of being better than the best setting, at the last comparison."""
 
     @property
     def num_problems(self) -> int:
@@ -48,7 +48,7 @@ class Trial:
         return len(self.tallies)
 
     def add(self, folder: Path, problem_ids: Sequence[str], references: Mapping[str, Accepted]) -> None:
-        """Take in a run folder, whose problems are in the search's order by `problem_ids`.
+        """Add the results of a run folder; `problem_ids` are its problems in the search's order.
 
         Raises:
             RunLogError: it can't be read, or lacks a problem.
@@ -61,7 +61,7 @@ class Trial:
             self.num_tokens += sum(one.num_tokens for one in recorded[problem_id].trajectories)
 
     def scores(self, n: int) -> list[float]:
-        """By problem: what a vote of `n` samples is worth, in the mean over all subsets of them."""
+        """maj@n of each problem."""
         return [majority_curve(one)[min(n, one.num_samples) - 1] for one in self.tallies]
 
     def score(self, n: int) -> float:
@@ -74,13 +74,13 @@ class Trial:
         return vote_estimate(self.tallies, n)
 
     def tokens_per_problem(self, n: int) -> float:
-        """Of `n` samples of a problem."""
+        """Tokens of `n` samples of a problem, in the mean."""
         num_samples = sum(one.num_samples for one in self.tallies)
         return self.num_tokens / num_samples * n if num_samples else 0.0
 
     @property
     def seconds_per_problem(self) -> float:
-        """Spent on a problem, of all samples."""
+        """Seconds spent on all samples of a problem, in the mean."""
         return self.seconds / self.num_problems if self.tallies else 0.0
 
 

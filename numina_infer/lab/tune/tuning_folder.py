@@ -1,12 +1,12 @@
-"""What a search is: problems, settings, how many trials, how many problems each; and its folder.
+"""The definition of a search, and its folder.
 
-A search folder holds `tuning.json` (what was chosen), `study.journal` (which settings were tried, as Optuna writes
-it), `problems/` (the batches), `settings/` (a run folder for each setting and batch), `cache/` (completions, unless
+The folder holds `tuning.json` (the definition), `study.journal` (Optuna's record of the settings), `problems/` (the
+batches, as problems files), `settings/` (a run folder for each setting and batch), `cache/` (completions, unless
 another folder was named) and, in the end, `result.json`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +27,7 @@ from numina_infer.runs.provenance import file_sha256
 _FORMAT_VERSION = 1
 _FILE = "tuning.json"
 _PROBLEM_TIME_S = 24 * 3600.0
-"""Of one problem where no other was chosen: a sample that its deadline broke off would tell of the clock."""
+"""The default deadline: a sample that it broke off would show the clock's effect, not the setting's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +35,16 @@ class Tuning(Task):
     """Everything that defines a search."""
 
     choices: Choices = field(default_factory=lambda: Choices(preset=COLLECT))
-    """What all settings share; the seed is the search's too."""
+    """The choices that all settings share; the seed is the search's too."""
     space: SearchSpace = field(default_factory=lambda: SearchSpace({"temperature": "0.2:1.2:0.1"}))
     num_samples: tuple[int, ...] = ()
     """The N to compare settings at; the largest is sampled, the others are worked out. None takes the preset's."""
     num_trials: int = 12
     """Settings that are tried at most."""
     heats: tuple[int, ...] = (8, 24, 72)
-    """Problems after which a setting is looked at."""
+    """Numbers of problems after which a setting is compared with the best."""
     drop_below: float = 0.1
-    """A setting goes no further once it is better than the best with a smaller chance."""
+    """A setting is dropped when its chance of being better than the best is smaller."""
     concurrent_problems: int = 4
 
     def __post_init__(self) -> None:
@@ -84,7 +84,7 @@ class Tuning(Task):
 
     @property
     def ns(self) -> tuple[int, ...]:
-        """The numbers of samples to compare at, rising; the last is what is sampled."""
+        """The numbers of samples to compare at, rising; the last is the number that is sampled."""
         return tuple(sorted(set(self.num_samples))) or (self.choices.resolve().policy.num_samples,)
 
     @property
@@ -129,15 +129,56 @@ class Tuning(Task):
         return tuple(sorted({min(heat, num_problems) for heat in self.heats}))
 
     def preset(self, choices: Choices) -> Preset:
-        """What `choices` come to where every sample runs to its end."""
+        """The preset of `choices`, with a policy that lets every sample run to its end."""
         preset = choices.resolve().without_bank()
         policy = replace(preset.policy, stop_rule=StopRule.NEVER, epsilon=0.0)
         problem_time_s = self.choices.problem_time_s or _PROBLEM_TIME_S
         return replace(preset, policy=policy, contest=replace(preset.contest, problem_time_s=problem_time_s))
 
 
+@dataclass(frozen=True, slots=True)
+class ProblemBatch:
+    """Some problems, in the search's order."""
+
+    first: int
+    """The place of the first of them, from 0."""
+    rows: tuple[ProblemRow, ...]
+
+    @property
+    def last(self) -> int:
+        """How many problems a setting has with these."""
+        return self.first + len(self.rows)
+
+    @property
+    def name(self) -> str:
+        """By the places of its problems, from 1."""
+        return f"{self.first + 1:04d}-{self.last:04d}"
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Of its problems."""
+        return tuple(row.problem.id for row in self.rows)
+
+    def write(self, folder: Path) -> Path:
+        """The file in `folder`: the same bytes each time.
+
+        Raises:
+            OSError: it can't be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.name}.jsonl"
+        rows = [{"id": one.problem.id, "problem": one.problem.statement, "answer": one.reference} for one in self.rows]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        return path
+
+
+def cut(rows: Sequence[ProblemRow], steps: Sequence[int]) -> tuple[ProblemBatch, ...]:
+    """`rows` in batches that end at `steps`."""
+    return tuple(ProblemBatch(first, tuple(rows[first:last])) for first, last in pairwise((0, *steps)))
+
+
 def begin(tuning: Tuning, folder: Path) -> None:
-    """Write down what was chosen.
+    """Write the definition into a new search folder.
 
     Raises:
         RunLogError: `folder` holds a search, or can't be written.
@@ -153,15 +194,24 @@ def begin(tuning: Tuning, folder: Path) -> None:
         raise RunLogError(f"{folder} already holds a search; name another folder, or go on with --resume")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f".{_FILE}.tmp"
-        draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        draft.replace(folder / _FILE)
+        write_json(folder / _FILE, content)
     except OSError as error:
         raise RunLogError(f"can't write the search into {folder}: {error.strerror or error}") from error
 
 
+def write_json(path: Path, content: object) -> None:
+    """Write a file of a search, whole or not at all.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
 def read_tuning(folder: Path) -> Tuning:
-    """What was chosen for the search in `folder`, to go on with it.
+    """Read the definition of the search in `folder`, to resume it.
 
     Raises:
         RunLogError: `folder` holds no search.

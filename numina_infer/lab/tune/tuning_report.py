@@ -1,13 +1,11 @@
-"""What came of a search: a table with intervals, and one plain sentence that says how much of it is noise.
+"""The result of a search: a table with intervals, and a sentence that says whether the best two differ.
 
-A search picks the best of many, and the best of many equals looks better than it is. So the two best are compared in
-pairs on the same problems, and where they can't be told apart the sentence says so and names the cheaper one.
+The best of many equal settings looks better than it is. So the two best are compared in pairs on the same problems,
+and where they can't be told apart the sentence says so and names the cheaper one.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from rich.table import Table
 
@@ -19,9 +17,9 @@ _DIGITS = 9
 """Scores that differ beyond them are the same."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class TuningReport:
-    """All settings that were tried, and what they came to."""
+    """All settings that were tried, with their results."""
 
     trials: tuple[Trial, ...]
     """In the order in which they were tried."""
@@ -31,6 +29,14 @@ class TuningReport:
     """Of a setting that wasn't dropped."""
     cache: CacheStats
     """Of this session."""
+
+    def __repr__(self) -> str:
+        return f"<TuningReport: {self.verdict}>"
+
+    def _repr_html_(self) -> str:
+        from numina_infer.lab.cells import html_table
+
+        return html_table(self.table(), self.note, self.verdict)
 
     @property
     def n(self) -> int:
@@ -117,26 +123,20 @@ class TuningReport:
 
     @property
     def note(self) -> str:
-        """What is to be known of the table's last column; nothing where there is nothing."""
+        """What the star in the table's last column means; empty where there is none."""
         if not any(trial.num_hits for trial in self.trials):
             return ""
         return "* some of its turns came from the cache, so that alone it would take longer"
 
-    def write(self, path: Path) -> None:
-        """All of it as JSON.
-
-        Raises:
-            OSError: it can't be written.
-        """
-        content = {
+    @property
+    def record(self) -> Mapping[str, object]:
+        """All of it, as JSON has it."""
+        return {
             "verdict": self.verdict,
             "num_problems": self.num_problems,
             "settings": [self._row(trial) for trial in self.ranked],
             "cache": asdict(self.cache),
         }
-        draft = path.with_suffix(".tmp")
-        draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        draft.replace(path)
 
     def _row(self, trial: Trial) -> Mapping[str, object]:
         return {
@@ -152,7 +152,7 @@ class TuningReport:
 
 
 def rank(trial: Trial, n: int) -> tuple[float, float]:
-    """What settings are ordered by: the better vote first, of equals the cheaper."""
+    """The key that orders settings: the better vote first, of equals the cheaper."""
     return -round(trial.score(n), _DIGITS), trial.tokens_per_problem(n)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from numina_infer.core.errors import ConfigError
 from numina_infer.lab.evaluate.comparison import Comparison, compare
-from numina_infer.lab.evaluate.evaluation import Evaluation, evaluate
+from numina_infer.lab.evaluate.evaluation import Evaluation, evaluate_run
 from tests.lab.recorded_runs import RecordedRun, Samples
 
 NUM_PROBLEMS = 30
@@ -16,7 +16,7 @@ ANSWERS = {f"p{number}": "1" for number in range(NUM_PROBLEMS)}
 def run(folder: Path, num_right: int, num_samples: int = 4, count: int = NUM_PROBLEMS, **how: str) -> Evaluation:
     """A run in which so many samples of each problem are right."""
     samples: Samples = {f"p{n}": ["1"] * num_right + ["2"] * (num_samples - num_right) for n in range(count)}
-    return evaluate(RecordedRun(**how).write(folder, samples), ANSWERS)  # type: ignore[arg-type]
+    return evaluate_run(RecordedRun(**how).write(folder, samples), ANSWERS)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -46,8 +46,8 @@ def test_a_small_difference_is_called_what_it_is(tmp_path: Path) -> None:
     """With how many problems would show it."""
     some = {f"p{n}": ["1", "1", "2"] if n % 2 else ["2", "2", "1"] for n in range(20)}
     other = {**some, "p0": ["1", "1", "2"]}
-    first = evaluate(RecordedRun().write(tmp_path / "a", some), ANSWERS)
-    second = evaluate(RecordedRun().write(tmp_path / "b", other), ANSWERS)
+    first = evaluate_run(RecordedRun().write(tmp_path / "a", some), ANSWERS)
+    second = evaluate_run(RecordedRun().write(tmp_path / "b", other), ANSWERS)
     compared = compare(first, second)
     assert not compared.difference.is_clear
     assert "b and " in compared.sentence
@@ -85,7 +85,7 @@ def test_two_ways_of_grading_are_not_compared(tmp_path: Path) -> None:
     """The same answers would be counted in two ways."""
     first = run(tmp_path / "a", 2)
     with pytest.raises(ConfigError, match=r"graded by integer.*by general"):
-        compare(first, evaluate(tmp_path / "a", ANSWERS, grader="general"))
+        compare(first, evaluate_run(tmp_path / "a", ANSWERS, grader="general"))
 
 
 def test_the_same_id_with_another_statement_is_another_problem(tmp_path: Path) -> None:

@@ -7,8 +7,7 @@ import pytest
 
 from numina_infer.core.errors import ConfigError, RunLogError
 from numina_infer.core.records import AnswerRange, NoAnswer, Outcome, StopReason
-from numina_infer.lab.evaluate.evaluation import Evaluation, evaluate
-from numina_infer.lab.evaluate.losses import Loss, sum_losses
+from numina_infer.lab.evaluate.evaluation import Evaluation, evaluate_run
 from numina_infer.lab.evaluate.marking import GraderName
 from numina_infer.lab.evaluate.metrics import Tally
 from numina_infer.lab.replay.recording import read_recording
@@ -32,7 +31,7 @@ def run(tmp_path: Path) -> Path:
 
 def test_a_run_is_held_against_its_references(run: Path) -> None:
     """The verdict takes the larger of two tied answers, the plain vote half of each."""
-    done = evaluate(run, ANSWERS)
+    done = evaluate_run(run, ANSWERS)
     assert done.grader is GraderName.INTEGER
     assert [one.is_verdict_right for one in done.problems] == [True, False, False, True]
     assert done.verdicts is not None
@@ -47,20 +46,20 @@ def test_a_run_is_held_against_its_references(run: Path) -> None:
 def test_a_file_and_a_recording_serve_as_well(run: Path, tmp_path: Path) -> None:
     """And without references the examples, which the run says it was made from, don't fit these problems."""
     references = write_references(tmp_path / "answers.jsonl", ANSWERS)
-    by_file = evaluate(read_recording(run), references)
-    assert [one.marks for one in by_file.problems] == [one.marks for one in evaluate(run, ANSWERS).problems]
+    by_file = evaluate_run(read_recording(run), references)
+    assert [one.marks for one in by_file.problems] == [one.marks for one in evaluate_run(run, ANSWERS).problems]
     with pytest.raises(ConfigError, match="give the references"):
-        evaluate(run)
+        evaluate_run(run)
 
 
 def test_lost_votes_are_counted_by_reason_and_outcome(tmp_path: Path) -> None:
     """Of the samples alone: what a verdict broke off lost nothing."""
     decided = RecordedRun(stop_reason=StopReason.DECIDED, num_broken_off=2).write(tmp_path / "run", SAMPLES)
-    done = evaluate(decided, ANSWERS)
-    assert sum_losses(loss for one in done.problems for loss in one.losses) == (
-        Loss(NoAnswer.NOT_STATED, Outcome.FINISHED, 3),
-        Loss(NoAnswer.NOT_AN_INTEGER, Outcome.FINISHED, 1),
-    )
+    done = evaluate_run(decided, ANSWERS)
+    assert list(done.losses.items()) == [
+        ((NoAnswer.NOT_STATED, Outcome.FINISHED), 3),
+        ((NoAnswer.NOT_AN_INTEGER, Outcome.FINISHED), 1),
+    ]
     assert done.problems[0].num_tokens == sum(20 + index for index in range(4)) + 2
     assert any("stopped when they were decided" in remark for remark in done.remarks)
 
@@ -68,13 +67,13 @@ def test_lost_votes_are_counted_by_reason_and_outcome(tmp_path: Path) -> None:
 def test_a_reference_that_no_vote_can_hit_asks_for_the_general_grader(run: Path) -> None:
     """Unless one insists, which leaves such problems out."""
     answers = {**ANSWERS, "lost": r"\frac{1}{2}"}
-    general = evaluate(run, answers)
+    general = evaluate_run(run, answers)
     assert general.grader is GraderName.GENERAL
     assert [one.tally.num_right for one in general.problems] == [3, 2, 0, 1]
     assert general.problems[3].is_verdict_right is None
     assert general.verdicts is not None
     assert general.verdicts.value == pytest.approx(1 / 3)
-    integer = evaluate(run, answers, grader="integer")
+    integer = evaluate_run(run, answers, grader="integer")
     assert (len(integer.problems), integer.left_out.not_votable) == (3, ("lost",))
     assert any("no vote in the run's range" in remark for remark in integer.remarks)
 
@@ -82,7 +81,7 @@ def test_a_reference_that_no_vote_can_hit_asks_for_the_general_grader(run: Path)
 def test_a_reference_with_two_accepted_answers_is_hit_by_either(tmp_path: Path) -> None:
     """Which split the vote between them, as they did."""
     run = RecordedRun(AnswerRange.UP_TO_999).write(tmp_path / "run", {"a": ["080", "81", "81", "5", "5"]})
-    done = evaluate(run, {"a": "080 or 081 (both were accepted)"})
+    done = evaluate_run(run, {"a": "080 or 081 (both were accepted)"})
     assert done.problems[0].tally.num_right == 3
     assert done.vote.value == 0.5
 
@@ -90,7 +89,7 @@ def test_a_reference_with_two_accepted_answers_is_hit_by_either(tmp_path: Path) 
 def test_what_cannot_be_evaluated_is_named(tmp_path: Path) -> None:
     """Problems without a verdict, without a reference, and references to others; a verdict without a sample counts."""
     run = RecordedRun().write(tmp_path / "run", {**SAMPLES, "late": ["1"], "none": []}, unfinished=["late"])
-    done = evaluate(run, {"easy": "7", "late": "1", "none": "1", "other": "3"})
+    done = evaluate_run(run, {"easy": "7", "late": "1", "none": "1", "other": "3"})
     assert [(one.problem.id, one.is_right) for one in done.problems] == [("easy", True), ("none", False)]
     assert done.problems[1].tally == Tally(num_blank=1)
     assert done.left_out.unfinished == ("late",)
@@ -113,7 +112,7 @@ def test_where_nothing_can_be_evaluated_the_reason_is_given(
     """And what to do."""
     run = RecordedRun().write(tmp_path / "run", {"late": ["1"]}, unfinished=["late"])
     with pytest.raises(ConfigError, match=words):
-        evaluate(run, answers)
+        evaluate_run(run, answers)
 
 
 def test_an_id_before_another_statement_is_another_problem(run: Path, tmp_path: Path) -> None:
@@ -124,21 +123,21 @@ def test_an_id_before_another_statement_is_another_problem(run: Path, tmp_path: 
     ]
     references = tmp_path / "other.jsonl"
     references.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    done = evaluate(run, references)
+    done = evaluate_run(run, references)
     assert [one.problem.id for one in done.problems] == ["easy"]
     assert done.left_out.otherwise_stated == ("tied",)
     assert done.left_out.without_reference == ("hard", "lost")
     references.write_text(json.dumps(rows[1]))
     with pytest.raises(ConfigError, match="ids in common and no statement"):
-        evaluate(run, references)
+        evaluate_run(run, references)
 
 
 def test_no_votable_reference_points_to_the_other_grader(run: Path) -> None:
     """Rather than to an accuracy of nothing."""
     with pytest.raises(ConfigError, match="--grader general"):
-        evaluate(run, {"easy": "-1"}, grader="integer")
+        evaluate_run(run, {"easy": "-1"}, grader="integer")
     with pytest.raises(ConfigError, match="grader is 'numeric'; choose one of auto, integer, general"):
-        evaluate(run, ANSWERS, grader="numeric")
+        evaluate_run(run, ANSWERS, grader="numeric")
 
 
 def test_a_run_cut_off_in_the_middle_of_a_line_is_evaluated_as_far_as_it_goes(run: Path) -> None:
@@ -146,7 +145,7 @@ def test_a_run_cut_off_in_the_middle_of_a_line_is_evaluated_as_far_as_it_goes(ru
     for name in (SOLUTIONS_FILE, TRAJECTORIES_FILE):
         content = (run / name).read_bytes()
         (run / name).write_bytes(content[:-20])
-        done = evaluate(run, ANSWERS)
+        done = evaluate_run(run, ANSWERS)
         assert [one.problem.id for one in done.problems] == ["easy", "tied", "hard"]
         assert done.left_out.unfinished == ("lost",)
 
@@ -155,22 +154,22 @@ def test_logs_of_the_format_before_are_read_and_others_refused(run: Path) -> Non
     """By their version."""
     info = json.loads((run / RUN_FILE).read_text())
     (run / RUN_FILE).write_text(json.dumps({**info, "format_version": 1}))
-    assert len(evaluate(run, ANSWERS).problems) == 4
+    assert len(evaluate_run(run, ANSWERS).problems) == 4
     (run / RUN_FILE).write_text(json.dumps({**info, "format_version": 99}))
     with pytest.raises(RunLogError, match="format 99"):
-        evaluate(run, ANSWERS)
+        evaluate_run(run, ANSWERS)
 
 
 def test_a_k_that_nobody_has_is_named(run: Path) -> None:
     """With what there is."""
-    done = evaluate(run, ANSWERS)
+    done = evaluate_run(run, ANSWERS)
     with pytest.raises(ConfigError, match="k is 5; the run has 1 to 4 samples"):
         done.majority(5)
 
 
 def test_of_problems_with_fewer_samples_all_are_taken(tmp_path: Path) -> None:
     """And their number is told."""
-    done: Evaluation = evaluate(
+    done: Evaluation = evaluate_run(
         RecordedRun().write(tmp_path / "run", {"a": ["1"], "b": ["2"] * 4}), {"a": "1", "b": "3"}
     )
     assert (done.majority(4).value, done.num_short(4), done.num_short(1)) == (0.5, 1, 0)
@@ -179,5 +178,5 @@ def test_of_problems_with_fewer_samples_all_are_taken(tmp_path: Path) -> None:
 def test_marking_tells_how_far_it_is(run: Path) -> None:
     """Once a problem."""
     told: list[tuple[int, int]] = []
-    evaluate(run, ANSWERS, tell=lambda done, of: told.append((done, of)))
+    evaluate_run(run, ANSWERS, tell=lambda done, of: told.append((done, of)))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.lab.evaluate.metrics import MOST_SAMPLES, Tally, maj_at_k, majority_curve, pass_at_k, pass_curve
+from numina_infer.lab.evaluate.metrics import MOST_SAMPLES, Tally, maj_at_k, majority_curve, pass_at_k
 from tests.lab.evaluate.tallies import BLANK, RIGHT, recorded, tallies, tally_of, vote_score
 
 samples_of_a_problem = st.lists(st.sampled_from([*RIGHT, "a", "b", "c", BLANK]), min_size=1, max_size=9)
@@ -21,6 +21,12 @@ def test_maj_at_k_is_the_mean_over_all_subsets(samples: list[str | None]) -> Non
         float(np.mean([vote_score(subset) for subset in combinations(samples, k)])) for k in range(1, len(samples) + 1)
     ]
     assert majority_curve(tally_of(samples)) == pytest.approx(listed, abs=1e-12)
+
+
+def pass_curve(tally: Tally) -> tuple[float, ...]:
+    """pass@1 to pass@n."""
+    n, c = tally.num_samples, tally.num_right
+    return tuple(pass_at_k(n, c, k) for k in range(1, n + 1))
 
 
 @given(samples_of_a_problem)

@@ -21,7 +21,7 @@ from numina_infer.formats.numina import NUMINA
 from numina_infer.lab.export.chat_rows import Role, join, to_messages
 from numina_infer.lab.export.dataset_folder import DATA
 from numina_infer.lab.export.export import ExportConfig, export
-from numina_infer.lab.export.fate import Fate
+from numina_infer.lab.export.export_filter import ExportStatus
 from numina_infer.lab.export.selection import Selection, WantedRows, opened_trajectories, select
 from numina_infer.lab.export.token_rows import IGNORED, Tokens
 from numina_infer.lab.export.training import Training
@@ -40,7 +40,7 @@ ENDINGS = [
     attempt(6, outcome=Outcome.MAX_TURNS),
     attempt(7),
 ]
-RIGHT, BOTH = WantedRows(Training.SFT.fates), WantedRows(Training.KTO.fates)
+RIGHT, BOTH = WantedRows(Training.SFT.statuses), WantedRows(Training.KTO.statuses)
 answers = st.sampled_from([None, 2, 3, 4])
 
 
@@ -70,7 +70,7 @@ def known(answers: dict[Problem, int]) -> Callable[[Problem], Accepted]:
 
 def chosen(selection: Selection) -> list[tuple[int, int]]:
     """Openings and indices, in order."""
-    return sorted(selection.fates)
+    return sorted(selection.statuses)
 
 
 def test_what_ended_right_is_in_it_once(run: Path, references: Path) -> None:
@@ -80,7 +80,7 @@ def test_what_ended_right_is_in_it_once(run: Path, references: Path) -> None:
     assert [(row["problem_id"], row["index"]) for row in rows] == [("a", 0), ("a", 7), ("b", 0), ("b", 1)]
     assert [(row["answer"], row["reference"], row["seed"]) for row in rows[1:3]] == [(2, "2", 107), (5, "5", 100)]
     assert exported.selection.left_out == Counter(
-        {Fate.WRONG: 2, Fate.NO_ANSWER: 1, Fate.UNFINISHED: 3, Fate.SAME_TEXT: 1}
+        {ExportStatus.WRONG: 2, ExportStatus.NO_ANSWER: 1, ExportStatus.UNFINISHED: 3, ExportStatus.SAME_TEXT: 1}
     )
 
 
@@ -126,10 +126,10 @@ def test_every_trajectory_is_in_it_or_counted(endings: list[tuple[int | None, Ou
         for index, (value, outcome, words) in enumerate(endings)
     ]
     selection = select(events_of(A, trajectories), known({A: 2}), replace(BOTH, per_problem=2 if with_max else None))
-    assert len(selection.fates) + selection.left_out.total() == len(endings)
-    texts = [join(to_messages("", trajectories[index])) for _, index in selection.fates]
+    assert len(selection.statuses) + selection.left_out.total() == len(endings)
+    texts = [join(to_messages("", trajectories[index])) for _, index in selection.statuses]
     assert len(set(texts)) == len(texts)
-    assert all(trajectories[index].outcome is Outcome.FINISHED for _, index in selection.fates)
+    assert all(trajectories[index].outcome is Outcome.FINISHED for _, index in selection.statuses)
 
 
 @given(st.permutations(range(12)), st.integers(1, 7))
@@ -140,8 +140,8 @@ def test_a_problem_has_at_most_so_many_whatever_their_order(order: list[int], mo
     in_order = select(events_of(A, trajectories), known({A: 2}), wanted)
     shuffled = select(events_of(A, [trajectories[index] for index in order]), known({A: 2}), wanted)
     assert chosen(in_order) == chosen(shuffled)
-    assert Counter(in_order.fates.values()) == {Fate.RIGHT: min(6, most), Fate.WRONG: min(6, most)}
-    assert in_order.left_out[Fate.BEYOND_MAX] == 12 - 2 * min(6, most)
+    assert Counter(in_order.statuses.values()) == {ExportStatus.RIGHT: min(6, most), ExportStatus.WRONG: min(6, most)}
+    assert in_order.left_out[ExportStatus.BEYOND_MAX] == 12 - 2 * min(6, most)
 
 
 def test_the_lot_prefers_no_early_ones() -> None:
@@ -150,7 +150,7 @@ def test_the_lot_prefers_no_early_ones() -> None:
     for number in range(100):
         problem = Problem(str(number), "What is 1 + 1?")
         events = events_of(problem, [attempt(index, problem=problem) for index in range(10)])
-        indices += [index for _, index in select(events, known({problem: 2}), replace(RIGHT, per_problem=2)).fates]
+        indices += [index for _, index in select(events, known({problem: 2}), replace(RIGHT, per_problem=2)).statuses]
     assert 70 < sum(index < 5 for index in indices) < 130
 
 

@@ -36,7 +36,7 @@ from numina_infer.core.records import (
 )
 from numina_infer.formats.numina import NUMINA
 from numina_infer.lab.replay.recording import Recording, read_recording
-from numina_infer.lab.replay.replay import Replay, replay, replay_all
+from numina_infer.lab.replay.replay import Replay, replay_all, replay_run
 from numina_infer.lab.replay.variant import Change, sweep
 from numina_infer.runs.log import RunLog
 from numina_infer.solving.contest import Contest, Parts
@@ -125,7 +125,7 @@ def test_whatever_happened_to_a_contest_its_replay_is_exact(
         parts = Parts(preset, NUMINA, BadEngine(mischief), BadSandbox(mischief), clock=virtual_clock())
         with RunLog(folder, resume=True) as log, Contest(parts, log) as contest:
             solutions = [contest.solve(Problem(str(number), f"What is {number}?")) for number in range(4)]
-        replayed = replay(read_recording(folder))
+        replayed = replay_run(read_recording(folder))
     assert_exact(replayed)
     assert [replace(solution, incidents=()) for solution in solutions] == [one.solution for one in replayed.problems]
 
@@ -140,7 +140,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_simulated_contest_replays_exactly(simulated: Path) -> None:
     """Every verdict has its votes and its stop."""
-    replayed = replay(read_recording(simulated))
+    replayed = replay_run(read_recording(simulated))
     assert len(replayed.problems) == 50
     assert_exact(replayed)
     assert replayed.num_as_recorded == 50
@@ -150,14 +150,14 @@ def test_a_simulated_contest_replays_exactly(simulated: Path) -> None:
 def test_a_rehearsal_replays_exactly(tmp_path: Path, paper: bool) -> None:
     """By our rules and by the paper's, with real programs."""
     rehearse(Rehearsal(choices=Choices(engine=EngineName.SCRIPTED, paper=paper)), tmp_path / "run", QUIET)
-    assert_exact(replay(read_recording(tmp_path / "run")))
+    assert_exact(replay_run(read_recording(tmp_path / "run")))
 
 
 def test_a_log_from_before_stops_were_told_replays_exactly(simulated: Path, tmp_path: Path) -> None:
     """Its stops are found by its own policy; what attempts handed over behind them counts as it did."""
     shutil.copytree(simulated, tmp_path / "run")
     as_older(tmp_path / "run")
-    assert_exact(replay(read_recording(tmp_path / "run")))
+    assert_exact(replay_run(read_recording(tmp_path / "run")))
 
 
 @pytest.mark.slow
@@ -176,7 +176,7 @@ def test_ten_thousand_trajectories_replay_exactly(tmp_path: Path, num_samples: i
     collect(Collection(str(problems), choices, concurrent_problems=8), tmp_path / "run", QUIET, backends=SUMMING)
     recording = read_recording(tmp_path / "run")
     assert sum(len(recorded.trajectories) for recorded in recording.problems) == 10_000
-    assert_exact(replay(recording))
+    assert_exact(replay_run(recording))
 
 
 def _drawn(luck: random.Random, answers: Sequence[str], count: int) -> list[list[str]]:
@@ -186,13 +186,13 @@ def _drawn(luck: random.Random, answers: Sequence[str], count: int) -> list[list
 def test_a_flipped_answer_changes_the_verdict(tmp_path: Path) -> None:
     """Replay works the verdict out; it doesn't read the solution back."""
     recording = collected(tmp_path / "run", ["5", "5", "8", "8", "5"])
-    assert replay(recording).problems[0].is_as_recorded
+    assert replay_run(recording).problems[0].is_as_recorded
     path = tmp_path / "run" / "trajectories.jsonl"
     lines = path.read_text().splitlines()
     last = next(number for number in reversed(range(len(lines))) if '"ended"' in lines[number])
     lines[last] = lines[last].replace('"value":5', '"value":8')
     path.write_text("".join(f"{line}\n" for line in lines))
-    (flipped,) = replay(read_recording(tmp_path / "run")).problems
+    (flipped,) = replay_run(read_recording(tmp_path / "run")).problems
     assert flipped.solution is not None
     assert (flipped.solution.answer, dict(flipped.solution.votes)) == (8, {5: 2000, 8: 3000})
     assert not flipped.is_as_recorded
@@ -222,7 +222,7 @@ def test_a_smaller_horizon_has_the_first_trajectories_alone(raws: list[str], num
         whole = collected(Path(name) / "whole", raws)
         part = collected(Path(name) / "part", raws[:num_samples])
         change = Change(num_samples=min(num_samples, len(raws)))
-        (one,), (other,) = replay(whole, change).problems, replay(part).problems
+        (one,), (other,) = replay_run(whole, change).problems, replay_run(part).problems
     assert one.solution is not None
     assert other.solution is not None
     assert (one.solution.answer, one.solution.votes) == (other.solution.answer, other.solution.votes)
@@ -231,7 +231,7 @@ def test_a_smaller_horizon_has_the_first_trajectories_alone(raws: list[str], num
 def test_a_log_that_stops_short_says_so(tmp_path: Path) -> None:
     """More samples than there were, and a stop that came too soon for the exact rule."""
     recording = collected(tmp_path / "run", ["5", "8", "5", "8"])
-    (wanted_more,) = replay(recording, Change(num_samples=9)).problems
+    (wanted_more,) = replay_run(recording, Change(num_samples=9)).problems
     assert (wanted_more.solution, wanted_more.is_recorded) == (None, False)
     assert wanted_more.ledger.num_ended == 4
     rehearse(
@@ -240,14 +240,14 @@ def test_a_log_that_stops_short_says_so(tmp_path: Path) -> None:
         QUIET,
         backends=SUMMING,
     )
-    short = replay(read_recording(tmp_path / "predictive"), Change(epsilon=0.0))
+    short = replay_run(read_recording(tmp_path / "predictive"), Change(epsilon=0.0))
     assert short.num_unrecorded == 10
 
 
 def test_more_samples_than_there_were_are_not_needed_by_a_decided_problem(tmp_path: Path) -> None:
     """Nine agree, and twelve were wanted: what is out can't change it."""
     recording = collected(tmp_path / "run", ["5"] * 9)
-    (one,) = replay(recording, Change(num_samples=12, epsilon=0.0)).problems
+    (one,) = replay_run(recording, Change(num_samples=12, epsilon=0.0)).problems
     assert one.solution is not None
     assert one.ledger.num_ended == 7
 
@@ -267,7 +267,7 @@ def test_another_range_reads_what_was_stated(
 ) -> None:
     """The integer stands in the log as it was written, so no range has lost it."""
     recording = collected(tmp_path / "run", ["1007", "7", "1007", "-3", "2.5", "100000"], was)
-    (one,) = replay(recording, Change(answer_range=wanted)).problems
+    (one,) = replay_run(recording, Change(answer_range=wanted)).problems
     assert one.solution is not None
     assert dict(one.solution.votes) == votes
 
@@ -275,17 +275,17 @@ def test_another_range_reads_what_was_stated(
 def test_other_weights_count_otherwise(tmp_path: Path) -> None:
     """Two small answers that count a third are fewer than one large."""
     recording = collected(tmp_path / "run", ["5", "5", "821"])
-    (one,) = replay(recording, Change(vote_weights={"suspicious": 0.3})).problems
+    (one,) = replay_run(recording, Change(vote_weights={"suspicious": 0.3})).problems
     assert one.solution is not None
     assert (one.solution.answer, dict(one.solution.votes)) == (821, {5: 600, 821: 1000})
     with pytest.raises(ConfigError, match="luck"):
-        replay(recording, Change(vote_weights={"luck": 0.5}))
+        replay_run(recording, Change(vote_weights={"luck": 0.5}))
 
 
 def test_a_preset_lends_its_policy(tmp_path: Path) -> None:
     """Single values change it."""
     recording = collected(tmp_path / "run", ["5"] * 9)
-    variant = replay(recording, Change(policy="t4x2", num_samples=9)).variant
+    variant = replay_run(recording, Change(policy="t4x2", num_samples=9)).variant
     assert (variant.policy.num_samples, variant.policy.epsilon, variant.policy.width) == (9, 0.01, 48)
 
 
@@ -303,9 +303,9 @@ def test_a_sweep_has_every_combination_once() -> None:
 def test_a_shorter_limit_gives_less_to_each_problem_and_what_is_saved_to_the_next(simulated: Path) -> None:
     """Every slice is what the bank would have cut when the problem would have come."""
     recording = read_recording(simulated)
-    as_it_was = replay(recording, Change(time_limit_s=9 * 3600.0))
+    as_it_was = replay_run(recording, Change(time_limit_s=9 * 3600.0))
     assert_exact(as_it_was)
-    short = replay(recording, Change(time_limit_s=2400.0))
+    short = replay_run(recording, Change(time_limit_s=2400.0))
     assert short.num_unrecorded == 0
     assert sum(one.seconds for one in short.problems) <= 2400.0 - 300.0
     reasons = [one.solution.stop_reason for one in short.problems if one.solution is not None]
@@ -317,7 +317,7 @@ def test_a_bank_needs_problems_that_came_one_after_another(tmp_path: Path) -> No
     choices = Choices(preset="collect", engine=EngineName.SCRIPTED, num_samples=4)
     collect(Collection(None, choices, concurrent_problems=4), tmp_path / "run", QUIET, backends=SUMMING)
     with pytest.raises(ConfigError, match="one after another"):
-        replay(read_recording(tmp_path / "run"), Change(time_limit_s=600.0))
+        replay_run(read_recording(tmp_path / "run"), Change(time_limit_s=600.0))
 
 
 # --- runs that aren't whole ---
@@ -330,7 +330,7 @@ def test_a_run_killed_in_the_middle_of_a_line_replays_as_far_as_it_went(tmp_path
         path = tmp_path / "run" / name
         content = path.read_bytes()
         path.write_bytes(content[: int(len(content) * keep)])
-    replayed = replay(read_recording(tmp_path / "run"))
+    replayed = replay_run(read_recording(tmp_path / "run"))
     solved = [one for one in replayed.problems if one.recorded.solution is not None]
     assert 0 < len(solved) < 10
     assert all(one.is_as_recorded for one in solved)
@@ -341,7 +341,7 @@ def test_a_log_that_lost_endings_of_a_verdict_has_no_stop_to_replay(tmp_path: Pa
     collected(tmp_path / "run", ["5", "8", "8", "5", "5"])
     path = tmp_path / "run" / "trajectories.jsonl"
     path.write_text("".join(f"{line}\n" for line in path.read_text().splitlines()[:-2]))
-    (one,) = replay(read_recording(tmp_path / "run")).problems
+    (one,) = replay_run(read_recording(tmp_path / "run")).problems
     assert one.recorded.solution is not None
     assert (one.solution, one.ledger.num_ended) == (None, 4)
 
@@ -364,4 +364,4 @@ def test_a_paper_run_takes_no_other_rules(tmp_path: Path) -> None:
     paper = Rehearsal(choices=Choices(engine=EngineName.SCRIPTED, paper=True))
     rehearse(paper, tmp_path / "run", QUIET, backends=SUMMING)
     with pytest.raises(ConfigError, match="paper"):
-        replay(read_recording(tmp_path / "run"), Change(epsilon=0.05))
+        replay_run(read_recording(tmp_path / "run"), Change(epsilon=0.05))

@@ -20,7 +20,7 @@ from numina_infer.core.records import Completion, FinishReason, Part, Problem, S
 from numina_infer.formats.numina import NUMINA
 from numina_infer.lab.evaluate.marking import samples_of
 from numina_infer.lab.replay.recording import read_recording
-from numina_infer.lab.replay.replay import replay
+from numina_infer.lab.replay.replay import replay_run
 from numina_infer.lab.replay.variant import Change
 from numina_infer.runs.log import RunLog
 from numina_infer.solving.contest import Contest, Parts
@@ -72,8 +72,8 @@ def test_a_smaller_horizon_has_lost_attempts_replaced_by_the_next(seed: int, hor
         whole, part = Path(name) / "whole", Path(name) / "part"
         play(whole, seed, max(horizons))
         live = play(part, seed, min(horizons))
-        (one,) = replay(read_recording(whole), Change(num_samples=min(horizons))).problems
-        (own,) = replay(read_recording(part)).problems
+        (one,) = replay_run(read_recording(whole), Change(num_samples=min(horizons))).problems
+        (own,) = replay_run(read_recording(part)).problems
     assert own.is_as_recorded
     assert one.solution is not None
     assert one.solution.votes == live.votes

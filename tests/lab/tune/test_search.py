@@ -29,12 +29,12 @@ from tests.summing import SUMMING, write_sums
 from tests.waiting import wait_until
 from tests.witness import Witness
 
-tune = partial(searching.tune, backends=SUMMING)
+search = partial(searching.search, backends=SUMMING)
 DEEP = {"max_turns": "1,2", "temperature": "0.2,0.6"}
 """One turn is too few for the built-in script, and it heeds no temperature."""
 
 
-def search(problems: Path, space: dict[str, str] | None = None, **chosen: object) -> Tuning:
+def scripted_search(problems: Path, space: dict[str, str] | None = None, **chosen: object) -> Tuning:
     """A scripted search: 2 to 4 samples of a problem, looked at after 4, 8 and 16."""
     choices = Choices(engine=EngineName.SCRIPTED, preset="collect", seed=int(str(chosen.pop("seed", 0))))
     given = {"num_samples": (2, 4), "heats": (4, 8, 16), "num_trials": 12, **chosen}
@@ -63,7 +63,7 @@ def watch(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> Witnes
 
 def test_a_bad_setting_is_dropped_after_few_problems_and_good_ones_get_all(sums: Path, tmp_path: Path) -> None:
     """In pairs on the same problems; the first has nothing to be compared with, one without an answer is out."""
-    report = tune(search(sums), tmp_path / "tuning")
+    report = search(scripted_search(sums), tmp_path / "tuning")
     assert by_setting(report) == {
         "temperature 0.2, max_turns 1": (12, TrialStanding.WHOLE),
         "temperature 0.2, max_turns 2": (12, TrialStanding.WHOLE),
@@ -77,7 +77,7 @@ def test_a_bad_setting_is_dropped_after_few_problems_and_good_ones_get_all(sums:
 
 def test_every_setting_and_batch_is_a_run_that_can_be_read(sums: Path, tmp_path: Path) -> None:
     """Samples to their end, with the setting's own parameters, on batches of the same problems for all."""
-    tune(search(sums), tmp_path / "tuning")
+    search(scripted_search(sums), tmp_path / "tuning")
     folders = sorted((tmp_path / "tuning" / "settings").iterdir())
     assert [folder.name for folder in folders] == [
         f"temperature={temperature},max_turns={turns}" for temperature in (0.2, 0.6) for turns in (1, 2)
@@ -95,7 +95,7 @@ def test_the_engine_is_opened_once_and_asked_nothing_twice(
 ) -> None:
     """A deeper setting goes on where a shallower one ended, and a second search finds all of it."""
     witness, cache = watch(monkeypatch), tmp_path / "cache"
-    tuning = search(sums)
+    tuning = scripted_search(sums)
     tuning = Tuning(
         str(sums),
         Choices(engine=EngineName.SCRIPTED, preset="collect", cache=str(cache)),
@@ -103,7 +103,7 @@ def test_the_engine_is_opened_once_and_asked_nothing_twice(
         num_samples=(4,),
         heats=(4, 8, 16),
     )
-    report = tune(tuning, tmp_path / "tuning")
+    report = search(tuning, tmp_path / "tuning")
     assert witness.num_openings == 1
     assert set(witness.written.values()) == {1}
     # First turns of both temperatures, the second turns of the deep ones; the dropped one stopped at 4 problems.
@@ -111,7 +111,7 @@ def test_the_engine_is_opened_once_and_asked_nothing_twice(
     assert report.cache.num_misses == witness.written.total()
     assert report.cache.num_hits == 12 * 4 + 4 * 4
     again = watch(monkeypatch)
-    repeated = tune(tuning, tmp_path / "again")
+    repeated = search(tuning, tmp_path / "again")
     assert again.asked == 0
     assert repeated.verdict == report.verdict
 
@@ -123,14 +123,14 @@ def test_a_search_that_is_stopped_anywhere_goes_on_and_asks_nothing_twice(
     """Both sessions together wrote what one would have, and came to the same, the settings tried included."""
     sums = write_sums(tmp_path / "sums.jsonl", 8)
     space = {"max_turns": "1:3", "temperature": "0.2:1.0:0.1"}
-    tuning = search(sums, space, num_trials=6, seed=5)
+    tuning = scripted_search(sums, space, num_trials=6, seed=5)
     whole = watch(monkeypatch)
-    expected = tune(tuning, tmp_path / "whole")
+    expected = search(tuning, tmp_path / "whole")
     first = watch(monkeypatch, stop_at)
     with pytest.raises(KeyboardInterrupt):
-        tune(tuning, tmp_path / "tuning")
+        search(tuning, tmp_path / "tuning")
     second = watch(monkeypatch)
-    report = tune(None, tmp_path / "tuning", resume=True)
+    report = search(None, tmp_path / "tuning", resume=True)
     assert by_setting(report) == by_setting(expected)
     assert report.verdict == expected.verdict
     assert (first.written + second.written) == whole.written
@@ -140,10 +140,10 @@ def test_a_search_that_is_stopped_anywhere_goes_on_and_asks_nothing_twice(
 
 def test_a_finished_search_resumes_to_itself(sums: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No engine is opened."""
-    report = tune(search(sums), tmp_path / "tuning")
+    report = search(scripted_search(sums), tmp_path / "tuning")
     result = json.loads((tmp_path / "tuning" / "result.json").read_text())
     witness = watch(monkeypatch)
-    again = tune(None, tmp_path / "tuning", resume=True)
+    again = search(None, tmp_path / "tuning", resume=True)
     assert witness.num_openings == 0
     assert again.trials == report.trials
     assert json.loads((tmp_path / "tuning" / "result.json").read_text())["settings"] == result["settings"]
@@ -186,7 +186,7 @@ def test_ctrl_c_ends_with_130_and_tells_how_to_go_on(tmp_path: Path, capsys: pyt
 
 def test_settings_that_come_up_again_are_tried_once(sums: Path, tmp_path: Path) -> None:
     """A space with fewer settings than trials is gone through, the preset's own values first."""
-    report = tune(search(sums, {"max_turns": "1,2,4"}), tmp_path / "tuning")
+    report = search(scripted_search(sums, {"max_turns": "1,2,4"}), tmp_path / "tuning")
     assert [str(trial.setting) for trial in report.trials] == ["max_turns 4", "max_turns 1", "max_turns 2"]
 
 
@@ -196,7 +196,7 @@ def test_no_more_settings_are_tried_than_were_asked_for(sums: Path, tmp_path: Pa
     for seed in (1, 2):
         space = {"temperature": "0.2:1.0:0.05", "top_p": "0.8:1.0:0.05"}
         folder = tmp_path / f"{seed}"
-        report = tune(search(sums, space, num_trials=5, heats=(2,), seed=seed), folder)
+        report = search(scripted_search(sums, space, num_trials=5, heats=(2,), seed=seed), folder)
         tried.append({str(trial.setting) for trial in report.trials})
     assert [len(settings) for settings in tried] == [5, 5]
     assert tried[0] != tried[1]
@@ -205,7 +205,7 @@ def test_no_more_settings_are_tried_than_were_asked_for(sums: Path, tmp_path: Pa
 def test_progress_tells_place_result_and_time_left(sums: Path, tmp_path: Path) -> None:
     """A line when a setting begins, and one when it ends."""
     log = io.StringIO()
-    tune(search(sums, {"max_turns": "1,2"}), tmp_path / "tuning", RunConsole(log))
+    search(scripted_search(sums, {"max_turns": "1,2"}), tmp_path / "tuning", RunConsole(log))
     shown = log.getvalue()
     assert "[2/2] max_turns 2\n" in shown
     assert "[1/2] max_turns 1: maj@4 0.0% (0.0 to" in shown
@@ -220,19 +220,19 @@ def test_an_engine_that_breaks_ends_the_search_and_it_goes_on_later(
     faults = Faults(max_batch=0)
     monkeypatch.setattr(composition, "make_engine", lambda *_: FaultyEngine(ScriptedEngine(sum_of_numbers), faults))
     with pytest.raises(EngineError, match="numina-infer tune --resume"):
-        tune(search(sums, {"max_turns": "1,2"}), tmp_path / "tuning")
+        search(scripted_search(sums, {"max_turns": "1,2"}), tmp_path / "tuning")
     faults.max_batch = 99
-    report = tune(None, tmp_path / "tuning", resume=True)
+    report = search(None, tmp_path / "tuning", resume=True)
     assert {trial.num_problems for trial in report.trials} == {12}
     assert report.best.score(4) == 1
 
 
 def test_runs_that_are_gone_are_named(sums: Path, tmp_path: Path) -> None:
     """Nothing is made up for them."""
-    tune(search(sums, {"max_turns": "1,2"}), tmp_path / "tuning")
+    search(scripted_search(sums, {"max_turns": "1,2"}), tmp_path / "tuning")
     (tmp_path / "tuning" / "settings").rename(tmp_path / "elsewhere")
     with pytest.raises(RunLogError, match="max_turns 1 are gone"):
-        tune(None, tmp_path / "tuning", resume=True)
+        search(None, tmp_path / "tuning", resume=True)
 
 
 BAD_INPUT: list[tuple[str, Callable[[Path], list[object]], str]] = [
@@ -271,26 +271,28 @@ def test_problems_without_answers_are_no_ground_to_search_on(tmp_path: Path) -> 
     path = tmp_path / "bare.jsonl"
     path.write_text('{"id": "a", "problem": "Add 1 and 2."}\n')
     with pytest.raises(ConfigError, match="no problem with an answer that is a vote"):
-        tune(search(path), tmp_path / "tuning")
+        search(scripted_search(path), tmp_path / "tuning")
     assert not (tmp_path / "tuning").exists()
 
 
 def test_problems_without_answers_are_left_out_and_named(sums: Path, tmp_path: Path) -> None:
     """The others are searched on."""
-    assert search(sums).remark.startswith("left out: 1 problem (bare) without an answer that is a vote in the range")
+    assert scripted_search(sums).remark.startswith(
+        "left out: 1 problem (bare) without an answer that is a vote in the range"
+    )
     shown = io.StringIO()
-    tune(search(sums, {"max_turns": "1,2"}, heats=(2,)), tmp_path / "tuning", RunConsole(shown))
+    search(scripted_search(sums, {"max_turns": "1,2"}, heats=(2,)), tmp_path / "tuning", RunConsole(shown))
     assert "bare" in shown.getvalue()
 
 
 def test_a_search_goes_on_only_with_its_own_problems(sums: Path, tmp_path: Path) -> None:
     """And a folder holds one search."""
-    tune(search(sums, {"max_turns": "1,2"}), tmp_path / "tuning")
+    search(scripted_search(sums, {"max_turns": "1,2"}), tmp_path / "tuning")
     with pytest.raises(RunLogError, match="already holds a search"):
-        tune(search(sums), tmp_path / "tuning")
+        search(scripted_search(sums), tmp_path / "tuning")
     sums.write_text(sums.read_text().replace("Add 5", "Add 6"))
     with pytest.raises(ConfigError, match="problems file has changed"):
-        tune(None, tmp_path / "tuning", resume=True)
+        search(None, tmp_path / "tuning", resume=True)
 
 
 def test_a_damaged_search_is_named(tmp_path: Path) -> None:
@@ -303,14 +305,14 @@ def test_a_damaged_search_is_named(tmp_path: Path) -> None:
 
 def test_two_searches_dont_share_a_folder(sums: Path, tmp_path: Path) -> None:
     """The second says so."""
-    tune(search(sums, {"max_turns": "1,2"}), tmp_path / "tuning")
+    search(scripted_search(sums, {"max_turns": "1,2"}), tmp_path / "tuning")
     locked = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
     command = [sys.executable, "-c", locked, str(tmp_path / "tuning" / "lock")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         other.stdout.readline()
         with pytest.raises(RunLogError, match="another process is searching"):
-            tune(None, tmp_path / "tuning", resume=True)
+            search(None, tmp_path / "tuning", resume=True)
         other.communicate("\n")
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from numina_infer.app import composition
 from numina_infer.app.choices import Choices
 from numina_infer.core.ports import Engine
-from numina_infer.lab.tune.search import tune
+from numina_infer.lab.tune.search import search
 from numina_infer.lab.tune.search_space import SearchSpace
 from numina_infer.lab.tune.tuning_folder import Tuning
 from tests.summing import write_sums
@@ -43,9 +43,9 @@ def test_a_search_on_the_embedded_model_is_stopped_and_gone_on_with_and_generate
     tuning = Tuning(str(problems), choices, space, num_samples=(1, NUM_SAMPLES), heats=(2, NUM_PROBLEMS))
     first = watch(monkeypatch, stop_at=9)
     with pytest.raises(KeyboardInterrupt):
-        tune(tuning, tmp_path / "tuning", Console(quiet=True))
+        search(tuning, tmp_path / "tuning", Console(quiet=True))
     second = watch(monkeypatch)
-    report = tune(None, tmp_path / "tuning", Console(quiet=True), resume=True)
+    report = search(None, tmp_path / "tuning", Console(quiet=True), resume=True)
     written = first[0].written + second[0].written
     assert first[0].written.total() > 0
     assert second[0].written.total() > 0

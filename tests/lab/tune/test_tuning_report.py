@@ -8,6 +8,7 @@ from numina_infer.core.ports import CacheStats
 from numina_infer.lab.evaluate.metrics import Tally
 from numina_infer.lab.tune.search_space import Setting
 from numina_infer.lab.tune.trial import Trial, TrialStanding
+from numina_infer.lab.tune.tuning_folder import write_json
 from numina_infer.lab.tune.tuning_report import TuningReport, best_of
 from numina_infer.runs.progress import RunConsole
 
@@ -88,7 +89,7 @@ def test_the_table_and_the_file_have_every_setting(tmp_path: Path) -> None:
     assert "4 (dropped)" in rows[1]
     assert "2.0*" in rows[1]
     assert told.note
-    told.write(tmp_path / "result.json")
+    write_json(tmp_path / "result.json", told.record)
     content = json.loads((tmp_path / "result.json").read_text())
     assert content["verdict"] == told.verdict
     assert [row["standing"] for row in content["settings"]] == ["whole", "dropped"]

@@ -1,11 +1,9 @@
-"""The referee hears recorded events, one after another, until it says stop.
+"""Feeds a problem's recorded events to the referee, one after another, until it says stop.
 
-It is asked when the solver asked it: after an opening, after the starts that it had ordered, after every ending, and
-when a time has come until which it waited; each time for the time of the last event, or for that time. So it decides
-as it did live.
-
-Where another policy would have replaced a lost attempt, the next attempt of the log that it had no place for stands
-in: its seeds are the same, only its times are those of the log.
+The referee is asked at the moments at which the solver asked it: after the opening, after the starts that it ordered,
+after every ending, and when a wait is over. So it decides as it did live.
+Where another policy would have replaced a lost attempt, the next unused attempt of the log takes its place: it has the
+seeds that the replacement would have had, and the log's times.
 """
 
 from collections.abc import Sequence
@@ -16,12 +14,12 @@ from numina_infer.core.events import Ended, Opened, Started, Stopped
 from numina_infer.core.records import StopReason
 from numina_infer.voting.referee import Stop, Wait, decide, fold
 
-Attempted = Started | Ended | Stopped
+AttemptEvent = Started | Ended | Stopped
 """What happens to a problem between its opening and its verdict."""
 
 
-class Hearing:
-    """One problem's events under `policy`, with `deadline` (loop time) in the place of its own."""
+class ReplayReferee:
+    """Replays one problem under `policy`, with `deadline` (loop time) instead of its own."""
 
     def __init__(self, opened: Opened, policy: Policy, deadline: float | None = None) -> None:
         self.policy = policy
@@ -30,29 +28,29 @@ class Hearing:
         """Sampled by the trajectories that have ended."""
         self._started: set[int] = set()
         self._passed_over: dict[int, Ended | None] = {}
-        """Attempts that the policy had no place for, by index, with their endings."""
+        """Attempts that the policy wouldn't have started, by index, with their endings."""
         self._has_own_deadline = self.ledger.deadline == opened.deadline
 
-    def until_stop(self, events: Sequence[Attempted]) -> tuple[int, StopReason | None]:
-        """How many of `events` the referee heard before it stopped, and why; None where it would have gone on.
+    def until_stop(self, events: Sequence[AttemptEvent]) -> tuple[int, StopReason | None]:
+        """The number of `events` before the referee stops, and the reason; None where it would have gone on.
 
-        The run's own stop isn't passed: nothing behind it says what would have come instead.
+        It never goes beyond the run's own stop: the log doesn't say what would have come instead.
         """
-        # Where the log doesn't tell when the deadline was noticed, an event behind it does.
-        is_told = self._has_own_deadline and any(isinstance(event, Stopped) for event in events)
+        # Where the log doesn't say when the deadline was noticed, the next event shows it.
+        is_known = self._has_own_deadline and any(isinstance(event, Stopped) for event in events)
         number = self._take_starts(events, 0)
         while number < len(events):
             event = events[number]
             is_own_stop = isinstance(event, Stopped)
-            reason = self._reason(event.at, may_be_late=is_own_stop or not is_told)
+            reason = self._reason(event.at, may_be_late=is_own_stop or not is_known)
             if reason is not None or is_own_stop:
                 return number, reason
             self._take_ending(event)
             number = self._take_starts(events, number + 1)
         return number, self._reason(self.ledger.at, may_be_late=False)
 
-    def take(self, events: Sequence[Attempted]) -> None:
-        """Count `events` without asking: what attempts handed over behind a stop."""
+    def take(self, events: Sequence[AttemptEvent]) -> None:
+        """Count `events` without asking the referee: attempts that end after a stop still hand over answers."""
         number = self._take_starts(events, 0)
         while number < len(events):
             self._take_ending(events[number])
@@ -68,8 +66,11 @@ class Hearing:
             now = until
         return decision.reason
 
-    def _take_starts(self, events: Sequence[Attempted], number: int) -> int:
-        """Fold the starts from `events[number]` on in one, but for those beyond the horizon; where they end."""
+    def _take_starts(self, events: Sequence[AttemptEvent], number: int) -> int:
+        """Fold the starts from `events[number]` on at once; returns the number of the first event that is no start.
+
+        Starts beyond the horizon are passed over.
+        """
         last_at, num_before = self.ledger.at, len(self._started)
         while number < len(events) and isinstance(event := events[number], Started):
             number += 1
@@ -86,8 +87,8 @@ class Hearing:
     def _horizon(self) -> int:
         return self.ledger.horizon(self.policy.num_samples)
 
-    def _take_ending(self, event: Attempted) -> None:
-        """Fold one ending, unless it is of a trajectory that the policy has no place for; others may stand in then."""
+    def _take_ending(self, event: AttemptEvent) -> None:
+        """Fold one ending, unless the policy wouldn't have started its trajectory; a lost one may be replaced then."""
         ending = event if isinstance(event, Ended) else None
         while ending is not None:
             index = ending.trajectory.index
@@ -99,7 +100,7 @@ class Hearing:
             ending = self._stand_in()
 
     def _stand_in(self) -> Ended | None:
-        """Have an attempt that was passed over replace one that was lost; its ending, if that has come already."""
+        """Replace a lost attempt by one that was passed over; returns its ending, if that was recorded already."""
         index = min(self._passed_over, default=None)
         if index is None or index >= self._horizon:
             return None
