@@ -12,12 +12,12 @@ from typing import Self
 
 from anyio.lowlevel import checkpoint
 
-from numina_infer.core.config import SamplingParams
+from numina_infer.core.config import SamplingParams, require_whole
 from numina_infer.core.ports import Cutoff, EngineStats
 from numina_infer.core.records import Completion, Part, plain_text
+from numina_infer.core.slots import Slots
 from numina_infer.engines.context import Transcript, render
 from numina_infer.engines.scripts import Cue, Script, as_script, load_script, sum_of_numbers
-from numina_infer.engines.slots import Slots
 from numina_infer.engines.vocabulary import Vocabulary
 
 __all__ = [
@@ -96,6 +96,7 @@ class ScriptedEngine:
         max_num_seqs: int = 48,
         max_model_len: int = 1_000_000,
     ) -> None:
+        require_whole("max_num_seqs", max_num_seqs, 1)
         self._script = as_script(script)
         self._slots = Slots(max_num_seqs)
         self._max_num_seqs, self._max_model_len = max_num_seqs, max_model_len

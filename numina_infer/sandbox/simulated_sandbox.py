@@ -13,8 +13,8 @@ from typing import Self
 from numina_infer.core.config import Mode
 from numina_infer.core.ports import Cutoff, Session
 from numina_infer.core.records import Execution, ExecutionStatus
+from numina_infer.core.slots import Slots
 from numina_infer.sandbox.host.process import until
-from numina_infer.sandbox.host.program_slots import ProgramSlots
 from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 
 _SECONDS = re.compile(r"# simulated: (\d+\.\d+) s")
@@ -35,7 +35,7 @@ class SimulatedSandbox:
 
     def __init__(self, num_slots: int) -> None:
         self._num_slots = num_slots
-        self._slots = ProgramSlots(num_slots)
+        self._slots = Slots(num_slots)
         self._scripted = ScriptedSandbox(pretend)
 
     async def __aenter__(self) -> Self:
@@ -64,7 +64,7 @@ class SimulatedSandbox:
 class _QueuedSession:
     """Programs wait for a slot, as in the real sandbox; waiting doesn't count against their limit."""
 
-    def __init__(self, session: Session, slots: ProgramSlots) -> None:
+    def __init__(self, session: Session, slots: Slots) -> None:
         self._session, self._slots = session, slots
 
     async def execute(self, code: str, *, timeout_s: float, cutoff: Cutoff | None = None) -> Execution:

@@ -107,3 +107,9 @@ def test_lines_of_another_shape_are_refused(lines: list[str], reason: str) -> No
     """A text is a sequence of texts to Python; here it would be a mistake."""
     with pytest.raises(ConfigError, match=reason):
         Lines(lines)
+
+
+def test_no_slots_at_all_is_refused() -> None:
+    """Nothing could ever run."""
+    with pytest.raises(ConfigError, match="max_num_seqs is 0"):
+        ScriptedEngine([["one"]], max_num_seqs=0)

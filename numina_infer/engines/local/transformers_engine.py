@@ -22,13 +22,13 @@ from numina_infer.core.engine_config import TransformersConfig
 from numina_infer.core.errors import EngineError
 from numina_infer.core.ports import Cutoff, EngineStats
 from numina_infer.core.records import Completion, Part
+from numina_infer.core.slots import Slots
 from numina_infer.engines.context import Transcript, render
 from numina_infer.engines.local.decoding import DecodeLoop, Row, Stepper
 from numina_infer.engines.local.kv_cache import KVCache
 from numina_infer.engines.local.models import LoadedModel, load
 from numina_infer.engines.local.passes import Passes
 from numina_infer.engines.local.smollm2 import Report
-from numina_infer.engines.slots import Slots
 
 T = TypeVar("T")
 
@@ -54,7 +54,8 @@ class TransformersEngine:
         self._stack = AsyncExitStack()
         self._loaded: LoadedModel | None = None
         self._loop: DecodeLoop | None = None
-        self._caches: tuple[KVCache, ...] = ()
+        self._free_caches: list[KVCache] = []
+        """One a free slot; the last one left is taken next."""
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -63,7 +64,7 @@ class TransformersEngine:
             self._loaded = await _in_thread(executor, lambda: load(self._config, self._report))
             passes = Passes(self._loaded.model, self._loaded.row_counts)
             stepper = Stepper(passes, self._config.max_num_seqs)
-            self._caches = stepper.caches
+            self._free_caches = [*reversed(stepper.caches)]
             self._loop = DecodeLoop(stepper, self._loaded.vocabulary.end_ids, executor)
             group = await stack.enter_async_context(anyio.create_task_group())
             stack.callback(group.cancel_scope.cancel)
@@ -80,8 +81,12 @@ class TransformersEngine:
     async def slot(self, ticket: int) -> AsyncIterator["TransformersDecoder"]:
         """A place for one trajectory, with a KV cache of its own that lasts from turn to turn."""
         loaded, loop = self._running()
-        async with self._slots.hold(ticket) as index:
-            yield TransformersDecoder(loaded, loop, self._caches[index], ticket)
+        async with self._slots.hold(ticket):
+            cache = self._free_caches.pop()
+            try:
+                yield TransformersDecoder(loaded, loop, cache, ticket)
+            finally:
+                self._free_caches.append(cache)
 
     @property
     def stats(self) -> EngineStats:

@@ -15,10 +15,10 @@ import anyio
 from numina_infer.core.config import SandboxConfig
 from numina_infer.core.errors import SandboxError
 from numina_infer.core.ports import Cutoff
+from numina_infer.core.slots import Slots
 from numina_infer.sandbox.host.forkserver import ForkServer
 from numina_infer.sandbox.host.ladder import RungInForce, find_standing
 from numina_infer.sandbox.host.process import Process, until
-from numina_infer.sandbox.host.program_slots import ProgramSlots
 
 _logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Pool:
         """The rung of the ladder, once the first server has been tried."""
         self.incidents: list[str] = []
         """What went wrong and was put right."""
-        self._slots = ProgramSlots(self.num_slots)
+        self._slots = Slots(self.num_slots)
         self._stuck: set[Process] = set()
         """Programs that were killed and whose slots wait for their end."""
         self._overdue: set[Process] = set()
