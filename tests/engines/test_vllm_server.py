@@ -16,6 +16,7 @@ from numina_infer.core.config import SamplingParams
 from numina_infer.core.engine_config import ClientConfig, ServerConfig
 from numina_infer.core.errors import EngineError, EngineGoneError
 from numina_infer.core.ports import Cutoff, Engine
+from numina_infer.core.restarts import RestartPolicy
 from numina_infer.engines.http import endpoint_pool as pool
 from numina_infer.engines.http import openai_api
 from numina_infer.engines.http.endpoint import Endpoint
@@ -27,7 +28,7 @@ from numina_infer.engines.vllm.server_place import KeeperNote, ServerPlace
 from numina_infer.engines.vllm.vllm_engine import ServerGroup, VllmEngine
 from numina_infer.engines.vllm.vllm_server import VllmServer, end_server
 from numina_infer.engines.vocabulary import TokenizerVocabulary
-from numina_infer.solving.supervised import LateConfig, LateEngine
+from numina_infer.solving.supervised import SupervisedEngine
 from tests.fake_vllm import Fate, fake_python, say, starts
 from tests.waiting import until
 
@@ -156,10 +157,10 @@ async def test_a_start_that_takes_long_tells_how_far_it_is(machine: Machine) -> 
     log = machine.folder / "log"
     begun = anyio.current_time() - 20
     progress = vllm_server._Progress("vLLM", machine.reported.append, begun)
-    progress.tell(log)
+    progress.report(log)
     log.write_text("(APIServer pid=1) INFO 11-24 07:10:01 [fake.py:1] loading the weights\n")
-    progress.tell(log)
-    vllm_server._Progress("vLLM", machine.reported.append, begun).tell(log)
+    progress.report(log)
+    vllm_server._Progress("vLLM", machine.reported.append, begun).report(log)
     assert machine.reported == ["vLLM is starting, 20 s", "vLLM is starting, 20 s: loading the weights"]
 
 
@@ -372,7 +373,10 @@ async def test_an_engine_whose_servers_are_left_dead_is_made_anew_by_the_late_on
         return engine_on(machine, launch)
 
     written: dict[int, str] = {}
-    async with LateEngine(make, config=LateConfig(pause_s=0.01)) as engine, anyio.create_task_group() as group:
+    async with (
+        SupervisedEngine(make, policy=RestartPolicy(pause_s=0.01)) as engine,
+        anyio.create_task_group() as group,
+    ):
         group.start_soon(write_all, engine, 3, written)
         await until(lambda: engine.stats.num_tokens)
         machine.kill()

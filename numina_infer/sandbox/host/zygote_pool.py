@@ -15,6 +15,7 @@ import anyio
 from numina_infer.core.config import SandboxConfig
 from numina_infer.core.errors import SandboxError
 from numina_infer.core.ports import Cutoff
+from numina_infer.core.restarts import RestartPolicy, Restarts
 from numina_infer.core.slots import Slots
 from numina_infer.sandbox.host.forkserver import ForkServer
 from numina_infer.sandbox.host.ladder import RungInForce, find_standing
@@ -24,6 +25,8 @@ _logger = logging.getLogger(__name__)
 
 _PATIENCE_S = 10.0
 """With slots that are all stuck, before programs are refused one."""
+_RESTARTS = RestartPolicy(max_starts=None)
+"""Each program that needs a zygote has one start tried, without a pause: `acquire` is the caller's own wait."""
 
 
 class Pool:
@@ -50,6 +53,7 @@ class Pool:
         """Programs that wait for a slot, each as long as one can come free."""
         self._starting = anyio.Lock()
         self._server: ForkServer | None = None
+        self._restarts = Restarts("the sandbox's zygote", _RESTARTS)
 
     async def acquire(self, cutoff: Cutoff | None) -> ForkServer | None:
         """Wait for a slot and a living fork server; None if `cutoff` came first.
@@ -126,12 +130,12 @@ class Pool:
             if self.is_closed:
                 raise SandboxError("the sandbox is closed; run programs inside its `async with` block")
             if self._server is not None and not self._server.is_alive:
-                self.incidents.append("the sandbox's zygote died; a new one is started")
-                _logger.warning("%s", self.incidents[-1])
+                self.incidents.append(self._restarts.failed("died; a new one is started"))
                 await self._server.close()
                 self._server = None
             if self._server is None:
                 self._server = await self._start()
+                self._restarts.worked()
             return self._server
 
     async def _start(self) -> ForkServer:
