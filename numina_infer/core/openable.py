@@ -28,7 +28,7 @@ class Openable:
 
 
 async def run_in_background(stack: AsyncExitStack, *tasks: Callable[[], Coroutine[Any, Any, object]]) -> None:
-    """Run `tasks` until `stack` is closed; one that fails cancels whoever opened the stack, and raises on closing."""
+    """Run `tasks` until `stack` is closed; one that fails cancels the task that opened it, and raises on closing."""
     group = await stack.enter_async_context(anyio.create_task_group())
     stack.callback(group.cancel_scope.cancel)
     for task in tasks:

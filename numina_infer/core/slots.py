@@ -27,7 +27,7 @@ class Waiter(Generic[Item]):
 
 
 class WaitingLine(Generic[Item]):
-    """Those who wait, in order of rank (lower first), then of arrival."""
+    """Waiters in order of rank (lower first), then of arrival."""
 
     def __init__(self) -> None:
         self._heap: list[Waiter[Item]] = []
@@ -38,7 +38,7 @@ class WaitingLine(Generic[Item]):
 
     @property
     def first(self) -> Waiter[Item]:
-        """Who is next."""
+        """The next to be called."""
         return self._heap[0]
 
     def join(self, rank: float, item: Item) -> Waiter[Item]:
@@ -61,7 +61,7 @@ class WaitingLine(Generic[Item]):
                 heapq.heapify(self._heap)
 
     def call(self) -> Item:
-        """Call who is next, and return the item it joined with."""
+        """Call the next, and return the item it joined with."""
         waiter = heapq.heappop(self._heap)
         waiter.called.set()
         return waiter.item

@@ -1,15 +1,15 @@
-"""Who may decode where: seats in rooms, counted in tokens of keys and values.
+"""Which trajectory may decode where: seats in rooms, counted in tokens of keys and values.
 
 A room is one endpoint's capacity. vLLM preempts a request when the cache is full and computes it again later
 (PagedAttention, arXiv 2309.06180, §4.5); an engine that takes all 48 trajectories of a problem at once can spend its
-time on that. So a seat is given by what live contexts take, not by their number alone:
+time on that. So seats are given by the tokens of live contexts, not by their number alone:
 
-- a seat claims what its context holds, or what a context usually comes to hold if that is more;
+- a seat claims the tokens of its context, or of a typical context if those are more;
 - a new seat is given while the claims fit, to the lowest ticket that waits, in the open room with most left;
-- a turn begins while what it and those in flight usually grow to fits, the lowest ticket first; one always may.
+- a turn begins while it and the turns in flight, each at its typical end, fit; the lowest ticket first, one always.
 
-What a context usually comes to hold is learnt from those that ended; a quarter of the window until then. What a turn
-usually grows by is more than three of four turns grew by; all that it may until a few have ended.
+A typical context is the mean of those that ended, and a quarter of the window until a few have. A turn typically
+grows by what three of four turns stayed below, and by all that it may until a few have ended.
 """
 
 from collections import deque
@@ -22,7 +22,7 @@ from numina_infer.core.config import require_whole
 from numina_infer.core.slots import Item, WaitingLine
 
 Place = TypeVar("Place")
-"""What a room stands for; an endpoint."""
+"""The owner of a room, such as an endpoint."""
 
 MARGIN = 64
 """Tokens that a context is expected to grow by before anybody looks again; two or four of vLLM's blocks."""
@@ -31,7 +31,7 @@ _FIRST_LEARNT = 8
 
 
 class TypicalContext:
-    """How many tokens a trajectory's context comes to hold."""
+    """How many tokens a trajectory's context holds at its end."""
 
     def __init__(self, max_model_len: int) -> None:
         self._prior = max_model_len // 4
@@ -60,7 +60,7 @@ class TypicalTurn:
         self._lengths.append(length)
 
     def growth(self, max_tokens: int) -> int:
-        """What a turn of at most `max_tokens` is expected to add."""
+        """The tokens that a turn of at most `max_tokens` typically adds."""
         if len(self._lengths) < _FIRST_LEARNT:
             return max_tokens
         return min(max_tokens, sorted(self._lengths)[3 * len(self._lengths) // 4])
@@ -73,7 +73,7 @@ class EndpointCapacity(Generic[Place]):
     place: Place
     max_num_seqs: int
     kv_tokens: int | None = None
-    """What its cache holds; None where the endpoint doesn't tell, so that the number of seats alone counts."""
+    """The size of its cache; None where the endpoint doesn't say, so that only the number of seats counts."""
     is_open: bool = True
     seats: "list[Seat[Place]]" = field(default_factory=list)
     waiting_turns: "WaitingLine[_Turn[Place]]" = field(default_factory=WaitingLine)
@@ -83,11 +83,11 @@ class EndpointCapacity(Generic[Place]):
 
     @property
     def in_flight(self) -> int:
-        """Tokens that the contexts take or are expected to take that are being decoded."""
+        """Tokens of the contexts that are being decoded, each at its expected end."""
         return sum(max(seat.live, seat.expected) + MARGIN for seat in self.seats if seat.is_writing)
 
     def claimed(self, typical: int) -> int:
-        """Tokens that its seats may come to hold."""
+        """Tokens that its seats claim."""
         return sum(max(seat.live + MARGIN, typical) for seat in self.seats)
 
     def load(self, typical: int) -> float:
@@ -156,7 +156,7 @@ class Admission(Generic[Place]):
 
     @asynccontextmanager
     async def turn(self, seat: Seat[Place], tokens: int, max_tokens: int = 0) -> AsyncIterator[Place]:
-        """Leave to decode up to `max_tokens` behind a context of `tokens`.
+        """Permission to decode up to `max_tokens` behind a context of `tokens`.
 
         The seat moves first if its room has closed.
         """
@@ -168,13 +168,13 @@ class Admission(Generic[Place]):
             self._grant()
 
     def close(self, room: EndpointCapacity[Place]) -> None:
-        """Give out no more of `room`; who waits for a turn there goes elsewhere."""
+        """Give no more seats and turns in `room`; those that wait for a turn there move elsewhere."""
         room.is_open = False
         while room.waiting_turns:
             room.waiting_turns.call()
 
     def open(self, room: EndpointCapacity[Place], kv_tokens: int | None) -> None:
-        """Give out `room` again; its cache may have another size by now."""
+        """Give seats in `room` again; its cache may have another size by now."""
         room.is_open, room.kv_tokens = True, kv_tokens
         self._grant()
 
@@ -206,7 +206,7 @@ class Admission(Generic[Place]):
             seat.room = None
 
     def _grant(self) -> None:
-        """Give what there is room for: turns to seats that are held, then new seats, each by ticket."""
+        """Grant what fits: turns to seats that are held, then new seats, each by ticket."""
         for room in self.rooms:
             while room.waiting_turns and room.has_turn(room.waiting_turns.first.item.expected):
                 room.waiting_turns.call().begin()

@@ -19,7 +19,8 @@ from tests.waiting import wait_until
 
 KEEPER = [sys.executable, "-I", keeper.__file__]
 HASTY = (
-    "import sys; from numina_infer.engines import keeper; keeper.GRACE_S = 0.1; sys.exit(keeper.main(sys.argv[1:]))"
+    "import sys; from numina_infer.engines.vllm import keeper; keeper.GRACE_S = 0.1; "
+    "sys.exit(keeper.main(sys.argv[1:]))"
 )
 PARENT = "import subprocess, sys; subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE); input()"
 PIPES: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}

@@ -399,7 +399,7 @@ async def test_a_kept_server_that_another_process_is_starting_is_waited_for(mach
             asked += 1
             return await VllmEngine.repair(engine, endpoint)
 
-        engine._running.pool._owner.repair = repair  # type: ignore[method-assign]
+        engine.repair = repair  # type: ignore[method-assign]
         with server_place.kept(launch.key).alone():
             machine.kill()
             await until(lambda: asked > 5)

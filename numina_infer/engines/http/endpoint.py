@@ -1,9 +1,10 @@
-"""One OpenAI-compatible endpoint: what it can do, whether it lives, and turns played on it.
+"""One OpenAI-compatible endpoint: what it can do, whether it works, and the turns played on it.
 
 What it can do is found out by asking: its model list, vLLM's `/version` and `/metrics`, and one trial token with all
-of vLLM's extensions. Whatever lacks is left out of later requests, or the dialect `text` is spoken.
+of vLLM's extensions. Later requests leave out the extensions that it lacks, or speak the dialect `text`.
 """
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ _BUSY = frozenset({429, 503})
 _BROKEN = frozenset({408, 500, 502, 504})
 _REFUSED = frozenset({400, 422})
 _SAMPLED = "vllm:generation_tokens_total"
+_CACHE_CONFIG = re.compile(r"^vllm:cache_config_info\{(.*)\}", re.MULTILINE)
+_CACHE_LABEL = re.compile(r'\b(num_gpu_blocks|block_size)="(\d{1,19})"')
 _COUNTER_LOOKS, _COUNTER_EVERY_S = 4, 0.5
 _LONGEST_PAUSE_S = 30.0
 _TRIAL_TIMEOUT_S = 60.0
@@ -40,7 +43,7 @@ _TRIAL_TIMEOUT_S = 60.0
 
 
 class EndpointLostError(EngineError):
-    """The endpoint went away in the middle of a turn; another one, or the same later, can play it again."""
+    """The endpoint went away in the middle of a turn, which can be asked again there or elsewhere."""
 
 
 class EndpointBusyError(EngineError):
@@ -54,7 +57,7 @@ class EndpointBusyError(EngineError):
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What an endpoint can do."""
+    """An endpoint's model and capacity, and how it is spoken to."""
 
     model: str
     """The name under which it serves the model."""
@@ -62,7 +65,7 @@ class Abilities:
     takes_priority: bool = False
     max_model_len: int | None = None
     kv_tokens: int | None = None
-    """What its cache of keys and values holds, in tokens."""
+    """The size of its cache of keys and values, in tokens."""
     version: str = ""
     root: str = ""
     """Where the model lies on the server's machine."""
@@ -82,7 +85,7 @@ class Sink(Protocol):
 
 
 class Endpoint:
-    """A server that is spoken to; open it with `async with`."""
+    """One server; open it with `async with`."""
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -105,7 +108,7 @@ class Endpoint:
 
     @property
     def known(self) -> Abilities:
-        """What it can do, once it was greeted."""
+        """Its abilities, once it was greeted."""
         if self.abilities is None:
             raise EngineError(f"{self.address} hasn't been greeted yet")
         return self.abilities
@@ -176,9 +179,7 @@ class Endpoint:
         return ""
 
     async def play(self, turn: TurnRequest, reply: Sink) -> None:
-        """Have `turn` written into `reply`, to its end.
-
-        Leaving early closes the connection, at which the server drops the request.
+        """Have `turn` written into `reply`, to its end; cancelling it makes the server drop the request.
 
         Raises:
             EndpointLostError: it went away, or was given up, before the end.
@@ -217,7 +218,7 @@ class Endpoint:
                     self.num_signs += 1
                     reply.take(chunk)
                     if reply.finish_reason is not None and chunk.finish_reason is None:
-                        return  # all is said, or the server doesn't know that this was the end: leaving tells it
+                        return  # the server doesn't know that this was the end; closing the connection tells it
         except LineError as error:
             raise EndpointLostError(f"{self.address} went away: {error}") from error
         except BrokenOffError as error:
@@ -320,13 +321,11 @@ def _entry(models: Mapping[str, Any], wanted: str, place: str) -> Mapping[str, A
 
 
 def kv_tokens(metrics: str) -> int | None:
-    """What the cache holds, in tokens, as vLLM's metrics tell it; summed over the engines behind one endpoint."""
+    """The size of the cache in tokens by vLLM's metrics, summed over the engines behind one endpoint."""
     total = 0
-    for line in metrics.splitlines():
-        if line.startswith("vllm:cache_config_info{"):
-            labels = _labels(line)
-            with suppress(KeyError, ValueError):
-                total += max(0, int(labels["num_gpu_blocks"])) * max(0, int(labels["block_size"]))
+    for labels in _CACHE_CONFIG.findall(metrics):
+        found = {name: int(value) for name, value in _CACHE_LABEL.findall(labels)}
+        total += found.get("num_gpu_blocks", 0) * found.get("block_size", 0)
     return total if is_count(total) and total else None
 
 
@@ -352,9 +351,3 @@ def _is_name(value: object) -> bool:
 def _text(value: object) -> str:
     """`value` where it is a text, made such that no log stumbles over it."""
     return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else ""
-
-
-def _labels(line: str) -> Mapping[str, str]:
-    inside = line.partition("{")[2].rpartition("}")[0]
-    pairs = (pair.partition("=") for pair in inside.split('",'))
-    return {name.strip(): value.strip().strip('"') for name, _, value in pairs}

@@ -17,13 +17,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, Self
+from functools import partial
+from typing import Protocol
 
 import anyio
 
 from numina_infer.core.config import require
 from numina_infer.core.engine_config import ClientConfig
 from numina_infer.core.errors import EngineError, EngineGoneError
+from numina_infer.core.openable import Openable, run_in_background
 from numina_infer.engines.admission import Admission, EndpointCapacity
 from numina_infer.engines.http.address import Address
 from numina_infer.engines.http.endpoint import Abilities, Endpoint, EndpointBusyError, EndpointLostError
@@ -79,7 +81,7 @@ _AFTER_REPAIR = {
 
 
 class Owner(Protocol):
-    """Who started the servers behind the endpoints, and can restart them."""
+    """The part that started the servers behind the endpoints, and can restart them."""
 
     def why_gone(self, endpoint: Endpoint) -> str:
         """Why the server's process has ended; empty while it runs, or where nobody can tell. Asked all the time."""
@@ -88,18 +90,6 @@ class Owner(Protocol):
     async def repair(self, endpoint: Endpoint) -> Repair:
         """Restart the server behind an endpoint that was dropped, or that gave no token since its last repair."""
         ...
-
-
-class NoOwner:
-    """The owner of servers that aren't ours: they come back or they don't."""
-
-    def why_gone(self, _endpoint: Endpoint) -> str:
-        """Nobody can tell."""
-        return ""
-
-    async def repair(self, _endpoint: Endpoint) -> Repair:
-        """Nothing can be done but wait."""
-        return Repair.FAILED
 
 
 @dataclass(eq=False, slots=True)
@@ -123,7 +113,7 @@ class _Watched:
         self.state = state
 
 
-class EndpointPool:
+class EndpointPool(Openable):
     """Endpoints and the seats on them: `async with EndpointPool(addresses, config, ...) as pool`."""
 
     def __init__(
@@ -135,39 +125,29 @@ class EndpointPool:
         report: Report,
         owner: Owner | None = None,
     ) -> None:
-        """`with_tokens` says that we have the model's vocabulary."""
+        """`with_tokens` says that we have the model's vocabulary; servers without an `owner` come back or don't."""
         require(bool(addresses), "no endpoint is named; give at least one")
         self.endpoints = tuple(Endpoint(address) for address in addresses)
         self.incidents: list[str] = []
-        """What went wrong with endpoints so far, in order."""
+        """Everything that went wrong with endpoints, in order."""
         self._config, self._with_tokens = config, with_tokens
-        self._report, self._owner = report, owner or NoOwner()
-        self._stack = AsyncExitStack()
+        self._report, self._owner = report, owner
         self._seats: Admission[Endpoint] | None = None
         self._watched: tuple[_Watched, ...] = ()
         self._waiting: set[anyio.CancelScope] = set()
         self._model = config.model
 
-    async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            for endpoint in self.endpoints:
-                await stack.enter_async_context(endpoint)
-            await self._greet_all()
-            self._watched = tuple(map(self._begin_watch, self.endpoints))
-            self._seats = Admission([watched.room for watched in self._watched], self.max_model_len)
-            group = await stack.enter_async_context(anyio.create_task_group())
-            stack.callback(group.cancel_scope.cancel)
-            for watched in self._watched:
-                group.start_soon(self._watch, watched)
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(self, *raised: object) -> None:
-        await self._stack.aclose()
+    async def _open(self, stack: AsyncExitStack) -> None:
+        for endpoint in self.endpoints:
+            await stack.enter_async_context(endpoint)
+        await self._greet_all()
+        self._watched = tuple(map(self._begin_watch, self.endpoints))
+        self._seats = Admission([watched.room for watched in self._watched], self.max_model_len)
+        await run_in_background(stack, *(partial(self._watch, watched) for watched in self._watched))
 
     @property
     def known(self) -> tuple[Abilities, ...]:
-        """What the endpoints that have answered can do."""
+        """The abilities of the endpoints that have answered."""
         return tuple(endpoint.abilities for endpoint in self.endpoints if endpoint.abilities is not None)
 
     @property
@@ -178,7 +158,7 @@ class EndpointPool:
 
     @property
     def seats(self) -> Admission[Endpoint]:
-        """Who may decode where."""
+        """Gives trajectories their places on the endpoints."""
         if self._seats is None:
             raise EngineError("the engine isn't running; enter it with `async with` first")
         return self._seats
@@ -287,7 +267,8 @@ class EndpointPool:
                 _log.warning("%s can't be used: %s", watched.endpoint.address, error)
 
     async def _look(self, watched: _Watched) -> None:
-        if why := self._owner.why_gone(watched.endpoint):
+        why = self._owner.why_gone(watched.endpoint) if self._owner else ""
+        if why:
             self._drop(watched, f"ended: {why}")
         elif watched.state is EndpointState.OPEN:
             await self._look_for_stall(watched)
@@ -302,8 +283,8 @@ class EndpointPool:
             await self._use_again(watched)
 
     async def _repair(self, watched: _Watched) -> None:
-        repair = await self._owner.repair(watched.endpoint)
-        if repair is Repair.GIVEN_UP:
+        repair = await self._owner.repair(watched.endpoint) if self._owner else Repair.FAILED
+        if self._owner and repair is Repair.GIVEN_UP:
             why = self._owner.why_gone(watched.endpoint) or "it gives no token"
             self._note(watched.endpoint, f"is left dead, after as many restarts as it may have: {why}")
         watched.move(_AFTER_REPAIR[repair])

@@ -65,8 +65,7 @@ class ServerGroup:
 
     async def __aexit__(self, *_: object) -> None:
         for server in self.servers:
-            if server.stays:
-                server.leave()
+            server.is_ours &= not server.stays
         await self.end_ours()
 
     async def revive(self) -> None:

@@ -37,27 +37,20 @@ class VllmServer:
 
     def __init__(self, launch: Launch, *, keep: bool, attached: bool | None = None, report: Report) -> None:
         """`attached` ends a kept server with this process too; by default it is the opposite of `keep`."""
-        self.launch, self._keep, self._report = launch, keep, report
+        self.launch, self._report = launch, report
+        self.stays = keep
+        """Whether it is left running for the next process."""
+        self.is_ours = False
+        """Whether this object started it and is to end it."""
         self._attached = not keep if attached is None else attached
         self._place: ServerPlace | None = None
         self._note: KeeperNote | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._is_ours = False
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether this object started it and is to end it."""
-        return self._is_ours
-
-    @property
-    def stays(self) -> bool:
-        """Whether it is left running for the next process."""
-        return self._keep
 
     @property
     def is_alive(self) -> bool:
         """Whether its process runs, healthy or not; another process may have restarted a kept one."""
-        if self._keep and self._place is not None:
+        if self.stays and self._place is not None:
             self._note = self._place.read_note() or self._note
         return self._note is not None and self._note.is_alive
 
@@ -98,7 +91,7 @@ class VllmServer:
         if note is None or not note.is_alive:
             return False
         self._place, self._note = place, note
-        self._keep, self._attached = True, False
+        self.stays, self._attached = True, False
         self._report(f"{self.name} is running already; it is used as it is")
         return True
 
@@ -106,11 +99,11 @@ class VllmServer:
         """Start the process; then `wait_until_healthy`."""
         if self._place is None:
             key = self.launch.key
-            self._place = server_place.kept(key) if self._keep else server_place.owned(key)
+            self._place = server_place.kept(key) if self.stays else server_place.owned(key)
         self._report_neighbours()
         self._place.kill_leftovers()
         self._place.make()
-        self._is_ours = True
+        self.is_ours = True
         pid = self._start_attached() if self._attached else self._start_detached()
         self._note = KeeperNote(pid, server_place.born(pid), str(self.launch.model), self.launch.gpus)
         self._place.write_note(self._note)
@@ -187,7 +180,7 @@ class VllmServer:
             PlaceTakenError: another process is starting it right now.
             OSError: the machine refuses, such as a disk that is full.
         """
-        with self.place.alone() if self._keep else nullcontext():
+        with self.place.alone() if self.stays else nullcontext():
             await self.stop(forget=False)
             try:
                 self.start()
@@ -195,10 +188,6 @@ class VllmServer:
             except (EngineError, OSError):
                 await self.stop(forget=False)
                 raise
-
-    def leave(self) -> None:
-        """Leave it running from now on."""
-        self._is_ours = False
 
     async def stop(self, *, forget: bool = True) -> None:
         """End it and everything it started; returns once that is done."""

@@ -1,7 +1,7 @@
-"""Times single things of a running server: a decoding step, a prompt, a step beside busy programs.
+"""Times a decoding step or a prompt of a running server.
 
 A step is timed between pieces of the streams, once all requests of a batch are writing, so that prompts and the queue
-aren't in it. Of several repeats the least counts: what disturbs a machine only ever adds.
+aren't in it. Of several repeats the least counts: disturbances only ever add time.
 """
 
 import itertools
@@ -39,7 +39,7 @@ class _Pace:
 
 
 class Stopwatch:
-    """Plays made-up turns on endpoints that nobody else uses meanwhile."""
+    """Plays made-up turns on endpoints that are otherwise idle."""
 
     def __init__(self, endpoints: Sequence[Endpoint], vocabulary: Vocabulary) -> None:
         self._endpoints = tuple(endpoints)
@@ -95,7 +95,7 @@ class Stopwatch:
             await action(endpoint)
 
     def _prompt(self, tokens: int) -> list[int]:
-        """That many tokens which no earlier prompt began with."""
+        """So many tokens, with a beginning that no earlier prompt had."""
         own = list(self._vocabulary.encode(f"{next(self._nonces)}. "))
         return list(itertools.islice(itertools.chain(own, itertools.cycle(self._words)), tokens))
 
