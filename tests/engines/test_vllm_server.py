@@ -19,6 +19,7 @@ from numina_infer.core.ports import Cutoff, Engine
 from numina_infer.core.restarts import RestartPolicy
 from numina_infer.engines.http import endpoint_pool as pool
 from numina_infer.engines.http import openai_api
+from numina_infer.engines.http.address import Address
 from numina_infer.engines.http.endpoint import Endpoint
 from numina_infer.engines.http.endpoint_pool import Repair
 from numina_infer.engines.scripted_engine import VOCABULARY
@@ -363,6 +364,25 @@ async def test_of_two_servers_one_may_be_left_dead(machine: Machine) -> None:
                 await write(engine, 8)
     assert written == again == expected(6)
     assert (len(machine.starts()), len(machine.starts("b"))) == (4, 4)
+
+
+async def test_a_server_that_was_left_dead_and_gave_tokens_again_may_be_restarted_again(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token ends the row of restarts in vain, by whose hand ever the server came back."""
+    engine = engine_on(machine, machine.launch())
+    endpoint = Endpoint(Address.parse("/nowhere"))
+
+    async def fail(self: VllmServer) -> None:
+        raise EngineError("no memory")
+
+    monkeypatch.setattr(VllmServer, "restart", fail)
+    monkeypatch.setattr(VllmServer, "why_gone", "")
+    monkeypatch.setattr(engine, "_server", lambda _: engine.servers[0])
+    in_vain = [Repair.FAILED, Repair.FAILED, Repair.GIVEN_UP, Repair.GIVEN_UP]
+    assert [await engine.repair(endpoint) for _ in in_vain] == in_vain
+    endpoint.num_signs = 1
+    assert await engine.repair(endpoint) is Repair.FAILED
 
 
 async def test_an_engine_whose_servers_are_left_dead_is_made_anew_by_the_late_one_around_it(machine: Machine) -> None:

@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,8 @@ class CacheFolder:
             draft.replace(file)
         except OSError as error:
             self._tell("write", f"the cache {self.path} takes nothing more, and the run goes on: {error}")
-            _remove(draft)
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
 
     @property
     def size(self) -> CacheSize:
@@ -135,10 +137,3 @@ def _read(content: bytes, key: str) -> Completion:
 
 def _digest(fields: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-
-
-def _remove(draft: Path) -> None:
-    try:
-        draft.unlink(missing_ok=True)
-    except OSError:
-        return  # the disk refuses; there is nothing more to do

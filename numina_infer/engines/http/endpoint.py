@@ -17,15 +17,8 @@ from numina_infer.core.errors import EngineError, EngineRefusalError
 from numina_infer.core.records import FinishReason, is_count
 from numina_infer.engines.http.address import KEY_VARIABLE, LOOK_TIMEOUT_S, Address, without_key
 from numina_infer.engines.http.http_client import HttpClient, LineError, read_whole, received
-from numina_infer.engines.http.wire import (
-    BrokenOffError,
-    Chunk,
-    Dialect,
-    TurnRequest,
-    error_message,
-    read_chunks,
-    request,
-)
+from numina_infer.engines.http.wire import BrokenOffError, Chunk, Dialect, TurnRequest, error_message, read_chunks
+from numina_infer.engines.http.wire import request as request_body
 
 if TYPE_CHECKING:
     import httpx2
@@ -133,10 +126,15 @@ class Endpoint:
             takes_priority=takes_tokens and await self._answers(name, Dialect.TOKENS, takes_priority=True),
             max_model_len=_whole(entry.get("max_model_len")),
             kv_tokens=kv_tokens(await self.metrics()),
-            version=_text((await self._optional_json("/version")).get("version")),
+            version=await self._version(),
             root=_text(entry.get("root")),
         )
         return self.abilities
+
+    async def _version(self) -> str:
+        with suppress(EngineError):
+            return _text((await self._json("/version")).get("version"))
+        return ""
 
     async def is_healthy(self) -> bool:
         """Whether it answers: vLLM's `/health`, or the list of models where there is none."""
@@ -207,7 +205,7 @@ class Endpoint:
 
     async def _stream(self, turn: TurnRequest, reply: Sink) -> None:
         known = self.known
-        body = request(turn, model=known.model, dialect=known.dialect, takes_priority=known.takes_priority)
+        body = request_body(turn, model=known.model, dialect=known.dialect, takes_priority=known.takes_priority)
         try:
             async with self._line.stream("/v1/completions", body) as response:
                 if response.status_code != 200:
@@ -240,7 +238,7 @@ class Endpoint:
         """Whether a request of this kind gets the reply it asks for."""
         prompt = [1] if dialect is Dialect.TOKENS else "1"
         turn = TurnRequest(prompt, SamplingParams(temperature=0.0), max_tokens=1, seed=0, priority=int(takes_priority))
-        body = request(turn, model=model, dialect=dialect, takes_priority=takes_priority)
+        body = request_body(turn, model=model, dialect=dialect, takes_priority=takes_priority)
         body = {name: value for name, value in body.items() if name not in {"stream", "stream_options"}}
         try:
             with anyio.fail_after(_TRIAL_TIMEOUT_S):
@@ -266,12 +264,6 @@ class Endpoint:
         if response.status_code != 200:
             raise self._refusal(response)
         return _object(response)
-
-    async def _optional_json(self, path: str) -> Mapping[str, Any]:
-        try:
-            return await self._json(path)
-        except EngineError:
-            return {}
 
 
 def _object(response: "httpx2.Response") -> Mapping[str, Any]:

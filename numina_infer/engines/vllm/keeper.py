@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 GRACE_S = 10.0
@@ -45,7 +46,8 @@ def main(arguments: list[str]) -> int:
     code = _keep(server, [signals, 0] if is_attached else [signals])
     if code is None:
         server.terminate()
-        _await_end(server)
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(GRACE_S)
     _kill_descendants()
     return code or 0
 
@@ -87,13 +89,6 @@ def _wake_on_signals() -> int:
     return reading
 
 
-def _await_end(server: "subprocess.Popen[bytes]") -> None:
-    try:
-        server.wait(GRACE_S)
-    except subprocess.TimeoutExpired:
-        return
-
-
 def _reap_orphans(server_pid: int) -> None:
     """Reap orphans that ended; `Popen` reaps the server itself."""
     for pid in _children(os.getpid()):
@@ -105,20 +100,16 @@ def _kill_descendants() -> None:
     """Kill until nothing is left; children of the killed become ours."""
     while pids := list(_descendants(os.getpid())):
         for pid in pids:
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
         for pid in _children(os.getpid()):
             _wait_for(pid)
         time.sleep(0.01)
 
 
 def _wait_for(pid: int) -> None:
-    try:
+    with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return
 
 
 def _descendants(root: int) -> Iterator[int]:

@@ -116,8 +116,10 @@ class VllmEngine(Openable):
         self._group = ServerGroup(launches, keep=keep, report=report)
         self._launches, self._client, self._report = tuple(launches), client, report
         self._engine: OpenAIEngine | None = None
-        self._signs_at_restart: dict[VllmServer, int] = {}
-        """Pieces of replies that had come from each server when it was last restarted."""
+        self._num_signs: dict[VllmServer, int] = {}
+        """Pieces of replies that had come from each server at its last repair."""
+        self._unproved: set[VllmServer] = set()
+        """Servers that were restarted by their last repair."""
 
     async def _open(self, stack: AsyncExitStack) -> None:
         vocabulary = TokenizerVocabulary.from_folder(self._launches[0].model)
@@ -180,14 +182,15 @@ class VllmEngine(Openable):
     async def repair(self, endpoint: Endpoint) -> Repair:
         """Restart the server behind `endpoint`, but not over and over without a token in between."""
         server, num_signs = self._server(endpoint), endpoint.num_signs
-        if server in self._signs_at_restart:
-            if num_signs > self._signs_at_restart.pop(server):
-                self._group.restarts[server].worked()
-            else:
-                self._group.restarts[server].failed("gave no token after its restart")
+        if num_signs > self._num_signs.get(server, 0):
+            self._group.restarts[server].worked()
+        elif server in self._unproved:
+            self._group.restarts[server].failed("gave no token after its restart")
+        self._num_signs[server] = num_signs
+        self._unproved.discard(server)
         repair = await self._group.restart(server)
         if repair is Repair.DONE:
-            self._signs_at_restart[server] = num_signs
+            self._unproved.add(server)
         return repair
 
     def _server(self, endpoint: Endpoint) -> VllmServer:

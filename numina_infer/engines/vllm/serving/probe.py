@@ -196,7 +196,10 @@ class _Prober:
             for context, batch in self._grid:
                 step_s = await self.watch.step_s(batch, context)
                 least[context, batch] = min(step_s, least.get((context, batch), step_s))
-                self.found["decode"] = [_step(*place, step_s) for place, step_s in least.items()]
+                self.found["decode"] = [
+                    {"batch": batch, "context": context, "step_s": step_s, "tokens_per_s": batch / step_s}
+                    for (context, batch), step_s in least.items()
+                ]
                 self._report(f"pass {number}: {batch} × {context} tokens: {1000 * step_s:.1f} ms a step")
             if number >= REPEATS and anyio.current_time() - begun > _QUICK_S:
                 break
@@ -221,14 +224,12 @@ class _Prober:
 
     async def _seeds(self, batch: int) -> None:
         context = self._contexts[0]
-        pairs = [await self._seeded_and_plain(batch, context) for _ in range(REPEATS)]
-        seeded, plain = (min(times) for times in zip(*pairs, strict=True))
+        times: dict[bool, list[float]] = {True: [], False: []}
+        for is_seeded in [True, False] * REPEATS:
+            times[is_seeded].append(await self.watch.step_s(batch, context, seeded=is_seeded))
+        seeded, plain = min(times[True]), min(times[False])
         self.found["seeds"] = {"batch": batch, "step_s": seeded, "step_s_without": plain, "cost": seeded / plain - 1}
         self._report(f"seeds of their own cost {100 * (seeded / plain - 1):.0f} % of a step at {batch}")
-
-    async def _seeded_and_plain(self, batch: int, context: int) -> tuple[float, float]:
-        seeded = await self.watch.step_s(batch, context)
-        return seeded, await self.watch.step_s(batch, context, seeded=False)
 
     async def _sandbox(self, batch: int) -> None:
         """Steps while 0, 1, … programs are busy; the most programs that don't slow the servers down."""
@@ -247,10 +248,6 @@ class _Prober:
     def _report(self, line: str) -> None:
         self.findings.write()
         self.console.print(line, soft_wrap=True)
-
-
-def _step(context: int, batch: int, step_s: float) -> dict[str, Any]:
-    return {"batch": batch, "context": context, "step_s": step_s, "tokens_per_s": batch / step_s}
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ aren't in it. Of several repeats the least counts: disturbances only ever add ti
 """
 
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -50,7 +50,8 @@ class Stopwatch:
     async def step_s(self, batch: int, context: int, *, seeded: bool = True) -> float:
         """Seconds of one decoding step with `batch` requests of `context` tokens on each endpoint."""
         prompt = self._prompt(context)
-        await self._on_all(lambda endpoint: self._play(endpoint, prompt, 1, seed=0))  # its keys and values are cached
+        for endpoint in self._endpoints:
+            await self._play(endpoint, prompt, 1, seed=0)  # so that its keys and values are cached
         return await self._batch_step_s(batch, prompt, seeded)
 
     async def prefill_s(self, tokens: int) -> float:
@@ -89,10 +90,6 @@ class Stopwatch:
         if not pace.times:
             raise EngineError(f"{endpoint.address} sent no token ids, so nothing can be timed; it must be vLLM")
         return pace
-
-    async def _on_all(self, action: Callable[[Endpoint], Awaitable[object]]) -> None:
-        for endpoint in self._endpoints:
-            await action(endpoint)
 
     def _prompt(self, tokens: int) -> list[int]:
         """So many tokens, with a beginning that no earlier prompt had."""
