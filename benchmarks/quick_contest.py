@@ -32,11 +32,10 @@ from numina_infer.core.records import (
     plain_text,
 )
 from numina_infer.engines.admission import MARGIN, TypicalContext
-from numina_infer.engines.http.stalls import Stalls
-from numina_infer.engines.scripted_engine import encode
+from numina_infer.engines.scripted_engine import VOCABULARY
 from numina_infer.engines.scripts import Cue
 from numina_infer.engines.simulated.machine_costs import MachineCosts
-from numina_infer.engines.simulated.running_batch import RunningBatch
+from numina_infer.engines.simulated.running_batch import RunningBatch, Stalls
 from numina_infer.engines.simulated.running_batch import Sequence as Running
 from numina_infer.engines.simulated.samples import RecordedSamples, SampledAuthor
 from numina_infer.engines.simulated.simulated_engine import Passage
@@ -83,7 +82,7 @@ def read(text: str) -> ExtractedAnswer:
 @lru_cache(maxsize=65536)
 def count(text: str) -> int:
     """Tokens of a text."""
-    return len(encode(text))
+    return len(VOCABULARY.encode(text))
 
 
 @dataclass(eq=False)

@@ -48,7 +48,7 @@ from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.log import RunLog
 from numina_infer.sandbox.simulated_sandbox import SimulatedSandbox
 from numina_infer.solving.contest import Contest, Parts
-from numina_infer.solving.supervised import LateEngine
+from numina_infer.solving.supervised import SupervisedEngine
 
 _VERSION = API_VERSIONS["0.9.0"]
 _REAL_SLACK_S = 0.7
@@ -211,7 +211,7 @@ class _Sitting:
         async def make() -> AbstractAsyncContextManager[Engine]:
             return self._one_engine(words, pace)
 
-        async with LateEngine(make) as engine, BlockingPortal() as self.portal:
+        async with SupervisedEngine(make) as engine, BlockingPortal() as self.portal:
             yield engine
 
     @asynccontextmanager

@@ -1,26 +1,26 @@
 """An engine around an engine that breaks on purpose, for drills: the faults that cost other teams their submissions.
 
-A fault strikes at a problem, told by a text in its statement, or with the start. It is a fake for the sake of what
-stands around it, such as `late.LateEngine`, and works under virtual time.
+A fault happens at a problem, named by a text in its statement, or at the start. It tests the parts around an engine,
+such as `supervised.SupervisedEngine`, and works under virtual time.
 """
 
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Self
 
 import anyio
 
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import EngineError, EngineGoneError
+from numina_infer.core.openable import Openable, run_in_background
 from numina_infer.core.ports import Cutoff, Decoder, Engine, EngineStats
 from numina_infer.core.records import Completion, Part, plain_text
 
 
 @dataclass(slots=True)
 class Faults:
-    """What will go wrong, over all starts of one engine; it wears off as it happens."""
+    """The faults of one engine over all of its starts; each is used up as it happens."""
 
     start_s: float = 0.0
     """How long a start takes."""
@@ -35,12 +35,12 @@ class Faults:
     num_wears: float = 1
     """How often that happens."""
     hangs_on: str = ""
-    """No turn on a problem with this text comes to an end, or takes notice of its cutoff."""
+    """No turn on a problem with this text ends, not even at its cutoff."""
     max_batch: float = math.inf
     """With more turns than this in flight each ends in an error, as if memory had run out."""
 
 
-class FaultyEngine:
+class FaultyEngine(Openable):
     """An `Engine` with faults: `async with FaultyEngine(engine, faults) as engine`, over an engine that is open.
 
     Raises on entering:
@@ -52,22 +52,13 @@ class FaultyEngine:
         self._num_running = 0
         self._death = anyio.Event()
         self._is_worn_out = False
-        self._stack = AsyncExitStack()
 
-    async def __aenter__(self) -> Self:
+    async def _open(self, stack: AsyncExitStack) -> None:
         await anyio.sleep(self._faults.start_s)
         if self._faults.num_failed_starts > 0:
             self._faults.num_failed_starts -= 1
             raise EngineError("the server ended before it was ready")
-        async with AsyncExitStack() as stack:
-            group = await stack.enter_async_context(anyio.create_task_group())
-            stack.callback(group.cancel_scope.cancel)
-            group.start_soon(self._break)
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(self, *raised: object) -> None:
-        await self._stack.aclose()
+        await run_in_background(stack, self._break)
 
     async def _break(self) -> None:
         await self._death.wait()
@@ -95,13 +86,7 @@ class FaultyEngine:
         return {**inner, "engine": f"faulty {inner['engine']}"}
 
     async def generate(
-        self,
-        decoder: Decoder,
-        context: Sequence[Part],
-        params: SamplingParams,
-        *,
-        seed: int,
-        cutoff: Cutoff,
+        self, decoder: Decoder, context: Sequence[Part], params: SamplingParams, *, seed: int, cutoff: Cutoff
     ) -> Completion:
         """One turn, unless a fault strikes.
 

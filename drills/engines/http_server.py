@@ -1,6 +1,7 @@
-"""A small HTTP/1.1 server for the stand-in, on a unix socket or on a port of this machine that it alone reaches.
+"""A small HTTP/1.1 server for the stand-in, on a unix socket or a port of the loopback interface.
 
-asyncio moves the bytes, h11 knows the protocol.
+asyncio moves the bytes, h11 knows the protocol. uvicorn was tried: it answers 500 where a fake must hang up before it
+answers, and waits for streams that a fake must leave hanging when it ends.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ _READ_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client asks for."""
+    """One request of a client."""
 
     method: str
     path: str
@@ -28,7 +29,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What it gets: one body, or pieces as they come."""
+    """The answer: one body, or pieces as they come."""
 
     status: int = 200
     body: bytes = b""

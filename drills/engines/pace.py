@@ -1,8 +1,7 @@
-"""The pace of a machine that isn't here, in real time: the cost model's batch against a clock that may run faster.
+"""The pace of a machine that is simulated in real time, or a multiple of it: at speed 12 nine hours take 45 minutes.
 
-What `simulated` does under a virtual clock, for a server in a process of its own. A speed of 12 has the machine's nine
-hours pass in 45 minutes.
-A prompt counts once, and a trajectory's own history is in the cache, as with vLLM's prefix caching.
+It is the batch of the simulated engine, for a server in a process of its own. A prompt counts once, and a trajectory's
+own history is in the cache, as with vLLM's prefix caching.
 """
 
 from collections.abc import Sequence
@@ -15,11 +14,11 @@ from numina_infer.engines.simulated.running_batch import RunningBatch
 from numina_infer.engines.simulated.running_batch import Sequence as Running
 
 _TICK_S = 0.02
-"""Of real time, between two looks at what is due."""
+"""Real time between two looks at which turns are due."""
 
 
 class Pace:
-    """One replica's time; its turns are told apart by keys."""
+    """One replica's time; keys identify its turns."""
 
     def __init__(self, costs: MachineCosts, speed: float = 1.0) -> None:
         """`speed` is how many of the machine's seconds pass in one."""

@@ -1,8 +1,7 @@
-"""A stand-in for vLLM's server: its API on a socket, a script instead of a model, and moods instead of luck.
+"""A stand-in for vLLM's server: its API on a socket, a script instead of a model, and faults on demand.
 
-It speaks what both pinned versions of vLLM were seen to speak (docs/engines.md), so that the client's contract and
-its ways with bad servers are tested without one. Tokens are those of the scripted engine, or of a vocabulary that is
-given; they come at once, or at a pace.
+It answers as both pinned versions of vLLM do (docs/engines.md), so that the client is tested against good and bad
+servers without one. Tokens are those of the scripted engine or of a given vocabulary, at once or at a pace.
 """
 
 import asyncio
@@ -44,7 +43,7 @@ class Mood:
     num_busy: int = 0
     """How many of the next requests are answered with 429."""
     retry_after: str = ""
-    """What it then says about when to come back."""
+    """The header that says when to come back."""
     num_broken: int = 0
     """How many of the next replies break off after `breaks_after` tokens."""
     breaks_after: int = 0
@@ -52,11 +51,11 @@ class Mood:
     """Whether a reply that breaks off ends with an error event, as vLLM's do when its engine dies."""
     sends_garbage: bool = False
     key: str = ""
-    """What it wants in the authorization header."""
+    """The key that the authorization header must have."""
 
 
 class StandIn:
-    """A server with one model: `async with StandIn(socket, script) as server`, in the loop of whoever opens it."""
+    """A server with one model: `async with StandIn(socket, script) as server`, in the opener's loop."""
 
     def __init__(
         self,
@@ -219,7 +218,7 @@ class StandIn:
 
 
 class _BreaksOffError(ConnectionError):
-    """The stand-in was told to break a reply off."""
+    """The mood asks to break a reply off."""
 
 
 def _data(said: str) -> bytes:

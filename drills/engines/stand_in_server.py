@@ -41,7 +41,7 @@ def write_interpreter(file: Path, *, lines: Path, speed: float, start_s: float =
 
 @dataclass(frozen=True, slots=True)
 class InTurn:
-    """A file's script for a server, which is told no turn: the outputs behind the problem tell it."""
+    """A file's script for a server, which doesn't know the turn: it counts the outputs behind the problem."""
 
     script: FileScript
 
@@ -51,7 +51,7 @@ class InTurn:
         return self.script.name
 
     def line(self, cue: Cue) -> str:
-        """The line of the turn that the context has come to."""
+        """The line for the context's turn."""
         last = max(cue.context_text.rfind(problem) for problem in self.script.lines)
         return self.script.line(replace(cue, turn=cue.context_text.count(_OUTPUT, max(0, last))))
 

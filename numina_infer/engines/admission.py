@@ -1,30 +1,28 @@
-"""Who may decode where: seats in rooms, counted in tokens of keys and values.
+"""Which trajectory may decode where: seats in rooms, counted in tokens of keys and values.
 
 A room is one endpoint's capacity. vLLM preempts a request when the cache is full and computes it again later
 (PagedAttention, arXiv 2309.06180, §4.5); an engine that takes all 48 trajectories of a problem at once can spend its
-time on that. So a seat is given by what live contexts take, not by their number alone:
+time on that. So seats are given by the tokens of live contexts, not by their number alone:
 
-- a seat claims what its context holds, or what a context usually comes to hold if that is more;
+- a seat claims the tokens of its context, or of a typical context if those are more;
 - a new seat is given while the claims fit, to the lowest ticket that waits, in the open room with most left;
-- a turn begins while what it and those in flight usually grow to fits, the lowest ticket first; one always may.
+- a turn begins while it and the turns in flight, each at its typical end, fit; the lowest ticket first, one always.
 
-What a context usually comes to hold is learnt from those that ended; a quarter of the window until then. What a turn
-usually grows by is more than three of four turns grew by; all that it may until a few have ended.
+A typical context is the mean of those that ended, and a quarter of the window until a few have. A turn typically
+grows by what three of four turns stayed below, and by all that it may until a few have ended.
 """
 
-import heapq
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-import anyio
-
 from numina_infer.core.config import require_whole
+from numina_infer.core.slots import Item, WaitingLine
 
 Place = TypeVar("Place")
-"""What a room stands for; an endpoint."""
+"""The owner of a room, such as an endpoint."""
 
 MARGIN = 64
 """Tokens that a context is expected to grow by before anybody looks again; two or four of vLLM's blocks."""
@@ -33,7 +31,7 @@ _FIRST_LEARNT = 8
 
 
 class TypicalContext:
-    """How many tokens a trajectory's context comes to hold."""
+    """How many tokens a trajectory's context holds at its end."""
 
     def __init__(self, max_model_len: int) -> None:
         self._prior = max_model_len // 4
@@ -62,7 +60,7 @@ class TypicalTurn:
         self._lengths.append(length)
 
     def growth(self, max_tokens: int) -> int:
-        """What a turn of at most `max_tokens` is expected to add."""
+        """The tokens that a turn of at most `max_tokens` typically adds."""
         if len(self._lengths) < _FIRST_LEARNT:
             return max_tokens
         return min(max_tokens, sorted(self._lengths)[3 * len(self._lengths) // 4])
@@ -75,21 +73,21 @@ class EndpointCapacity(Generic[Place]):
     place: Place
     max_num_seqs: int
     kv_tokens: int | None = None
-    """What its cache holds; None where the endpoint doesn't tell, so that the number of seats alone counts."""
+    """The size of its cache; None where the endpoint doesn't say, so that only the number of seats counts."""
     is_open: bool = True
     seats: "list[Seat[Place]]" = field(default_factory=list)
-    waiting_turns: "list[_Waiter[Place]]" = field(default_factory=list)
+    waiting_turns: "WaitingLine[_Turn[Place]]" = field(default_factory=WaitingLine)
 
     def __post_init__(self) -> None:
         require_whole("max_num_seqs", self.max_num_seqs, 1)
 
     @property
     def in_flight(self) -> int:
-        """Tokens that the contexts take or are expected to take that are being decoded."""
+        """Tokens of the contexts that are being decoded, each at its expected end."""
         return sum(max(seat.live, seat.expected) + MARGIN for seat in self.seats if seat.is_writing)
 
     def claimed(self, typical: int) -> int:
-        """Tokens that its seats may come to hold."""
+        """Tokens that its seats claim."""
         return sum(max(seat.live + MARGIN, typical) for seat in self.seats)
 
     def load(self, typical: int) -> float:
@@ -122,15 +120,16 @@ class Seat(Generic[Place]):
     is_writing: bool = False
 
 
-@dataclass(order=True, slots=True)
-class _Waiter(Generic[Place]):
-    ticket: int
-    arrival: int
-    seat: Seat[Place] = field(compare=False)
-    live: int = field(compare=False)
-    tokens: int = field(compare=False)
-    """What the turn is expected to grow to."""
-    woken: anyio.Event = field(compare=False, default_factory=anyio.Event)
+@dataclass(frozen=True, slots=True)
+class _Turn(Generic[Place]):
+    """One that waits to begin."""
+
+    seat: Seat[Place]
+    live: int
+    expected: int
+
+    def begin(self) -> None:
+        self.seat.live, self.seat.expected, self.seat.is_writing = self.live, self.expected, True
 
 
 class Admission(Generic[Place]):
@@ -140,8 +139,7 @@ class Admission(Generic[Place]):
         self.rooms = tuple(rooms)
         self.typical = TypicalContext(max_model_len)
         self.typical_turn = TypicalTurn()
-        self._waiting: list[_Waiter[Place]] = []
-        self._arrivals = 0
+        self._waiting = WaitingLine[Seat[Place]]()
 
     @asynccontextmanager
     async def seat(self, ticket: int) -> AsyncIterator[Seat[Place]]:
@@ -158,7 +156,7 @@ class Admission(Generic[Place]):
 
     @asynccontextmanager
     async def turn(self, seat: Seat[Place], tokens: int, max_tokens: int = 0) -> AsyncIterator[Place]:
-        """Leave to decode up to `max_tokens` behind a context of `tokens`.
+        """Permission to decode up to `max_tokens` behind a context of `tokens`.
 
         The seat moves first if its room has closed.
         """
@@ -170,14 +168,13 @@ class Admission(Generic[Place]):
             self._grant()
 
     def close(self, room: EndpointCapacity[Place]) -> None:
-        """Give out no more of `room`; who waits for a turn there goes elsewhere."""
+        """Give no more seats and turns in `room`; those that wait for a turn there move elsewhere."""
         room.is_open = False
-        for waiter in room.waiting_turns:
-            waiter.woken.set()
-        room.waiting_turns.clear()
+        while room.waiting_turns:
+            room.waiting_turns.call()
 
     def open(self, room: EndpointCapacity[Place], kv_tokens: int | None) -> None:
-        """Give out `room` again; its cache may have another size by now."""
+        """Give seats in `room` again; its cache may have another size by now."""
         room.is_open, room.kv_tokens = True, kv_tokens
         self._grant()
 
@@ -185,30 +182,23 @@ class Admission(Generic[Place]):
         """The room of `seat`: another one if its own is closed, or the same once that is open again."""
         while (room := seat.room) is None or not room.is_open:
             self._leave(seat)
-            await self._wait(self._waiting, seat)
+            await self._wait(self._waiting, seat.ticket, seat)
         return room
 
     async def _begin(self, seat: Seat[Place], tokens: int, max_tokens: int) -> Place:
         while True:
             room = await self._sit(seat)
             growth = self.typical_turn.growth(max_tokens)
-            await self._wait(room.waiting_turns, seat, tokens, tokens + growth)
+            await self._wait(room.waiting_turns, seat.ticket, _Turn(seat, tokens, tokens + growth))
             if seat.is_writing and room.is_open:
                 return room.place
             seat.is_writing = False
 
-    async def _wait(self, queue: "list[_Waiter[Place]]", seat: Seat[Place], live: int = 0, tokens: int = 0) -> None:
-        """Wait in `queue`; what is given together with a cancellation is given back by `seat` or `turn`."""
-        self._arrivals += 1
-        waiter = _Waiter(seat.ticket, self._arrivals, seat, live, tokens)
-        heapq.heappush(queue, waiter)
+    async def _wait(self, line: WaitingLine[Item], ticket: int, item: Item) -> None:
+        """Wait in `line`; what is given together with a cancellation is given back by `seat` or `turn`."""
+        waiter = line.join(ticket, item)
         self._grant()
-        try:
-            await waiter.woken.wait()
-        finally:
-            if waiter in queue:
-                queue.remove(waiter)
-                heapq.heapify(queue)
+        await line.wait(waiter)
 
     def _leave(self, seat: Seat[Place]) -> None:
         if seat.room is not None:
@@ -216,18 +206,14 @@ class Admission(Generic[Place]):
             seat.room = None
 
     def _grant(self) -> None:
-        """Give what there is room for: turns to seats that are held, then new seats, each by ticket."""
+        """Grant what fits: turns to seats that are held, then new seats, each by ticket."""
         for room in self.rooms:
-            while room.waiting_turns and room.has_turn(room.waiting_turns[0].tokens):
-                waiter = heapq.heappop(room.waiting_turns)
-                waiter.seat.live, waiter.seat.expected = waiter.live, waiter.tokens
-                waiter.seat.is_writing = True
-                waiter.woken.set()
+            while room.waiting_turns and room.has_turn(room.waiting_turns.first.item.expected):
+                room.waiting_turns.call().begin()
         while self._waiting and (best := self._best_room()) is not None:
-            waiter = heapq.heappop(self._waiting)
-            waiter.seat.room = best
-            best.seats.append(waiter.seat)
-            waiter.woken.set()
+            seat = self._waiting.call()
+            seat.room = best
+            best.seats.append(seat)
 
     def _best_room(self) -> EndpointCapacity[Place] | None:
         """The open room with most left, if a trajectory fits there."""

@@ -37,7 +37,7 @@ _PROMPT_OVERLAP = 4
 
 
 def runs(context: Sequence[Part]) -> Iterator[Run]:
-    """What `context` is to a tokenizer: text to encode, special tokens, and ids that stay as they were sampled.
+    """`context` as a tokenizer takes it: text to encode, special tokens, and ids that stay as they were sampled.
 
     Neighbours of one kind are one run, so contexts of equal runs have equal token ids under any vocabulary.
     A completion without ids still parts the text before it from the text behind it, or ids would be made again.
@@ -112,7 +112,7 @@ class Transcript:
 
     @property
     def text(self) -> str:
-        """What there is so far, whole characters only."""
+        """The text so far, whole characters only."""
         return self._text
 
     def push(self, token_id: int) -> FinishReason | None:
@@ -160,7 +160,7 @@ class Transcript:
         num_cached_tokens: int = 0,
         cumulative_logprob: float | None = None,
     ) -> Completion:
-        """What was written, spliced; `FinishReason.ABORT` where nothing else has ended it."""
+        """The text so far, spliced; `FinishReason.ABORT` where nothing else has ended it."""
         num_within = sum(end <= len(self._text) for end in self._ends)
         covered = self._ends[num_within - 1] if num_within else 0
         return Completion(
@@ -178,5 +178,5 @@ class Transcript:
 
 
 def _finite(logprob: float | None) -> float | None:
-    """`logprob` where it is one: sums that overflow tell nothing, and JSON has no word for them."""
+    """`logprob`, or None where the sum has overflowed, which JSON can't hold."""
     return logprob if logprob is not None and math.isfinite(logprob) else None

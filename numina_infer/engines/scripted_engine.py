@@ -1,4 +1,4 @@
-"""An engine that says what somebody wrote beforehand: for tests, demos and rehearsals.
+"""An engine that writes texts prepared beforehand: for tests, demos and rehearsals.
 
 It stops, counts, and is cut off as a real engine is. A token is up to four bytes of UTF-8, its id those bytes as a
 number behind a 1, so that stop strings and characters do fall across tokens.
@@ -12,41 +12,15 @@ from typing import Self
 
 from anyio.lowlevel import checkpoint
 
-from numina_infer.core.config import SamplingParams
+from numina_infer.core.config import SamplingParams, require_whole
 from numina_infer.core.ports import Cutoff, EngineStats
 from numina_infer.core.records import Completion, Part, plain_text
+from numina_infer.core.slots import Slots
 from numina_infer.engines.context import Transcript, render
-from numina_infer.engines.scripts import Cue, Script, as_script, load_script, sum_of_numbers
-from numina_infer.engines.slots import Slots
+from numina_infer.engines.scripts import Cue, Script, as_script
 from numina_infer.engines.vocabulary import Vocabulary
 
-__all__ = [
-    "VOCABULARY",
-    "ByteVocabulary",
-    "ScriptedDecoder",
-    "ScriptedEngine",
-    "decode",
-    "encode",
-    "load_script",
-    "sum_of_numbers",
-]
-
 _TOKEN_BYTES = 4
-
-
-def encode(text: str) -> list[int]:
-    """`text` as token ids."""
-    data = text.encode()
-    return [int.from_bytes(b"\1" + data[at : at + _TOKEN_BYTES]) for at in range(0, len(data), _TOKEN_BYTES)]
-
-
-def decode(ids: Sequence[int]) -> str:
-    """Token ids as text, U+FFFD where bytes are no UTF-8."""
-    return b"".join(map(_bytes, ids)).decode(errors="replace")
-
-
-def _bytes(token_id: int) -> bytes:
-    return token_id.to_bytes((token_id.bit_length() + 7) // 8)[1:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,26 +32,31 @@ class ByteVocabulary:
 
     @property
     def fingerprint(self) -> str:
-        """There is one beside the default: with something in front of a text."""
+        """The default's, or that of a vocabulary that puts `bos` in front of a text."""
         return f"bytes {self.bos}" if self.bos else "bytes"
 
     def encode(self, text: str) -> list[int]:
         """`text` as token ids."""
-        return encode(text)
+        data = text.encode()
+        return [int.from_bytes(b"\1" + data[at : at + _TOKEN_BYTES]) for at in range(0, len(data), _TOKEN_BYTES)]
 
     def has(self, token_id: int) -> bool:
         """Whether there is such a token."""
-        data = token_id.to_bytes((token_id.bit_length() + 7) // 8)
+        data = _bytes(token_id)
         is_special = data[1 : _TOKEN_BYTES + 2] == bytes(_TOKEN_BYTES + 1)
         return data[:1] == b"\1" and (len(data) <= _TOKEN_BYTES + 1 or is_special)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Token ids as text."""
-        return decode(ids)
+        """Token ids as text, U+FFFD where bytes are no UTF-8."""
+        return b"".join(_bytes(token_id)[1:] for token_id in ids).decode(errors="replace")
 
     def special(self, token: str) -> int:
         """An id apart from those of plain text, which is at most four bytes a token."""
         return int.from_bytes(b"\1" + bytes(_TOKEN_BYTES + 1) + token.encode())
+
+
+def _bytes(token_id: int) -> bytes:
+    return token_id.to_bytes((token_id.bit_length() + 7) // 8)
 
 
 VOCABULARY: Vocabulary = ByteVocabulary()
@@ -96,6 +75,7 @@ class ScriptedEngine:
         max_num_seqs: int = 48,
         max_model_len: int = 1_000_000,
     ) -> None:
+        require_whole("max_num_seqs", max_num_seqs, 1)
         self._script = as_script(script)
         self._slots = Slots(max_num_seqs)
         self._max_num_seqs, self._max_model_len = max_num_seqs, max_model_len
@@ -117,7 +97,7 @@ class ScriptedEngine:
 
     @property
     def stats(self) -> EngineStats:
-        """Tokens said and trajectories that are speaking."""
+        """Tokens written and trajectories that are writing."""
         return EngineStats(num_tokens=self._num_tokens, num_running=self._num_running)
 
     def describe(self) -> Mapping[str, str | int | float]:
@@ -136,7 +116,7 @@ class ScriptedEngine:
         """One turn of the trajectory with `ticket`."""
         prompt_ids = render(context, VOCABULARY)
         room = self._max_model_len - len(prompt_ids)
-        transcript = Transcript(decode, params, room=room, prompt_ids=prompt_ids)
+        transcript = Transcript(VOCABULARY.decode, params, room=room, prompt_ids=prompt_ids)
         if transcript.finish_reason is None and not cutoff.has_passed:
             turn = sum(isinstance(part, Completion) for part in context)
             line = self._script.line(Cue(plain_text(context), seed, ticket, turn))
@@ -144,10 +124,10 @@ class ScriptedEngine:
         return transcript.completion(seed=seed, num_prompt_tokens=len(prompt_ids))
 
     async def _write(self, line: str, transcript: Transcript, cutoff: Cutoff) -> None:
-        """Say `line` token by token; others have the event loop in between."""
+        """Write `line` token by token; other tasks run in between."""
         self._num_running += 1
         try:
-            for token_id in [*encode(line.encode(errors="replace").decode()), None]:
+            for token_id in [*VOCABULARY.encode(line.encode(errors="replace").decode()), None]:
                 await checkpoint()
                 if cutoff.has_passed:
                     return
@@ -166,12 +146,7 @@ class ScriptedDecoder:
     ticket: int
 
     async def generate(
-        self,
-        context: Sequence[Part],
-        params: SamplingParams,
-        *,
-        seed: int,
-        cutoff: Cutoff,
+        self, context: Sequence[Part], params: SamplingParams, *, seed: int, cutoff: Cutoff
     ) -> Completion:
         """Continue `context`, as `ports.Decoder` says."""
         return await self.engine.speak(context, params, ticket=self.ticket, seed=seed, cutoff=cutoff)

@@ -1,4 +1,4 @@
-"""What a scripted engine says: scripts of all forms, one that really solves sums, and scripts read from a file."""
+"""Scripts for the scripted engine: functions, lists of texts, files, and one that really solves sums."""
 
 import hashlib
 import json
@@ -18,10 +18,10 @@ _OPENINGS = ("We add the numbers with Python.", "The answer is the sum of the gi
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """When a trajectory is to speak."""
+    """Where a trajectory asks for its next text."""
 
     context_text: str
-    """All that was written so far."""
+    """The prompt and everything after it."""
     seed: int
     ticket: int
     turn: int
@@ -29,11 +29,11 @@ class Cue:
 
 
 class Script(Protocol):
-    """What trajectories say."""
+    """Texts for trajectories."""
 
     @property
     def name(self) -> str:
-        """What tells this script from others in a run log."""
+        """Its name in a run log, different for different scripts."""
         ...
 
     def line(self, cue: Cue) -> str:
@@ -53,7 +53,7 @@ class Improvised:
         return getattr(self.function, "__qualname__", type(self.function).__name__)
 
     def line(self, cue: Cue) -> str:
-        """What the function says."""
+        """The function's text."""
         return self.function(cue.context_text, cue.seed)
 
 
@@ -78,13 +78,13 @@ class Lines:
         return f"lines-{hashlib.sha256(repr(listed).encode()).hexdigest()[:12]}"
 
     def line(self, cue: Cue) -> str:
-        """What this turn says."""
+        """This turn's text."""
         turns = self.trajectories[cue.ticket % len(self.trajectories)]
         return turns[cue.turn] if cue.turn < len(turns) else ""
 
 
 def as_script(script: Callable[[str, int], str] | Sequence[Sequence[str]] | Script) -> Script:
-    """`script` in the one form that the engine reads."""
+    """`script` as a `Script`."""
     if isinstance(script, Sequence):
         return Lines(script)
     return Improvised(script) if callable(script) else script
@@ -93,13 +93,13 @@ def as_script(script: Callable[[str, int], str] | Sequence[Sequence[str]] | Scri
 def sum_of_numbers(context_text: str, seed: int) -> str:
     """Write a program that adds the whole numbers in the last problem, then box what its output block says.
 
-    Nothing is worked out here: the answer is right when the problem is a sum and the sandbox ran the program.
+    The sum is left to the program, so the answer is right only if the sandbox ran it.
     `seed` chooses the wording.
     """
     parts = _STATEMENT.fullmatch(context_text)
     statement, solution = (parts["statement"], parts["solution"]) if parts else (context_text, "")
-    if told := _LAST_OUTPUT.match(solution):
-        return _conclusion(told["output"].strip())
+    if last := _LAST_OUTPUT.match(solution):
+        return _conclusion(last["output"].strip())
     numbers = ", ".join(re.findall(r"\d+", statement))
     opening = _OPENINGS[seed % len(_OPENINGS)]
     return f"{opening}\n```python\nnumbers = [{numbers}]\nprint(sum(numbers))\n```\n```output\n"
@@ -113,7 +113,7 @@ def _conclusion(output: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FileScript:
-    """Lines by problem: the one that stands last in the context is the one that is solved, the longest of several."""
+    """Lines by problem; the problem that occurs last in the context is the one to solve, of several the longest."""
 
     name: str
     """The file's name and a hash of what is in it."""
@@ -121,7 +121,7 @@ class FileScript:
     """By a text that occurs in the problem's statement."""
 
     def line(self, cue: Cue) -> str:
-        """What the file has for this problem, ticket and turn."""
+        """The file's text for this problem, ticket and turn."""
         place, _, problem = max((cue.context_text.rfind(problem), len(problem), problem) for problem in self.lines)
         if place < 0:
             raise EngineRefusalError(f"the script {self.name} has no row for the problem that was asked")

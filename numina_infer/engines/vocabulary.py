@@ -18,16 +18,16 @@ _TOO_LARGE = 1 << 32
 
 
 class Vocabulary(Protocol):
-    """What an engine needs to know of a model's tokens."""
+    """A model's tokens, as engines use them."""
 
     @property
     def fingerprint(self) -> str:
-        """What tells it from any other that makes other ids of a text, or ends texts at other ids."""
+        """Equal only for vocabularies that make the same ids of every text and end texts at the same ids."""
         ...
 
     @property
     def bos(self) -> tuple[int, ...]:
-        """What the tokenizer puts in front of a text of its own accord."""
+        """The tokens that the tokenizer itself puts in front of a text."""
         ...
 
     @property
@@ -144,7 +144,7 @@ def declared_eos(tokenizer: Any, folder: Path) -> list[int]:
 
 
 def declared_bos(tokenizer: Any, folder: Path) -> int | None:
-    """What texts begin with by the files in `folder`: Llama's `add_bos_token`, which older tokenizers obey."""
+    """The token in front of texts by the files in `folder`: Llama's `add_bos_token`, which older tokenizers obey."""
     config = _read_json(folder / "tokenizer_config.json")
     return _token_id(tokenizer, config.get("bos_token")) if config.get("add_bos_token") is True else None
 

@@ -34,6 +34,7 @@ from numina_infer.core.errors import ConfigError, EngineError, NuminaError, RunL
 from numina_infer.core.ports import Engine
 from numina_infer.core.ports import Sandbox as SandboxPort
 from numina_infer.core.presets import Preset, get_preset
+from numina_infer.core.restarts import RestartPolicy
 from numina_infer.engines.vllm.serving.probe import ProbePlan, probe
 from numina_infer.formats.numina import NUMINA
 from numina_infer.kaggle.inputs import Inputs
@@ -51,7 +52,7 @@ from numina_infer.runs.progress import RunConsole
 from numina_infer.runs.summary import Summary, summarize
 from numina_infer.sandbox import Sandbox
 from numina_infer.solving.contest import Parts
-from numina_infer.solving.supervised import LateConfig, LateEngine, LateSandbox
+from numina_infer.solving.supervised import SupervisedEngine, SupervisedSandbox
 
 REHEARSAL_S = 1800.0
 """The time limit of a rehearsal, in which the engine's start counts."""
@@ -65,7 +66,7 @@ _PATIENCE_S = 20.0
 class Kernel:
     """What one notebook runs."""
 
-    starts = LateConfig()
+    starts = RestartPolicy()
     """How often engine and sandbox are started."""
 
     def __init__(
@@ -254,9 +255,9 @@ class Kernel:
             make = partial(_fail, str(error))
         info = {"command": "kernel", "place": self.place, "competition": self.competition.name, **info}
         note = _Note(log, info)
-        engine = LateEngine(make, config=self.starts, report=self._report, on_ready=note.engine)
-        sandbox = LateSandbox(
-            partial(_make_sandbox, preset), config=self.starts, report=self._report, on_ready=note.sandbox
+        engine = SupervisedEngine(make, policy=self.starts, report=self._report, on_ready=note.engine)
+        sandbox = SupervisedSandbox(
+            partial(_make_sandbox, preset), policy=self.starts, report=self._report, on_ready=note.sandbox
         )
         return Parts(preset, fmt, engine, sandbox, began_at=self.started_at), info
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from numina_infer.core.ports import Cutoff
 from numina_infer.core.records import Execution, ExecutionStatus
+from numina_infer.core.slots import Slots
 from numina_infer.sandbox.host.process import until
-from numina_infer.sandbox.host.program_slots import ProgramSlots
 from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 
 _SECONDS = re.compile(r"# simulated: (\d+\.\d+) s")
@@ -32,7 +32,7 @@ class SimulatedSandbox(ScriptedSandbox):
     def __init__(self, num_slots: int) -> None:
         super().__init__(pretend)
         self._num_slots = num_slots
-        self._slots = ProgramSlots(num_slots)
+        self._slots = Slots(num_slots)
 
     async def execute(self, code: str, *, timeout_s: float = 5.0, cutoff: Cutoff | None = None) -> Execution:
         """The announced result of `code`; see `ports.Session.execute`."""

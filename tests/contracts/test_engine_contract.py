@@ -22,10 +22,10 @@ from numina_infer.engines.http.address import Address
 from numina_infer.engines.http.openai_api import OpenAIEngine
 from numina_infer.engines.local.transformers_engine import TransformersEngine
 from numina_infer.engines.scripted_engine import VOCABULARY, ScriptedEngine
-from numina_infer.engines.scripts import Improvised
+from numina_infer.engines.scripts import Cue
 from numina_infer.engines.simulated.machine_costs import MachineCosts
-from numina_infer.engines.simulated.simulated_engine import ScriptReader, SimulatedEngine
-from numina_infer.solving.supervised import LateEngine
+from numina_infer.engines.simulated.simulated_engine import Passage, SimulatedEngine
+from numina_infer.solving.supervised import SupervisedEngine
 from tests.socket_paths import short_folder
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ async def open_late(**limits: Any) -> AsyncIterator[Engine]:
     async def make() -> AbstractAsyncContextManager[Engine]:
         return FaultyEngine(ScriptedEngine(chatter, **limits), Faults())
 
-    async with LateEngine(make) as engine:
+    async with SupervisedEngine(make) as engine:
         async with engine.slot(0):
             pass  # from here on it is there
         yield engine
@@ -75,6 +75,16 @@ async def open_cached(**limits: Any) -> AsyncIterator[Engine]:
     with TemporaryDirectory() as folder:
         async with CachedEngine(ScriptedEngine(chatter, **limits), Path(folder)) as engine:
             yield engine
+
+
+class Chatter:
+    """An author for the simulated engine, whose texts are as long as they are."""
+
+    name = "chatter"
+
+    def passage(self, cue: Cue) -> Passage:
+        """What the script says."""
+        return Passage(chatter(cue.context_text, cue.seed))
 
 
 @pytest.fixture(
@@ -96,7 +106,7 @@ def open_engine(request: pytest.FixtureRequest) -> Open:
     if request.param == "scripted":
         return lambda **limits: ScriptedEngine(chatter, **limits)
     if request.param == "simulated":
-        return lambda **limits: SimulatedEngine(ScriptReader(Improvised(chatter)), COSTS, SimulatedConfig(**limits))
+        return lambda **limits: SimulatedEngine(Chatter(), COSTS, SimulatedConfig(**limits))
     if request.param == "vllm":
         server: RunningServer = request.getfixturevalue("tiny_server")
         return server.engine

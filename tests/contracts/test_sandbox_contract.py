@@ -13,7 +13,7 @@ from numina_infer.core.ports import Cutoff, Sandbox
 from numina_infer.core.records import StopReason
 from numina_infer.sandbox import Execution, ExecutionStatus, ScriptedSandbox
 from numina_infer.sandbox import Sandbox as ForkingSandbox
-from numina_infer.solving.supervised import LateSandbox
+from numina_infer.solving.supervised import SupervisedSandbox
 
 pytestmark = pytest.mark.anyio
 GOOD, BAD, ENDLESS = "print(6 * 7)", "print('before')\n1 / 0", "while True: pass"
@@ -38,7 +38,7 @@ async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
         async with ScriptedSandbox(SCRIPT) as scripted:
             yield scripted
     elif request.param == "late":
-        async with LateSandbox(make_forking) as late:
+        async with SupervisedSandbox(make_forking) as late:
             yield late
     else:
         async with ForkingSandbox(SandboxConfig(num_slots=1)) as forking:

@@ -128,8 +128,8 @@ class World:
             assert sum(one.begun + MARGIN for one in writing) <= room.kv_tokens
         if room.waiting_turns:
             assert room.is_open
-            assert not room.has_turn(room.waiting_turns[0].tokens), "the next turn fits and waits"
-            assert room.waiting_turns[0].ticket == min(waiter.ticket for waiter in room.waiting_turns)
+            assert not room.has_turn(room.waiting_turns.first.item.expected), "the next turn fits and waits"
+            assert room.waiting_turns.first.rank == min(waiter.rank for waiter in room.waiting_turns._heap)
 
     async def end(self) -> None:
         """Let everybody finish; nobody waits for ever and nothing is left."""

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.records import Completion, FinishReason, Part, SpecialToken, plain_text
 from numina_infer.engines.context import Transcript, find_stop, render
-from numina_infer.engines.scripted_engine import VOCABULARY, ByteVocabulary, decode, encode
+from numina_infer.engines.scripted_engine import VOCABULARY, ByteVocabulary
 
 texts = st.text(st.sampled_from("ab`\n é€𝔽"), max_size=20)
 WITH_BOS = ByteVocabulary(bos=(1 << 40,))
+encode, decode = WITH_BOS.encode, WITH_BOS.decode
 stops = st.lists(st.text(st.sampled_from("ab`\n é€𝔽"), min_size=1, max_size=4), max_size=3)
 
 

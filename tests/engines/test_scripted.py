@@ -10,11 +10,12 @@ from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import ConfigError, EngineError
 from numina_infer.core.ports import Cutoff
 from numina_infer.core.records import Completion, Execution, ExecutionStatus, FinishReason, Part
-from numina_infer.engines.scripted_engine import ScriptedEngine, decode, encode
+from numina_infer.engines.scripted_engine import ByteVocabulary, ScriptedEngine
 from numina_infer.engines.scripts import Cue, Lines, load_script, sum_of_numbers
 from numina_infer.formats.catalogue import make_format
 
 NEVER = Cutoff(float("inf"))
+encode, decode = ByteVocabulary().encode, ByteVocabulary().decode
 
 
 @given(st.text())
@@ -107,3 +108,9 @@ def test_lines_of_another_shape_are_refused(lines: list[str], reason: str) -> No
     """A text is a sequence of texts to Python; here it would be a mistake."""
     with pytest.raises(ConfigError, match=reason):
         Lines(lines)
+
+
+def test_no_slots_at_all_is_refused() -> None:
+    """Nothing could ever run."""
+    with pytest.raises(ConfigError, match="max_num_seqs is 0"):
+        ScriptedEngine([["one"]], max_num_seqs=0)

@@ -15,6 +15,7 @@ from numina_infer.core.errors import ConfigError, EngineError
 from numina_infer.core.ports import Engine
 from numina_infer.core.presets import Preset
 from numina_infer.core.records import Problem
+from numina_infer.core.restarts import RestartPolicy
 from numina_infer.engines.scripted_engine import ScriptedEngine
 from numina_infer.formats.numina import NUMINA
 from numina_infer.kaggle.inputs import Inputs
@@ -24,7 +25,6 @@ from numina_infer.kaggle.place import RERUN_VARIABLE, RUN_TYPE_VARIABLE, Place
 from numina_infer.kaggle.preflight.light import Light, Preflight
 from numina_infer.kaggle.preflight.run_plan import RunPlan
 from numina_infer.kaggle.problem_source import Stage
-from numina_infer.solving.supervised import LateConfig
 
 PROBLEMS = [Problem(f"p{number}", f"What is {number} plus 100?") for number in range(3)]
 COMMIT, RERUN = {RUN_TYPE_VARIABLE: "Batch"}, {RERUN_VARIABLE: ""}
@@ -33,7 +33,7 @@ COMMIT, RERUN = {RUN_TYPE_VARIABLE: "Batch"}, {RERUN_VARIABLE: ""}
 class Dead(Kernel):
     """A kernel whose engine never starts."""
 
-    starts = LateConfig(max_starts=2, pause_s=0.01)
+    starts = RestartPolicy(max_starts=2, pause_s=0.01)
 
     def _engine(self, choices: Choices, preset: Preset) -> AbstractAsyncContextManager[Engine]:
         raise EngineError("the servers don't start")
@@ -134,7 +134,7 @@ def test_a_rerun_on_a_full_disk_is_answered(tmp_path: Path, asker: Asker, monkey
 
     monkeypatch.setattr("tempfile.mkdtemp", full)
     monkeypatch.setattr("tempfile.gettempdir", full)
-    monkeypatch.setattr(Kernel, "starts", LateConfig(max_starts=2, pause_s=0.01))
+    monkeypatch.setattr(Kernel, "starts", RestartPolicy(max_starts=2, pause_s=0.01))
     kernel = Right("aimo-3", environment=RERUN, output=tmp_path / "out")
     kernel.run()
     assert asker.replies == [[100, 100], [101, 101], [102, 102]]
@@ -245,7 +245,7 @@ def test_gpus_are_asked_for_again_whenever_the_engine_starts(
     starts = []
 
     class Patient(Kernel):
-        starts = LateConfig(max_starts=5, pause_s=0.01)
+        starts = RestartPolicy(max_starts=5, pause_s=0.01)
 
         def _engine(self, choices: Choices, preset: Preset) -> AbstractAsyncContextManager[Engine]:
             starts.append(choices.engine)

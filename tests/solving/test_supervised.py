@@ -24,12 +24,13 @@ from numina_infer.core.errors import ConfigError, EngineError, EngineGoneError, 
 from numina_infer.core.ports import Engine, Sandbox
 from numina_infer.core.presets import Preset
 from numina_infer.core.records import Problem, Solution
+from numina_infer.core.restarts import RestartPolicy
 from numina_infer.engines.scripted_engine import ScriptedDecoder, ScriptedEngine
 from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.log import RunLog
 from numina_infer.sandbox import ScriptedSandbox
 from numina_infer.solving.contest import Contest, Parts
-from numina_infer.solving.supervised import LateConfig, LateEngine, LateSandbox
+from numina_infer.solving.supervised import SupervisedEngine, SupervisedSandbox
 from tests.examples import costly
 
 LIMIT_S = 9 * 3600.0
@@ -68,14 +69,14 @@ class Sitting:
 
 
 @contextmanager
-def sitting(faults: Faults, preset: Preset = PRESET, config: LateConfig | None = None) -> Iterator[Sitting]:
+def sitting(faults: Faults, preset: Preset = PRESET, policy: RestartPolicy | None = None) -> Iterator[Sitting]:
     """A contest with the engine that is right, behind `faults`."""
     clock, lines, inner = virtual_clock(), list[str](), ScriptedEngine(right)
 
     async def make() -> AbstractAsyncContextManager[Engine]:
         return FaultyEngine(inner, faults)
 
-    engine = LateEngine(make, config=config, report=lines.append)
+    engine = SupervisedEngine(make, policy=policy, report=lines.append)
     parts = Parts(preset, NUMINA, engine, ScriptedSandbox({}), clock=clock)
     with TemporaryDirectory() as folder, RunLog(Path(folder)) as log, Contest(parts, log) as contest:
         yield Sitting(contest, clock, lines)
@@ -139,7 +140,7 @@ def test_an_engine_that_is_beyond_its_own_help_is_made_anew() -> None:
         "the engine broke: no server is left",
         "the engine was waited for, 60 s in its start",
     )
-    assert seen[2][1].solved_at - seen[2][1].opened_at == pytest.approx(60.0 + LateConfig().pause_s)
+    assert seen[2][1].solved_at - seen[2][1].opened_at == pytest.approx(60.0 + RestartPolicy().pause_s)
 
 
 class ClosesBadly(ScriptedEngine):
@@ -162,7 +163,7 @@ def test_an_engine_that_breaks_while_it_is_left_has_broken_once() -> None:
     async def make() -> ScriptedEngine:
         return next(engines)
 
-    engine = LateEngine(make, config=LateConfig(max_starts=2))
+    engine = SupervisedEngine(make, policy=RestartPolicy(max_starts=2))
     parts = Parts(PRESET, NUMINA, engine, ScriptedSandbox({}), clock=virtual_clock())
     with TemporaryDirectory() as folder, RunLog(Path(folder)) as log, Contest(parts, log) as contest:
         solution = contest.solve(PROBLEMS[0])
@@ -251,7 +252,7 @@ def test_a_sandbox_that_never_comes_leaves_the_votes_of_those_that_run_no_progra
     def half(context_text: str, seed: int) -> str:
         return right(context_text, seed) if seed % 2 else "```python\nprint(1)\n```\n```output\n"
 
-    sandbox = LateSandbox(make, report=lines.append, config=LateConfig(max_starts=2, pause_s=5.0))
+    sandbox = SupervisedSandbox(make, report=lines.append, policy=RestartPolicy(max_starts=2, pause_s=5.0))
     parts = Parts(PRESET, NUMINA, ScriptedEngine(half), sandbox, clock=clock)
     with TemporaryDirectory() as folder, RunLog(Path(folder)) as log, Contest(parts, log) as contest:
         solution = contest.solve(PROBLEMS[0])
@@ -280,7 +281,7 @@ async def test_what_is_left_while_it_is_used_is_closed() -> None:
         return Noted(right)
 
     ready: list[str] = []
-    late = LateEngine(
+    late = SupervisedEngine(
         make, report=steps.append, on_ready=lambda engine: ready.append(str(engine.describe()["engine"]))
     )
     assert late.describe() == {"engine": "late", "state": "starting"}
@@ -297,7 +298,7 @@ async def test_who_waits_for_what_is_given_up_is_told_why() -> None:
     async def make() -> AbstractAsyncContextManager[Engine]:
         raise ConfigError("no such model")
 
-    async with LateEngine(make, config=LateConfig(max_starts=1)) as engine:
+    async with SupervisedEngine(make, policy=RestartPolicy(max_starts=1)) as engine:
         with pytest.raises(EngineError, match="no such model"):
             async with engine.slot(0):
                 pass
@@ -308,4 +309,4 @@ async def test_who_waits_for_what_is_given_up_is_told_why() -> None:
 def test_a_config_that_would_never_start_is_refused(name: str, value: float) -> None:
     """The error names it."""
     with pytest.raises(ConfigError, match=name):
-        LateConfig(**{name: value})  # type: ignore[arg-type]
+        RestartPolicy(**{name: value})  # type: ignore[arg-type]

@@ -1,4 +1,5 @@
 """An engine around another engine, so that nothing is generated twice.
 
-In: requests. Out: recorded replies where there are any, else those of the engine behind it.
+In: turns. Out: recorded completions where there are any, else those of the engine inside.
+`cached.py` is the engine, `cache_key.py` what a completion is found by, `cache_folder.py` completions on disk.
 """

@@ -1,8 +1,8 @@
 """Completions on disk, each in a file that its key names, so that any number of processes may share the folder.
 
 The layout is that of content-addressed stores such as git's: two digits of the key are a folder, the rest a file.
-A file is written beside its place and renamed into it, so that it is whole or not there; its own hash tells where a
-disk didn't keep that. What can't be used is as good as missing, and the next completion takes its place.
+A file is written under another name and then renamed, so that it is whole or not there; its own hash shows where a
+disk broke that. An entry that can't be used counts as missing, and the next completion replaces it.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ _FOLDER = re.compile(r"[0-9a-f]{2}")
 
 @dataclass(frozen=True, slots=True)
 class CacheSize:
-    """What a cache folder holds."""
+    """The size of a cache."""
 
     num_entries: int = 0
     num_bytes: int = 0
@@ -37,11 +38,11 @@ class CacheSize:
 class CacheFolder:
     """The completions in one folder, which is made when the first is kept.
 
-    Files are read and written where they are asked for, without a thread: an entry has a few kilobytes.
+    Files are read and written without a thread: an entry has a few kilobytes.
     """
 
     def __init__(self, path: Path, report: Announce) -> None:
-        """`report` is told, once of each kind, what goes wrong; none of it stops a run.
+        """`report` gets a line once for each kind of trouble; none of it stops a run.
 
         Raises:
             ConfigError: `path` is a file.
@@ -54,7 +55,7 @@ class CacheFolder:
         self._numbers = itertools.count()
 
     def get(self, key: str) -> Completion | None:
-        """The completion that was kept under `key`, to the bit; None where there is none that can be used."""
+        """The completion kept under `key`, exactly as it was; None where there is none that can be used."""
         file = self._file(key)
         try:
             return _read(file.read_bytes(), key)
@@ -76,7 +77,8 @@ class CacheFolder:
             draft.replace(file)
         except OSError as error:
             self._tell("write", f"the cache {self.path} takes nothing more, and the run goes on: {error}")
-            _remove(draft)
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
 
     @property
     def size(self) -> CacheSize:
@@ -136,10 +138,3 @@ def _read(content: bytes, key: str) -> Completion:
 
 def _digest(fields: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-
-
-def _remove(draft: Path) -> None:
-    try:
-        draft.unlink(missing_ok=True)
-    except OSError:
-        return  # it takes no place that the disk would give back

@@ -1,4 +1,4 @@
-"""What a cached completion is found by: everything that decides which text comes, and nothing else.
+"""The key of a cached completion: everything that decides which text comes, and nothing else.
 
 A context's runs and the tokenizer's fingerprint give the prompt's token ids, and other ids need other runs or another
 tokenizer: `context.render` is made of nothing else. So the key stands for the ids without asking the engine for them,
@@ -24,10 +24,10 @@ Identity = Mapping[str, str | int | float]
 
 
 def identity(described: Identity) -> Identity:
-    """Of what an engine says of itself, what its texts depend on.
+    """The part of an engine's description that its texts depend on.
 
-    What isn't known here is kept: it costs completions to be generated again, never a wrong one.
-    Weights that are told by their hash need no name, so that a model's folder may be moved.
+    Unknown entries are kept: at worst a completion is generated again, never a wrong one used.
+    Weights with a hash need no name, so that a model's folder may be moved.
     """
     left_out = _PLACE | _CAPACITY | ({"model", "root"} if described.get("weights") else frozenset())
     return {name: value for name, value in described.items() if name not in left_out}
@@ -40,7 +40,7 @@ def cache_key(engine: Identity, context: Sequence[Part], params: SamplingParams,
 
 
 def _spelled(run: Run) -> object:
-    """The three kinds are three kinds in JSON."""
+    """`run` such that special tokens, text and ids stay different in JSON."""
     return {"special": run.text} if isinstance(run, SpecialToken) else run
 
 

@@ -1,11 +1,10 @@
 """The generation cache, an engine around an engine: what was generated once is never generated again.
 
-A turn that is in the folder is answered from there, to the bit as it was recorded, whether or not the engine would
-write the same text again. Any other is generated and kept, unless the cutoff broke it off.
-Two equal turns at once are one ("single flight", as Go's x/sync has it); where the first is broken off, the second
-writes it.
-A trajectory takes its place in the engine with its first turn that isn't there, so one that has them all waits for
-nobody.
+A turn that is in the folder is answered from there, exactly as it was recorded, whether or not the engine would write
+the same text again. Any other is generated and kept, unless the cutoff ended it early.
+Two equal turns at once are generated once ("single flight", as Go's x/sync has it); where the first is cut off, the
+second writes it. A trajectory takes its place in the engine with its first turn that isn't in the folder, so one whose
+turns are all there never waits.
 """
 
 import logging
@@ -13,13 +12,13 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import EngineError
+from numina_infer.core.openable import Openable
 from numina_infer.core.ports import Announce, CacheStats, Cutoff, Decoder, Engine, EngineStats
 from numina_infer.core.records import Completion, FinishReason, Part
 from numina_infer.engines.cache.cache_folder import CacheFolder
@@ -30,14 +29,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Flight:
-    """One turn that is being generated, for all who ask for it."""
+    """One turn that is being generated, for all trajectories that ask for it."""
 
     completion: Completion | None = None
-    """None until it is whole, and for ever where it was broken off."""
+    """None until it is whole, and for ever where it was cut off."""
     is_over: anyio.Event = field(default_factory=anyio.Event)
 
 
-class CachedEngine:
+class CachedEngine(Openable):
     """An `Engine` with a cache: `async with CachedEngine(engine, folder) as engine`, over one that isn't open yet.
 
     Raises on entering:
@@ -51,31 +50,24 @@ class CachedEngine:
         *,
         report: Announce = _log.warning,
     ) -> None:
-        """`folder` is made when needed, and may be shared with other processes; `report` is told what goes wrong.
+        """`folder` is made when needed, and may be shared with other processes; `report` gets what goes wrong.
 
         Raises:
             ConfigError: `folder` is a file.
         """
         self._opening, self._folder = engine, CacheFolder(folder, report)
-        self._stack = AsyncExitStack()
         self._inner: Engine | None = None
         self._identity: Identity = {}
         self._flights: dict[str, _Flight] = {}
         self._counts = CacheStats()
 
-    async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            self._inner = await stack.enter_async_context(self._opening)
-            self._identity = identity(self._inner.describe())
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(self, *raised: object) -> None:
-        await self._stack.aclose()
+    async def _open(self, stack: AsyncExitStack) -> None:
+        self._inner = await stack.enter_async_context(self._opening)
+        self._identity = identity(self._inner.describe())
 
     @asynccontextmanager
     async def slot(self, ticket: int) -> AsyncIterator[Decoder]:
-        """A place for one trajectory, which takes one inside when it has to."""
+        """A place for one trajectory, which takes a place in the engine inside when it needs one."""
         async with AsyncExitStack() as place:
             yield _CachedDecoder(self, ticket, place)
 
@@ -88,7 +80,7 @@ class CachedEngine:
 
     @property
     def stats(self) -> EngineStats:
-        """Those of the engine inside, which samples what wasn't there, and the cache's own."""
+        """Those of the engine inside, and the cache's own."""
         inner = EngineStats() if self._inner is None else self._inner.stats
         return replace(inner, cache=self._counts)
 
@@ -97,11 +89,11 @@ class CachedEngine:
         return {**self.inner.describe(), "cache": str(self._folder.path)}
 
     def key(self, context: Sequence[Part], params: SamplingParams, seed: int) -> str:
-        """What the turn is found by."""
+        """The turn's key in the folder."""
         return cache_key(self._identity, context, params, seed)
 
     async def recall(self, key: str) -> Completion | None:
-        """What was generated before, or is being generated and waited for; None where the caller is to generate it."""
+        """The completion, waited for if it is being generated; None where the caller must generate it."""
         while (completion := self._folder.get(key)) is None and (flight := self._flights.get(key)) is not None:
             await flight.is_over.wait()
             if (completion := flight.completion) is not None:
@@ -117,7 +109,7 @@ class CachedEngine:
 
     @contextmanager
     def writing(self, key: str) -> Iterator[Callable[[Completion], None]]:
-        """Let others wait for what is generated in here, and keep what is handed over if it is whole."""
+        """Make equal turns wait while this one is generated, and keep its completion if it is whole."""
         flight = self._flights[key] = _Flight()
 
         def keep(completion: Completion) -> None:
@@ -167,5 +159,5 @@ class _CachedDecoder:
 
 
 def _nothing(seed: int) -> Completion:
-    """What there is when the cutoff comes before the first token."""
+    """The completion when the cutoff comes before the first token."""
     return Completion("", (), FinishReason.ABORT, seed=seed)

@@ -1,4 +1,11 @@
-"""The client of any server that speaks OpenAI's completions API.
+"""The client of any OpenAI-compatible server.
 
-In: prompts, and the servers' addresses. Out: completions as they stream in, from the server that has room.
+In: addresses and turns. Out: replies as they stream in, and endpoints that are dropped, repaired and used again.
+
+    openai_api.py        the engine: asks each turn, again where it is lost
+    endpoint_pool.py     all endpoints: their states, and who watches and repairs them
+    endpoint.py          one endpoint: what it can do, whether it works, a turn played on it
+    wire.py              a turn as a request, and the pieces of its reply
+    streamed_reply.py    pieces → a completion
+    address.py, http_client.py, socket_transport.py    where a server listens, and HTTP to it
 """

@@ -20,7 +20,7 @@ KEY_VARIABLE = "NUMINA_INFER_API_KEY"
 """The environment variable that holds the key of endpoints that ask for one."""
 CONNECT_TIMEOUT_S = 10.0
 LOOK_TIMEOUT_S = 20.0
-"""For a question that costs a server nothing: is it there, which model has it."""
+"""For a question that costs a server nothing, such as which model it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +67,14 @@ class Address:
         return cls(text.rstrip("/").removesuffix("/v1").rstrip("/"))
 
     def __str__(self) -> str:
-        """What a user would give."""
+        """The form in which users write it."""
         return self.socket or self.url
 
     def client(self) -> "httpx2.AsyncClient":
         """A client for this address, on which as many streams may run as are asked for.
 
         Raises:
-            ConfigError: the address or the key is none that a request can bear.
+            ConfigError: no request can hold the address or the key.
         """
         import httpx2
 
@@ -83,7 +83,7 @@ class Address:
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=32)
         transport = SocketTransport(self.socket, limits) if self.socket else httpx2.AsyncHTTPTransport(limits=limits)
         headers = {} if self.socket else _authorization()
-        # No limit on reading: a queue may be long, and stalls are told by `endpoint.Endpoint`.
+        # No limit on reading: a queue may be long, and the endpoint pool finds stalls.
         timeout = httpx2.Timeout(CONNECT_TIMEOUT_S, read=None)
         try:
             return httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=timeout, transport=transport)
@@ -99,6 +99,6 @@ def _authorization() -> dict[str, str]:
 
 
 def without_key(text: str) -> str:
-    """`text`, which a server said, without our key: some repeat it."""
+    """`text` from a server without our key: some repeat it."""
     key = os.environ.get(KEY_VARIABLE)
     return text.replace(key, "…") if key else text

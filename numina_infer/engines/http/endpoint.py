@@ -1,9 +1,10 @@
-"""One OpenAI-compatible endpoint: what it can do, whether it lives, and turns played on it.
+"""One OpenAI-compatible endpoint: what it can do, whether it works, and the turns played on it.
 
 What it can do is found out by asking: its model list, vLLM's `/version` and `/metrics`, and one trial token with all
-of vLLM's extensions. Whatever lacks is left out of later requests, or the dialect `text` is spoken.
+of vLLM's extensions. Later requests leave out the extensions that it lacks, or speak the dialect `text`.
 """
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,15 +17,8 @@ from numina_infer.core.errors import EngineError, EngineRefusalError
 from numina_infer.core.records import FinishReason, is_count
 from numina_infer.engines.http.address import KEY_VARIABLE, LOOK_TIMEOUT_S, Address, without_key
 from numina_infer.engines.http.http_client import HttpClient, LineError, read_whole, received
-from numina_infer.engines.http.wire import (
-    BrokenOffError,
-    Chunk,
-    Dialect,
-    TurnRequest,
-    error_message,
-    read_chunks,
-    request,
-)
+from numina_infer.engines.http.wire import BrokenOffError, Chunk, Dialect, TurnRequest, error_message, read_chunks
+from numina_infer.engines.http.wire import request as request_body
 
 if TYPE_CHECKING:
     import httpx2
@@ -33,6 +27,8 @@ _BUSY = frozenset({429, 503})
 _BROKEN = frozenset({408, 500, 502, 504})
 _REFUSED = frozenset({400, 422})
 _SAMPLED = "vllm:generation_tokens_total"
+_CACHE_CONFIG = re.compile(r"^vllm:cache_config_info\{(.*)\}", re.MULTILINE)
+_CACHE_LABEL = re.compile(r'\b(num_gpu_blocks|block_size)="(\d{1,19})"')
 _COUNTER_LOOKS, _COUNTER_EVERY_S = 4, 0.5
 _LONGEST_PAUSE_S = 30.0
 _TRIAL_TIMEOUT_S = 60.0
@@ -40,7 +36,7 @@ _TRIAL_TIMEOUT_S = 60.0
 
 
 class EndpointLostError(EngineError):
-    """The endpoint went away in the middle of a turn; another one, or the same later, can play it again."""
+    """The endpoint went away in the middle of a turn, which can be asked again there or elsewhere."""
 
 
 class EndpointBusyError(EngineError):
@@ -54,7 +50,7 @@ class EndpointBusyError(EngineError):
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What an endpoint can do."""
+    """An endpoint's model and capacity, and how it is spoken to."""
 
     model: str
     """The name under which it serves the model."""
@@ -62,7 +58,7 @@ class Abilities:
     takes_priority: bool = False
     max_model_len: int | None = None
     kv_tokens: int | None = None
-    """What its cache of keys and values holds, in tokens."""
+    """The size of its cache of keys and values, in tokens."""
     version: str = ""
     root: str = ""
     """Where the model lies on the server's machine."""
@@ -82,7 +78,7 @@ class Sink(Protocol):
 
 
 class Endpoint:
-    """A server that is spoken to; open it with `async with`."""
+    """One server; open it with `async with`."""
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -105,7 +101,7 @@ class Endpoint:
 
     @property
     def known(self) -> Abilities:
-        """What it can do, once it was greeted."""
+        """Its abilities, once it was greeted."""
         if self.abilities is None:
             raise EngineError(f"{self.address} hasn't been greeted yet")
         return self.abilities
@@ -130,10 +126,15 @@ class Endpoint:
             takes_priority=takes_tokens and await self._answers(name, Dialect.TOKENS, takes_priority=True),
             max_model_len=_whole(entry.get("max_model_len")),
             kv_tokens=kv_tokens(await self.metrics()),
-            version=_text((await self._optional_json("/version")).get("version")),
+            version=await self._version(),
             root=_text(entry.get("root")),
         )
         return self.abilities
+
+    async def _version(self) -> str:
+        with suppress(EngineError):
+            return _text((await self._json("/version")).get("version"))
+        return ""
 
     async def is_healthy(self) -> bool:
         """Whether it answers: vLLM's `/health`, or the list of models where there is none."""
@@ -176,9 +177,7 @@ class Endpoint:
         return ""
 
     async def play(self, turn: TurnRequest, reply: Sink) -> None:
-        """Have `turn` written into `reply`, to its end.
-
-        Leaving early closes the connection, at which the server drops the request.
+        """Have `turn` written into `reply`, to its end; cancelling it makes the server drop the request.
 
         Raises:
             EndpointLostError: it went away, or was given up, before the end.
@@ -206,7 +205,7 @@ class Endpoint:
 
     async def _stream(self, turn: TurnRequest, reply: Sink) -> None:
         known = self.known
-        body = request(turn, model=known.model, dialect=known.dialect, takes_priority=known.takes_priority)
+        body = request_body(turn, model=known.model, dialect=known.dialect, takes_priority=known.takes_priority)
         try:
             async with self._line.stream("/v1/completions", body) as response:
                 if response.status_code != 200:
@@ -217,7 +216,7 @@ class Endpoint:
                     self.num_signs += 1
                     reply.take(chunk)
                     if reply.finish_reason is not None and chunk.finish_reason is None:
-                        return  # all is said, or the server doesn't know that this was the end: leaving tells it
+                        return  # the server doesn't know that this was the end; closing the connection tells it
         except LineError as error:
             raise EndpointLostError(f"{self.address} went away: {error}") from error
         except BrokenOffError as error:
@@ -239,7 +238,7 @@ class Endpoint:
         """Whether a request of this kind gets the reply it asks for."""
         prompt = [1] if dialect is Dialect.TOKENS else "1"
         turn = TurnRequest(prompt, SamplingParams(temperature=0.0), max_tokens=1, seed=0, priority=int(takes_priority))
-        body = request(turn, model=model, dialect=dialect, takes_priority=takes_priority)
+        body = request_body(turn, model=model, dialect=dialect, takes_priority=takes_priority)
         body = {name: value for name, value in body.items() if name not in {"stream", "stream_options"}}
         try:
             with anyio.fail_after(_TRIAL_TIMEOUT_S):
@@ -265,12 +264,6 @@ class Endpoint:
         if response.status_code != 200:
             raise self._refusal(response)
         return _object(response)
-
-    async def _optional_json(self, path: str) -> Mapping[str, Any]:
-        try:
-            return await self._json(path)
-        except EngineError:
-            return {}
 
 
 def _object(response: "httpx2.Response") -> Mapping[str, Any]:
@@ -320,13 +313,11 @@ def _entry(models: Mapping[str, Any], wanted: str, place: str) -> Mapping[str, A
 
 
 def kv_tokens(metrics: str) -> int | None:
-    """What the cache holds, in tokens, as vLLM's metrics tell it; summed over the engines behind one endpoint."""
+    """The size of the cache in tokens by vLLM's metrics, summed over the engines behind one endpoint."""
     total = 0
-    for line in metrics.splitlines():
-        if line.startswith("vllm:cache_config_info{"):
-            labels = _labels(line)
-            with suppress(KeyError, ValueError):
-                total += max(0, int(labels["num_gpu_blocks"])) * max(0, int(labels["block_size"]))
+    for labels in _CACHE_CONFIG.findall(metrics):
+        found = {name: int(value) for name, value in _CACHE_LABEL.findall(labels)}
+        total += found.get("num_gpu_blocks", 0) * found.get("block_size", 0)
     return total if is_count(total) and total else None
 
 
@@ -352,9 +343,3 @@ def _is_name(value: object) -> bool:
 def _text(value: object) -> str:
     """`value` where it is a text, made such that no log stumbles over it."""
     return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else ""
-
-
-def _labels(line: str) -> Mapping[str, str]:
-    inside = line.partition("{")[2].rpartition("}")[0]
-    pairs = (pair.partition("=") for pair in inside.split('",'))
-    return {name.strip(): value.strip().strip('"') for name, _, value in pairs}

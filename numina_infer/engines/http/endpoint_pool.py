@@ -1,27 +1,31 @@
-"""All endpoints of an engine: greeted at first, then watched, given up when they fail, taken again once healthy.
+"""All endpoints of an engine: greeted at the start, then watched, dropped when they fail, used again once healthy.
 
-An endpoint is given up when a turn on it is lost and a trial token too, when its process has ended, and when it gives
-no token for `stall_s` while it has turns in flight. Then all of its turns are lost, to be played again, and its owner
-puts it right: a server that is ours is restarted. A lost turn on an endpoint that is well concerns that turn alone.
+An endpoint is dropped when it loses a turn and then fails a trial token too, when its process has ended, and when it
+gives no token for `stall_s` while it has turns in flight. All of its turns are then lost and asked again elsewhere,
+and its owner is asked to repair it: a server that is ours is restarted. A lost turn on an endpoint that passes its
+trial concerns that turn alone. `EndpointState` has the states, `_NEXT` the table of what may follow what.
 
-A server that its owner has given up may still come back by somebody else's hand, so it is looked at for ever; but
-where all are given up, whoever waits for a place is told at once.
+A server that its owner has given up may still be brought back by hand, so it is looked at for ever; but once all are
+given up, everybody who waits for a place gets an error at once.
 
-One task an endpoint does all of this in its order, so nothing is taken again while it is being put right.
+One task an endpoint does all of this in order, so no endpoint is used again while it is being repaired.
 """
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, Self
+from functools import partial
+from typing import Protocol
 
 import anyio
 
 from numina_infer.core.config import require
 from numina_infer.core.engine_config import ClientConfig
 from numina_infer.core.errors import EngineError, EngineGoneError
+from numina_infer.core.openable import Openable, run_in_background
 from numina_infer.core.ports import Announce
 from numina_infer.engines.admission import Admission, EndpointCapacity
 from numina_infer.engines.http.address import Address
@@ -35,8 +39,32 @@ UNKNOWN_WINDOW = 1_000_000
 """Tokens of context where no endpoint says how many it has: they end a text that is too long themselves."""
 
 
+class EndpointState(StrEnum):
+    """Where an endpoint stands."""
+
+    OPEN = "open"
+    """Trajectories get seats on it."""
+    LOST = "lost"
+    """It failed, and its owner is about to repair it."""
+    REPAIRED = "repaired"
+    """Its owner says that it works; it is used once it gives a token, and lost again if that takes too long."""
+    AWAITED = "awaited"
+    """Nobody can repair it, or it wasn't reached at the start; it is used once it answers."""
+    DEAD = "dead"
+    """Its owner has given it up; it is used if it answers all the same."""
+
+
+_NEXT: Mapping[EndpointState, frozenset[EndpointState]] = {
+    EndpointState.OPEN: frozenset({EndpointState.LOST}),
+    EndpointState.LOST: frozenset({EndpointState.REPAIRED, EndpointState.AWAITED, EndpointState.DEAD}),
+    EndpointState.REPAIRED: frozenset({EndpointState.OPEN, EndpointState.LOST}),
+    EndpointState.AWAITED: frozenset({EndpointState.OPEN, EndpointState.LOST}),
+    EndpointState.DEAD: frozenset({EndpointState.OPEN}),
+}
+
+
 class Repair(StrEnum):
-    """What came of putting a server right."""
+    """How an attempt to repair a server ended."""
 
     DONE = "done"
     FAILED = "failed"
@@ -45,31 +73,47 @@ class Repair(StrEnum):
     """It failed too often, and isn't tried any more."""
 
 
+_AFTER_REPAIR = {
+    Repair.DONE: EndpointState.REPAIRED,
+    Repair.FAILED: EndpointState.AWAITED,
+    Repair.GIVEN_UP: EndpointState.DEAD,
+}
+
+
 class Owner(Protocol):
-    """Whoever the servers behind the endpoints belong to."""
+    """The part that started the servers behind the endpoints, and can restart them."""
 
     def why_gone(self, endpoint: Endpoint) -> str:
         """Why the server's process has ended; empty while it runs, or where nobody can tell. Asked all the time."""
         ...
 
     async def repair(self, endpoint: Endpoint) -> Repair:
-        """Put the server right, whose endpoint was given up, or hasn't taken a token since the last repair."""
+        """Restart the server behind an endpoint that was dropped, or that gave no token since its last repair."""
         ...
 
 
-class Nobody:
-    """The owner of servers that aren't ours: they come back or they don't."""
+@dataclass(eq=False, slots=True)
+class _Watched:
+    """One endpoint, and what is known of it from watching."""
 
-    def why_gone(self, _endpoint: Endpoint) -> str:
-        """Nobody can tell."""
-        return ""
+    room: EndpointCapacity[Endpoint]
+    state: EndpointState
+    not_before: float = -math.inf
+    """Loop time before which it isn't used again after a stall: new trajectories would be lost on it too."""
+    due: float = math.inf
+    """Loop time by which it must give a token after a repair."""
 
-    async def repair(self, _endpoint: Endpoint) -> Repair:
-        """Nothing can be done but wait."""
-        return Repair.FAILED
+    @property
+    def endpoint(self) -> Endpoint:
+        return self.room.place
+
+    def move(self, state: EndpointState) -> None:
+        if state not in _NEXT[self.state]:
+            raise EngineError(f"{self.endpoint.address} can't become {state}: it is {self.state}")
+        self.state = state
 
 
-class EndpointPool:
+class EndpointPool(Openable):
     """Endpoints and the seats on them: `async with EndpointPool(addresses, config, ...) as pool`."""
 
     def __init__(
@@ -81,45 +125,29 @@ class EndpointPool:
         report: Announce,
         owner: Owner | None = None,
     ) -> None:
-        """`with_tokens` says that somebody here has the model's vocabulary."""
+        """`with_tokens` says that we have the model's vocabulary; servers without an `owner` come back or don't."""
         require(bool(addresses), "no endpoint is named; give at least one")
         self.endpoints = tuple(Endpoint(address) for address in addresses)
         self.incidents: list[str] = []
-        """What went wrong with endpoints so far, in order."""
+        """Everything that went wrong with endpoints, in order."""
         self._config, self._with_tokens = config, with_tokens
-        self._report, self._owner = report, owner or Nobody()
-        self._stack = AsyncExitStack()
+        self._report, self._owner = report, owner
         self._seats: Admission[Endpoint] | None = None
-        self._broken: set[Endpoint] = set()
-        """Given up, and the owner wasn't told yet."""
-        self._shunned_until: dict[Endpoint, float] = {}
-        """Loop times until which those aren't taken again that stalled; they would draw new trajectories on them."""
-        self._expected_by: dict[Endpoint, float] = {}
-        """Loop times by which those must have given a trial token that were put right."""
-        self._dead: set[Endpoint] = set()
-        """Given up by their owner."""
+        self._watched: tuple[_Watched, ...] = ()
         self._waiting: set[anyio.CancelScope] = set()
         self._model = config.model
 
-    async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            for endpoint in self.endpoints:
-                await stack.enter_async_context(endpoint)
-            await self._greet_all()
-            self._seats = Admission([self._room(endpoint) for endpoint in self.endpoints], self.max_model_len)
-            group = await stack.enter_async_context(anyio.create_task_group())
-            stack.callback(group.cancel_scope.cancel)
-            for room in self._seats.rooms:
-                group.start_soon(self._watch, room)
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(self, *raised: object) -> None:
-        await self._stack.aclose()
+    async def _open(self, stack: AsyncExitStack) -> None:
+        for endpoint in self.endpoints:
+            await stack.enter_async_context(endpoint)
+        await self._greet_all()
+        self._watched = tuple(map(self._begin_watch, self.endpoints))
+        self._seats = Admission([watched.room for watched in self._watched], self.max_model_len)
+        await run_in_background(stack, *(partial(self._watch, watched) for watched in self._watched))
 
     @property
     def known(self) -> tuple[Abilities, ...]:
-        """What those endpoints can do that have answered."""
+        """The abilities of the endpoints that have answered."""
         return tuple(endpoint.abilities for endpoint in self.endpoints if endpoint.abilities is not None)
 
     @property
@@ -130,15 +158,15 @@ class EndpointPool:
 
     @property
     def seats(self) -> Admission[Endpoint]:
-        """Who may decode where."""
+        """Gives trajectories their places on the endpoints."""
         if self._seats is None:
             raise EngineError("the engine isn't running; enter it with `async with` first")
         return self._seats
 
     @property
-    def has_open_room(self) -> bool:
-        """Whether any endpoint is there."""
-        return any(room.is_open for room in self.seats.rooms)
+    def states(self) -> tuple[EndpointState, ...]:
+        """Where each endpoint stands."""
+        return tuple(watched.state for watched in self._watched)
 
     @contextmanager
     def patience(self) -> Iterator[None]:
@@ -157,37 +185,37 @@ class EndpointPool:
                 self._waiting.discard(scope)
         if scope.cancelled_caught:
             self._require_hope()
-            if not self.has_open_room:
+            if EndpointState.OPEN not in self.states:
                 raise EngineError(f"no endpoint came back within {self._config.patience_s:g} s")
-
-    @property
-    def _is_hopeless(self) -> bool:
-        return len(self._dead) == len(self.endpoints)
 
     def _require_hope(self) -> None:
         if self._is_hopeless:
             raise EngineGoneError(f"no server is left: {self.incidents[-1]}")
 
+    @property
+    def _is_hopeless(self) -> bool:
+        return set(self.states) == {EndpointState.DEAD}
+
     async def doubt(self, endpoint: Endpoint, why: str) -> None:
-        """Take note of a turn that `endpoint` lost, and give it up if it doesn't do better when asked."""
-        room = next(room for room in self.seats.rooms if room.place is endpoint)
-        if not room.is_open:
+        """Note that `endpoint` lost a turn, and drop it if it fails a trial token too."""
+        watched = self._watched[self.endpoints.index(endpoint)]
+        if watched.state is not EndpointState.OPEN:
             return
         if await endpoint.is_sound():
             self._note(endpoint, f"lost a turn: {why}")
         else:
-            self._lose(room, f"lost a turn and isn't well: {why}")
+            self._drop(watched, f"lost a turn and isn't well: {why}")
 
-    def _lose(self, room: EndpointCapacity[Endpoint], why: str) -> None:
-        """Give the endpoint of `room` up, once, and have it put right."""
-        if room.is_open:
-            self._note(room.place, why)
-            self.seats.close(room)
-            self._broken.add(room.place)
-            room.place.give_up(why)
+    def _drop(self, watched: _Watched, why: str) -> None:
+        """Drop an open endpoint with all of its turns, and have it repaired."""
+        if watched.state is EndpointState.OPEN:
+            self._note(watched.endpoint, why)
+            watched.move(EndpointState.LOST)
+            self.seats.close(watched.room)
+            watched.endpoint.give_up(why)
 
     async def _greet_all(self) -> None:
-        """Greet every endpoint at once; those that don't answer in time are left for the watch to find."""
+        """Greet every endpoint at once; the watch finds those that don't answer in time."""
         refusals: list[EngineError] = []
         async with anyio.create_task_group() as group:
             for endpoint in self.endpoints:
@@ -211,83 +239,83 @@ class EndpointPool:
             _log.warning("%s doesn't answer; it is used once it does", endpoint.address)
 
     async def _greet_patiently(self, endpoint: Endpoint) -> None:
-        is_told = False
+        is_reported = False
         while endpoint.abilities is None:
             try:
                 await endpoint.greet(self._model, with_tokens=self._with_tokens)
             except (EndpointLostError, EndpointBusyError) as error:
-                if not is_told:
+                if not is_reported:
                     self._report(f"waiting up to {self._config.greet_s:g} s for an answer: {error}")
-                is_told = True
+                is_reported = True
                 await anyio.sleep(LOOK_EVERY_S)
         if endpoint.abilities.dialect is Dialect.TEXT:
             self._report(f"{endpoint.address} is spoken to in text, not in token ids (docs/engines.md)")
 
-    def _room(self, endpoint: Endpoint) -> EndpointCapacity[Endpoint]:
-        abilities = endpoint.abilities
-        tokens = abilities.kv_tokens if abilities else None
-        return EndpointCapacity(endpoint, self._config.max_num_seqs, kv_tokens=tokens, is_open=abilities is not None)
+    def _begin_watch(self, endpoint: Endpoint) -> _Watched:
+        abilities, seqs = endpoint.abilities, self._config.max_num_seqs
+        if abilities is None:
+            return _Watched(EndpointCapacity(endpoint, seqs, is_open=False), EndpointState.AWAITED)
+        return _Watched(EndpointCapacity(endpoint, seqs, kv_tokens=abilities.kv_tokens), EndpointState.OPEN)
 
-    async def _watch(self, room: EndpointCapacity[Endpoint]) -> None:
+    async def _watch(self, watched: _Watched) -> None:
         """Look at one endpoint now and then, as long as the engine runs."""
         while True:
             await anyio.sleep(min(LOOK_EVERY_S, self._config.stall_s / 4))
             try:
-                await self._look(room)
+                await self._look(watched)
             except (EngineError, OSError) as error:
-                _log.warning("%s can't be used: %s", room.place.address, error)
+                _log.warning("%s can't be used: %s", watched.endpoint.address, error)
 
-    async def _look(self, room: EndpointCapacity[Endpoint]) -> None:
-        endpoint = room.place
-        gone = self._owner.why_gone(endpoint)
-        if gone:
-            self._lose(room, f"ended: {gone}")
-        elif room.is_open:
-            await self._look_for_stall(room)
-        if room.is_open:
+    async def _look(self, watched: _Watched) -> None:
+        why = self._owner.why_gone(watched.endpoint) if self._owner else ""
+        if why:
+            self._drop(watched, f"ended: {why}")
+        elif watched.state is EndpointState.OPEN:
+            await self._look_for_stall(watched)
+        if watched.state is EndpointState.OPEN:
             return
-        if gone or endpoint in self._broken or self._expected_by.get(endpoint, math.inf) <= anyio.current_time():
-            await self._repair(endpoint)
-        if self._shunned_until.get(endpoint, 0.0) <= anyio.current_time() and await endpoint.is_healthy():
-            await self._regain(room)
+        is_due = bool(why) or watched.due <= anyio.current_time()
+        if is_due and watched.state in {EndpointState.REPAIRED, EndpointState.AWAITED}:
+            watched.move(EndpointState.LOST)
+        if watched.state is EndpointState.LOST:
+            await self._repair(watched)
+        if watched.not_before <= anyio.current_time() and await watched.endpoint.is_healthy():
+            await self._use_again(watched)
 
-    async def _repair(self, endpoint: Endpoint) -> None:
-        self._broken.discard(endpoint)
-        self._expected_by.pop(endpoint, None)
-        match await self._owner.repair(endpoint):
-            case Repair.DONE:
-                self._shunned_until.pop(endpoint, None)
-                # Its first token may take as long as it is given at the first greeting, and must not take for ever.
-                self._expected_by[endpoint] = anyio.current_time() + self._config.greet_s
-            case Repair.GIVEN_UP if endpoint not in self._dead:
-                why = self._owner.why_gone(endpoint) or "it gives no token"
-                self._note(endpoint, f"is left dead, after as many restarts as it may have: {why}")
-                self._dead.add(endpoint)
-                self._tell_the_hopeless()
-
-    def _tell_the_hopeless(self) -> None:
+    async def _repair(self, watched: _Watched) -> None:
+        repair = await self._owner.repair(watched.endpoint) if self._owner else Repair.FAILED
+        if self._owner and repair is Repair.GIVEN_UP:
+            why = self._owner.why_gone(watched.endpoint) or "it gives no token"
+            self._note(watched.endpoint, f"is left dead, after as many restarts as it may have: {why}")
+        watched.move(_AFTER_REPAIR[repair])
+        watched.due = math.inf
+        if repair is Repair.DONE:
+            watched.not_before = -math.inf
+            # Its first token may take as long as at the first greeting, and must not take for ever.
+            watched.due = anyio.current_time() + self._config.greet_s
         if self._is_hopeless:
             for scope in self._waiting:
                 scope.cancel()
 
-    async def _look_for_stall(self, room: EndpointCapacity[Endpoint]) -> None:
-        if self._is_stalled(room.place):
-            if await room.place.is_generating():
+    async def _look_for_stall(self, watched: _Watched) -> None:
+        endpoint = watched.endpoint
+        if self._is_stalled(endpoint):
+            if await endpoint.is_generating():
                 return  # others are served, or the queue is long
-            looks = "answers otherwise" if await room.place.is_healthy() else "doesn't answer either"
-            if self._is_stalled(room.place):
-                self._shunned_until[room.place] = anyio.current_time() + self._config.stall_s
-                self._lose(room, f"gave no token for {self._config.stall_s:g} s and {looks}")
+            looks = "answers otherwise" if await endpoint.is_healthy() else "doesn't answer either"
+            if self._is_stalled(endpoint):
+                watched.not_before = anyio.current_time() + self._config.stall_s
+                self._drop(watched, f"gave no token for {self._config.stall_s:g} s and {looks}")
 
     def _is_stalled(self, endpoint: Endpoint) -> bool:
         return endpoint.num_running > 0 and anyio.current_time() - endpoint.last_sign_at > self._config.stall_s
 
-    async def _regain(self, room: EndpointCapacity[Endpoint]) -> None:
-        abilities = await room.place.greet(self._model, with_tokens=self._with_tokens)
-        self._note(room.place, "is back")
-        self._dead.discard(room.place)
-        self._expected_by.pop(room.place, None)
-        self.seats.open(room, abilities.kv_tokens)
+    async def _use_again(self, watched: _Watched) -> None:
+        abilities = await watched.endpoint.greet(self._model, with_tokens=self._with_tokens)
+        self._note(watched.endpoint, "is back")
+        watched.move(EndpointState.OPEN)
+        watched.due = math.inf
+        self.seats.open(watched.room, abilities.kv_tokens)
 
     def _note(self, endpoint: Endpoint, what: str) -> None:
         self.incidents.append(f"{endpoint.address} {what}")

@@ -1,9 +1,8 @@
-"""The line to one endpoint: a request goes out, a response comes in, and whatever fails on the way is one error.
+"""HTTP requests to one endpoint, with one error for everything that fails on the way.
 
-The HTTP client has errors for what it foresees. What it doesn't foresee comes through from the layers below: a client
-that was closed raises `RuntimeError`, a TLS connection that breaks off raises anyio's or the system's own errors, a
-server that answers before it was asked makes h11 refuse our next bytes, and a host whose name no resolver takes
-raises `UnicodeError`. To a turn all of them mean the same: it is lost, and can be played again.
+The HTTP library has errors of its own, and lets others through from below: a closed client raises `RuntimeError`, a
+TLS connection that breaks off anyio's or the system's errors, a server that answers before it was asked h11's, and a
+host name that no resolver takes `UnicodeError`. To a turn all mean the same: it is lost, and can be asked again.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -19,47 +18,39 @@ if TYPE_CHECKING:
 
 
 class LineError(EngineError):
-    """The line broke, or was never there."""
+    """The connection broke, or was never made."""
 
 
 class HttpClient:
-    """One client of ours, and the only place where it is used."""
+    """An `httpx2` client whose requests raise `LineError` and nothing else when they fail."""
 
     def __init__(self, client: "httpx2.AsyncClient") -> None:
         self._client = client
 
     async def get(self, path: str) -> "httpx2.Response":
-        """The response to GET `path`.
-
-        Raises:
-            LineError: none came.
-        """
-        with _told():
+        """The response to GET `path`."""
+        with _one_error():
             return await self._client.get(path)
 
     async def post(self, path: str, body: object) -> "httpx2.Response":
-        """The response to POST `path` with `body` as JSON.
-
-        Raises:
-            LineError: none came.
-        """
-        with _told():
+        """The response to POST `path` with `body` as JSON."""
+        with _one_error():
             return await self._client.post(path, json=body)
 
     @asynccontextmanager
     async def stream(self, path: str, body: object) -> AsyncIterator["httpx2.Response"]:
-        """The response to POST `path`, of which `received` reads what comes; leaving early closes the connection.
+        """The response to POST `path`, to be read with `received`; leaving early closes the connection.
 
         Raises:
             LineError: none came.
         """
-        with _told():
+        with _one_error():
             request = self._client.build_request("POST", path, json=body)
             response = await self._client.send(request, stream=True)
         try:
             yield response
         finally:
-            with suppress(*_failures()):  # what came is there, whatever becomes of the connection
+            with suppress(*_failures()):  # the reply has been read, or given up
                 await response.aclose()
 
     async def close(self) -> None:
@@ -69,14 +60,14 @@ class HttpClient:
 
 
 async def received(response: "httpx2.Response") -> AsyncIterator[bytes]:
-    """What a streamed response brings, piece by piece.
+    """The pieces of a streamed response.
 
     Raises:
         LineError: the line broke before the end.
     """
     pieces = aiter(response.aiter_bytes())
     while True:
-        with _told():
+        with _one_error():
             piece: bytes | None = await anext(pieces, None)
         if piece is None:
             return
@@ -89,12 +80,12 @@ async def read_whole(response: "httpx2.Response") -> None:
     Raises:
         LineError: the line broke before the end.
     """
-    with _told():
+    with _one_error():
         await response.aread()
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _one_error() -> Iterator[None]:
     try:
         yield
     except _failures() as error:
@@ -102,7 +93,7 @@ def _told() -> Iterator[None]:
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """What the client and the layers below it raise when a server isn't there, goes away, or talks nonsense."""
+    """The errors of the client and the layers below it."""
     import h11
     import httpx2
 

@@ -1,25 +1,25 @@
-"""The client engine: any number of OpenAI-compatible endpoints, behind the one port.
-
-Sources: vLLM's OpenAI-compatible server; aborting by closing the connection, back-pressure and retries that are the
-same request are the habits of evaluation harnesses for clusters.
+"""The client engine: any number of OpenAI-compatible endpoints, such as vLLM's servers, as one engine.
 
 - Prompts go out as token ids, so history is only extended and the server's prefix cache serves all of it.
 - A trajectory stays on its endpoint, where its cache is; a new one goes to the endpoint with most room.
 - At the cutoff the connection is closed, at which the server drops the request; the text so far is handed over.
 - A turn whose endpoint goes away is asked again, the same request with the same seed, there or elsewhere.
+
+Retries that repeat the same request, and waiting while a server is busy, are the habits of evaluation harnesses.
 """
 
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import anyio
 
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.engine_config import ClientConfig
 from numina_infer.core.errors import EngineError
+from numina_infer.core.openable import Openable
 from numina_infer.core.ports import Announce, Cutoff, EngineStats
 from numina_infer.core.records import Completion, FinishReason, Part, plain_text
 from numina_infer.engines.admission import Seat
@@ -37,10 +37,10 @@ _Given = TypeVar("_Given")
 
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 15.0
 _CHARS_A_TOKEN = 3
-"""Of mathematics and programs, at least; only admission counts with it."""
+"""At least, in mathematics and programs; only admission uses it."""
 
 
-class OpenAIEngine:
+class OpenAIEngine(Openable):
     """An `Engine` over endpoints: `async with OpenAIEngine(addresses, vocabulary) as engine`.
 
     `vocabulary` is the model's; without one the endpoints tokenise, and text alone is exchanged (docs/engines.md says
@@ -66,18 +66,14 @@ class OpenAIEngine:
         self._pool = EndpointPool(addresses, self._config, with_tokens=with_tokens, report=report, owner=owner)
         self._num_tokens = 0
 
-    async def __aenter__(self) -> Self:
-        await self._pool.__aenter__()
-        return self
-
-    async def __aexit__(self, *raised: object) -> None:
-        await self._pool.__aexit__(*raised)
+    async def _open(self, stack: AsyncExitStack) -> None:
+        await stack.enter_async_context(self._pool)
 
     @asynccontextmanager
     async def slot(self, ticket: int) -> AsyncIterator["OpenAIDecoder"]:
         """A place for one trajectory, on the endpoint with most room."""
-        async with self._patiently(lambda: self._pool.seats.seat(ticket)) as seat:
-            yield OpenAIDecoder(self, seat)
+        async with self.patiently(lambda: self._pool.seats.seat(ticket)) as seat:
+            yield OpenAIDecoder(self, seat, self._config.max_losses)
 
     @property
     def pool(self) -> EndpointPool:
@@ -107,21 +103,9 @@ class OpenAIEngine:
             "kv_tokens": sum(abilities.kv_tokens or 0 for abilities in known),
         }
 
-    async def write(self, ask: "_Ask", seat: Seat[Endpoint], cutoff: Cutoff) -> Completion:
-        """Have `ask` answered, wherever and however often it has to be asked, until the cutoff."""
-        writing = _Writing(self, ask, seat)
-        if not cutoff.has_passed:
-            with cutoff.scope():
-                await writing.persist(self._config.max_losses)
-        return writing.completion
-
-    def endpoint(self, seat: Seat[Endpoint], ask: "_Ask") -> AbstractAsyncContextManager[Endpoint]:
-        """Leave to play `ask`."""
-        return self._patiently(lambda: self._pool.seats.turn(seat, ask.num_prompt_tokens, ask.max_tokens))
-
     @asynccontextmanager
-    async def _patiently(self, wait: Callable[[], AbstractAsyncContextManager[_Given]]) -> AsyncIterator[_Given]:
-        """What is waited for, however long it takes; patience ends only where no endpoint is left."""
+    async def patiently(self, wait: Callable[[], AbstractAsyncContextManager[_Given]]) -> AsyncIterator[_Given]:
+        """Enter what `wait` makes, however long that takes, as long as any endpoint is left."""
         async with AsyncExitStack() as stack:
             while True:
                 with self._pool.patience():
@@ -129,70 +113,75 @@ class OpenAIEngine:
                     break
             yield given
 
-    def ask(self, context: Sequence[Part], params: SamplingParams, seed: int) -> "_Ask":
-        """What a turn asks for."""
+    def turn(self, context: Sequence[Part], params: SamplingParams, seed: int) -> "_Turn":
+        """A turn that is to be written.
+
+        Raises:
+            EngineError: nothing is asked, or the context holds a special token that the model doesn't have.
+        """
         if self._vocabulary is None:
-            return _Ask(plain_text(context), [], params, seed, max_tokens=params.max_tokens, room=None)
+            return _Turn(None, plain_text(context), [], params, seed, max_tokens=params.max_tokens)
         prompt_ids = render(context, self._vocabulary)
         if not prompt_ids:
             raise EngineError("the context is empty, and the model has no token to begin a text with")
         room = self._pool.max_model_len - len(prompt_ids)
         max_tokens = min(params.max_tokens, room)
-        return _Ask(plain_text(context), prompt_ids, params, seed, max_tokens=max_tokens, room=room)
-
-    def turn(self, ask: "_Ask", ticket: int, dialect: Dialect) -> TurnRequest:
-        """`ask` as it is put to an endpoint."""
-        is_in_tokens = dialect is Dialect.TOKENS
-        end_ids = sorted(self._vocabulary.end_ids) if self._vocabulary else ()
-        prompt = ask.prompt_ids if is_in_tokens else ask.text
-        return TurnRequest(prompt, ask.params, ask.max_tokens, ask.seed, ticket, end_ids)
-
-    def reply(self, ask: "_Ask", dialect: Dialect) -> Reply:
-        """An empty reply to `ask`, to be filled from an endpoint that speaks `dialect`."""
-        if self._vocabulary is None or ask.room is None or dialect is Dialect.TEXT:
-            return TextReply(ask.params)
-        return TokenReply(self._vocabulary, ask.params, ask.prompt_ids, room=ask.room)
+        return _Turn(self._vocabulary, plain_text(context), prompt_ids, params, seed, max_tokens=max_tokens, room=room)
 
     def count(self, num_tokens: int) -> None:
-        """Take note of tokens that came in."""
+        """Note tokens that came in."""
         self._num_tokens += num_tokens
 
 
 @dataclass(frozen=True, slots=True)
-class _Ask:
+class _Turn:
     """One turn as the trajectory wants it."""
 
+    vocabulary: Vocabulary | None
+    """None where the endpoints tokenise."""
     text: str
     prompt_ids: list[int]
     params: SamplingParams
     seed: int
     max_tokens: int
-    room: int | None
-    """Tokens that the context window leaves; None where the endpoint tokenises."""
+    room: int = 0
+    """Tokens that the context window leaves, where we have the vocabulary."""
 
     @property
     def num_prompt_tokens(self) -> int:
-        """What the context holds; a guess where the endpoint tokenises."""
+        """Tokens of the context; a guess where the endpoint tokenises."""
         return len(self.prompt_ids) or len(self.text) // _CHARS_A_TOKEN
+
+    def request(self, ticket: int, dialect: Dialect) -> TurnRequest:
+        """The turn as it is put to an endpoint."""
+        prompt = self.prompt_ids if dialect is Dialect.TOKENS else self.text
+        end_ids = sorted(self.vocabulary.end_ids) if self.vocabulary else ()
+        return TurnRequest(prompt, self.params, self.max_tokens, self.seed, ticket, end_ids)
+
+    def reply(self, dialect: Dialect) -> Reply:
+        """An empty reply, to be filled from an endpoint that speaks `dialect`."""
+        if self.vocabulary is None or dialect is Dialect.TEXT:
+            return TextReply(self.params)
+        return TokenReply(self.vocabulary, self.params, self.prompt_ids, room=self.room)
 
 
 class _Writing:
-    """One turn while it is being asked for, perhaps several times."""
+    """One turn while it is being asked for, perhaps several times; as a `Sink` it counts what comes in."""
 
-    def __init__(self, engine: OpenAIEngine, ask: _Ask, seat: Seat[Endpoint]) -> None:
-        self._engine, self._ask, self._seat = engine, ask, seat
-        self._reply: Reply = engine.reply(ask, Dialect.TOKENS)
+    def __init__(self, engine: OpenAIEngine, turn: _Turn, seat: Seat[Endpoint]) -> None:
+        self._engine, self._turn, self._seat = engine, turn, seat
+        self._reply: Reply = turn.reply(Dialect.TOKENS)
         self._lost: Reply = self._reply
         """The longest of the replies that broke off."""
 
     @property
     def completion(self) -> Completion:
-        """What there is by now: of a turn that is being asked again, what came before if that is more."""
+        """The text so far: of a turn that is being asked again, the earlier reply while that is longer."""
         is_behind = self._reply.finish_reason is None and self._lost.num_tokens > self._reply.num_tokens
-        return (self._lost if is_behind else self._reply).completion(self._ask.seed)
+        return (self._lost if is_behind else self._reply).completion(self._turn.seed)
 
     async def persist(self, max_losses: int) -> None:
-        """Ask until the turn is complete."""
+        """Ask until the turn is complete; a busy endpoint is asked again for ever, a lost turn `max_losses` times."""
         num_lost, pause_s = 0, _SHORTEST_PAUSE_S
         while self._reply.finish_reason is None:
             asked_s = 0.0
@@ -211,30 +200,24 @@ class _Writing:
 
     async def _play(self) -> None:
         """One try, from the beginning of the turn."""
-        async with self._engine.endpoint(self._seat, self._ask) as endpoint:
+        pool, turn, seat = self._engine.pool, self._turn, self._seat
+        async with self._engine.patiently(
+            lambda: pool.seats.turn(seat, turn.num_prompt_tokens, turn.max_tokens)
+        ) as endpoint:
             dialect = endpoint.known.dialect
-            self._reply = self._engine.reply(self._ask, dialect)
+            self._reply = turn.reply(dialect)
             try:
-                await endpoint.play(self._engine.turn(self._ask, self._seat.ticket, dialect), self)
+                await endpoint.play(turn.request(seat.ticket, dialect), self)
             except EndpointLostError as lost:
                 self._lost = max(self._lost, self._reply, key=lambda reply: reply.num_tokens)
-                await self._engine.pool.doubt(endpoint, str(lost))
+                await pool.doubt(endpoint, str(lost))
                 raise
-
-    # A `Reply` itself, that counts what passes through it.
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens received."""
-        return self._reply.num_tokens
 
     @property
     def finish_reason(self) -> FinishReason | None:
-        """Why it is complete."""
         return self._reply.finish_reason
 
     def take(self, chunk: Chunk) -> None:
-        """Read one piece."""
         before = self._reply.num_tokens
         self._reply.take(chunk)
         new = self._reply.num_tokens - before
@@ -245,16 +228,15 @@ class _Writing:
 class OpenAIDecoder:
     """One seat of an `OpenAIEngine`; one `generate` at a time."""
 
-    def __init__(self, engine: OpenAIEngine, seat: Seat[Endpoint]) -> None:
-        self._engine, self._seat = engine, seat
+    def __init__(self, engine: OpenAIEngine, seat: Seat[Endpoint], max_losses: int) -> None:
+        self._engine, self._seat, self._max_losses = engine, seat, max_losses
 
     async def generate(
-        self,
-        context: Sequence[Part],
-        params: SamplingParams,
-        *,
-        seed: int,
-        cutoff: Cutoff,
+        self, context: Sequence[Part], params: SamplingParams, *, seed: int, cutoff: Cutoff
     ) -> Completion:
         """Continue `context`, as `ports.Decoder` says."""
-        return await self._engine.write(self._engine.ask(context, params, seed), self._seat, cutoff)
+        writing = _Writing(self._engine, self._engine.turn(context, params, seed), self._seat)
+        if not cutoff.has_passed:
+            with cutoff.scope():
+                await writing.persist(self._max_losses)
+        return writing.completion

@@ -16,7 +16,7 @@ import httpx2
 
 
 class SocketTransport(httpx2.AsyncHTTPTransport):
-    """What an `httpx2.AsyncClient` reaches the unix socket `path` by."""
+    """The transport of an `httpx2.AsyncClient` to the unix socket `path`."""
 
     def __init__(self, path: str, limits: httpx2.Limits) -> None:
         super().__init__(verify=False, limits=limits)
@@ -60,7 +60,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
         self._writer.transport.abort()
 
     def get_extra_info(self, info: str) -> Any:
-        """Whether an idle connection was closed by the server is all that is asked."""
+        """The pool asks only whether the server has closed an idle connection."""
         return self._reader.at_eof() if info == "is_readable" else None
 
 

@@ -1,11 +1,9 @@
 """One turn's reply while it streams in: pieces go in, a completion comes out, whole or as far as it got.
 
-From an endpoint that sends token ids, text and splice are made here by `context.Transcript`, as for a model in this
-process; the server's own text isn't looked at.
-From one that sends text alone, the whole text is a tail (see the splice rule): it is tokenised anew every time.
+Where an endpoint sends token ids, `context.Transcript` makes text and splice of them, as for a model in this process;
+the server's own text isn't read. Where it sends text alone, the whole text is a tail (see the splice rule) that is
+tokenised again at every turn.
 """
-
-from typing import Protocol
 
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import EngineError
@@ -13,32 +11,6 @@ from numina_infer.core.records import Completion, FinishReason
 from numina_infer.engines.context import Transcript, find_stop
 from numina_infer.engines.http.wire import Chunk
 from numina_infer.engines.vocabulary import Vocabulary
-
-
-class Reply(Protocol):
-    """What has come of a turn so far."""
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens received."""
-        ...
-
-    @property
-    def finish_reason(self) -> FinishReason | None:
-        """Why it is complete; None while more is to come."""
-        ...
-
-    def take(self, chunk: Chunk) -> None:
-        """Read one piece.
-
-        Raises:
-            EngineError: it can't belong to what was asked.
-        """
-        ...
-
-    def completion(self, seed: int) -> Completion:
-        """All of it, or what there is."""
-        ...
 
 
 class TokenReply:
@@ -63,7 +35,11 @@ class TokenReply:
         return self._transcript.finish_reason
 
     def take(self, chunk: Chunk) -> None:
-        """Read one piece; what follows the end of the turn is left out."""
+        """Read one piece; tokens behind the end of the turn are left out.
+
+        Raises:
+            EngineError: it can't belong to what was asked.
+        """
         for index, token_id in enumerate(chunk.token_ids):
             if self.finish_reason is not None:
                 break
@@ -87,9 +63,9 @@ class TokenReply:
             )
 
     def _end(self, chunk: Chunk) -> None:
-        """The server stopped where nothing here says so."""
+        """End where the server stopped, though its tokens don't say so."""
         if chunk.finish_reason == "length":
-            self._transcript.finish_reason = FinishReason.CONTEXT  # its window is shorter than it was said to be
+            self._transcript.finish_reason = FinishReason.CONTEXT  # its window is shorter than it told us
         elif chunk.finish_reason == "stop" and not isinstance(chunk.stop_reason, str):
             self._transcript.finish_reason = FinishReason.EOS
         elif chunk.finish_reason == "stop":
@@ -157,3 +133,6 @@ class TextReply:
             num_cached_tokens=self._num_cached_tokens,
             seed=seed,
         )
+
+
+Reply = TokenReply | TextReply

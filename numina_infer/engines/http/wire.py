@@ -1,10 +1,9 @@
-"""One turn on the wire: the request to `/v1/completions`, and the stream that comes back.
+"""One turn on the wire: the request to `/v1/completions`, and the stream that comes back, in one of two dialects.
 
-Two dialects are spoken.
 `tokens` is vLLM's: the prompt as token ids, token ids in the reply, stop strings that stay in the text, a priority.
 `text` is what every OpenAI-compatible server takes: prompt and reply are text, stop strings are found here, and the
-history of a trajectory is tokenised anew at every turn.
-vLLM's fields are read in vllm/entrypoints/openai/completion/protocol.py; both pinned versions were tried.
+history of a trajectory is tokenised again at every turn.
+vLLM's fields are those of vllm/entrypoints/openai/completion/protocol.py; both pinned versions were tried.
 """
 
 import json
@@ -24,17 +23,17 @@ from numina_infer.engines.http.address import without_key
 _log = logging.getLogger(__name__)
 
 _MOST_SHAPES = 5
-"""Around what a server says; known ones have two."""
+"""How deep a server's message may be wrapped; known servers wrap it twice."""
 _DATA = b"data:"
 _DONE = b"[DONE]"
 
 
 class BrokenOffError(EngineError):
-    """The server says in the middle of a reply that it can't go on: what vLLM does when its engine dies."""
+    """The server reports an error in the middle of a reply, as vLLM does when its engine dies."""
 
 
 class Dialect(StrEnum):
-    """What an endpoint understands."""
+    """How an endpoint is spoken to."""
 
     TOKENS = "tokens"
     TEXT = "text"
@@ -42,20 +41,20 @@ class Dialect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """What is asked of an endpoint."""
+    """One turn as it is put to an endpoint."""
 
     prompt: Sequence[int] | str
     params: SamplingParams
     max_tokens: int
     """The turn's own limit, or what is left of the context."""
     seed: int | None
-    """None leaves it to the server's own generator, which a batch shares."""
+    """None takes the server's own generator, which the whole batch shares."""
     priority: int
     """The ticket: lower goes first."""
     end_ids: Sequence[int] = ()
     """Tokens that end the text."""
     ignore_eos: bool = False
-    """Write on to `max_tokens` whatever comes: for measurements."""
+    """Write on to `max_tokens` past the end of the text: for measurements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,19 +183,19 @@ def _count(value: object) -> int | None:
     if value is None or is_count(value):
         return value
     if isinstance(value, int) and value > LARGEST_WHOLE:
-        _tell_of_absurd_counts()
+        _warn_of_absurd_counts()
         return None
     raise ValueError(f"{value!r:.60} is no number of tokens")
 
 
 @cache
-def _tell_of_absurd_counts() -> None:
-    """Once: the text is good all the same, and a vote isn't lost for a figure about it."""
+def _warn_of_absurd_counts() -> None:
+    """Warn once: the text is good all the same, and no vote is lost for a wrong figure."""
     _log.warning("an endpoint counts more than 2**63 - 1 tokens; what comes in is counted here instead")
 
 
 def error_message(reply: object) -> str:
-    """What a server says went wrong, out of the shapes in which servers say it."""
+    """The message of a server's error, whichever way servers wrap it."""
     for _ in range(_MOST_SHAPES):
         key = next((key for key in ("error", "message", "detail") if isinstance(reply, Mapping) and key in reply), "")
         reply = reply[key] if key and isinstance(reply, Mapping) else reply

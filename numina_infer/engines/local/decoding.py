@@ -8,6 +8,7 @@ neither needs a lock and the event loop never waits for a matrix.
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -25,30 +26,25 @@ if TYPE_CHECKING:
     import torch
 
 
+@dataclass(eq=False, kw_only=True)
 class Row:
     """One `generate` call while it runs."""
 
-    def __init__(
-        self,
-        *,
-        ticket: int,
-        cache: KVCache,
-        is_first_turn: bool,
-        prompt_ids: Sequence[int],
-        transcript: Transcript,
-        params: SamplingParams,
-        seed: int,
-    ) -> None:
-        self.ticket, self.cache, self.is_first_turn = ticket, cache, is_first_turn
-        self.ids = list(prompt_ids)
-        self.num_prompt = len(prompt_ids)
-        self.num_cached = 0
-        self.transcript, self.params, self.seed = transcript, params, seed
-        self.generator = seeded(seed)
-        self.logprob = 0.0
-        self.is_prefilled = False
-        self.error: str | None = None
-        self.done = anyio.Event()
+    ticket: int
+    cache: KVCache
+    is_first_turn: bool
+    prompt_ids: Sequence[int]
+    transcript: Transcript
+    params: SamplingParams
+    seed: int
+    num_cached: int = 0
+    logprob: float = 0.0
+    is_prefilled: bool = False
+    error: str | None = None
+    done: anyio.Event = field(default_factory=anyio.Event)
+
+    def __post_init__(self) -> None:
+        self.ids, self.generator = list(self.prompt_ids), seeded(self.seed)
 
     def accept(self, drawn: Draw, end_ids: frozenset[int]) -> bool:
         """Take the token that was drawn; True when it was the last."""
@@ -66,10 +62,10 @@ class Row:
         self.done.set()
 
     def completion(self) -> Completion:
-        """What there is: everything when the row is done, the part so far before that."""
+        """The text so far."""
         return self.transcript.completion(
             seed=self.seed,
-            num_prompt_tokens=self.num_prompt,
+            num_prompt_tokens=len(self.prompt_ids),
             num_cached_tokens=self.num_cached,
             cumulative_logprob=self.logprob,
         )
@@ -92,7 +88,7 @@ class Stepper:
                 logits = self._forward(batch)
                 return {row: _drawn(row, logits[index]) for index, row in enumerate(batch)}
         except (EngineError, RuntimeError, MemoryError) as error:
-            # Nothing was committed: what the caches hold is as good as before.
+            # Nothing was committed, so the caches are as good as before.
             return {row: EngineError(f"the forward pass failed: {error}") for row in rows}
 
     def _admitted(self, rows: Sequence[Row]) -> list[Row]:

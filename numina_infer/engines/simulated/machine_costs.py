@@ -1,4 +1,4 @@
-"""What a decoding step, a prompt and a cache cost on some machine: what simulated engines are made from.
+"""The costs of a decoding step, a prompt and a cache on some machine, for simulated engines.
 
 A step reads the weights once, the keys and values of every live token once, and has some work a sequence: three
 numbers, a straight line in each (the roofline of memory-bound decoding; Orca, OSDI 2022; vLLM, arXiv 2309.06180).
@@ -19,9 +19,9 @@ from numina_infer.models.profiles import find_profile
 
 _T4_BYTES_PER_S, _T4_FLOPS = 320e9, 65e12
 _BANDWIDTH_SHARE, _COMPUTE_SHARE = 0.75, 0.5
-"""What kernels reach of the data sheet's figures: assumptions."""
+"""The shares of the data sheet's figures that kernels reach: assumptions."""
 _ALL_REDUCE_S = 0.009
-"""Of one step of a 7B model over two T4s on PCIe without peer access, by arithmetic."""
+"""For one step of a 7B model over two T4s on PCIe without peer access, by arithmetic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,13 @@ class MachineCosts:
     """Seconds and tokens of one machine."""
 
     base_s: float
-    """Of one decoding step, whatever is in it."""
+    """A decoding step's fixed part."""
     sequence_s: float
-    """Of one decoding step, for each sequence in it."""
+    """A decoding step's part for each sequence."""
     token_s: float
-    """Of one decoding step, for each live token of its sequences."""
+    """A decoding step's part for each live token of its sequences."""
     prefill_s: float
-    """Of one token of a prompt."""
+    """For each token of a prompt."""
     kv_tokens: int
     """Tokens whose keys and values one replica holds."""
     num_replicas: int = 1

@@ -1,15 +1,17 @@
-"""One replica of a simulated engine: sequences that decode together, in closed form between their comings and goings.
+"""One replica of a simulated engine: sequences that decode together, and the stalls of the machine they run on.
 
-Continuous batching (Orca, OSDI 2022): every step gives each running sequence one token. While nobody comes or goes, a
-step's time grows by the same amount each step, so the time of k steps is a quadratic in k, and nothing is stepped.
-Steps are taken for continuous. A prompt's tokens hold all sequences up for as long as they take, as chunks of it share
-the steps. When the cache is full the sequence with the highest ticket is preempted and computed again later, as vLLM
-does (arXiv 2309.06180, section 4.5).
+Continuous batching (Orca, OSDI 2022): every step gives each running sequence one token. While no sequence joins or
+leaves, a step's time grows by the same amount each step, so the time of k steps is a quadratic in k, computed in
+closed form. A prompt's tokens delay all sequences, since chunks of it share the steps. When the cache is full, the
+sequence with the highest ticket is preempted and computed again later, as vLLM does (arXiv 2309.06180, section 4.5).
+
+Stalls come at random (a Poisson process), as servers that hang and neighbours that take the machine do.
 """
 
 import heapq
 import itertools
 import math
+import random
 from dataclasses import dataclass, field
 
 from numina_infer.engines.simulated.machine_costs import MachineCosts
@@ -17,7 +19,7 @@ from numina_infer.engines.simulated.machine_costs import MachineCosts
 _DONE = 1e-6
 """Steps within which a sequence counts as ended."""
 _SOON_S = 1e-7
-"""What is due so soon has come: a clock's time and the time of work are converted, and round differently."""
+"""Events due within this time count as due: clock time and work time are converted, with rounding."""
 
 
 @dataclass(slots=True, eq=False)
@@ -28,9 +30,9 @@ class Sequence:
     context: int
     """Tokens that it began with."""
     num_tokens: float
-    """What it will write."""
+    """Tokens that it will write."""
     written: float = 0.0
-    """As of when it last left the batch."""
+    """Tokens by the time that it last left the batch."""
     joined: float | None = None
     """The batch's step at which it began to run, as if it had written everything since; None where it doesn't run."""
     num_uncached: int = 0
@@ -38,7 +40,7 @@ class Sequence:
 
     @property
     def live(self) -> float:
-        """Tokens that it takes up again."""
+        """Tokens of its context now."""
         return self.context + self.written
 
 
@@ -183,9 +185,50 @@ class RunningBatch:
         return not self.running or self.live + sequence.live + len(self.running) < self.costs.kv_tokens
 
     def written_by(self, sequence: Sequence, at: float) -> float:
-        """What `sequence` will have written at `at`, if nobody comes or goes before."""
+        """Tokens that `sequence` will have written at `at`, if none joins or leaves before."""
         if sequence.joined is None:
             return sequence.written
         decoding_s = at - self.at - self._owed_s
         steps = self._steps(decoding_s) if decoding_s > 0 else 0.0
         return min(sequence.num_tokens, self._step + steps - sequence.joined)
+
+
+class Stalls:
+    """A machine's stalls from `began` on, drawn as time goes on, the same for the same seed."""
+
+    def __init__(self, began: float, *, every_s: float = 0.0, lasting_s: float = 0.0, seed: int = 0) -> None:
+        """A stall of `lasting_s` comes every `every_s` seconds of work on average; 0 for none."""
+        self._chance = random.Random(seed)  # noqa: S311 (a simulation, no secret)
+        self._every_s, self._lasting_s = every_s, lasting_s
+        self._began = began
+        self._stalls: list[tuple[float, float]] = []
+        """Beginning and end of each, loop time."""
+        self._next = math.inf
+        self._plan(began)
+
+    def _plan(self, after: float) -> None:
+        """When the next stall begins."""
+        self._next = after + self._chance.expovariate(1 / self._every_s) if self._every_s else math.inf
+
+    def _draw_to(self, at: float) -> None:
+        """Draw the stalls that begin before `at`."""
+        while self._next < at:
+            end = self._next + self._lasting_s
+            self._stalls.append((self._next, end))
+            self._plan(end)
+
+    def work(self, at: float) -> float:
+        """Seconds of work from the beginning to loop time `at`."""
+        self._draw_to(at)
+        return at - self._began - sum(min(end, at) - begin for begin, end in self._stalls if begin < at)
+
+    def time(self, work: float) -> float:
+        """Loop time at which so much work is done."""
+        at = self._began + work
+        while math.isfinite(at):
+            self._draw_to(at)
+            stood_s = sum(end - begin for begin, end in self._stalls if begin < at)
+            if at == self._began + work + stood_s:
+                break
+            at = self._began + work + stood_s
+        return at

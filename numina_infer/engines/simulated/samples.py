@@ -1,4 +1,4 @@
-"""Recorded samples as what a simulated engine says: answers and lengths that models really gave.
+"""Recorded samples as texts for a simulated engine: answers and lengths that models really gave.
 
 A problem is one row of a samples file: JSON lines with `problem`, `answer` and `answers`, and with `tokens` or
 `chars`, the length of each of them. A trajectory takes one of the row's answers at random, with its length.
@@ -22,7 +22,7 @@ from numina_infer.engines.scripts import Cue
 from numina_infer.engines.simulated.simulated_engine import Passage
 
 CHARS_A_TOKEN = 3.0
-"""Of mathematics and programs."""
+"""In mathematics and programs."""
 _NUM_TURNS = {1: 0.10, 2: 0.50, 3: 0.25, 4: 0.15}
 """How many completions a trajectory has."""
 _QUICK, _SLOW = 0.80, 0.15

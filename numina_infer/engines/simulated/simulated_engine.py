@@ -1,11 +1,10 @@
-"""A simulated engine: what is said comes from a script, how long that takes from what a machine was measured to cost.
+"""A simulated engine: its texts come from an author, the time they take from the measured costs of a machine.
 
-It keeps the port as real engines do, seats, turns and cutoffs included, so that contests are rehearsed and policies
-compared on machines that aren't here. Under a virtual clock (`clock.virtual_clock`) nine hours take seconds.
-Seats are given by the client's own admission, the batch's time is in `batch.py`; a context that a trajectory has
-written, and a prompt that another had, are cached.
+It implements the port as real engines do, seats, turns and cutoffs included, so that contests are rehearsed and
+policies compared on machines that aren't here. Under a virtual clock (`clock.virtual_clock`) nine hours take seconds.
+Seats are given by the client's own admission; a trajectory's own context, and a prompt that another had, are cached.
 
-A passage may stand for more tokens than its text has: then each token of the text stands for as many as it must.
+A passage may stand for more tokens than its text has: then each token of the text stands for several.
 """
 
 import math
@@ -13,21 +12,21 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Protocol, Self
+from typing import Protocol
 
 import anyio
 
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.engine_config import SimulatedConfig
+from numina_infer.core.openable import Openable, run_in_background
 from numina_infer.core.ports import Cutoff, EngineStats
 from numina_infer.core.records import Completion, FinishReason, Part, plain_text
 from numina_infer.engines.admission import Admission, EndpointCapacity, Seat
 from numina_infer.engines.context import Transcript, render
-from numina_infer.engines.http.stalls import Stalls
-from numina_infer.engines.scripted_engine import VOCABULARY, decode, encode
-from numina_infer.engines.scripts import Cue, Script
+from numina_infer.engines.scripted_engine import VOCABULARY
+from numina_infer.engines.scripts import Cue
 from numina_infer.engines.simulated.machine_costs import MachineCosts
-from numina_infer.engines.simulated.running_batch import RunningBatch
+from numina_infer.engines.simulated.running_batch import RunningBatch, Stalls
 from numina_infer.engines.simulated.running_batch import Sequence as Running
 
 _UNLIMITED = 10**9
@@ -35,40 +34,24 @@ _UNLIMITED = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What a trajectory says in one turn, and how long that is."""
+    """A trajectory's text in one turn, and its length."""
 
     text: str
     num_tokens: int | None = None
-    """Tokens that it stands for, the end token included; None for as many as the text has."""
+    """Tokens that it stands for, the end token included; None for those of the text."""
 
 
 class Author(Protocol):
-    """What trajectories say and how long it is."""
+    """Writes passages for trajectories."""
 
     @property
     def name(self) -> str:
-        """What tells it from others in a run log."""
+        """Its name in a run log."""
         ...
 
     def passage(self, cue: Cue) -> Passage:
         """All that the model would write from here on."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class ScriptReader:
-    """An author that reads a script out, each text as long as it is."""
-
-    script: Script
-
-    @property
-    def name(self) -> str:
-        """The script's."""
-        return self.script.name
-
-    def passage(self, cue: Cue) -> Passage:
-        """The script's line."""
-        return Passage(self.script.line(cue))
 
 
 class _Replica:
@@ -77,7 +60,7 @@ class _Replica:
     def __init__(self, costs: MachineCosts, stalls: Stalls) -> None:
         self.batch = RunningBatch(costs)
         self.prompts: set[str] = set()
-        """Those whose keys and values are cached."""
+        """Prompts whose keys and values are cached."""
         self._stalls = stalls
         self._done: dict[Running, anyio.Event] = {}
         self._news = anyio.Event()
@@ -117,7 +100,7 @@ class _Replica:
             self._news.set()
 
 
-class SimulatedEngine:
+class SimulatedEngine(Openable):
     """An `Engine` that takes as long as a machine of those costs: `async with SimulatedEngine(author, costs)`."""
 
     def __init__(
@@ -133,9 +116,8 @@ class SimulatedEngine:
         self._config = config or SimulatedConfig()
         self._replicas: list[_Replica] = []
         self._seats = Admission[_Replica]([], self._config.max_model_len)
-        self._running = AsyncExitStack()
 
-    async def __aenter__(self) -> Self:
+    async def _open(self, stack: AsyncExitStack) -> None:
         await anyio.sleep(self._config.start_s)
         config, began = self._config, anyio.current_time()
         for number in range(self._costs.num_replicas):
@@ -144,16 +126,7 @@ class SimulatedEngine:
             self._replicas.append(_Replica(self._costs, stalls))
         rooms = [EndpointCapacity(replica, config.max_num_seqs, self._costs.kv_tokens) for replica in self._replicas]
         self._seats = Admission(rooms, config.max_model_len)
-        async with AsyncExitStack() as opening:
-            group = await opening.enter_async_context(anyio.create_task_group())
-            opening.callback(group.cancel_scope.cancel)
-            for replica in self._replicas:
-                group.start_soon(replica.run)
-            self._running = opening.pop_all()
-        return self
-
-    async def __aexit__(self, *raised: object) -> None:
-        await self._running.aclose()
+        await run_in_background(stack, *(replica.run for replica in self._replicas))
 
     @asynccontextmanager
     async def slot(self, ticket: int) -> AsyncIterator["SimulatedDecoder"]:
@@ -163,7 +136,7 @@ class SimulatedEngine:
 
     @property
     def stats(self) -> EngineStats:
-        """Tokens that would have been sampled, and turns that are in the batch."""
+        """Simulated tokens, and turns in the batch."""
         now = self._now()
         written = math.floor(sum(replica.written(now) for replica in self._replicas) + 1e-6)
         return EngineStats(written, sum(len(replica.batch.running) for replica in self._replicas))
@@ -174,7 +147,7 @@ class SimulatedEngine:
         return [replica.batch for replica in self._replicas]
 
     def describe(self) -> Mapping[str, str | int | float]:
-        """What is simulated."""
+        """Author, costs and capacity."""
         return {
             "engine": "simulated",
             "model": self._author.name,
@@ -190,7 +163,7 @@ class SimulatedEngine:
         }
 
     def begin(self, context: Sequence[Part], params: SamplingParams, *, seed: int, ticket: int, extra: int) -> "_Turn":
-        """What is going to be written; `extra` tokens of the context are beyond its text's."""
+        """The turn that will be written; the context stands for `extra` tokens more than its text has."""
         prompt_ids = render(context, VOCABULARY)
         turn = sum(isinstance(part, Completion) for part in context)
         passage = self._author.passage(Cue(plain_text(context), seed, ticket, turn))
@@ -202,7 +175,7 @@ class SimulatedEngine:
         with cutoff.scope():
             async with self._seats.turn(seat, turn.num_context, turn.num_tokens) as replica:
                 if prompt in replica.prompts and self._config.prefix_caching:
-                    num_cached = max(num_cached, len(encode(prompt)))
+                    num_cached = max(num_cached, len(VOCABULARY.encode(prompt)))
                 replica.prompts.add(prompt)
                 running = Running(seat.ticket, turn.num_context, turn.num_tokens)
                 turn.num_cached = min(num_cached, turn.num_context) if self._config.prefix_caching else 0
@@ -226,7 +199,7 @@ class _Turn:
         extra: int,
         seed: int,
     ) -> None:
-        self._ids = [*encode(passage.text.encode(errors="replace").decode()), None]
+        self._ids = [*VOCABULARY.encode(passage.text.encode(errors="replace").decode()), None]
         self._params = replace(params, max_tokens=_UNLIMITED)
         self._prompt_ids, self._seed = prompt_ids, seed
         self._stretch = max(1.0, (passage.num_tokens or 0) / len(self._ids))
@@ -238,14 +211,14 @@ class _Turn:
         self.num_tokens, self._end = (length, whole.finish_reason) if length <= most else (most, limit)
 
     def _transcript(self, num_ids: int) -> Transcript:
-        transcript = Transcript(decode, self._params, room=_UNLIMITED, prompt_ids=self._prompt_ids)
+        transcript = Transcript(VOCABULARY.decode, self._params, room=_UNLIMITED, prompt_ids=self._prompt_ids)
         for token_id in self._ids[:num_ids]:
             if (transcript.push_eos() if token_id is None else transcript.push(token_id)) is not None:
                 break
         return transcript
 
     def completion(self) -> tuple[Completion, int]:
-        """What was written, and how many tokens beyond those of its text it stands for."""
+        """The text so far, and how many more tokens it stands for than it has."""
         is_whole = self.num_written == self.num_tokens
         is_natural = is_whole and self._end is self._whole.finish_reason
         num_ids = math.floor(self.num_written / self._stretch + 1e-9)
@@ -267,12 +240,7 @@ class SimulatedDecoder:
         self._extra = self._num_cached = 0
 
     async def generate(
-        self,
-        context: Sequence[Part],
-        params: SamplingParams,
-        *,
-        seed: int,
-        cutoff: Cutoff,
+        self, context: Sequence[Part], params: SamplingParams, *, seed: int, cutoff: Cutoff
     ) -> Completion:
         """Continue `context`, as `ports.Decoder` says."""
         turn = self._engine.begin(context, params, seed=seed, ticket=self._seat.ticket, extra=self._extra)

@@ -1,8 +1,8 @@
-"""Keeps one server and everything it starts, and ends all of it for certain.
+"""A process that keeps one server and everything it starts, and ends all of it for certain.
 
 Run as a script of its own, with the standard library alone: `python -I keeper.py [--attached] LOG -- COMMAND …`.
-It ends the server when a signal tells it to (`_ENDS`) and, attached, when whoever started it is gone: its standard
-input is a pipe from there, which the kernel closes however that process died.
+It ends the server on a signal (`_ENDS`) and, attached, when the process that started it is gone: its standard input
+is a pipe from there, which the kernel closes however that process died.
 As child subreaper (prctl(2)) it inherits whatever the server's own children leave behind, so nothing gets away.
 """
 
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 GRACE_S = 10.0
@@ -27,14 +28,14 @@ def main(arguments: list[str]) -> int:
     is_attached = arguments[0] == "--attached"
     log, _, *command = arguments[is_attached:]
     if not is_attached and (child := _leave_parent()):
-        print(child, flush=True)  # noqa: T201 (whoever started us reads it)
+        print(child, flush=True)  # noqa: T201 (the process that started us reads it)
         return 0
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    told = _wake_on_signals()
+    signals = _wake_on_signals()
     if not is_attached:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal may close
     with Path(log).open("ab", buffering=0) as stream:
-        os.dup2(stream.fileno(), 2)  # what we trip over ourselves stands there too
+        os.dup2(stream.fileno(), 2)  # our own errors are written there too
         server = subprocess.Popen(  # noqa: S603 (a list of arguments, no shell)
             command,
             stdin=subprocess.DEVNULL,
@@ -42,16 +43,17 @@ def main(arguments: list[str]) -> int:
             stderr=subprocess.STDOUT,
             preexec_fn=lambda: _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),  # noqa: PLW1509 (one thread)
         )
-    code = _keep(server, [told, 0] if is_attached else [told])
+    code = _keep(server, [signals, 0] if is_attached else [signals])
     if code is None:
         server.terminate()
-        _await_end(server)
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(GRACE_S)
     _kill_descendants()
     return code or 0
 
 
 def _leave_parent() -> int:
-    """Go on as a child of nobody in particular, which no closing terminal ends; the child's pid where we are left."""
+    """Fork, so that no closing terminal ends us; returns the child's pid in the parent and 0 in the child."""
     child = os.fork()
     if not child:
         nowhere = os.open(os.devnull, os.O_RDWR)
@@ -61,7 +63,7 @@ def _leave_parent() -> int:
 
 
 def _keep(server: "subprocess.Popen[bytes]", ends: list[int]) -> int | None:
-    """The exit code that the server ended with; None when one of `ends` said that it shall end."""
+    """The exit code of the server once it ends; None when one of `ends` asks to end it."""
     while True:
         ready, _, _ = select.select(ends, [], [], 1.0)
         if (code := server.poll()) is not None:
@@ -72,13 +74,13 @@ def _keep(server: "subprocess.Popen[bytes]", ends: list[int]) -> int | None:
 
 
 def _is_end(descriptor: int) -> bool:
-    """Whether what can be read says to end: a closed pipe, or a signal other than a child's."""
+    """Whether `descriptor` asks to end: a closed pipe, or a signal other than a child's."""
     data = os.read(descriptor, 64)
     return not data or any(number in _ENDS for number in data)
 
 
 def _wake_on_signals() -> int:
-    """A descriptor that can be read once a signal came; its bytes are their numbers."""
+    """A descriptor that becomes readable with each signal, as a byte with its number."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing)
@@ -87,38 +89,27 @@ def _wake_on_signals() -> int:
     return reading
 
 
-def _await_end(server: "subprocess.Popen[bytes]") -> None:
-    try:
-        server.wait(GRACE_S)
-    except subprocess.TimeoutExpired:
-        return
-
-
 def _reap_orphans(server_pid: int) -> None:
-    """Collect what ended and has no other parent; the server itself is `Popen`'s."""
+    """Reap orphans that ended; `Popen` reaps the server itself."""
     for pid in _children(os.getpid()):
         if pid != server_pid:
             _wait_for(pid)
 
 
 def _kill_descendants() -> None:
-    """Kill until nothing is left; what is killed leaves its children to us."""
+    """Kill until nothing is left; children of the killed become ours."""
     while pids := list(_descendants(os.getpid())):
         for pid in pids:
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
         for pid in _children(os.getpid()):
             _wait_for(pid)
         time.sleep(0.01)
 
 
 def _wait_for(pid: int) -> None:
-    try:
+    with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return
 
 
 def _descendants(root: int) -> Iterator[int]:

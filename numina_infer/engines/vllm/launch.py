@@ -1,4 +1,4 @@
-"""What starts one vLLM server: interpreter, arguments, environment.
+"""How one vLLM server is started: interpreter, arguments, environment.
 
 The arguments are the same for both pinned versions (0.19.1 and 0.32.0, whose `--help=all` were read); what differs
 between a GPU and vLLM's CPU build stands in `_on_gpu` and `_on_cpu`. Sources: docs/engines.md.
@@ -16,9 +16,9 @@ from numina_infer.engines.http.address import KEY_VARIABLE
 
 SERVED_NAME = "model"
 STREAM_INTERVAL = 8
-"""Tokens a piece of a stream: one piece a token would cost more than it tells."""
+"""Tokens in each piece of a stream: smaller pieces cost the server time."""
 _CPU_BLOCK_SIZE = 32
-"""Only whole blocks of a prompt are found in the prefix cache; the CPU build's own 128 would miss most of it."""
+"""The prefix cache finds whole blocks only; the CPU build's default of 128 would miss most of a prompt."""
 _FIRST_PORT, _PORTS_A_SERVER = 21_000, 500
 """Below what Linux gives out by itself and far from the relay's ports (`api_versions.RELAY_PORTS`)."""
 _MODULE = "vllm.entrypoints.openai.api_server"
@@ -43,7 +43,7 @@ class Launch:
 
     @property
     def key(self) -> str:
-        """What tells this server from others: the same for the same interpreter, model, arguments and GPUs."""
+        """Equal only for servers with the same interpreter, model, arguments and GPUs."""
         said = json.dumps([str(self.python), str(self.model), self.arguments, self.variables], sort_keys=True)
         return hashlib.sha256(said.encode()).hexdigest()[:16]
 
@@ -84,7 +84,7 @@ class Launch:
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """What is set in the server's environment."""
+        """The variables that are set in the server's environment."""
         quiet = {
             "HF_HUB_OFFLINE": "1",
             "VLLM_NO_USAGE_STATS": "1",

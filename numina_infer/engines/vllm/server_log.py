@@ -1,4 +1,4 @@
-"""What a server's log says: how far it has come, and why it didn't come up.
+"""Reads a server's log: how far its start is, and why it failed.
 
 vLLM ends a failed start with «Engine core initialization failed. See root cause above», which hides the cause; it
 stands in an earlier traceback, of another process.
@@ -33,7 +33,7 @@ def read_log(file: Path) -> list[str]:
 
 
 def cause(lines: list[str]) -> str:
-    """The line that says best why the server ended: the last exception before the one that hides it."""
+    """The line that best says why the server ended: the last exception before the one that hides it."""
     found = ""
     bare = [_bare(line) for line in lines]
     for line, following in zip(bare, [*bare[1:], ""], strict=False):
@@ -50,7 +50,7 @@ def cause(lines: list[str]) -> str:
 
 
 def _killed(line: str) -> str:
-    """What the line that hides the cause says all the same: that the kernel or somebody else killed the engine."""
+    """The signal that killed the engine, where the line that hides the cause names one."""
     killed = _KILLED.search(line)
     return f"its engine core was killed by signal {killed['signal']}; memory may have run out" if killed else ""
 
@@ -61,7 +61,7 @@ def tail(lines: list[str], count: int = 12) -> str:
 
 
 def stage(lines: list[str]) -> str:
-    """What the server said last of what it does."""
+    """The last step that the server reported."""
     said = [match["said"] for line in lines if (match := _STAGE.match(line)) and match["said"]]
     return said[-1][:100] if said else ""
 

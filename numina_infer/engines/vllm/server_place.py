@@ -1,7 +1,7 @@
-"""Where a server of ours lives on disk: its socket, its log, and a note that says which server it is.
+"""A server's folder on disk: its socket, its log, and a note that says which server it is.
 
 A server that was left running is found again by its key: the hash of everything that it was started with.
-The folder belongs to one user and nobody else may enter it, so whoever can reach a socket could have started it.
+Only this user may enter the folder, so only this user reaches the socket.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ from pathlib import Path
 from numina_infer.core.errors import EngineError
 
 MARK = "NUMINA_INFER_SERVER"
-"""The environment variable that tells the processes of a server from all others."""
+"""The environment variable that marks the processes of a server."""
 _GONE_S = 10.0
 _SOCKET, _LOG, _NOTE, _LOCK = "socket", "log", "server.json", "lock"
 _MAX_SOCKET_BYTES = 107
@@ -60,12 +60,12 @@ class ServerPlace:
 
     @property
     def log(self) -> Path:
-        """What it says."""
+        """Its output."""
         return self.folder / _LOG
 
     @property
     def is_kept(self) -> bool:
-        """Whether its server stays when whoever started it ends; others belong to a run that goes on."""
+        """Whether its server outlives the process that started it; others belong to a run that goes on."""
         return "-" not in self.folder.name
 
     def make(self) -> None:
@@ -81,7 +81,7 @@ class ServerPlace:
         draft.rename(self.folder / _NOTE)
 
     def read_note(self) -> KeeperNote | None:
-        """Who keeps the server; None where nobody says, or what is said makes no sense."""
+        """The note about the server; None where there is none, or it makes no sense."""
         try:
             content = json.loads((self.folder / _NOTE).read_text(encoding="utf-8"))
             return KeeperNote(content["pid"], content["born"], content["model"], tuple(content["gpus"]))
@@ -89,9 +89,9 @@ class ServerPlace:
             return None
 
     def kill_leftovers(self) -> None:
-        """Kill what runs of this server without a keeper: one that was killed itself could end nothing.
+        """Kill the server's processes that a killed keeper left behind.
 
-        Returns once all of it is gone, or after `_GONE_S`, where the kernel holds a process back.
+        Returns once all are gone, or after `_GONE_S`, where the kernel holds a process back.
         """
         until = time.monotonic() + _GONE_S
         while (found := list(self._marked())) and time.monotonic() < until:
@@ -130,12 +130,12 @@ class ServerPlace:
 
 
 def kept(key: str) -> ServerPlace:
-    """The place of a server that stays when whoever started it ends."""
+    """The place of a server that outlives the process that starts it."""
     return ServerPlace(_root() / key)
 
 
 def owned(key: str) -> ServerPlace:
-    """A place for a server that ends with this process; what earlier ones left is removed."""
+    """A new place for a server that ends with this process; folders of ended servers are removed."""
     for folder in _root().glob("*-*"):
         note = ServerPlace(folder).read_note()
         if note is not None and not note.is_alive:
@@ -144,7 +144,7 @@ def owned(key: str) -> ServerPlace:
 
 
 def running() -> tuple[tuple[ServerPlace, KeeperNote], ...]:
-    """Every server that runs, with who keeps it."""
+    """Every server that runs, with its note."""
     places = [ServerPlace(folder) for folder in sorted(_root().iterdir()) if folder.is_dir()]
     noted = [(place, note) for place in places if (note := place.read_note()) is not None]
     return tuple((place, note) for place, note in noted if note.is_alive)
@@ -163,7 +163,7 @@ def socket_root(below: str) -> Path:
     usual = Path(tempfile.gettempdir())
     if len(os.fsencode(usual / below)) <= _MAX_SOCKET_BYTES:
         return usual
-    return Path("/tmp")  # noqa: S108 (whoever asks makes a folder in it that others may not enter)
+    return Path("/tmp")  # noqa: S108 (callers make a folder in it that others may not enter)
 
 
 def _root() -> Path:

@@ -1,4 +1,4 @@
-"""Which interpreter has vLLM: the one that was named, the one that `make vllm` built, or this one."""
+"""Finds the interpreter that has vLLM: the one that was named, the one that `make vllm` built, or this one."""
 
 import importlib.util
 import os

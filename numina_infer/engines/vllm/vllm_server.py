@@ -1,14 +1,14 @@
 """vLLM's OpenAI-compatible server as a process of its own, from its own environment, on a unix socket.
 
-The interpreter here never imports vllm: nothing of what a notebook has installed clashes with it, and a crash costs
-one server. `keeper` ends the process and everything it started, however this one ends.
+This interpreter never imports vllm, so vLLM's packages can't clash with a notebook's, and a crash costs one server.
+`keeper` ends the process and everything it started, however this one ends.
 """
 
 import os
 import signal
 import subprocess
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import anyio
@@ -32,38 +32,36 @@ _CAUSE_CHARS = 400
 class VllmServer:
     """One server, started here or found running.
 
-    Started for this process alone it ends with it; with `keep` it stays, and the next process finds it by its key.
+    It ends with this process, or with `keep` stays for the next one, which finds it by its key.
     """
 
     def __init__(self, launch: Launch, *, keep: bool, attached: bool | None = None, report: Announce) -> None:
-        """`attached` ends it with this process even so; as a rule just those that aren't kept are."""
-        self.launch, self._keep, self._report = launch, keep, report
+        """`attached` ends a kept server with this process too; by default it is the opposite of `keep`."""
+        self.launch, self._report = launch, report
+        self.stays = keep
+        """Whether it is left running for the next process."""
+        self.is_ours = False
+        """Whether this object started it and is to end it."""
         self._attached = not keep if attached is None else attached
         self._place: ServerPlace | None = None
         self._note: KeeperNote | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._is_ours = False
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether this object started it and is to end it."""
-        return self._is_ours
-
-    @property
-    def stays(self) -> bool:
-        """Whether it is left running for the next process."""
-        return self._keep
 
     @property
     def is_alive(self) -> bool:
-        """Whether its process runs, healthy or not; one that is kept may have been restarted by somebody else."""
-        if self._keep and self._place is not None:
+        """Whether its process runs, healthy or not; another process may have restarted a kept one."""
+        if self.stays and self._place is not None:
             self._note = self._place.read_note() or self._note
         return self._note is not None and self._note.is_alive
 
     @property
+    def why_gone(self) -> str:
+        """Why its process has ended, by its log; empty while it runs."""
+        return "" if self.is_alive else _why(read_log(self.place.log))
+
+    @property
     def pid(self) -> int:
-        """The process that keeps it."""
+        """The keeper's process."""
         if self._note is None:
             raise EngineError("the server wasn't started")
         return self._note.pid
@@ -82,7 +80,7 @@ class VllmServer:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """Its name in reports."""
         gpus = self.launch.gpus
         return f"vLLM on GPU {', '.join(gpus)}" if gpus else "vLLM on the CPU"
 
@@ -93,25 +91,25 @@ class VllmServer:
         if note is None or not note.is_alive:
             return False
         self._place, self._note = place, note
-        self._keep, self._attached = True, False
+        self.stays, self._attached = True, False
         self._report(f"{self.name} is running already; it is used as it is")
         return True
 
     def start(self) -> None:
-        """Start the process; `wait_until_healthy` tells when it can be spoken to."""
+        """Start the process; then `wait_until_healthy`."""
         if self._place is None:
             key = self.launch.key
-            self._place = server_place.kept(key) if self._keep else server_place.owned(key)
-        self._tell_of_neighbours()
+            self._place = server_place.kept(key) if self.stays else server_place.owned(key)
+        self._report_neighbours()
         self._place.kill_leftovers()
         self._place.make()
-        self._is_ours = True
+        self.is_ours = True
         pid = self._start_attached() if self._attached else self._start_detached()
         self._note = KeeperNote(pid, server_place.born(pid), str(self.launch.model), self.launch.gpus)
         self._place.write_note(self._note)
 
-    def _tell_of_neighbours(self) -> None:
-        """Name the servers that hold memory of the same GPUs; two of them seldom fit."""
+    def _report_neighbours(self) -> None:
+        """Report servers that hold memory of the same GPUs; two seldom fit."""
         for place, note in server_place.running():
             if place != self._place and set(note.gpus) & set(self.launch.gpus):
                 self._report(
@@ -156,7 +154,7 @@ class VllmServer:
         return {**self.launch.environment(), server_place.MARK: str(self.place.folder)}
 
     async def wait_until_healthy(self) -> None:
-        """Return once it answers, reporting how far it is.
+        """Return once it answers; report progress meanwhile.
 
         Raises:
             EngineError: it ended, or takes longer than `start_timeout_s`; the text has the cause out of its log.
@@ -170,19 +168,19 @@ class VllmServer:
                     raise EngineError(self._failure("ended before it was ready"))
                 if anyio.current_time() - begun > timeout_s:
                     raise EngineError(self._failure(f"wasn't ready after {timeout_s:g} s"))
-                progress.tell(self.place.log)
+                progress.report(self.place.log)
                 await anyio.sleep(_LOOK_EVERY_S)
         self._report(f"{self.name} is ready after {anyio.current_time() - begun:.0f} s")
 
     async def restart(self) -> None:
-        """End what is left of it and start it anew, on the same socket; where that fails, nothing is left running.
+        """End what is left of it and start it again, on the same socket; where that fails, nothing is left running.
 
         Raises:
             EngineError: it doesn't come up.
             PlaceTakenError: another process is starting it right now.
             OSError: the machine refuses, such as a disk that is full.
         """
-        with self.place.alone() if self._keep else nullcontext():
+        with self.place.alone() if self.stays else nullcontext():
             await self.stop(forget=False)
             try:
                 self.start()
@@ -190,10 +188,6 @@ class VllmServer:
             except (EngineError, OSError):
                 await self.stop(forget=False)
                 raise
-
-    def leave(self) -> None:
-        """Let it run on when this object goes."""
-        self._is_ours = False
 
     async def stop(self, *, forget: bool = True) -> None:
         """End it and everything it started; returns once that is done."""
@@ -210,27 +204,30 @@ class VllmServer:
 
     def _failure(self, what: str) -> str:
         lines = read_log(self.place.log)
-        why = cause(lines)[:_CAUSE_CHARS] or "its log names no cause"
-        return f"{self.name} {what}: {why}\nthe last lines of its log:\n{tail(lines)}"
+        return f"{self.name} {what}: {_why(lines)[:_CAUSE_CHARS]}\nthe last lines of its log:\n{tail(lines)}"
+
+
+def _why(log: list[str]) -> str:
+    return cause(log) or "its log names no cause"
 
 
 class _Progress:
-    """Tells now and then how far a start is."""
+    """Reports now and then how far a start is."""
 
     def __init__(self, name: str, report: Announce, begun: float) -> None:
         self._name, self._report, self._begun = name, report, begun
-        self._told_at = begun
+        self._reported_at = begun
 
-    def tell(self, log: Path) -> None:
+    def report(self, log: Path) -> None:
         now = anyio.current_time()
-        if now - self._told_at >= _REPORT_EVERY_S:
-            self._told_at = now
+        if now - self._reported_at >= _REPORT_EVERY_S:
+            self._reported_at = now
             said = stage(read_log(log))
             self._report(f"{self._name} is starting, {now - self._begun:.0f} s{f': {said}' if said else ''}")
 
 
 async def end_server(place: ServerPlace, note: KeeperNote, *, forget: bool = True) -> None:
-    """End the server in `place` that `note` tells of, whoever started it, and everything it started."""
+    """End the server in `place` with the keeper in `note`, and everything it started."""
     await _end_keeper(note)
     await anyio.to_thread.run_sync(place.kill_leftovers)
     if forget:
@@ -238,18 +235,12 @@ async def end_server(place: ServerPlace, note: KeeperNote, *, forget: bool = Tru
 
 
 async def _end_keeper(note: KeeperNote) -> None:
-    """Tell the keeper to end, and kill it if it doesn't; its server dies with it."""
+    """Ask the keeper to end, and kill it if it doesn't; its server dies with it."""
     for number, patience_s in ((signal.SIGTERM, _END_S), (signal.SIGKILL, _END_S)):
         if not note.is_alive:
             break
-        _send(note, number)
+        with suppress(ProcessLookupError):
+            os.kill(note.pid, number)
         with anyio.move_on_after(patience_s, shield=True):
             while note.is_alive:
                 await anyio.sleep(0.05)
-
-
-def _send(note: KeeperNote, number: int) -> None:
-    try:
-        os.kill(note.pid, number)
-    except ProcessLookupError:
-        return

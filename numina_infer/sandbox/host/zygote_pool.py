@@ -1,7 +1,7 @@
-"""The slots that programs wait for, and the fork server behind them, started anew when it dies.
+"""The slots that programs wait for, and the fork server (zygote) that runs them, started again when it dies.
 
-A slot is given back by the kernel's word that its program is gone, not by the task that awaited it: a caller is never
-held up by a program that won't die, and no program starts in the place of one that still runs.
+A slot is given back when the kernel says that its program is gone, not when its caller leaves: no caller waits for a
+program that won't die, and no program starts in the place of one that still runs.
 """
 
 import asyncio
@@ -15,41 +15,45 @@ import anyio
 from numina_infer.core.config import SandboxConfig
 from numina_infer.core.errors import SandboxError
 from numina_infer.core.ports import Cutoff
+from numina_infer.core.restarts import RestartPolicy, Restarts
+from numina_infer.core.slots import Slots
 from numina_infer.sandbox.host.forkserver import ForkServer
 from numina_infer.sandbox.host.ladder import RungInForce, find_standing
 from numina_infer.sandbox.host.process import Process, until
-from numina_infer.sandbox.host.program_slots import ProgramSlots
 
 _logger = logging.getLogger(__name__)
 
 _PATIENCE_S = 10.0
 """With slots that are all stuck, before programs are refused one."""
+_RESTARTS = RestartPolicy(max_starts=None)
+"""Each program that needs a zygote has one start tried, without a pause: `acquire` is the caller's own wait."""
 
 
 class Pool:
-    """`num_slots` places, handed on by deadline, and what holds programs back in them."""
+    """`num_slots` slots, handed on by deadline, and the fork server that runs programs in them."""
 
     def __init__(self, config: SandboxConfig) -> None:
         self.config = config
         self.num_slots = config.num_slots or _default_slots()
         self.is_closed = False
         self.versions: dict[str, str] = {}
-        """Of what programs find loaded."""
+        """Of the packages that programs find loaded."""
         self.standing: RungInForce | None = None
         """The rung of the ladder, once the first server has been tried."""
         self.incidents: list[str] = []
-        """What went wrong and was put right."""
-        self._slots = ProgramSlots(self.num_slots)
+        """Everything that went wrong and was repaired."""
+        self._slots = Slots(self.num_slots)
         self._stuck: set[Process] = set()
         """Programs that were killed and whose slots wait for their end."""
         self._overdue: set[Process] = set()
-        """Those of them that had their time for it."""
+        """Those of them whose time to end is over."""
         self._stuck_since = math.inf
-        """Since when all slots do; loop time."""
+        """Loop time since when all slots are stuck; never is infinity."""
         self._waiting: set[anyio.CancelScope] = set()
-        """Programs that wait for a slot, each as long as one can come free."""
+        """One scope for each program that waits for a slot; all end when no slot can come free."""
         self._starting = anyio.Lock()
         self._server: ForkServer | None = None
+        self._restarts = Restarts("the sandbox's zygote", _RESTARTS)
 
     async def acquire(self, cutoff: Cutoff | None) -> ForkServer | None:
         """Wait for a slot and a living fork server; None if `cutoff` came first.
@@ -70,7 +74,7 @@ class Pool:
         return None
 
     async def _acquire_slot(self, due: float) -> None:
-        """Wait for a slot, but not in vain: where all are stuck, trajectories that need no program get on."""
+        """Wait for a slot; where all are stuck, fail after `_PATIENCE_S`, so that texts go on without programs."""
         with anyio.CancelScope(deadline=self._refused_at) as scope:
             self._waiting.add(scope)
             try:
@@ -88,7 +92,7 @@ class Pool:
         return self._stuck_since + _PATIENCE_S
 
     def release(self, process: Process | None) -> None:
-        """Give the slot back, once what ran in it is quiet; what still runs is killed."""
+        """Give the slot back once its program is quiet; one that still runs is killed."""
         if process is None or process.is_quiet:
             self._slots.release()
         else:
@@ -111,7 +115,7 @@ class Pool:
             scope.deadline = self._refused_at
 
     def _retire(self, process: Process) -> None:
-        """Do without the slot of a program that had its time to end; without any slot, do without the zygote."""
+        """Retire the slot of a program whose time to end is over; without any slot left, replace the zygote."""
         if process not in self._stuck:
             return
         self._overdue.add(process)
@@ -126,12 +130,12 @@ class Pool:
             if self.is_closed:
                 raise SandboxError("the sandbox is closed; run programs inside its `async with` block")
             if self._server is not None and not self._server.is_alive:
-                self.incidents.append("the sandbox's zygote died; a new one is started")
-                _logger.warning("%s", self.incidents[-1])
+                self.incidents.append(self._restarts.failed("died; a new one is started"))
                 await self._server.close()
                 self._server = None
             if self._server is None:
                 self._server = await self._start()
+                self._restarts.worked()
             return self._server
 
     async def _start(self) -> ForkServer:
@@ -147,7 +151,7 @@ class Pool:
         return server
 
     async def close(self) -> None:
-        """End all programs and the server; what waits for a slot gets a `SandboxError`."""
+        """End all programs and the server; callers that wait for a slot get a `SandboxError`."""
         self.is_closed = True
         with anyio.CancelScope(shield=True):
             async with self._starting:

@@ -10,12 +10,12 @@ from numina_infer.core.config import SamplingParams
 from numina_infer.core.records import Completion, FinishReason, Part, SpecialToken
 from numina_infer.engines.cache.cache_key import cache_key, identity
 from numina_infer.engines.context import render, runs
-from numina_infer.engines.scripted_engine import ByteVocabulary, encode
+from numina_infer.engines.scripted_engine import VOCABULARY, ByteVocabulary
 
 # Few letters, so that contexts which differ only in where they are cut do come up.
 texts = st.text(st.sampled_from('ab"\\\n{[,\ud800é'), max_size=4)
 completions = st.builds(
-    lambda said, tail, reason: Completion(said + tail, tuple(encode(said)), reason, tail=tail),
+    lambda said, tail, reason: Completion(said + tail, tuple(VOCABULARY.encode(said)), reason, tail=tail),
     st.text(st.sampled_from("ab"), max_size=6),
     texts,
     st.sampled_from(FinishReason),
@@ -59,7 +59,7 @@ def test_contexts_of_one_key_have_the_same_token_ids(one: list[Part], other: lis
 
 def test_a_text_may_come_in_pieces() -> None:
     """Neighbouring texts are one text, and a tail goes with what follows."""
-    said = Completion("xy", tuple(encode("x")), FinishReason.STOP, tail="y")
+    said = Completion("xy", tuple(VOCABULARY.encode("x")), FinishReason.STOP, tail="y")
     pieces: list[list[Part]] = [
         ["ab", "c", said, "z"],
         ["a", "bc", "", said, "z", ""],

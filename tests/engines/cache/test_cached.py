@@ -14,9 +14,9 @@ from numina_infer.core.errors import ConfigError, EngineError
 from numina_infer.core.ports import CacheStats, Cutoff, Engine
 from numina_infer.core.records import Completion, FinishReason, Part, StopReason
 from numina_infer.engines.cache.cached import CachedEngine
-from numina_infer.engines.scripted_engine import ScriptedEngine, sum_of_numbers
-from numina_infer.engines.scripts import Cue
-from numina_infer.solving.supervised import LateEngine
+from numina_infer.engines.scripted_engine import ScriptedEngine
+from numina_infer.engines.scripts import Cue, sum_of_numbers
+from numina_infer.solving.supervised import SupervisedEngine
 
 pytestmark = pytest.mark.anyio
 PROMPT = "### Problem: What is 1 plus 2?\n### Solution: "
@@ -226,7 +226,7 @@ async def test_a_late_engine_may_have_a_cache_inside(tmp_path: Path) -> None:
     async def make() -> CachedEngine:
         return CachedEngine(ScriptedEngine(sum_of_numbers), tmp_path)
 
-    async with LateEngine(make) as engine:
+    async with SupervisedEngine(make) as engine:
         one, two = await write(engine), await write(engine)
         assert one == two
         assert engine.stats.cache == CacheStats(1, 1, one.num_tokens)

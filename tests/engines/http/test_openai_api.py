@@ -19,12 +19,12 @@ from numina_infer.core.engine_config import ClientConfig
 from numina_infer.core.errors import ConfigError, EngineError, EngineGoneError
 from numina_infer.core.ports import Cutoff, Engine
 from numina_infer.core.records import Completion, FinishReason, StopReason
-from numina_infer.engines.admission import MARGIN
+from numina_infer.engines.admission import MARGIN, EndpointCapacity
 from numina_infer.engines.http import endpoint_pool as pool
 from numina_infer.engines.http import openai_api
 from numina_infer.engines.http.address import KEY_VARIABLE, Address
 from numina_infer.engines.http.endpoint import Endpoint
-from numina_infer.engines.http.endpoint_pool import Repair
+from numina_infer.engines.http.endpoint_pool import EndpointState, Repair
 from numina_infer.engines.http.openai_api import OpenAIEngine
 from numina_infer.engines.scripted_engine import VOCABULARY, ScriptedEngine
 from numina_infer.engines.vocabulary import Vocabulary
@@ -154,7 +154,7 @@ async def test_a_reply_that_breaks_off_is_asked_again_for_the_same(says_why: boo
     mood = Mood(num_broken=1, breaks_after=20, says_why=says_why)
     async with StandIn(sockets / "a", chatter, mood=mood) as server, engine_for(server) as engine:
         completion = await write(engine)
-        is_open = engine.pool.has_open_room
+        is_open = EndpointState.OPEN in engine.pool.states
     first, second = server.requests
     assert first == second
     assert (completion.text, is_open) == (chatter(PROMPT, 1), True)
@@ -268,7 +268,7 @@ async def test_an_endpoint_that_comes_back_is_used_again(sockets: Path) -> None:
         await server.__aexit__()
         async with anyio.create_task_group() as group:
             group.start_soon(go)
-            await until(lambda: not engine.pool.has_open_room)
+            await until(lambda: EndpointState.OPEN not in engine.pool.states)
             async with StandIn(sockets / "a", chatter):
                 await until(lambda: completions)
     assert completions[0].text == chatter(PROMPT, 1)
@@ -282,7 +282,7 @@ async def test_an_endpoint_that_comes_later_is_used_once_it_is_there(sockets: Pa
         assert len(engine.pool.known) == 1
         async with late:
             await until(lambda: len(engine.pool.known) == 2)
-            await until(lambda: all(room.is_open for room in engine.pool.seats.rooms))
+            await until(lambda: set(engine.pool.states) == {EndpointState.OPEN})
             await run_all(engine, range(2))
     assert [len(one.requests) for one in (server, late)] == [3, 3]
 
@@ -350,6 +350,16 @@ async def test_a_server_that_its_owner_has_given_up_is_taken_again_when_it_comes
         await until(lambda: engine.stats.incidents[-1].endswith("is back"))
         assert (await write(engine, seed=3)).text == chatter(PROMPT, 3)
         assert owner.num_repairs == 2
+
+
+def test_an_endpoint_that_was_given_up_is_never_repaired_again() -> None:
+    """The table says what may follow what, and anything else is an error of ours."""
+    address = Address.parse("/nowhere")
+    watched = pool._Watched(EndpointCapacity(Endpoint(address), 1, is_open=False), EndpointState.DEAD)
+    with pytest.raises(EngineError, match="/nowhere can't become lost: it is dead"):
+        watched.move(EndpointState.LOST)
+    watched.move(EndpointState.OPEN)
+    assert set(pool._NEXT) == set(EndpointState) == {state for states in pool._NEXT.values() for state in states}
 
 
 async def test_patience_ends_when_no_endpoint_comes_back(sockets: Path) -> None:

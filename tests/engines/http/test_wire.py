@@ -138,7 +138,7 @@ def test_what_is_no_completion_is_named(content: object) -> None:
 
 def test_a_count_that_no_record_holds_costs_no_text(caplog: pytest.LogCaptureFixture) -> None:
     """The text is good, tokens are counted here, and it is said once."""
-    wire._tell_of_absurd_counts.cache_clear()
+    wire._warn_of_absurd_counts.cache_clear()
     usage = {"completion_tokens": 2**64, "prompt_tokens": 2**63, "prompt_tokens_details": {"cached_tokens": 10**30}}
     content = {"choices": [{"text": "5", "finish_reason": "stop"}], "usage": usage}
     chunks = read(event(content), event(content))

@@ -135,6 +135,19 @@ async def test_a_common_beginning_is_shared_between_problems(either_config: Tran
     assert (shared.text, shared.cumulative_logprob) == (alone.text, alone.cumulative_logprob)
 
 
+async def test_every_slot_has_a_cache_of_its_own(
+    config: TransformersConfig,
+) -> None:
+    """Two trajectories in one cache would overwrite each other."""
+    config = replace(config, max_num_seqs=3)
+    async with TransformersEngine(config) as engine, engine.slot(0) as first, engine.slot(1) as second:
+        async with engine.slot(2) as third:
+            held = {id(slot._cache) for slot in (first, second, third)}
+        async with engine.slot(3) as fourth:
+            assert {id(slot._cache) for slot in (first, second, fourth)} == held
+    assert len(held) == 3
+
+
 async def test_the_second_turn_computes_only_what_is_new(config: TransformersConfig) -> None:
     """The prompt and the first turn lie in the slot's cache, but for the last token, which was never computed."""
     params = SamplingParams(max_tokens=10)

@@ -17,12 +17,11 @@ from numina_infer.core.errors import ConfigError
 from numina_infer.core.ports import Cutoff
 from numina_infer.core.presets import get_preset
 from numina_infer.core.records import Completion, FinishReason, Problem
-from numina_infer.engines.http.stalls import Stalls
-from numina_infer.engines.scripts import Cue, Lines
+from numina_infer.engines.scripts import Cue
 from numina_infer.engines.simulated.machine_costs import MachineCosts, costs_of_layout, read_costs, t4_costs
-from numina_infer.engines.simulated.running_batch import RunningBatch, Sequence
+from numina_infer.engines.simulated.running_batch import RunningBatch, Sequence, Stalls
 from numina_infer.engines.simulated.samples import SampledAuthor, read_samples
-from numina_infer.engines.simulated.simulated_engine import Passage, ScriptReader, SimulatedEngine
+from numina_infer.engines.simulated.simulated_engine import Passage, SimulatedEngine
 from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.log import RunLog
 from numina_infer.runs.problems import packaged_path
@@ -221,9 +220,3 @@ def test_the_quick_contest_of_the_benchmark_has_the_votes_and_times_of_the_libra
     quick = [(dict(one.solution.votes), one.solution.solved_at) for one in QuickContest(setting, rows, seed=5).play()]
     assert [votes for votes, _ in quick] == [votes for votes, _ in ours]
     assert [at for _, at in quick] == pytest.approx([at for _, at in ours], rel=0.01)
-
-
-def test_a_script_can_be_read_out_by_a_machine_that_is_not_here() -> None:
-    """The author may be any script, and each text is as long as it is."""
-    reader = ScriptReader(Lines([["one", "two"]]))
-    assert reader.passage(Cue("", 0, 0, 1)) == Passage("two")

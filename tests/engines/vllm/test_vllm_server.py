@@ -16,8 +16,10 @@ from numina_infer.core.config import SamplingParams
 from numina_infer.core.engine_config import ClientConfig, ServerConfig
 from numina_infer.core.errors import EngineError, EngineGoneError
 from numina_infer.core.ports import Cutoff, Engine
+from numina_infer.core.restarts import RestartPolicy
 from numina_infer.engines.http import endpoint_pool as pool
 from numina_infer.engines.http import openai_api
+from numina_infer.engines.http.address import Address
 from numina_infer.engines.http.endpoint import Endpoint
 from numina_infer.engines.http.endpoint_pool import Repair
 from numina_infer.engines.scripted_engine import VOCABULARY
@@ -27,7 +29,7 @@ from numina_infer.engines.vllm.server_place import KeeperNote, ServerPlace
 from numina_infer.engines.vllm.vllm_engine import ServerGroup, VllmEngine
 from numina_infer.engines.vllm.vllm_server import VllmServer, end_server
 from numina_infer.engines.vocabulary import TokenizerVocabulary
-from numina_infer.solving.supervised import LateConfig, LateEngine
+from numina_infer.solving.supervised import SupervisedEngine
 from tests.engines.vllm.fake_vllm import Fate, fake_python, say, starts
 from tests.waiting import until
 
@@ -156,10 +158,10 @@ async def test_a_start_that_takes_long_tells_how_far_it_is(machine: Machine) -> 
     log = machine.folder / "log"
     begun = anyio.current_time() - 20
     progress = vllm_server._Progress("vLLM", machine.reported.append, begun)
-    progress.tell(log)
+    progress.report(log)
     log.write_text("(APIServer pid=1) INFO 11-24 07:10:01 [fake.py:1] loading the weights\n")
-    progress.tell(log)
-    vllm_server._Progress("vLLM", machine.reported.append, begun).tell(log)
+    progress.report(log)
+    vllm_server._Progress("vLLM", machine.reported.append, begun).report(log)
     assert machine.reported == ["vLLM is starting, 20 s", "vLLM is starting, 20 s: loading the weights"]
 
 
@@ -364,6 +366,25 @@ async def test_of_two_servers_one_may_be_left_dead(machine: Machine) -> None:
     assert (len(machine.starts()), len(machine.starts("b"))) == (4, 4)
 
 
+async def test_a_server_that_was_left_dead_and_gave_tokens_again_may_be_restarted_again(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token ends the row of restarts in vain, by whose hand ever the server came back."""
+    engine = engine_on(machine, machine.launch())
+    endpoint = Endpoint(Address.parse("/nowhere"))
+
+    async def fail(self: VllmServer) -> None:
+        raise EngineError("no memory")
+
+    monkeypatch.setattr(VllmServer, "restart", fail)
+    monkeypatch.setattr(VllmServer, "why_gone", "")
+    monkeypatch.setattr(engine, "_server", lambda _: engine.servers[0])
+    in_vain = [Repair.FAILED, Repair.FAILED, Repair.GIVEN_UP, Repair.GIVEN_UP]
+    assert [await engine.repair(endpoint) for _ in in_vain] == in_vain
+    endpoint.num_signs = 1
+    assert await engine.repair(endpoint) is Repair.FAILED
+
+
 async def test_an_engine_whose_servers_are_left_dead_is_made_anew_by_the_late_one_around_it(machine: Machine) -> None:
     """Its turns are written by the servers of the next; what happened is told once."""
     launch = machine.launch(Fate.HANGS, Fate.FAILS, Fate.FAILS, Fate.FAILS, Fate.SERVES)
@@ -372,7 +393,10 @@ async def test_an_engine_whose_servers_are_left_dead_is_made_anew_by_the_late_on
         return engine_on(machine, launch)
 
     written: dict[int, str] = {}
-    async with LateEngine(make, config=LateConfig(pause_s=0.01)) as engine, anyio.create_task_group() as group:
+    async with (
+        SupervisedEngine(make, policy=RestartPolicy(pause_s=0.01)) as engine,
+        anyio.create_task_group() as group,
+    ):
         group.start_soon(write_all, engine, 3, written)
         await until(lambda: engine.stats.num_tokens)
         machine.kill()
@@ -395,7 +419,7 @@ async def test_a_kept_server_that_another_process_is_starting_is_waited_for(mach
             asked += 1
             return await VllmEngine.repair(engine, endpoint)
 
-        engine._running.pool._owner.repair = repair  # type: ignore[method-assign]
+        engine.repair = repair  # type: ignore[method-assign]
         with server_place.kept(launch.key).alone():
             machine.kill()
             await until(lambda: asked > 5)

@@ -1,6 +1,5 @@
-"""vLLM on this machine.
+"""vLLM on this machine, for the commands that start and measure it.
 
-plan      a model's name → the servers to start for it: does it fit, in which layout
-commands  `numina-infer serve`: start them, list them, end them
-probe     `numina-infer probe`: what this machine's servers do in which time
+In: a model's name. Out: the servers to start for it (server_plan.py), servers that stay up (serve.py), and how fast
+they are (probe.py, timed by stopwatch.py).
 """

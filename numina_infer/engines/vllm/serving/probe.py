@@ -1,8 +1,8 @@
-"""`numina-infer probe`: what vLLM does here in which time, written to `probe.json` as it is found.
+"""`numina-infer probe`: measures how fast vLLM is here, and writes each figure to `probe.json` as it comes.
 
-For each layout: decoding steps over batch size and context, the rate of prompts, the room for keys and values, what a
-seed a request costs, and how many sandbox slots leave the servers alone. Schedulers are simulated from these figures,
-and a preset is chosen by them.
+For each layout: decoding steps over batch size and context, the rate of prompts, the room for keys and values, the
+cost of one seed a request, and how many sandbox slots don't slow the servers down. The simulated engine is made from
+these figures, and a preset is chosen by them.
 """
 
 import itertools
@@ -41,14 +41,14 @@ _PREFILLS = (256, 1024, 2048)
 _MOST_PASSES, _QUICK_S = 10, 60.0
 """Passes over the grid of decoding steps; beyond `REPEATS` only while they took less than a minute together."""
 _LEFT_ALONE = 1.1
-"""Steps may be this much longer beside busy programs for the servers to count as left alone."""
+"""Steps may be this much longer while programs run for the servers to count as not slowed down."""
 _BUSY = "while True:\n    pass"
 _BUSY_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class ProbePlan:
-    """What is measured."""
+    """The model, its servers, and the grid of batches and contexts."""
 
     model: str
     server: ServerConfig
@@ -75,7 +75,7 @@ class ProbePlan:
 
 
 class Findings:
-    """What was found so far, kept on disk."""
+    """The figures so far, kept on disk."""
 
     def __init__(self, file: Path, plan: ProbePlan) -> None:
         self._file = file
@@ -89,14 +89,14 @@ class Findings:
         }
 
     def write(self) -> None:
-        """Put it on disk, whole or not at all."""
+        """Write the file, whole or not at all."""
         draft = self._file.with_name(f"{self._file.name}.new")
         draft.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
         draft.rename(self._file)
 
 
 def probe(plan: ProbePlan, file: Path, console: Console) -> int:
-    """Measure everything and write it to `file`; what was found stays there if it is stopped on the way.
+    """Measure everything and write it to `file`, which keeps the figures so far if the probe is stopped.
 
     Raises:
         ConfigError: the model can't be used here, or `file` can't be written.
@@ -165,7 +165,7 @@ def _describe(launches: Sequence[Launch], endpoints: Sequence[Endpoint]) -> dict
 
 @dataclass(frozen=True, slots=True)
 class _Prober:
-    """Measures one layout, and writes down each figure as it comes."""
+    """Measures one layout."""
 
     plan: ProbePlan
     watch: Stopwatch
@@ -181,26 +181,26 @@ class _Prober:
         try:
             await self._sandbox(batch)
         except SandboxError as error:
-            self._tell(f"sandbox slots aren't measured: {error}")
+            self._report(f"sandbox slots aren't measured: {error}")
 
     @property
     def _some_batch(self) -> int:
-        """A batch as a problem has it, for what is measured at one batch size alone."""
+        """A typical batch, for figures that are measured at one size only."""
         return max(batch for batch in self.plan.batches if batch <= 8)
 
     async def _decode(self) -> None:
-        """The whole grid several times over, so that one bad minute spoils no single figure.
-
-        Where a pass is quick there are more of them.
-        """
+        """Measure the whole grid several times, so that one bad minute spoils no figure; more often if it is quick."""
         least: dict[tuple[int, int], float] = {}
         begun = anyio.current_time()
         for number in range(1, _MOST_PASSES + 1):
             for context, batch in self._grid:
                 step_s = await self.watch.step_s(batch, context)
                 least[context, batch] = min(step_s, least.get((context, batch), step_s))
-                self.found["decode"] = [_step(*place, step_s) for place, step_s in least.items()]
-                self._tell(f"pass {number}: {batch} × {context} tokens: {1000 * step_s:.1f} ms a step")
+                self.found["decode"] = [
+                    {"batch": batch, "context": context, "step_s": step_s, "tokens_per_s": batch / step_s}
+                    for (context, batch), step_s in least.items()
+                ]
+                self._report(f"pass {number}: {batch} × {context} tokens: {1000 * step_s:.1f} ms a step")
             if number >= REPEATS and anyio.current_time() - begun > _QUICK_S:
                 break
 
@@ -220,45 +220,39 @@ class _Prober:
             seconds = await self.watch.prefill_s(tokens)
             figures = {"tokens": tokens, "seconds": seconds, "tokens_per_s": tokens / seconds}
             self.found["prefill"].append(figures)
-            self._tell(f"prompt of {tokens} tokens: {tokens / seconds:.0f} tokens a second")
+            self._report(f"prompt of {tokens} tokens: {tokens / seconds:.0f} tokens a second")
 
     async def _seeds(self, batch: int) -> None:
         context = self._contexts[0]
-        pairs = [await self._seeded_and_plain(batch, context) for _ in range(REPEATS)]
-        seeded, plain = (min(times) for times in zip(*pairs, strict=True))
+        times: dict[bool, list[float]] = {True: [], False: []}
+        for is_seeded in [True, False] * REPEATS:
+            times[is_seeded].append(await self.watch.step_s(batch, context, seeded=is_seeded))
+        seeded, plain = min(times[True]), min(times[False])
         self.found["seeds"] = {"batch": batch, "step_s": seeded, "step_s_without": plain, "cost": seeded / plain - 1}
-        self._tell(f"seeds of their own cost {100 * (seeded / plain - 1):.0f} % of a step at {batch}")
-
-    async def _seeded_and_plain(self, batch: int, context: int) -> tuple[float, float]:
-        seeded = await self.watch.step_s(batch, context)
-        return seeded, await self.watch.step_s(batch, context, seeded=False)
+        self._report(f"seeds of their own cost {100 * (seeded / plain - 1):.0f} % of a step at {batch}")
 
     async def _sandbox(self, batch: int) -> None:
-        """Steps beside 0, 1, … busy programs; the most that the servers don't notice."""
+        """Steps while 0, 1, … programs are busy; the most programs that don't slow the servers down."""
         context = self._contexts[0]
         cores = int(self.findings.content["machine"]["cores"])
         steps = []
         for busy in range(cores + 1):
             async with Sandbox(SandboxConfig(num_slots=max(1, busy))) as sandbox, _busy(sandbox, busy):
                 steps.append(min([await self.watch.step_s(batch, context) for _ in range(REPEATS)]))
-            self._tell(f"beside {busy} busy programs: {1000 * steps[-1]:.1f} ms a step")
+            self._report(f"with {busy} busy programs: {1000 * steps[-1]:.1f} ms a step")
         quiet = itertools.takewhile(lambda step_s: step_s <= _LEFT_ALONE * steps[0], steps)
         num_slots = len(list(quiet)) - 1
         self.found["sandbox"] = {"batch": batch, "step_s": steps, "num_slots": num_slots}
-        self._tell(f"sandbox slots that leave the servers alone: {num_slots}")
+        self._report(f"sandbox slots that leave the servers alone: {num_slots}")
 
-    def _tell(self, line: str) -> None:
+    def _report(self, line: str) -> None:
         self.findings.write()
         self.console.print(line, soft_wrap=True)
 
 
-def _step(context: int, batch: int, step_s: float) -> dict[str, Any]:
-    return {"batch": batch, "context": context, "step_s": step_s, "tokens_per_s": batch / step_s}
-
-
 @asynccontextmanager
 async def _busy(sandbox: Sandbox, count: int) -> AsyncIterator[None]:
-    """So many programs that never rest, until it is left."""
+    """Keep `count` programs busy until it is left."""
     cutoff = Cutoff(anyio.current_time() + _BUSY_S)
 
     async def run() -> None:

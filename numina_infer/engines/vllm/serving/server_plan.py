@@ -1,6 +1,6 @@
-"""From a model's name to the vLLM servers that are to be started for it here: does it fit, in which layout, with what.
+"""Plans the vLLM servers for a model on this machine: whether it fits, in which layout, with which settings.
 
-Everything is looked at before anything is loaded: the weights' own config, the GPUs, the arithmetic of the KV cache.
+Everything is checked before anything is loaded: the weights' own config, the GPUs, the arithmetic of the KV cache.
 """
 
 import os
@@ -52,7 +52,7 @@ def lay_out(profile: Profile, config: ServerConfig, devices: Sequence[Device]) -
 
 
 def wanted_dtype(config: ServerConfig) -> Dtype | None:
-    """What the model shall compute in; None where that is left to the weights and the device."""
+    """The precision that `config` asks for; None where it is left to the weights and the device."""
     return _DTYPES[config.dtype] if config.dtype in _DTYPES else Dtype(config.dtype)
 
 

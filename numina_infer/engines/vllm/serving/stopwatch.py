@@ -1,11 +1,11 @@
-"""Times single things of a running server: a decoding step, a prompt, a step beside busy programs.
+"""Times a decoding step or a prompt of a running server.
 
 A step is timed between pieces of the streams, once all requests of a batch are writing, so that prompts and the queue
-aren't in it. Of several repeats the least counts: what disturbs a machine only ever adds.
+aren't in it. Of several repeats the least counts: disturbances only ever add time.
 """
 
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -39,7 +39,7 @@ class _Pace:
 
 
 class Stopwatch:
-    """Plays made-up turns on endpoints that nobody else uses meanwhile."""
+    """Plays made-up turns on endpoints that are otherwise idle."""
 
     def __init__(self, endpoints: Sequence[Endpoint], vocabulary: Vocabulary) -> None:
         self._endpoints = tuple(endpoints)
@@ -50,7 +50,8 @@ class Stopwatch:
     async def step_s(self, batch: int, context: int, *, seeded: bool = True) -> float:
         """Seconds of one decoding step with `batch` requests of `context` tokens on each endpoint."""
         prompt = self._prompt(context)
-        await self._on_all(lambda endpoint: self._play(endpoint, prompt, 1, seed=0))  # its keys and values are cached
+        for endpoint in self._endpoints:
+            await self._play(endpoint, prompt, 1, seed=0)  # so that its keys and values are cached
         return await self._batch_step_s(batch, prompt, seeded)
 
     async def prefill_s(self, tokens: int) -> float:
@@ -90,12 +91,8 @@ class Stopwatch:
             raise EngineError(f"{endpoint.address} sent no token ids, so nothing can be timed; it must be vLLM")
         return pace
 
-    async def _on_all(self, action: Callable[[Endpoint], Awaitable[object]]) -> None:
-        for endpoint in self._endpoints:
-            await action(endpoint)
-
     def _prompt(self, tokens: int) -> list[int]:
-        """That many tokens which no earlier prompt began with."""
+        """So many tokens, with a beginning that no earlier prompt had."""
         own = list(self._vocabulary.encode(f"{next(self._nonces)}. "))
         return list(itertools.islice(itertools.chain(own, itertools.cycle(self._words)), tokens))
 

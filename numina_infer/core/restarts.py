@@ -1,0 +1,65 @@
+"""Starting again what broke: one policy for the engine, the sandbox, vLLM's servers and the sandbox's zygote.
+
+It is that of every supervisor (Erlang's, systemd's): start again, after a pause where starts cost something, forget
+earlier failures once a start works, and give up after too many failures in a row.
+"""
+
+import logging
+from dataclasses import dataclass
+
+import anyio
+
+from numina_infer.core.config import require_positive, require_whole
+from numina_infer.core.errors import NuminaError
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """How often a start is tried."""
+
+    max_starts: int | None = 5
+    """Starts that fail in a row until it is given up; None never gives up."""
+    pause_s: float = 20.0
+    """Between two starts."""
+
+    def __post_init__(self) -> None:
+        if self.max_starts is not None:
+            require_whole("max_starts", self.max_starts, 1)
+        require_positive("pause_s", self.pause_s)
+
+
+class Restarts:
+    """The restarts of one thing: counts and logs what fails, and says when to give up."""
+
+    def __init__(self, name: str, policy: RestartPolicy) -> None:
+        """`name` begins sentences, such as `the engine`."""
+        self.name, self.policy = name, policy
+        self.num_in_vain = 0
+        """Failures in a row."""
+        self.why = ""
+        """The last failure's cause."""
+
+    def gives_up(self) -> bool:
+        """Whether it failed too often in a row to be started again."""
+        return self.policy.max_starts is not None and self.num_in_vain >= self.policy.max_starts
+
+    def worked(self) -> None:
+        """Forget earlier failures."""
+        self.num_in_vain = 0
+
+    def failed(self, what: str, error: Exception | None = None) -> str:
+        """Count and log a failure; returns it as a sentence: name, `what`, and the cause where `error` gives one."""
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
+        self.num_in_vain += 1
+        self.why = what if error is None else str(error) or repr(error)
+        sentence = f"{self.name} {what}" if error is None else f"{self.name} {what}: {self.why}"
+        _log.warning("%s", sentence, exc_info=None if isinstance(error, NuminaError | OSError) else error)
+        return sentence
+
+    async def pause(self) -> None:
+        """Wait before another start; the first start waits for nothing."""
+        if self.why:
+            await anyio.sleep(self.policy.pause_s)
