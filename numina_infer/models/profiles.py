@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import ConfigError
 from numina_infer.models.known_models import KNOWN_MODELS, Profile
 from numina_infer.models.model_folder import ModelFolder, read_model_folder
@@ -41,24 +40,14 @@ def find_profile(model: str) -> Profile:
 
 def profile_of(folder: ModelFolder) -> Profile:
     """The profile of a user's folder: that of the known model it is a fine-tune of, else a generic one."""
-    base = _base(folder)
-    own = folder.weights.architecture.max_position_embeddings
-    if base is None:
-        return Profile(
-            model=str(folder.path),
-            alias=folder.path.name,
-            format=GENERIC_FORMAT,
-            weights=folder.weights,
-            max_model_len=min(own, _GENERIC_MODEL_LEN),
-            sampling=replace(SamplingParams(), **folder.sampling),  # type: ignore[arg-type] # SamplingParams looks at them
-        )
+    base = _base(folder) or Profile("", "", GENERIC_FORMAT, folder.weights, _GENERIC_MODEL_LEN)
     return replace(
         base,
         model=str(folder.path),
         alias=folder.path.name,
         other_ids=(),
         weights=folder.weights,
-        max_model_len=min(own, base.max_model_len),
+        max_model_len=min(folder.weights.architecture.max_position_embeddings, base.max_model_len),
         sampling=replace(base.sampling, **folder.sampling),  # type: ignore[arg-type] # SamplingParams looks at them
         base=base.model,
     )

@@ -44,45 +44,64 @@ def check(folder: Path, *, may_install: bool = True) -> Checked:
     Raises:
         ConfigError: nothing in it was built for Kaggle.
     """
-    wheelhouse = _find(folder, "wheelhouse", LOCK)
-    kernel = _find(folder, "kernel", KernelMetadata.FILE_NAME)
-    model = _find(folder, "model", ModelInstanceMetadata.FILE_NAME)
-    dataset = _find(folder, "dataset", DatasetMetadata.FILE_NAME)
-    dataset = None if dataset == wheelhouse else dataset
-    if not any((kernel, wheelhouse, model, dataset)):
-        raise ConfigError(f"{folder} holds nothing that was built for Kaggle; see numina-infer kaggle build --help")
+    places = _Places.find(folder)
     trial: OfflineTrial | None = None
     findings: list[Finding] = []
-    if wheelhouse:
-        found, trial = _check_wheelhouse(wheelhouse, may_install=may_install)
-        findings += _seen_from(folder, wheelhouse, found)
-    findings += _missing_files(folder, kernel, dataset)
-    if kernel:
-        own, wheels = _dataset_id(dataset), _dataset_id(wheelhouse)
-        findings += _seen_from(folder, kernel, kernel_findings(kernel, own=own, wheelhouse=wheels))
-    if dataset:
-        findings += _seen_from(folder, dataset, _dataset_findings(dataset))
-    for kind in (ModelMetadata, ModelInstanceMetadata):
-        findings += _seen_from(folder, model, _file_findings(kind, model)) if model else ()
-    return Checked(tuple(findings), trial)
+    if places.wheelhouse:
+        found, trial = _check_wheelhouse(places.wheelhouse, may_install=may_install)
+        findings = places.from_root(places.wheelhouse, found)
+    return Checked((*findings, *_folder_findings(places)), trial)
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """The built folders in `root`, or `root` itself; None for each that isn't there."""
+
+    root: Path
+    kernel: Path | None
+    dataset: Path | None
+    model: Path | None
+    wheelhouse: Path | None
+
+    @classmethod
+    def find(cls, root: Path) -> "_Places":
+        """Find them; `ConfigError` where there are none."""
+        wheelhouse, dataset = _find(root, "wheelhouse", LOCK), _find(root, "dataset", DatasetMetadata.FILE_NAME)
+        kernel = _find(root, "kernel", KernelMetadata.FILE_NAME)
+        model = _find(root, "model", ModelInstanceMetadata.FILE_NAME)
+        found = cls(root, kernel, None if dataset == wheelhouse else dataset, model, wheelhouse)
+        if not any((found.kernel, found.dataset, found.model, found.wheelhouse)):
+            raise ConfigError(f"{root} holds nothing that was built for Kaggle; see numina-infer kaggle build --help")
+        return found
+
+    def from_root(self, folder: Path, findings: Iterable[Finding]) -> list[Finding]:
+        """The findings in `folder`, with places relative to the root."""
+        return [finding.inside("" if folder == self.root else f"{folder.name}/") for finding in findings]
 
 
 def _find(root: Path, name: str, file: str) -> Path | None:
-    """The folder `name` in `root`, or `root` itself, whichever has `file`."""
     return next((place for place in (root / name, root) if (place / file).is_file()), None)
 
 
-def _seen_from(root: Path, folder: Path, findings: Iterable[Finding]) -> list[Finding]:
-    return [finding.inside("" if folder == root else f"{folder.name}/") for finding in findings]
+def _folder_findings(places: _Places) -> Iterator[Finding]:
+    yield from _missing_files(places)
+    if kernel := places.kernel:
+        own, wheelhouse = _dataset_id(places.dataset), _dataset_id(places.wheelhouse)
+        yield from places.from_root(kernel, kernel_findings(kernel, own=own, wheelhouse=wheelhouse))
+    if dataset := places.dataset:
+        yield from places.from_root(dataset, _dataset_findings(dataset))
+    if model := places.model:
+        for kind in (ModelMetadata, ModelInstanceMetadata):
+            yield from places.from_root(model, _file_findings(kind, model))
 
 
-def _missing_files(root: Path, kernel: Path | None, dataset: Path | None) -> Iterator[Finding]:
-    """The files that an upload reads first, where `root` is what `kaggle build` writes."""
-    if not any((root / name).is_dir() for name in ("kernel", "dataset")):
+def _missing_files(places: _Places) -> Iterator[Finding]:
+    """The files that an upload reads first, where the root is what `kaggle build` writes."""
+    if not any((places.root / name).is_dir() for name in ("kernel", "dataset")):
         return
-    if kernel is None:
+    if places.kernel is None:
         yield Finding("kernel/", f"there is no {KernelMetadata.FILE_NAME}", _BUILD)
-    if dataset is None:
+    if places.dataset is None:
         yield Finding("dataset/", f"there is no {DatasetMetadata.FILE_NAME}", _BUILD)
 
 

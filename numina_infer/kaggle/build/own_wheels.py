@@ -69,8 +69,7 @@ def needed_by(names: Sequence[str], target: Target) -> set[str]:
             continue
         needed.add(name)
         asked = map(Requirement, _distribution(name).requires or ())
-        environment = target.environment | {"extra": ""}
-        to_ask += [each.name for each in asked if each.marker is None or each.marker.evaluate(environment)]
+        to_ask += [each.name for each in asked if target.needs(each)]
     return needed
 
 

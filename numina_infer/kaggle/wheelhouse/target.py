@@ -16,6 +16,7 @@ from numina_infer.core.config import require
 from numina_infer.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from packaging.requirements import Requirement
     from packaging.tags import Tag
 
 HERE = "here"
@@ -81,6 +82,10 @@ class Target:
         """The place of a wheel's best tag in `tags` of this target; None where the wheel doesn't install there."""
         ranks = _ranks(self)
         return min((ranks[tag] for tag in tags if tag in ranks), default=None)
+
+    def needs(self, required: "Requirement", extra: str = "") -> bool:
+        """Whether the requirement's marker holds there, for a package that is wanted with `extra`."""
+        return required.marker is None or required.marker.evaluate(self.environment | {"extra": extra})
 
     @property
     def environment(self) -> dict[str, str]:

@@ -66,17 +66,12 @@ def lacks(wheels: Iterable[WheelFile], target: Target) -> Iterator[str]:
         if (wheel.name, extra) in asked:
             continue
         asked.add((wheel.name, extra))
-        for needed in _needs(wheel, extra, target):
+        for needed in (each for each in wheel.requires if target.needs(each, extra)):
             found = _find(needed, here)
             if found is None:
                 yield f"{wheel.path.name} needs {needed.name}{needed.specifier}, and no wheel here is that"
             else:
                 to_ask += [(found, each) for each in needed.extras]
-
-
-def _needs(wheel: WheelFile, extra: str, target: Target) -> "Iterator[Requirement]":
-    environment = target.environment | {"extra": extra}
-    return (each for each in wheel.requires if each.marker is None or each.marker.evaluate(environment))
 
 
 def _find(needed: "Requirement", here: Mapping[str, WheelFile]) -> WheelFile | None:
