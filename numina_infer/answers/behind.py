@@ -22,6 +22,7 @@ _SENTENCE_END = re.compile(
     r"(?<!\bRs)[.!?](?=[\"'”’»)*_`\]]{0,3}(?:\s|$))|[。！？\n]|；(?!\s?\d)|;(?![\s$\\(]{0,4}-?\d)"
     r"|[.!?]?\*\*(?=[\s_]{1,3}[A-Z][a-z]|\s{0,3}$)|[.!?]?<(?=\||/(?!(?:b|strong|u|i|em|code)>))|[.!?]?(?=<br)"
 )
+"""A full stop but not that of `Rs.`, a line's end, closing bold before a new sentence, the end of an HTML tag."""
 _EMPHASIS = re.compile(
     r"</?(?:b|strong|u|i|em|code)>|(?<![0-9])\*\*|\*\*(?![0-9])|(?<![0-9A-Za-z\\])[*_](?=[A-Za-z])"
     r"|(?<=[A-Za-z])\*(?![0-9A-Za-z])|(?<=[0-9])\*(?=\s[A-Za-z])|(?<=[0-9A-Za-z])_{1,2}(?![0-9A-Za-z{\\_])"
@@ -33,6 +34,7 @@ _REMARK = re.compile(
     r"|\s(?:because|since|as|which|where|so|when|if|for|provided|assuming|using|by|obtained|from|regardless"
     r"|irrespective|independent|including|counting)\s"
 )
+"""`, as shown`, ` - which is even`, ` (see above)`, ` because n = 6`."""
 _REASON = re.compile(r"\b(?:because|since|so|which|hence|thus|therefore|using|obtained|from)\b|因为|因為|所以")
 _OPENING = r"[\s,;:$*_>`\"'“‘(\[{\\]{0,12}"
 _JOINING = (
@@ -56,6 +58,7 @@ _OTHER_VALUE = re.compile(
     r"|[\s,(—–-]{0,9}(?:wrong|incorrect|false|at\s(?:least|most)|give\sor\stake|plus\sor\sminus)\b",
     re.IGNORECASE,
 )
+"""A second number behind the first, or words that scale, bound or deny it."""
 _SECOND_VALUE = re.compile(
     r"\b(?:and|or|but)\s{1,3}(?:(?:it\s)?is\s|(?:it's|that of)\s)?(?:\\?\$|\\[(\[])?\s?-?[0-9][0-9,.]{0,20}\b"
     r"[^.;!?\n]{0,40}\b(?:for|if|when|in|otherwise|elsewhere)\b"
@@ -67,6 +70,7 @@ _IN_OTHER_WORDS = re.compile(
 """`(101010 in binary)` says the same number again."""
 _ON_A_LINE = rf"{_OPENING}-?\d[\d,.]{{0,20}}[ \t.,$*_`\"'”’)\]}}\\]{{0,12}}(?:\n|$)"
 _BELOW = re.compile(rf"[\s.,;:$*_`\"'”’)\]}}\\]{{0,20}}(?:(?i:{_JOINING}){_OPENING}\n?|(?<=,)\s*\n){_ON_A_LINE}")
+"""`or 8` on lines of its own, or a comma and the second number on the next line."""
 _NEXT_LINE = re.compile(rf"[ \t.,;$*_`\"'”’)\]}}\\]{{0,20}}\n{_OPENING}(?:[A-Za-z]\s{{0,3}}[:=])?{_ON_A_LINE}")
 
 
@@ -150,11 +154,13 @@ _CASE = re.compile(
     r"|(?:if|iff|unless|whenever|depending)\b[^.;!?\n]{0,40}?"
     rf"(?:[=<>≤≥]|{command('[lgn]eq?')}|\b(?:odd|even|prime|positive|negative)\b))"
 )
+"""`if n > 3`, `when n is even`, `otherwise`."""
 _SCALE = re.compile(
     rf"{_CLOSERS}(?:(?:in\s)?(?:{NUMBER_WORD.pattern})|and\s(?:an?|one|two|three)\s(?:half|thirds?|quarters?|fifths?)\b"
     r"|(?:or|and)\s(?:more|less|fewer|up|so)\b|at\s(?:least|most)\s?(?:[.,;$)]|$))",
     re.IGNORECASE,
 )
+"""`thousand`, `and a half`, `or more`."""
 
 
 def makes_other_of_box(behind: str) -> bool:

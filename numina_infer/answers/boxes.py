@@ -27,8 +27,11 @@ _BLANK = re.compile(r"[\s{}.…$]*")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _OPENED = re.compile(r"[\s\u200b\u2060\ufeff]{0,9}\{")
 _UNBRACED = re.compile(r"\s{0,9}((?:\\?\$)?\s?-?[0-9][0-9,]{0,999}(?:\.[0-9]{1,999})?)")
+r"""The number of `\boxed 52`."""
 _BROKEN_OFF = re.compile(r"\n|(?<!\\)\$|\\[)\]]")
+"""A box that is never closed ends here at the latest."""
 _BEGUN = re.compile(r"\\(?:bo|A?box(?:ed?)?|fb|fbo|fbox|frameb|framebo|framebox)\s*")
+r"""A text that ends within `\boxed`."""
 
 
 def final_box(text: str) -> Statement | None:
@@ -96,12 +99,14 @@ def _braced(text: str, start: int, at: int) -> Statement:
 # --- what stands between boxes ---
 
 _NO_END = re.compile(r"(?:[^.;!?\n]|\.(?=[0-9])|\n(?!\s{0,9}\n\s{0,9}[^\sa-z])){0,200}")
+"""A text within one sentence; an empty line may go on in small letters."""
 _MARKUP = re.compile(
     r"\\(?:text(?:rm|bf|it|sf|tt|up|normal)?|math(?:rm|bf|sf)|mbox|hbox)\s?\{"
     r"|\\[()\[\],;:! ]|\\q?quad|[${}*~\s]|\\?&|\^\\circ|\^\{?[23]\}?|[²³°]|\\?%"
 )
 _TEX_SPACE = re.compile(r"\\[;!:]")
 _UNEQUAL = re.compile(rf"[\s$]{{0,9}}(?:≠|{command('neq?')}|\\not\s?=)[\s$]{{0,9}}")
+r"""`\boxed{7} \ne \boxed{8}`."""
 _AND = r"(?:and|und|et|y|e|и|和|与|及|&)"
 _WORDS = r"(?:[A-Za-z'’%0-9-]{1,20}\s){0,9}?"
 _LIST = re.compile(
@@ -118,6 +123,7 @@ _NO_LIST = re.compile(
 _SAID_OF_ALL = re.compile(rf"\b(?:so|{_SUMS_UP})\b")
 _BEING = re.compile(r"\b(?:is|are|was|were)\b")
 _ANNOUNCED = re.compile(r"\b[Aa]nswer\b[^.;!?]{0,60}\Z")
+"""`the answer is` in front of the boxes: then «is» between them joins a list, too."""
 _NOUN = re.compile(r"[A-Za-z]{4,}")
 _PLAIN_WORDS = frozenset({"there", "that", "this", "with", "from", "have", "they", "then", "value", "which", "were"})
 

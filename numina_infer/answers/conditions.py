@@ -16,6 +16,7 @@ _NEAR = r"(?:[^.;!?\n]|\.(?=[0-9])){0,80}?"
 """What may stand in between within the same sentence."""
 _KIND = r"(?:odd|even|prime|composite|positive|negative|large|small|sufficiently|non-?zero|real|integral|integer)"
 _VARIABLE = r"[\s$\\(,{\"]{1,9}(?!(?:a|I)\b)[A-Za-z](?![A-Za-z'’])"
+"""`for n`, `(where $k$)`; «a» and «I» are words."""
 
 _IF = (
     r"\b(?:iff?|unless|otherwise|whenever|provided|providing|assuming|depend(?:ing|s)|supposing|subject to|such that"
@@ -26,6 +27,7 @@ _FOR = r"\b(?:for|where|with|when|while|at|as|under|given|taking|setting|letting
 _FEW_WORDS = r"(?:\s(?!all\b|every\b|each\b|any\b)[a-z-]{1,20}){0,2}"
 _NAME = r"(?<![A-Za-z\\])[A-Za-z](?:[_'(][^\s=<>]{0,12})?[\s$)}]{0,3}"
 _ASSIGNMENT = re.compile(rf"(?:{_FOR}){_NEAR}{_RELATION}", re.IGNORECASE)
+"""`with n = 5`, `at $x = 3$`."""
 _CONDITION = re.compile(
     rf"{_IF}"
     rf"|(?:{_FOR}){_NEAR}{_NAME}{_RELATION}"

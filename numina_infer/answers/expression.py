@@ -41,6 +41,7 @@ _UNREADABLE = re.compile(
 _ASIDE = re.compile(r"[0-9]\s+\([0-9.]+\)$")
 """A sentence that says `7 (8)` multiplies nothing."""
 _ALWAYS = re.compile(r',?\s*"for (?:all|every|each|any)[^"]*"(?:\s*[A-Za-z](?![A-Za-z]))?(?:\s*"[^"]*")?$')
+"""`for all n` behind a value limits nothing."""
 _ROUGH = re.compile(rf"{command('sim|cong|doteq')}|(?<!\\)\b(?:approximately|approx|about|roughly|nearly|almost)\b")
 _ROUGHLY = re.compile(r"[\s$*]{0,9}[~∼～]")
 """In LaTeX `~` is a space."""
@@ -48,6 +49,7 @@ _APPROXIMATE = re.compile(command("approx|approxeq|simeq"))
 _MODULUS = re.compile(
     r'(?:\\pmod\s*(?:\{[^{}]*\}|[0-9]+|[a-z])|"?\(\s*"?\s*(?:mod|\\b?mod|modulo)\s*"?\s*[0-9a-z]{1,20}\s*\))[\s.]*$'
 )
+r"""`\pmod{7}`, `(mod 7)` at the end."""
 _COMPUTES = re.compile(rf"[0-9]|{command('pi|sqrt|frac|l[no]g?')}|π")
 """A digit or a function, so that the side is more than a name."""
 

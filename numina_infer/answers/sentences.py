@@ -131,12 +131,15 @@ _HEADING_END = re.compile(
     re.IGNORECASE,
 )
 _NAMED_IN_TURN = re.compile(r"[A-Za-z]\s?[:=][^\n:=]{1,40}\n[\s$*]{0,9}[A-Za-z]\s?[:=]\s?-?\d")
+"""`a = 3` and `b = 4` on two lines."""
 _ALONE = re.compile(
     r"[-−]?\s?(?:\\?\$|[£€¥₹])?\s?\d(?:[\d,]|[. ](?=\d)){0,30}(?:\\?%|°"
     r"|[ \t]{1,3}[A-Za-z]{2,20}(?:[ \t][A-Za-z]{2,20})?)?[.\s*_`\"”'✓✔✅]{0,9}"
 )
+"""A number that is all of a line: `$1,234`, `42 square feet`, `50% ✓`."""
 _REST_OF_LINE = re.compile(r"[ \t.*_`\"”'✓✔✅]{0,9}(?:\n|$)")
 _LIST_ITEM = re.compile(r"\(?\d{1,2}[.)]\s{1,3}\S|([+–·-])\s{1,3}\d[^\n]{0,200}\n\s{0,9}\1\s")
+"""`1. 17`, or `- 17` with another `-` on the next line."""
 _FIRST_ITEM = re.compile(r"\(?1[.)][ \t]{1,3}\S")
 _STARRED = re.compile(r"\n\s{0,9}[*•‣>][ \t]{1,3}[*_$]{0,3}\Z")
 _NEXT_STARRED = re.compile(r"[^\n]{0,200}\n\s{0,9}[*•‣>][ \t]{1,3}\S")
@@ -201,6 +204,7 @@ _CASE = re.compile(
     r"|\bin\s(?:binary|octal|hex)|\b(?:binary|octal|hex(?:adecimal)?)\s\Z",
     re.IGNORECASE,
 )
+"""`if n is odd`, `for even n`, `in binary`."""
 _EQUALS = re.compile(r"\s?[=＝]")
 _CONCLUDED = re.compile(r"\b(?:so|hence|thus|therefore)\b", re.IGNORECASE)
 

@@ -95,6 +95,7 @@ _BASE_TEN = re.compile(
 )
 """`_{10}`, `_{\\text{ten}}`, `(base 10)`."""
 _OVER = re.compile(r"\{?\s*(?<![0-9])([0-9]+)\s*\\over(?![A-Za-z])\s*([0-9]+)\s*\}?")
+r"""TeX's own fraction: `{104 \over 2}`."""
 _HSPACE = re.compile(r"\\hspace\*?\s?\{[^{}]*\}")
 _SPACE = re.compile(r"\\(?:[,;:! ]|q?quad(?![A-Za-z]))|~|\s+")
 _ASIDE = re.compile(

@@ -24,7 +24,7 @@ class OpenMath:
     """A `ports.Format` with tool calls."""
 
     max_calls: int = 8
-    """The number of programs in the prompt's promise; 8 is the evaluation's own."""
+    """The prompt allows the model this many programs; 8 is the evaluation's own."""
     name: str = "openmath"
     mode: Mode = Mode.SESSION
     max_output_chars: int = 1000
