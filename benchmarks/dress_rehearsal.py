@@ -371,7 +371,7 @@ def _read(scene: Scene, peaks: Peaks, wall_s: float, relay_code: int, left: int)
         programs_ok=sum(problem.num_programs_ok for problem in summary.problems),
         seconds_a_problem=(min(seconds), statistics.median(seconds), max(seconds)),
         unused=(end + scene.bank.reserve_s - max(solution.solved_at for solution in solutions)) / scene.limit_s,
-        told=summary.told,
+        told=summary.failures,
         time_line=summary.time_line,
         peaks_mb=peaks.most,
         most_processes=peaks.most_processes,

@@ -12,7 +12,7 @@ from typing import Any
 from numina_infer.core.config import Policy
 from numina_infer.core.events import Ended, Event, Opened
 from numina_infer.core.help_formatter import HelpFormatter
-from numina_infer.runs.history import Attempt, read_attempts, read_events, read_info
+from numina_infer.runs.history import LoggedProblem, read_events, read_info, read_logged_problems
 from numina_infer.voting.ballot import MILLI
 from numina_infer.voting.referee import Ledger, Stop, decide, fold
 
@@ -49,7 +49,7 @@ def _moment(at: float, ledger: Ledger, policy: Policy) -> Moment:
     return Moment(at, votes[0], votes[1], float(ledger.ballot.chance_of_change(to_come)))
 
 
-def draw_slices(axes: Any, attempts: list[Attempt]) -> None:
+def draw_slices(axes: Any, attempts: list[LoggedProblem]) -> None:
     """What each problem was given and what it took."""
     for row, attempt in enumerate(attempts):
         cut, solution = attempt.opened.slice, attempt.solution
@@ -98,7 +98,7 @@ def main() -> None:
 
     told = read_info(chosen.run)["preset"]["policy"]
     policy = Policy(told["num_samples"], told["width"], epsilon=told["epsilon"])
-    events, attempts = list(read_events(chosen.run)), read_attempts(chosen.run)
+    events, attempts = list(read_events(chosen.run)), read_logged_problems(chosen.run)
     problem_id = chosen.problem or next(event.problem_id for event in events if isinstance(event, Opened))
     figure, (slices, ballot) = plt.subplots(2, 1, figsize=(WIDTH, HEIGHT), height_ratios=[3, 2], layout="constrained")
     draw_slices(slices, attempts)

@@ -41,4 +41,4 @@ def read_summary(folder: Path, preset: Preset, log_trouble: str) -> tuple[str, .
         summary = summarize(folder, references, preset, log_trouble=log_trouble)
     except NuminaError as error:
         return (f"there is no summary: {error}",)
-    return (summary.line, summary.time_line, summary.vote_line, *summary.told)
+    return (summary.line, summary.time_line, summary.vote_line, *summary.failures)

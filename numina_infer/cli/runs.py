@@ -256,7 +256,7 @@ def _rehearse(chosen: argparse.Namespace) -> int:
     console.print(summary.vote_line, soft_wrap=True)
     rest = " and submission.parquet" if summary.log_trouble else ", submission.parquet and the run log"
     console.print(f"submission.csv{rest} are in {folder}", soft_wrap=True)
-    for line in summary.told:
+    for line in summary.failures:
         console.print(f"meanwhile: {line}", soft_wrap=True)
     if summary.has_failed:
         print(f"error: no vote stands behind any answer, first: {summary.errors[0]}", file=sys.stderr)

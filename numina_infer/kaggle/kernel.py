@@ -180,7 +180,12 @@ class Kernel:
     def _summary(self, log: RunLog, stage: Stage, preset: Preset) -> Summary:
         summary = summarize(log.folder, stage.references, preset, log_trouble=log.trouble)
         self.console.print(summary.table())
-        for line in (summary.line, summary.time_line, summary.vote_line, *map("meanwhile: {}".format, summary.told)):
+        for line in (
+            summary.line,
+            summary.time_line,
+            summary.vote_line,
+            *map("meanwhile: {}".format, summary.failures),
+        ):
             self._report(line)
         return summary
 

@@ -6,8 +6,9 @@ Events are read one by one, and outlines keep a few numbers of each problem, so 
 import heapq
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -251,86 +252,53 @@ _EVENTS: Mapping[str, type[Event]] = {
 }
 
 
-def _frame(columns: tuple[str, ...], rows: Iterable[Row]) -> "pd.DataFrame":
+def _frame(columns: Sequence[str], rows: Iterable[Row]) -> "pd.DataFrame":
     import pandas as pd
 
     return pd.DataFrame(list(rows), columns=list(columns))
 
 
+def _row(columns: Sequence[str], *records: object, **more: object) -> Row:
+    """One row of a frame: the fields of `records` that are columns, and `more`; enums become plain text."""
+    own = {name: getattr(record, name) for record in records for name in columns if hasattr(record, name)}
+    row = {**dict.fromkeys(columns), **own, **more}
+    return {name: str(value) if isinstance(value, StrEnum) else value for name, value in row.items()}
+
+
 _PROBLEM_COLUMNS = ("problem_id", "statement", "prompt", "num_samples", "opened_at", "deadline")
-
-
-def _problem_row(problem: LoggedProblem) -> Row:
-    opened = problem.opened
-    rest = {name: getattr(opened, name) for name in ("problem_id", "prompt", "num_samples", "deadline")}
-    return {**rest, "statement": opened.problem.statement, "opened_at": opened.at}
-
-
 _TRAJECTORY_COLUMNS = (
     *("problem_id", "index", "outcome", "answer", "no_answer", "answer_source", "raw_answer", "printed"),
     *("num_turns", "num_tokens", "num_executions", "started_at", "ended_at", "error"),
 )
-
-
-def _trajectory_row(trajectory: Trajectory) -> Row:
-    plain = ("problem_id", "index", "printed", "num_tokens", "started_at", "ended_at", "error")
-    answer = trajectory.answer
-    return {
-        **{name: getattr(trajectory, name) for name in plain},
-        "outcome": str(trajectory.outcome),
-        "answer": answer.value,
-        "no_answer": answer.reason and str(answer.reason),
-        "answer_source": str(answer.source),
-        "raw_answer": answer.raw,
-        "num_turns": len(trajectory.turns),
-        "num_executions": len(trajectory.executions),
-    }
-
-
-_COMPLETION_COLUMNS = (
-    "stop_reason",
-    "num_tokens",
-    "num_prompt_tokens",
-    "num_cached_tokens",
-    "cumulative_logprob",
-    "seed",
-)
-_EXECUTION_COLUMNS = ("output", "wall_s", "cpu_s")
 _TURN_COLUMNS = (
-    *("problem_id", "index", "turn", "completion", "finish_reason"),
-    *_COMPLETION_COLUMNS,
-    *("code", "status"),
-    *_EXECUTION_COLUMNS,
-    "observation",
+    *("problem_id", "index", "turn", "completion", "finish_reason", "stop_reason", "num_tokens", "num_prompt_tokens"),
+    *("num_cached_tokens", "cumulative_logprob", "seed", "code", "status", "output", "wall_s", "cpu_s", "observation"),
 )
-
-
-def _turn_rows(trajectory: Trajectory) -> Iterator[Row]:
-    for number, turn in enumerate(trajectory.turns):
-        completion, execution = turn.completion, turn.execution
-        yield {
-            "problem_id": trajectory.problem_id,
-            "index": trajectory.index,
-            "turn": number,
-            "completion": completion.text,
-            "finish_reason": str(completion.finish_reason),
-            **{name: getattr(completion, name) for name in _COMPLETION_COLUMNS},
-            "code": turn.code,
-            "status": execution and str(execution.status),
-            **{name: execution and getattr(execution, name) for name in _EXECUTION_COLUMNS},
-            "observation": turn.observation,
-        }
-
-
 _SOLUTION_COLUMNS = (
     *("problem_id", "answer", "is_fallback", "stop_reason", "votes", "invalid"),
     *("num_started", "num_ended", "opened_at", "solved_at", "error", "incidents"),
 )
 
 
+def _problem_row(problem: LoggedProblem) -> Row:
+    opened = problem.opened
+    return _row(_PROBLEM_COLUMNS, opened, opened.problem, opened_at=opened.at)
+
+
+def _trajectory_row(trajectory: Trajectory) -> Row:
+    answer = trajectory.answer
+    read = {"answer": answer.value, "no_answer": answer.reason, "answer_source": answer.source}
+    counts = {"num_turns": len(trajectory.turns), "num_executions": len(trajectory.executions)}
+    return _row(_TRAJECTORY_COLUMNS, trajectory, raw_answer=answer.raw, **read, **counts)
+
+
+def _turn_rows(trajectory: Trajectory) -> Iterator[Row]:
+    own = {"problem_id": trajectory.problem_id, "index": trajectory.index}
+    for number, turn in enumerate(trajectory.turns):
+        text = turn.completion.text
+        yield _row(_TURN_COLUMNS, turn.completion, turn.execution, turn, **own, turn=number, completion=text)
+
+
 def _solution_row(solution: Solution) -> Row:
-    return {
-        **{name: getattr(solution, name) for name in _SOLUTION_COLUMNS},
-        "stop_reason": str(solution.stop_reason),
-        "invalid": {str(reason): count for reason, count in solution.invalid.items()},
-    }
+    invalid = {str(reason): count for reason, count in solution.invalid.items()}
+    return _row(_SOLUTION_COLUMNS, solution, invalid=invalid)

@@ -10,8 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import IO, Protocol, Self
+from typing import IO, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -172,19 +171,32 @@ def show_time(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-class PlainProgress:
-    """Lines for a log file: one when a problem opens, one every ten seconds at most, one when it is solved."""
+class Display:
+    """Shows a run while it is entered; this one shows nothing."""
 
     def __init__(self, board: Scoreboard, console: Console) -> None:
-        self._board = board
-        self._console = console
-        self._last = 0.0
+        self._board, self._console = board, console
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
+
+    def __call__(self, event: Event) -> None:
+        """Take one event in, quickly and without raising."""
+        self._board.update(event)
+
+    def _say(self, line: str) -> None:
+        with suppress(OSError, ValueError):  # a closed log or terminal must cost no problem
+            self._console.print(Text(line), soft_wrap=not self._console.is_terminal)
+
+
+class PlainProgress(Display):
+    """Lines for a log file: one when a problem opens, one every ten seconds at most, one when it is solved."""
+
+    _last = 0.0
+    """The time of the last line."""
 
     def __call__(self, event: Event) -> None:
         """Take one event in and say what is worth a line."""
@@ -204,8 +216,7 @@ class PlainProgress:
 
     def _say(self, line: str) -> None:
         self._last = time.monotonic()
-        with suppress(OSError, ValueError):  # a closed log must cost no problem
-            self._console.print(Text(line), soft_wrap=True)
+        super()._say(line)
 
 
 class PlainCollectionProgress(PlainProgress):
@@ -218,29 +229,25 @@ class PlainCollectionProgress(PlainProgress):
             self._say(self._board.collection_line)
 
 
-class LiveProgress:
+class LiveProgress(Display):
     """A line on the terminal that is always up to date, with the verdicts above it."""
 
     def __init__(self, board: Scoreboard, console: Console) -> None:
-        self._board = board
+        super().__init__(board, console)
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
         self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._live.stop()
 
     def __call__(self, event: Event) -> None:
         """Take one event in; a verdict gets a line of its own."""
         self._board.update(event)
         if isinstance(event, Solved):
-            line = self._board.verdict(event.solution)
-            with suppress(OSError, ValueError):  # a closed terminal must cost no problem
-                self._live.console.print(Text(line))
+            self._say(self._board.verdict(event.solution))
 
     def _render(self) -> Text:
         return Text(self._board.line)
@@ -255,21 +262,6 @@ class LiveCollectionProgress(LiveProgress):
 
     def _render(self) -> Text:
         return Text(self._board.collection_line)
-
-
-class Display(Protocol):
-    """Shows a run while it is entered."""
-
-    def __enter__(self) -> Self:
-        """Begin to show."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Show no more."""
-
-    def __call__(self, event: Event) -> None:
-        """Take one event in, quickly and without raising."""
 
 
 MakeDisplay = Callable[[Scoreboard, Console], Display]

@@ -18,7 +18,7 @@ from numina_infer.runs.history import read_logged_problems
 from numina_infer.runs.progress import show_time, show_votes
 from numina_infer.voting.ballot import Ballot
 
-_MOST_TOLD = 20
+_MOST_LISTED = 20
 """Different failures listed; of the others only the number is shown."""
 
 
@@ -100,13 +100,13 @@ class Summary:
         return tuple(filter(None, [*ended, *(problem.solution.error for problem in self.problems)]))
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def failures(self) -> tuple[str, ...]:
         """All failures, each in one line with the number of times."""
-        told = (self.log_trouble, self._surprise, *self.incidents, *self.errors)
-        times = Counter(what.partition("\n")[0] for what in told if what)
-        lines = [what if many == 1 else f"{what} ({many} times)" for what, many in times.items()]
-        rest = len(lines) - _MOST_TOLD
-        return tuple(lines) if rest <= 0 else (*lines[:_MOST_TOLD], f"and {rest} other things")
+        all_of_them = (self.log_trouble, self._surprise, *self.incidents, *self.errors)
+        times = Counter(failure.partition("\n")[0] for failure in all_of_them if failure)
+        lines = [failure if many == 1 else f"{failure} ({many} times)" for failure, many in times.items()]
+        rest = len(lines) - _MOST_LISTED
+        return tuple(lines) if rest <= 0 else (*lines[:_MOST_LISTED], f"and {rest} other things")
 
     @property
     def _surprise(self) -> str:

@@ -112,9 +112,9 @@ class Contest:
         """The logged ids of problems in work."""
         self._closing = ExitStack()
         self._own_incidents: list[str] = []
-        self._num_told = (0, 0, 0)
+        self._num_listed = (0, 0, 0)
         """How many incidents of the engine, the sandbox and the contest the verdicts have listed so far."""
-        self._told_errors = {""}
+        self._logged_errors = {""}
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
@@ -287,12 +287,12 @@ class Contest:
     def _new_incidents(self) -> tuple[str, ...]:
         """The incidents of engine, sandbox and contest that no verdict has listed yet."""
         try:
-            told = (self.engine.stats.incidents, self.sandbox.incidents, tuple(self._own_incidents))
+            known = (self.engine.stats.incidents, self.sandbox.incidents, tuple(self._own_incidents))
         except Exception as error:  # noqa: BLE001 (a list of incidents is worth no reply)
             self._run_log.say(_log.error, "engine and sandbox don't tell what happened to them: %r", error)
             return ()
-        new = [incidents[num_told:] for incidents, num_told in zip(told, self._num_told, strict=True)]
-        self._num_told = (len(told[0]), len(told[1]), len(told[2]))
+        new = [incidents[num_listed:] for incidents, num_listed in zip(known, self._num_listed, strict=True)]
+        self._num_listed = (len(known[0]), len(known[1]), len(known[2]))
         return tuple(chain.from_iterable(new))
 
     def _record(self, pending: PendingProblem, event: Event) -> Ledger:
@@ -300,8 +300,8 @@ class Contest:
         with self._lock:
             self._note(pending, event)
             ledger = pending.ledger = fold(pending.ledger, event, self._preset.policy.weights)
-        if isinstance(event, Ended) and event.trajectory.error not in self._told_errors:
-            self._told_errors.add(event.trajectory.error)
+        if isinstance(event, Ended) and event.trajectory.error not in self._logged_errors:
+            self._logged_errors.add(event.trajectory.error)
             self._run_log.say(_log.warning, "a trajectory ended with an error: %s", event.trajectory.error)
         return ledger
 
@@ -329,11 +329,11 @@ class Contest:
 
     def _settle_with_incidents(self, pending: PendingProblem, solution: Solution) -> None:
         """The same with the new incidents; only on the loop, which engine and sandbox belong to."""
-        num_told = self._num_told
+        num_listed = self._num_listed
         if solution.stop_reason is not StopReason.INTERRUPTED:
             solution = replace(solution, incidents=self._new_incidents())
         if not self._settle(pending, solution):
-            self._num_told = num_told  # the next verdict lists them
+            self._num_listed = num_listed  # the next verdict lists them
 
     def _note_verdict(self, pending: PendingProblem, solution: Solution, *, is_final: bool) -> None:
         """Record a verdict, and before it the problem's stop, where that isn't recorded yet."""

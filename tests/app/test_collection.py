@@ -190,18 +190,18 @@ def test_accuracy_is_told_by_vote_and_by_trajectory(tmp_path: Path) -> None:
     """Half of the trajectories are right; the vote is a tie, which the larger answer wins."""
     one = write_sums(tmp_path / "one.jsonl", 1)
     script = write_script(tmp_path / "script.jsonl", "It is $\\boxed{107}$.", "It is $\\boxed{5}$.")
-    harvest, _ = run(one, tmp_path / "run", script=str(script), num_samples=4)
-    assert (harvest.num_correct, harvest.pass_at_1) == (1, 0.5)
-    assert harvest.num_trajectories == 4
-    assert "1 of 1 with a reference right by vote (100.0%), pass@1 50.0%; 4 trajectories" in harvest.line
+    summary, _ = run(one, tmp_path / "run", script=str(script), num_samples=4)
+    assert (summary.num_correct, summary.pass_at_1) == (1, 0.5)
+    assert summary.num_trajectories == 4
+    assert "1 of 1 with a reference right by vote (100.0%), pass@1 50.0%; 4 trajectories" in summary.line
 
 
 def test_without_references_nothing_is_scored(tmp_path: Path) -> None:
     """No share of nothing is made up."""
     path = tmp_path / "bare.jsonl"
     path.write_text('{"id": "a", "problem": "Add 1 and 2."}\n')
-    harvest, _ = run(path, tmp_path / "run")
-    assert "1 problems, none with a reference; 3 trajectories" in harvest.line
+    summary, _ = run(path, tmp_path / "run")
+    assert "1 problems, none with a reference; 3 trajectories" in summary.line
 
 
 def test_a_time_bank_is_taken_out(sums: Path, tmp_path: Path) -> None:
@@ -216,8 +216,8 @@ def test_simulated_figures_are_called_so(tmp_path: Path) -> None:
     """Nobody takes them for a machine's that is here."""
     samples = tmp_path / "samples.jsonl"
     samples.write_text('{"id": "a", "problem": "1+1?", "answer": "2", "answers": [2, 2, 3], "tokens": [40, 50, 60]}\n')
-    harvest, shown = run(samples, tmp_path / "run", engine="simulated", samples=str(samples))
-    assert harvest.line.startswith("simulated: 1 problems: 1 of 1 with a reference right")
+    summary, shown = run(samples, tmp_path / "run", engine="simulated", samples=str(samples))
+    assert summary.line.startswith("simulated: 1 problems: 1 of 1 with a reference right")
     assert "simulated [0/1] 1 problems in work" in shown
 
 

@@ -33,19 +33,19 @@ def test_what_went_wrong_is_told_once_with_how_often_it_did() -> None:
     """What became of the log first, then what the engine told, then what ended trajectories and problems."""
     late = replace(VERDICT, incidents=(), error="no verdict in time")
     summary = Summary((problem(BROKEN, BROKEN), problem(BROKEN, solution=late)), log_trouble="the run log ends early")
-    assert summary.told == (
+    assert summary.failures == (
         "the run log ends early",
         "a server is back",
         "CUDA out of memory (3 times)",
         "no verdict in time",
     )
-    assert Summary((problem(solution=replace(VERDICT, incidents=())),)).told == ()
+    assert Summary((problem(solution=replace(VERDICT, incidents=())),)).failures == ()
 
 
 def test_of_very_many_different_things_the_rest_is_a_number() -> None:
     """Nobody reads them all."""
     broken = tuple(replace(BROKEN, error=f"error {number}") for number in range(60))
-    told = Summary((problem(*broken),)).told
+    told = Summary((problem(*broken),)).failures
     assert len(told) == 21
     assert told[0] == "a server is back"
     assert told[-1] == "and 41 other things"
@@ -55,16 +55,16 @@ def test_an_error_with_a_log_behind_it_is_told_by_its_first_line() -> None:
     """The lines of a log differ in their times, so nothing that happened twice would be told as one thing."""
     broken = tuple(replace(BROKEN, error=f"the server ended:\n{number} s: a log\nits end") for number in range(3))
     summary = Summary((problem(*broken, solution=replace(VERDICT, incidents=())),))
-    assert summary.told == ("the server ended: (3 times)",)
+    assert summary.failures == ("the server ended: (3 times)",)
 
 
 def test_more_or_fewer_problems_than_announced_are_told() -> None:
     """Where their number was known, and the log is whole."""
     quiet = problem(solution=replace(VERDICT, incidents=()))
     bank = BankConfig(600.0, num_problems=3)
-    assert Summary((quiet, quiet), bank).told == ("3 problems were announced, and 2 came",)
-    assert Summary((quiet,) * 3, bank).told == Summary((quiet,), replace(bank, num_problems=None)).told == ()
-    assert Summary((quiet,), bank, log_trouble="gone").told == ("gone",)
+    assert Summary((quiet, quiet), bank).failures == ("3 problems were announced, and 2 came",)
+    assert Summary((quiet,) * 3, bank).failures == Summary((quiet,), replace(bank, num_problems=None)).failures == ()
+    assert Summary((quiet,), bank, log_trouble="gone").failures == ("gone",)
 
 
 def test_attempts_without_a_vote_are_counted_by_reason() -> None:

@@ -9,7 +9,7 @@ The run log has a trajectory for each sample. Its turns include those that a res
 be shorter than the one before. Samples end in the order in which the kernel counts them, which breaks ties.
 """
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,8 +20,7 @@ from anyio.abc import TaskGroup
 
 from numina_infer.core.config import Mode, Policy
 from numina_infer.core.events import Ended, Started, Stopped
-from numina_infer.core.ports import Cutoff, Decoder, Engine, Format, Sandbox
-from numina_infer.core.presets import Preset
+from numina_infer.core.ports import Cutoff, Decoder
 from numina_infer.core.records import (
     Completion,
     Execution,
@@ -49,7 +48,7 @@ from numina_infer.solving.paper.rules import (
     show_result,
 )
 from numina_infer.solving.rollout import require_recordable, turn_seed
-from numina_infer.solving.solver import Record, hand_over_s
+from numina_infer.solving.solver import Solver, hand_over_s
 from numina_infer.voting.referee import Ledger, conclude
 
 _OUTCOMES = {
@@ -62,18 +61,8 @@ _OUTCOMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class PaperSolver:
-    """Solves problems as the kernel did; its fields are those of `solver.Solver`.
-
-    The preset sets the number of samples and rounds and how they are drawn. It never stops early.
-    """
-
-    fmt: Format
-    engine: Engine
-    sandbox: Sandbox
-    preset: Preset
-    record: Record
-    tickets: Iterator[int]
+class PaperSolver(Solver):
+    """Solves problems as the kernel did; the preset sets samples, rounds and sampling. It never stops early."""
 
     async def solve(self, problem: Problem, opened: Ledger, cutoff: Cutoff, attempts: TaskGroup) -> Solution:
         """The verdict on `problem`, as `solver.Solves.solve` says; its rounds run in `attempts`."""
