@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,10 @@ LIKENESSES = {
 }
 
 
+vocabulary_of = cache(TokenizerVocabulary.from_folder)
+
+
+@cache
 def load(folder: Path) -> Any:
     """The tokenizer as transformers has it."""
     from transformers import AutoTokenizer
@@ -82,7 +87,7 @@ def theirs(folder: Path, messages: Messages) -> list[int]:
 
 def ours(folder: Path, fmt: Format, statement: str) -> list[int]:
     """The ids that an engine is given."""
-    return render(fmt.prompt(statement), TokenizerVocabulary.from_folder(folder))
+    return render(fmt.prompt(statement), vocabulary_of(folder))
 
 
 def of_system_and_user(fmt: Format, statement: str) -> Messages:

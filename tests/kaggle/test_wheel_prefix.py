@@ -76,6 +76,7 @@ def test_another_lock_is_installed_anew(wheelhouse: Path, tmp_path: Path) -> Non
     assert printed(python, "import torch_stand_in; print(torch_stand_in.version)") == "2.11.0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["bin/python", "lib/python3*/site-packages/torch_stand_in*.dist-info/RECORD"])
 def test_a_broken_install_is_redone(wheelhouse: Path, tmp_path: Path, loss: str) -> None:
     """Its interpreter is gone, or a package."""

@@ -116,6 +116,7 @@ def test_a_dry_run_fetches_nothing(index: WheelIndex, tmp_path: Path, capsys: py
     assert told["total_bytes"] == sum(len(index.wheels[name]) for name in EXPECTED)
 
 
+@pytest.mark.slow
 def test_a_broken_collection_goes_on_with_the_same_versions(index: WheelIndex, tmp_path: Path) -> None:
     """A newer release doesn't change it, and what is here isn't fetched again."""
     out = tmp_path / "wheels"
@@ -149,6 +150,7 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(
     assert not set(fetched) & {name for name, _ in index.transfers}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_there", [False, True])
 def test_a_wheelhouse_that_cannot_be_begun_leaves_nothing(
     is_there: bool, index: WheelIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -175,6 +177,7 @@ def test_a_wheelhouse_that_kaggle_would_refuse_is_not_collected(index: WheelInde
     assert not index.transfers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [["--vllm", "0.20.0"], ["--python-version", "3.13"]])
 def test_another_wheelhouse_is_not_mixed_in(index: WheelIndex, more: list[str], tmp_path: Path) -> None:
     """Nor are files that are no wheelhouse's."""

@@ -134,7 +134,8 @@ def test_whatever_happened_to_a_contest_its_replay_is_exact(
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fifty problems on two simulated T4s, with refill, the predictive rule and a time bank."""
     folder = tmp_path_factory.mktemp("simulated") / "run"
-    rehearse(Rehearsal(choices=Choices(preset="t4x2", engine=EngineName.SIMULATED)), folder, QUIET)
+    choices = Choices(preset="t4x2", engine=EngineName.SIMULATED, num_samples=16)
+    rehearse(Rehearsal(choices=choices), folder, QUIET)
     return folder
 
 
