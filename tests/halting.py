@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 
-from numina_infer.app import composition
+from numina_infer.app.composition import Backends, make_engine
 from numina_infer.cli import main
 from numina_infer.core.ports import Decoder
 
@@ -36,6 +36,5 @@ def _halt(engine: Any, limit: int) -> Any:
 
 
 if __name__ == "__main__":
-    make, most = composition.make_engine, int(sys.argv[1])
-    composition.make_engine = lambda *given, **named: _halt(make(*given, **named), most)
-    sys.exit(main(sys.argv[2:]))
+    most = int(sys.argv[1])
+    sys.exit(main(sys.argv[2:], backends=Backends(engine=lambda *given: _halt(make_engine(*given), most))))

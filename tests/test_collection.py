@@ -18,9 +18,9 @@ from rich.console import Console
 
 from drills.engines.stand_in import StandIn
 from numina_infer import read_run
-from numina_infer.app import composition
 from numina_infer.app.choices import Choices, Collection, EngineName
 from numina_infer.app.collection import collect, read_collection
+from numina_infer.app.composition import Backends
 from numina_infer.cli import main
 from numina_infer.core.engine_config import ClientConfig
 from numina_infer.core.errors import ConfigError, EngineError, RunLogError
@@ -32,6 +32,7 @@ from numina_infer.runs.collection_summary import Harvest
 from numina_infer.runs.history import read_events, read_info
 from numina_infer.runs.progress import RunConsole, Scoreboard
 from tests.halting import halted
+from tests.summing import SUMMING, summing_sandbox
 from tests.test_runlog import EVENTS
 from tests.waiting import wait_until
 
@@ -63,11 +64,13 @@ def arguments(problems: Path, folder: Path, *more: str | Path, num_samples: int 
     return ["collect", *map(str, (*given, *more))]
 
 
-def run(problems: Path, folder: Path, at_once: int = 4, **chosen: object) -> tuple[Harvest, str]:
+def run(
+    problems: Path, folder: Path, at_once: int = 4, backends: Backends = SUMMING, **chosen: object
+) -> tuple[Harvest, str]:
     """What a collection brings in, and what a log file would show of it."""
     choices = Choices(**{"engine": EngineName.SCRIPTED, "preset": "collect", "num_samples": 3, **chosen})  # type: ignore[arg-type] # what a test chooses
     log = io.StringIO()
-    harvest = collect(Collection(str(problems), choices, at_once), folder, RunConsole(log))
+    harvest = collect(Collection(str(problems), choices, at_once), folder, RunConsole(log), backends=backends)
     return harvest, log.getvalue()
 
 
@@ -135,12 +138,9 @@ class Crowded(ScriptedEngine):
             yield decoder
 
 
-def test_as_many_problems_as_were_asked_for_are_in_work_and_no_more(
-    sums: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_as_many_problems_as_were_asked_for_are_in_work_and_no_more(sums: Path, tmp_path: Path) -> None:
     """The engine would wait for ever for the trajectories of a third problem if there were two."""
-    monkeypatch.setattr(composition, "make_engine", lambda *_: Crowded(3 * 3))
-    run(sums, tmp_path / "run", 3)
+    run(sums, tmp_path / "run", 3, Backends(lambda *_: Crowded(3 * 3), summing_sandbox))
     open_now, most = 0, 0
     for event in read_events(tmp_path / "run"):
         open_now += isinstance(event, Opened) - isinstance(event, Solved)
@@ -176,7 +176,7 @@ def test_a_killed_collection_goes_on_without_solving_anything_twice(tmp_path: Pa
     before = solved_lines(folder)
     solved = {json.loads(line)["solution"]["problem_id"] for line in before.splitlines()}
     assert 4 <= len(solved) < 30
-    assert main(["collect", "--resume", str(folder)]) == 0
+    assert main(["collect", "--resume", str(folder)], backends=SUMMING) == 0
     assert_complete(folder, 30)
     assert solved_lines(folder).startswith(before)
     opened = openings(folder)
@@ -195,7 +195,7 @@ def test_ctrl_c_leaves_what_is_in_work_open_and_says_how_to_go_on(tmp_path: Path
     stopped = read_run(folder)
     assert 2 <= len(stopped.solutions) < 30
     assert set(stopped.solutions["stop_reason"]) == {"exhausted"}
-    assert main(["collect", "--resume", str(folder)]) == 0
+    assert main(["collect", "--resume", str(folder)], backends=SUMMING) == 0
     assert_complete(folder, 30)
 
 
@@ -204,7 +204,7 @@ def test_a_finished_collection_resumes_to_itself(sums: Path, tmp_path: Path) -> 
     first, _ = run(sums, tmp_path / "run")
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     chosen = read_collection(tmp_path / "run")
-    again = collect(chosen, tmp_path / "run", Console(quiet=True), resume=True)
+    again = collect(chosen, tmp_path / "run", Console(quiet=True), resume=True, backends=SUMMING)
     assert chosen == Collection(str(sums), Choices(engine=EngineName.SCRIPTED, preset="collect", num_samples=3), 4)
     assert again.outlines == first.outlines
     assert {name: content for name, content in before.items() if name != "run.json"} == {
@@ -217,8 +217,8 @@ def test_problems_in_which_the_engine_broke_are_taken_again(sums: Path, tmp_path
     script = tmp_path / "script.jsonl"
     script.write_text('{"problem": "another problem", "completions": [["x"]]}')
     few = write_sums(tmp_path / "few.jsonl", 3)
-    assert main(arguments(few, tmp_path / "run", "--script", script)) == 1
-    assert main(["collect", "--resume", str(tmp_path / "run")]) == 1
+    assert main(arguments(few, tmp_path / "run", "--script", script), backends=SUMMING) == 1
+    assert main(["collect", "--resume", str(tmp_path / "run")], backends=SUMMING) == 1
     assert set(openings(tmp_path / "run").values()) == {2}
     assert len(read_run(tmp_path / "run").solutions) == 3
 
@@ -289,7 +289,7 @@ def test_all_endpoints_are_used(sums: Path, tmp_path: Path, two_servers: tuple[S
     """Naming one is enough to mean vLLM's client; requests are the same wherever they go."""
     endpoints = [argument for server in two_servers for argument in ("--endpoint", server.address)]
     given = ["--problems", str(sums), "--num-samples", "3", "--out", str(tmp_path / "run")]
-    assert main(["collect", *given, *endpoints]) == 0
+    assert main(["collect", *given, *endpoints], backends=SUMMING) == 0
     assert_complete(tmp_path / "run", NUM_PROBLEMS)
     shares = [len(server.requests) for server in two_servers]
     assert sum(shares) == NUM_PROBLEMS * 3 * 2
@@ -304,9 +304,9 @@ def test_an_endpoint_that_is_not_there_is_named(
     hasty = replace(PRESETS["collect"], client=ClientConfig(greet_s=0.05))
     monkeypatch.setitem(PRESETS, "collect", hasty)
     given = ["--problems", str(sums), "--out", str(tmp_path / "run"), "--endpoint", str(tmp_path / "nobody")]
-    assert main(["collect", *given]) == 1
+    assert main(["collect", *given], backends=SUMMING) == 1
     assert f"no endpoint answers at {tmp_path / 'nobody'}" in capsys.readouterr().err
-    assert main(arguments(sums, tmp_path / "run")) == 0
+    assert main(arguments(sums, tmp_path / "run"), backends=SUMMING) == 0
 
 
 BAD_INPUT: list[tuple[str, Callable[[Path], list[str | Path]], str]] = [
@@ -351,7 +351,7 @@ def test_a_run_goes_on_only_by_the_command_that_began_it(
     assert main(["rehearse", "--resume", str(tmp_path / "collected")]) == 2
     assert "numina-infer collect --resume" in capsys.readouterr().err
     rehearsed = ["--problems", str(sums), "--engine", "scripted", "--num-samples", "1"]
-    assert main(["rehearse", *rehearsed, "--out", str(tmp_path / "rehearsed")]) == 0
+    assert main(["rehearse", *rehearsed, "--out", str(tmp_path / "rehearsed")], backends=SUMMING) == 0
     with pytest.raises(RunLogError, match="numina-infer rehearse --resume"):
         read_collection(tmp_path / "rehearsed")
 

@@ -1,4 +1,4 @@
-"""Whole competitions with a script for a model: real sandbox, real mock, real files."""
+"""Whole competitions with a script for a model: real mock, real files, and the real sandbox where it matters."""
 
 import contextlib
 import io
@@ -16,6 +16,7 @@ from rich.console import Console
 
 from numina_infer import read_run
 from numina_infer.app.choices import Choices, EngineName, Rehearsal
+from numina_infer.app.composition import Backends
 from numina_infer.app.rehearsal import read_rehearsal, rehearse
 from numina_infer.cli import main
 from numina_infer.competitions.known import Api
@@ -26,6 +27,7 @@ from numina_infer.runs.problems import read_problems
 from numina_infer.runs.progress import RunConsole
 from numina_infer.runs.summary import Summary
 from tests.halting import halted
+from tests.summing import SUMMING
 from tests.waiting import wait_until
 
 SCRIPTED = Choices(engine=EngineName.SCRIPTED, num_samples=3)
@@ -56,17 +58,23 @@ def write_rows(path: Path, rows: list[dict[str, str]]) -> Path:
     return path
 
 
-def run(problems: Path, folder: Path, api: Api = Api.AIMO, choices: Choices = SCRIPTED) -> tuple[Summary, str]:
+def run(
+    problems: Path,
+    folder: Path,
+    api: Api = Api.AIMO,
+    choices: Choices = SCRIPTED,
+    backends: Backends | None = SUMMING,
+) -> tuple[Summary, str]:
     """The summary of a rehearsal, and what a log file would show of it."""
     log = io.StringIO()
-    summary = rehearse(Rehearsal(str(problems), choices, api), folder, RunConsole(log))
+    summary = rehearse(Rehearsal(str(problems), choices, api), folder, RunConsole(log), backends=backends)
     return summary, log.getvalue()
 
 
 @pytest.mark.parametrize("api", APIS)
 def test_a_competition_ends_in_a_submission_a_log_and_a_summary(sums: Path, tmp_path: Path, api: Api) -> None:
     """Every problem is solved by votes that real programs stand behind."""
-    summary, shown = run(sums, tmp_path / "run", api)
+    summary, shown = run(sums, tmp_path / "run", api, backends=None)
     assert (summary.num_correct, summary.num_scored, summary.num_fallbacks) == (6, 6, 0)
     for read, name in ((pd.read_csv, "submission.csv"), (pd.read_parquet, "submission.parquet")):
         frame = read(tmp_path / "run" / name)
@@ -79,7 +87,7 @@ def test_a_competition_ends_in_a_submission_a_log_and_a_summary(sums: Path, tmp_
 
 def test_a_quiet_console_stays_quiet(sums: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Notebooks and benchmarks show what they want to."""
-    rehearse(Rehearsal(str(sums), SCRIPTED), tmp_path / "run", Console(quiet=True))
+    rehearse(Rehearsal(str(sums), SCRIPTED), tmp_path / "run", Console(quiet=True), backends=SUMMING)
     assert capfd.readouterr() == ("", "")
 
 
@@ -112,7 +120,7 @@ def test_a_finished_run_resumes_to_itself(sums: Path, tmp_path: Path) -> None:
     files = ["trajectories.jsonl", "solutions.jsonl", "submission.csv"]
     before = {name: (tmp_path / "run" / name).read_bytes() for name in files}
     rehearsal = read_rehearsal(tmp_path / "run")
-    summary = rehearse(rehearsal, tmp_path / "run", Console(quiet=True), resume=True)
+    summary = rehearse(rehearsal, tmp_path / "run", Console(quiet=True), resume=True, backends=SUMMING)
     assert {name: (tmp_path / "run" / name).read_bytes() for name in files} == before
     assert summary.num_correct == 6
     assert len(read_run(tmp_path / "run").info["sessions"]) == 2
@@ -256,7 +264,7 @@ def processes_of(folder: Path) -> list[str]:
 def test_a_rerun_is_rehearsed_in_two_processes(sums: Path, tmp_path: Path) -> None:
     """The order is random, every trick of the relay is stood, and every verdict is right; a resumed run keeps it."""
     rehearsal = Rehearsal(str(sums), SCRIPTED, Api.KAGGLE_EVALUATION, separate=True, nasty=tuple(Nasty))
-    summary = rehearse(rehearsal, tmp_path / "run", Console(quiet=True))
+    summary = rehearse(rehearsal, tmp_path / "run", Console(quiet=True), backends=SUMMING)
     assert (summary.num_correct, summary.num_scored, summary.num_fallbacks) == (6, 6, 0)
     order = [problem.id for problem in read_problems(sums).shuffled(SCRIPTED.seed).problems]
     assert list(pd.read_parquet(tmp_path / "run" / "submission.parquet")["id"]) == order
@@ -376,18 +384,17 @@ def test_a_run_of_nothing_but_errors_does_not_pass_for_one(
     """The first cause is said, and the exit code is 1."""
     script = write(tmp_path / "script.jsonl", '{"problem": "another problem", "completions": [["x"]]}')
     given = ["--problems", sums, "--engine", "scripted", "--script", script, "--out", tmp_path / "run"]
-    assert main(["rehearse", *map(str, given)]) == 1
+    assert main(["rehearse", *map(str, given)], backends=SUMMING) == 1
     assert "no row for the problem" in capsys.readouterr().err
 
 
 def test_a_run_resumes_from_another_folder(sums: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was named from here is found from there."""
     monkeypatch.chdir(sums.parent)
-    rehearse(Rehearsal(sums.name, SCRIPTED), Path("run"), Console(quiet=True))
+    quiet, folder = Console(quiet=True), tmp_path / "run"
+    rehearse(Rehearsal(sums.name, SCRIPTED), Path("run"), quiet, backends=SUMMING)
     monkeypatch.chdir("/")
-    assert (
-        rehearse(read_rehearsal(tmp_path / "run"), tmp_path / "run", Console(quiet=True), resume=True).num_correct == 6
-    )
+    assert rehearse(read_rehearsal(folder), folder, quiet, resume=True, backends=SUMMING).num_correct == 6
 
 
 def test_an_empty_problem_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -396,12 +403,10 @@ def test_an_empty_problem_is_refused(capsys: pytest.CaptureFixture[str]) -> None
     assert "empty" in capsys.readouterr().err
 
 
-def test_solve_prints_a_verdict_as_json_and_nothing_else(tmp_path: Path) -> None:
+def test_solve_prints_a_verdict_as_json_and_nothing_else(capfd: pytest.CaptureFixture[str]) -> None:
     """A pipe can read it."""
-    done = subprocess.run(
-        command("solve", "Add 5 and 6.", "--engine", "scripted", "--json"), check=True, capture_output=True, text=True
-    )
-    verdict = json.loads(done.stdout)
+    assert main(["solve", "Add 5 and 6.", "--engine", "scripted", "--json"], backends=SUMMING) == 0
+    verdict = json.loads(capfd.readouterr().out)
     assert (verdict["answer"], verdict["is_fallback"], verdict["stop_reason"]) == (11, False, "decided")
 
 
@@ -426,18 +431,8 @@ def test_fifty_problems_and_nine_hours_are_rehearsed_on_a_machine_that_is_not_he
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every line that has a figure says that it is simulated, and the summary says where the time went."""
-    arguments = [
-        "rehearse",
-        "--preset",
-        "t4x2",
-        "--engine",
-        "simulated",
-        "--num-samples",
-        "12",
-        "--out",
-        str(tmp_path),
-    ]
-    assert main(arguments) == 0
+    given = ["--preset", "t4x2", "--engine", "simulated", "--num-samples", "12", "--out", str(tmp_path)]
+    assert main(["rehearse", *given]) == 0
     said = capsys.readouterr().out
     verdicts = [line for line in said.splitlines() if line.startswith("simulated [")]
     assert len([line for line in verdicts if "votes" in line and " running" not in line]) == 50
@@ -453,22 +448,8 @@ def test_fifty_problems_and_nine_hours_are_rehearsed_on_a_machine_that_is_not_he
 def test_a_competition_brings_its_api_range_and_limits(sums: Path, tmp_path: Path) -> None:
     """What is chosen beside it wins, and a resumed run knows of it."""
     folder = tmp_path / "run"
-    assert (
-        main(
-            [
-                "rehearse",
-                "--problems",
-                str(sums),
-                "--engine",
-                "scripted",
-                "--competition",
-                "aimo-2",
-                "--out",
-                str(folder),
-            ]
-        )
-        == 0
-    )
+    given = ["--problems", str(sums), "--engine", "scripted", "--competition", "aimo-2", "--out", str(folder)]
+    assert main(["rehearse", *given], backends=SUMMING) == 0
     assert (folder / "result.json").is_file()  # the inference server's, not the 2024 API's
     rehearsal = read_rehearsal(folder)
     assert rehearsal.choices.competition == "aimo-2"

@@ -8,7 +8,7 @@ from anyio.lowlevel import checkpoint
 from rich.console import Console
 
 from numina_infer.app.choices import Choices, EngineName
-from numina_infer.app.composition import make_parts, open_contest, opened, run_info
+from numina_infer.app.composition import Backends, make_parts, open_contest, opened, run_info
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.events import Ended, Started
 from numina_infer.core.ports import Cutoff, Decoder
@@ -17,6 +17,7 @@ from numina_infer.engines.scripted_engine import ScriptedEngine, sum_of_numbers
 from numina_infer.runs.history import read_events, solved_problems
 from numina_infer.runs.log import RunLog
 from numina_infer.solving.contest import Contest, Parts
+from tests.summing import summing_sandbox
 from tests.waiting import wait_until
 from tests.witness import Witness
 
@@ -46,8 +47,7 @@ def make() -> tuple[Parts, Witness]:
     """Parts with an engine that counts its openings."""
     choices = Choices(engine=EngineName.SCRIPTED, num_samples=3, max_tokens=1_000_000)
     witness = Slow(ScriptedEngine(talk))
-    parts = make_parts(choices, lambda _: None)
-    return Parts(parts.preset, parts.fmt, witness, parts.sandbox), witness
+    return make_parts(choices, lambda _: None, backends=Backends(lambda *_: witness, summing_sandbox)), witness
 
 
 def test_contests_after_one_another_share_an_engine(tmp_path: Path) -> None:

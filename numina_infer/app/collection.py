@@ -19,7 +19,7 @@ from rich.console import Console
 
 from numina_infer.answers.references import read_references
 from numina_infer.app.choices import Choices, Collection
-from numina_infer.app.composition import Info, make_parts, open_contest
+from numina_infer.app.composition import Backends, Info, make_parts, open_contest
 from numina_infer.app.run_folder import begun_info, problems_path, read_command_info, resumed_info
 from numina_infer.core.errors import EngineError, RunLogError
 from numina_infer.core.events import Ended, Event, Opened, Solved
@@ -39,11 +39,18 @@ _MAX_IN_VAIN = 8
 
 
 def collect(
-    collection: Collection, folder: Path, console: Console, *, resume: bool = False, parts: Parts | None = None
+    collection: Collection,
+    folder: Path,
+    console: Console,
+    *,
+    resume: bool = False,
+    backends: Backends | None = None,
+    parts: Parts | None = None,
 ) -> Harvest:
     """Solve the problems into `folder`, with the run log and live progress.
 
-    `parts` are for a collection among others, whose engine is open already; they need no bank.
+    `backends` are engine and sandbox to take instead of those chosen; `parts` are for a collection among others, whose
+    engine is open already, and need no bank.
     On Ctrl-C what is in work stays open for a resumed collection, and `KeyboardInterrupt` goes on to the caller.
     A resumed collection takes problems again in which the engine or the sandbox broke.
 
@@ -53,7 +60,7 @@ def collect(
         EngineError: the engine doesn't start, or has gone for good.
     """
     problem_set = read_problems(problems_path(collection))
-    parts = parts or _make_parts(collection, console)
+    parts = parts or _make_parts(collection, console, backends)
     more = {"concurrent_problems": collection.concurrent_problems}
     info = resumed_info(collection, folder) if resume else begun_info(_COMMAND, collection, parts.preset, more)
     with RunLog(folder, resume=resume) as log:
@@ -78,8 +85,9 @@ def read_collection(folder: Path) -> Collection:
         raise RunLogError(f"{folder / 'run.json'} doesn't say what was collected ({error!r}); start anew") from error
 
 
-def _make_parts(collection: Collection, console: Console) -> Parts:
-    parts = make_parts(collection.choices, console.print, at_once=collection.concurrent_problems)
+def _make_parts(collection: Collection, console: Console, backends: Backends | None) -> Parts:
+    at_once = collection.concurrent_problems
+    parts = make_parts(collection.choices, console.print, at_once=at_once, backends=backends)
     return replace(parts, preset=parts.preset.without_bank())
 
 

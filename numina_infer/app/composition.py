@@ -6,7 +6,7 @@
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,10 @@ from rich.console import Console
 
 from numina_infer.app.choices import Choices, EngineName
 from numina_infer.core.clock import virtual_clock
-from numina_infer.core.config import require
+from numina_infer.core.config import SandboxConfig, require
 from numina_infer.core.engine_config import SimulatedConfig, TransformersConfig
-from numina_infer.core.ports import Engine, EngineStats, Format
+from numina_infer.core.ports import Engine, EngineStats, Format, Gateway
+from numina_infer.core.ports import Sandbox as SandboxPort
 from numina_infer.core.presets import Preset
 from numina_infer.core.records import Problem, Solution
 from numina_infer.formats.catalogue import make_format
@@ -41,12 +42,38 @@ _T4_SLOTS = 3
 """Slots of the simulated sandbox: a T4 machine of Kaggle's has four cores, of which the sandbox takes all but one."""
 
 
-def make_parts(
-    choices: Choices, report: Callable[[str], None], *, num_problems: int | None = None, at_once: int = 1
-) -> Parts:
-    """What was chosen; `report` is told what takes long, and a time bank how many problems will come.
+MakeEngine = Callable[[Choices, Preset, Callable[[str], None], int], AbstractAsyncContextManager[Engine]]
+"""Choices, their preset, where to report what takes long, problems in work at once → an engine, not opened yet."""
 
-    `at_once` is how many problems will be in work at once.
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """What a contest runs on, where it isn't what was chosen: tests, drills and kernels hand in their own."""
+
+    engine: MakeEngine | None = None
+    """None makes the engine that was chosen."""
+    sandbox: Callable[[SandboxConfig], AbstractAsyncContextManager[SandboxPort]] = Sandbox
+    """Makes the sandbox, not opened yet; the simulated engine brings its own."""
+    gateway: Callable[[Gateway], Gateway] | None = None
+    """Wraps the gateway of a rehearsal."""
+
+
+def make_parts(
+    choices: Choices,
+    report: Callable[[str], None],
+    *,
+    num_problems: int | None = None,
+    at_once: int = 1,
+    backends: Backends | None = None,
+) -> Parts:
+    """The parts of a contest as chosen; none of them is opened yet.
+
+    Args:
+        choices: what was chosen.
+        report: takes a line about everything that takes long.
+        num_problems: how many problems a time bank expects.
+        at_once: how many problems will be in work at once.
+        backends: engine and sandbox to take instead.
 
     Raises:
         ConfigError: something chosen can't be found or used.
@@ -59,8 +86,10 @@ def make_parts(
     make_solver: MakeSolver = PaperSolver if choices.paper else Solver
     if choices.engine is EngineName.SIMULATED:
         return _simulated_parts(choices, preset, fmt, make_solver, report)
-    engine = _with_cache(choices, make_engine(choices, preset, report, at_once), report)
-    return Parts(preset, fmt, engine, Sandbox(preset.sandbox), make_solver)
+    backends = backends or Backends()
+    make = backends.engine or make_engine
+    engine = _with_cache(choices, make(choices, preset, report, at_once), report)
+    return Parts(preset, fmt, engine, backends.sandbox(preset.sandbox), make_solver)
 
 
 def _with_cache(
@@ -252,7 +281,12 @@ def _tell_of_cache(stats: EngineStats, console: Console) -> None:
 
 
 def solve(
-    statement: str, choices: Choices | None = None, *, folder: str | Path | None = None, console: Console | None = None
+    statement: str,
+    choices: Choices | None = None,
+    *,
+    folder: str | Path | None = None,
+    console: Console | None = None,
+    backends: Backends | None = None,
 ) -> Solution:
     """Solve one problem: the answer and the votes behind it.
 
@@ -261,6 +295,7 @@ def solve(
         choices: engine, model, preset and what to change of it; the embedded model by default.
         folder: keeps the run log there, a new folder.
         console: shows progress there.
+        backends: engine and sandbox to take instead of those chosen.
 
     Raises:
         ConfigError: the statement is empty, or something chosen can't be used.
@@ -270,7 +305,7 @@ def solve(
     choices = choices or Choices()
     problem = Problem("problem", statement)
     console = console or Console(quiet=True)
-    parts = make_parts(choices, console.print, num_problems=1)
+    parts = make_parts(choices, console.print, num_problems=1, backends=backends)
     info = run_info(choices, parts.preset)
     with (
         tempfile.TemporaryDirectory(prefix="numina-infer-") as scratch,

@@ -11,7 +11,7 @@ from typing import Protocol
 from rich.console import Console
 
 from numina_infer.app.choices import Choices, Rehearsal
-from numina_infer.app.composition import make_parts, open_contest
+from numina_infer.app.composition import Backends, make_parts, open_contest
 from numina_infer.app.run_folder import begun_info, problems_path, read_command_info, resumed_info
 from numina_infer.competitions.gateways.aimo_gateway import AimoGateway
 from numina_infer.competitions.gateways.predict_gateway import KaggleEvaluationGateway
@@ -40,9 +40,12 @@ class MockCompetition(Protocol):
         ...
 
 
-def rehearse(rehearsal: Rehearsal, folder: Path, console: Console, *, resume: bool = False) -> Summary:
+def rehearse(
+    rehearsal: Rehearsal, folder: Path, console: Console, *, resume: bool = False, backends: Backends | None = None
+) -> Summary:
     """Run the competition into `folder`, with both submission files, the run log and live progress.
 
+    `backends` are engine, sandbox and gateway to take instead of those chosen.
     On Ctrl-C the submission so far is written, and `KeyboardInterrupt` goes on to the caller.
 
     Raises:
@@ -51,13 +54,14 @@ def rehearse(rehearsal: Rehearsal, folder: Path, console: Console, *, resume: bo
         GatewayError: the competition broke off.
     """
     problem_set = read_problems(problems_path(rehearsal))
-    parts = make_parts(rehearsal.choices, console.print, num_problems=len(problem_set.rows))
+    num_problems, backends = len(problem_set.rows), backends or Backends()
+    parts = make_parts(rehearsal.choices, console.print, num_problems=num_problems, backends=backends)
     preset = parts.preset
     info = resumed_info(rehearsal, folder) if resume else begun_info(_COMMAND, rehearsal, preset, rehearsal.relay)
     competition, gateway = _make_competition(rehearsal, problem_set, preset, folder)
+    gateway = backends.gateway(gateway) if backends.gateway else gateway
     with RunLog(folder, resume=resume) as log:
         solved = solved_problems(folder) if resume else {}
-        num_problems = len(problem_set.rows)
         with open_contest(parts, log, info, num_problems=num_problems, solved=solved, console=console) as contest:
             _serve(gateway, contest, competition)
     simulated = parts.clock.is_virtual

@@ -10,6 +10,7 @@ import io
 import logging
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from numina_infer.cli import (
     caching,
@@ -28,17 +29,23 @@ from numina_infer.cli import (
 from numina_infer.cli.parser import Parser
 from numina_infer.core.errors import ConfigError, NuminaError, RunLogError
 
+if TYPE_CHECKING:
+    from numina_infer.app.composition import Backends
+
 _DESCRIPTION = """\
 Olympiad mathematics by tool-integrated reasoning and a vote: a model samples N solutions of a problem,
 each may run Python M times, and the final answers vote."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+def main(arguments: Sequence[str] | None = None, *, backends: "Backends | None" = None) -> int:
+    """Run one command; returns the exit code.
+
+    `solve`, `rehearse`, `collect` and `tune` run on `backends`, where they are given, instead of what was chosen.
+    """
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a tick that a log file can't hold must cost no run
-    return run_command(_parser().parse_args(arguments))
+    return run_command(_parser().parse_args(arguments, argparse.Namespace(backends=backends)))
 
 
 def run_command(chosen: argparse.Namespace) -> int:

@@ -68,7 +68,7 @@ def _collect(chosen: argparse.Namespace) -> int:
     else:
         folder, collection = given.get("out") or new_folder(), _collection(chosen)
     try:
-        harvest = collect(collection, folder, console, resume="resume" in given)
+        harvest = collect(collection, folder, console, resume="resume" in given, backends=chosen.backends)
     except KeyboardInterrupt:
         console.print(f"stopped; what was done is in {folder}, and this goes on with it:", soft_wrap=True)
         console.print(f"  numina-infer collect --resume {folder}", soft_wrap=True)

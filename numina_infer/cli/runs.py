@@ -245,7 +245,7 @@ def _rehearse(chosen: argparse.Namespace) -> int:
             relay = {"api": get_competition(chosen.competition).api, **relay}
         rehearsal = Rehearsal(given.get("problems"), make_choices(chosen), **relay)
     try:
-        summary = rehearse(rehearsal, folder, console, resume="resume" in given)
+        summary = rehearse(rehearsal, folder, console, resume="resume" in given, backends=chosen.backends)
     except KeyboardInterrupt:
         console.print(f"stopped; what was done is in {folder}, and this goes on with it:", soft_wrap=True)
         console.print(f"  numina-infer rehearse --resume {folder}", soft_wrap=True)
@@ -265,7 +265,7 @@ def _rehearse(chosen: argparse.Namespace) -> int:
 
 def refuse_beside_resume(given: dict[str, object]) -> None:
     """Raise `ConfigError` where anything else was chosen for a run that goes on."""
-    others = sorted(set(given) - {"resume", "command"})
+    others = sorted(set(given) - {"resume", "command", "backends"})
     if others:
         names = ", ".join(f"--{name.removesuffix('_s').replace('_', '-')}" for name in others)
         raise ConfigError(f"--resume takes everything from the run it goes on with; leave out {names}")
@@ -277,7 +277,8 @@ def _solve(chosen: argparse.Namespace) -> int:
     given = vars(chosen)
     as_json = "json" in given
     console = make_console(sys.stderr if as_json else sys.stdout)
-    solution = solve(chosen.statement, make_choices(chosen), folder=given.get("out"), console=console)
+    choices, folder = make_choices(chosen), given.get("out")
+    solution = solve(chosen.statement, choices, folder=folder, console=console, backends=chosen.backends)
     if as_json:
         print(json.dumps(asdict(solution)))
         return 0

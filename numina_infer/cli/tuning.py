@@ -85,7 +85,7 @@ def _tune(chosen: argparse.Namespace) -> int:
     else:
         folder, tuning = given.get("out") or new_folder(), _tuning(given)
     try:
-        report = tune(tuning, folder, console, resume=tuning is None)
+        report = tune(tuning, folder, console, resume=tuning is None, backends=chosen.backends)
     except KeyboardInterrupt:
         console.print(f"stopped; what was done is in {folder}, and this goes on with it:", soft_wrap=True)
         console.print(f"  numina-infer tune --resume {folder}", soft_wrap=True)

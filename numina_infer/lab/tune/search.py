@@ -25,7 +25,7 @@ from rich.console import Console
 from numina_infer.answers.references import Accepted, read_references
 from numina_infer.app.choices import Choices, Collection
 from numina_infer.app.collection import collect
-from numina_infer.app.composition import choose_format, make_parts, opened
+from numina_infer.app.composition import Backends, choose_format, make_parts, opened
 from numina_infer.app.run_folder import new_folder
 from numina_infer.core.errors import EngineError, RunLogError
 from numina_infer.core.ports import CacheStats, Engine
@@ -43,9 +43,16 @@ _CACHE = "cache"
 
 
 def tune(
-    tuning: Tuning | None, folder: Path | None = None, console: Console | None = None, *, resume: bool = False
+    tuning: Tuning | None,
+    folder: Path | None = None,
+    console: Console | None = None,
+    *,
+    resume: bool = False,
+    backends: Backends | None = None,
 ) -> TuningReport:
     """Search, into `folder`, with progress on `console`; with `resume`, go on with the search in `folder`.
+
+    `backends` are engine and sandbox to take instead of those chosen.
 
     On Ctrl-C everything that was done stays, and `KeyboardInterrupt` goes on to the caller.
 
@@ -63,7 +70,7 @@ def tune(
     if tuning.remark:
         console.print(tuning.remark, soft_wrap=True)
     with _alone(folder):
-        return _Search.of(tuning, folder, console).run()
+        return _Search.of(tuning, folder, console, backends).run()
 
 
 @contextmanager
@@ -117,15 +124,17 @@ class _Search:
     references: Mapping[str, Accepted]
     proposals: Proposals
     pace: _Pace
+    backends: Backends | None
 
     @classmethod
-    def of(cls, tuning: Tuning, folder: Path, console: Console) -> "_Search":
+    def of(cls, tuning: Tuning, folder: Path, console: Console, backends: Backends | None) -> "_Search":
         """The search of `tuning`, with what earlier sessions did."""
         problem_set = tuning.scored_problems()
         batches = cut(problem_set.rows, tuning.steps(len(problem_set.rows)))
         references = read_references(problem_set.references, tuning.choices.resolve().rollout.answer_range)
         proposals = Proposals(folder, tuning.space, tuning.num_trials, tuning.choices.seed)
-        search = cls(tuning, folder, console, batches, references, proposals, _Pace(proposals))
+        pace = _Pace(proposals)
+        search = cls(tuning, folder, console, batches, references, proposals, pace, backends)
         search.restore()
         return search
 
@@ -163,7 +172,8 @@ class _Search:
         choices = self._choices(self.tuning.choices)
         self.console.print(f"the search is in {self.folder}; completions are kept in {choices.cache}", soft_wrap=True)
         at_once = self.tuning.concurrent_problems
-        return replace(make_parts(choices, self.console.print, at_once=at_once), preset=self.tuning.preset(choices))
+        parts = make_parts(choices, self.console.print, at_once=at_once, backends=self.backends)
+        return replace(parts, preset=self.tuning.preset(choices))
 
     def _choices(self, choices: Choices) -> Choices:
         cache = choices.cache or str(self.folder / _CACHE)
