@@ -34,6 +34,7 @@ from drills.log_seen import read_log, read_summary
 from drills.model import Pace, PacedEngine, Words
 from drills.scene import Call, Moment, Round, Scene
 from drills.seen import Reply, Seen
+from numina_infer.app.composition import supervised_parts
 from numina_infer.competitions.api_versions import API_VERSIONS, Predict
 from numina_infer.competitions.gateways.predict_gateway import make_predict
 from numina_infer.competitions.mock.replied_integer import read_reply
@@ -47,8 +48,7 @@ from numina_infer.engines.scripted_engine import ScriptedEngine
 from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.log import RunLog
 from numina_infer.sandbox.simulated_sandbox import SimulatedSandbox
-from numina_infer.solving.contest import Contest, Parts
-from numina_infer.solving.supervised import LateEngine
+from numina_infer.solving.contest import Contest
 
 _VERSION = API_VERSIONS["0.9.0"]
 _REAL_SLACK_S = 0.7
@@ -161,7 +161,14 @@ class _Sitting:
     def play(self) -> Seen:
         course, preset = self.scene.course, self._preset()
         began_at = self.gone_at = self.clock.now()
-        parts = Parts(preset, NUMINA, self._engine(began_at), self._sandbox(), clock=self.clock, began_at=began_at)
+        words = Words(tuple(self.scene.says))
+        pace = Pace(self.scene.pace_s, tuple(self.scene.slower), began_at)
+
+        async def make_engine() -> AbstractAsyncContextManager[Engine]:
+            return self._engine(words, pace)
+
+        parts = supervised_parts(preset, NUMINA, make_engine, self._sandbox, began_at=began_at)
+        parts = replace(parts, engine=self._with_portal(parts.engine), clock=self.clock)
         with _NotingLog(self.folder, self.opened, self.scene.disk_patience_s) as log:
             self.log = log
             log.describe({"preset": asdict(preset)})
@@ -204,19 +211,14 @@ class _Sitting:
         return Preset("numina", scene.rollout, scene.policy, contest)
 
     @asynccontextmanager
-    async def _engine(self, began_at: float) -> AsyncIterator[Engine]:
-        words = Words(tuple(self.scene.says))
-        pace = Pace(self.scene.pace_s, tuple(self.scene.slower), began_at)
-
-        async def make() -> AbstractAsyncContextManager[Engine]:
-            return self._one_engine(words, pace)
-
-        async with LateEngine(make) as engine, BlockingPortal() as self.portal:
+    async def _with_portal(self, opening: AbstractAsyncContextManager[Engine]) -> AsyncIterator[Engine]:
+        """The engine, and for as long as it is open a way onto its loop."""
+        async with opening as engine, BlockingPortal() as self.portal:
             yield engine
 
     @asynccontextmanager
-    async def _one_engine(self, words: Words, pace: Pace) -> AsyncIterator[Engine]:
-        """What is started, and started again; when it isn't there is noted."""
+    async def _engine(self, words: Words, pace: Pace) -> AsyncIterator[Engine]:
+        """An engine, each time that one is started; notes from when until when there is none."""
         scene = self.scene
         async with AsyncExitStack() as stack:
             opened = (scene.open_engine or ScriptedEngine)(words)

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -86,9 +86,9 @@ def read_collection(folder: Path) -> Collection:
 
 
 def _make_parts(collection: Collection, console: Console, backends: Backends | None) -> Parts:
-    at_once = collection.concurrent_problems
-    parts = make_parts(collection.choices, console.print, at_once=at_once, backends=backends)
-    return replace(parts, preset=parts.preset.without_bank())
+    choices, at_once = collection.choices, collection.concurrent_problems
+    preset = choices.resolve().without_bank()
+    return make_parts(choices, console.print, preset=preset, at_once=at_once, backends=backends)
 
 
 def _complete_problems(folder: Path) -> Mapping[Problem, Solution]:

@@ -1,12 +1,14 @@
-"""Where the parts are put together: choices in, an open contest out; the notebooks and the command line use no other.
+"""Where the parts of a contest are put together: choices in, an open contest out.
 
-`solve` is the whole of it for one problem.
+The command line, the notebooks, the kernel, the tuning search and the drills all come here. Engine, sandbox and
+gateway can be handed in (`Backends`), so that a test needs no model and no zygote.
 """
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from numina_infer.app.choices import Choices, EngineName
 from numina_infer.core.clock import virtual_clock
 from numina_infer.core.config import SandboxConfig, require
 from numina_infer.core.engine_config import SimulatedConfig, TransformersConfig
+from numina_infer.core.errors import NuminaError
 from numina_infer.core.ports import Engine, EngineStats, Format, Gateway
 from numina_infer.core.ports import Sandbox as SandboxPort
 from numina_infer.core.presets import Preset
@@ -30,6 +33,7 @@ from numina_infer.sandbox import Sandbox
 from numina_infer.solving.contest import Contest, Parts, open_portal
 from numina_infer.solving.paper.paper_solver import PaperSolver
 from numina_infer.solving.solver import MakeSolver, Solver
+from numina_infer.solving.supervised import LateConfig, LateEngine, LateSandbox, Make
 
 if TYPE_CHECKING:
     from numina_infer.engines.http.openai_api import OpenAIEngine
@@ -56,13 +60,15 @@ class Backends:
     """Makes the sandbox, not opened yet; the simulated engine brings its own."""
     gateway: Callable[[Gateway], Gateway] | None = None
     """Wraps the gateway of a rehearsal."""
+    starts: LateConfig | None = None
+    """How often a kernel starts an engine or a sandbox that doesn't come up."""
 
 
 def make_parts(
     choices: Choices,
     report: Callable[[str], None],
     *,
-    num_problems: int | None = None,
+    preset: Preset | None = None,
     at_once: int = 1,
     backends: Backends | None = None,
 ) -> Parts:
@@ -71,7 +77,7 @@ def make_parts(
     Args:
         choices: what was chosen.
         report: takes a line about everything that takes long.
-        num_problems: how many problems a time bank expects.
+        preset: what the choices resolve to, changed for the occasion; None takes it as it is.
         at_once: how many problems will be in work at once.
         backends: engine and sandbox to take instead.
 
@@ -79,9 +85,7 @@ def make_parts(
         ConfigError: something chosen can't be found or used.
         EngineError: the model or vLLM isn't here and can't be had.
     """
-    preset = choices.resolve()
-    if num_problems is not None:
-        preset = preset.for_problems(num_problems)
+    preset = preset or choices.resolve()
     fmt = choose_format(choices, preset, report)
     make_solver: MakeSolver = PaperSolver if choices.paper else Solver
     if choices.engine is EngineName.SIMULATED:
@@ -90,6 +94,47 @@ def make_parts(
     make = backends.engine or make_engine
     engine = _with_cache(choices, make(choices, preset, report, at_once), report)
     return Parts(preset, fmt, engine, backends.sandbox(preset.sandbox), make_solver)
+
+
+def supervised_parts(
+    preset: Preset,
+    fmt: Format,
+    make_engine: Make[Engine],
+    make_sandbox: Callable[[], AbstractAsyncContextManager[SandboxPort]],
+    *,
+    began_at: float,
+    config: LateConfig | None = None,
+    report: Callable[[str], None] = lambda _: None,
+    on_ready: Callable[[str, Engine | SandboxPort], None] = lambda _name, _part: None,
+) -> Parts:
+    """Parts that start in the background and are started again when they break, so that the contest opens at once.
+
+    `on_ready` gets `engine` or `sandbox` and the part, on the loop, whenever one has started.
+    """
+
+    async def make_late() -> AbstractAsyncContextManager[SandboxPort]:
+        return make_sandbox()
+
+    engine = LateEngine(make_engine, config=config, report=report, on_ready=partial(on_ready, "engine"))
+    sandbox = LateSandbox(make_late, config=config, report=report, on_ready=partial(on_ready, "sandbox"))
+    return Parts(preset, fmt, engine, sandbox, began_at=began_at)
+
+
+def note_when_ready(log: RunLog, info: Info) -> Callable[[str, Engine | SandboxPort], None]:
+    """For `supervised_parts`: has `run.json` say what has started, besides `info`."""
+    noted = dict(info)
+
+    def note(name: str, part: Engine | SandboxPort) -> None:
+        with suppress(NuminaError, OSError, ValueError):  # for want of a note nothing is started again
+            noted[name] = part.describe()
+            log.describe(noted, is_waited_for=False)  # this is the loop
+
+    return note
+
+
+def shared_parts(parts: Parts, choices: Choices, preset: Preset, report: Callable[[str], None]) -> Parts:
+    """`parts`, whose engine and sandbox are open, for a contest with other choices; raises as `choose_format` does."""
+    return replace(parts, preset=preset, fmt=choose_format(choices, preset, report))
 
 
 def _with_cache(
@@ -305,7 +350,7 @@ def solve(
     choices = choices or Choices()
     problem = Problem("problem", statement)
     console = console or Console(quiet=True)
-    parts = make_parts(choices, console.print, num_problems=1, backends=backends)
+    parts = make_parts(choices, console.print, preset=choices.resolve().for_problems(1), backends=backends)
     info = run_info(choices, parts.preset)
     with (
         tempfile.TemporaryDirectory(prefix="numina-infer-") as scratch,

@@ -55,8 +55,8 @@ def rehearse(
     """
     problem_set = read_problems(problems_path(rehearsal))
     num_problems, backends = len(problem_set.rows), backends or Backends()
-    parts = make_parts(rehearsal.choices, console.print, num_problems=num_problems, backends=backends)
-    preset = parts.preset
+    preset = rehearsal.choices.resolve().for_problems(num_problems)
+    parts = make_parts(rehearsal.choices, console.print, preset=preset, backends=backends)
     info = resumed_info(rehearsal, folder) if resume else begun_info(_COMMAND, rehearsal, preset, rehearsal.relay)
     competition, gateway = _make_competition(rehearsal, problem_set, preset, folder)
     gateway = backends.gateway(gateway) if backends.gateway else gateway
