@@ -14,8 +14,9 @@ from rich.console import Console
 
 from benchmarks.frame import finish, name_machine, read_options, show
 from numina_infer.answers.references import Accepted
-from numina_infer.app.choices import Choices, Rehearsal
+from numina_infer.app.choices import Choices
 from numina_infer.app.rehearsal import rehearse
+from numina_infer.app.tasks import Rehearsal
 from numina_infer.core.records import ExecutionStatus, Trajectory
 from numina_infer.core.usage import HelpFormatter
 from numina_infer.runs.problems import example_problems_path

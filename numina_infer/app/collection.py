@@ -18,10 +18,10 @@ from pathlib import Path
 from rich.console import Console
 
 from numina_infer.answers.references import read_references
-from numina_infer.app.choices import Choices, Collection
 from numina_infer.app.composition import Backends, Info, make_parts, open_contest
-from numina_infer.app.run_folder import begun_info, problems_path, read_command_info, resumed_info
-from numina_infer.core.errors import EngineError, RunLogError
+from numina_infer.app.run_folder import begun_info, problems_path, resumed_info
+from numina_infer.app.tasks import Collection
+from numina_infer.core.errors import EngineError
 from numina_infer.core.events import Ended, Event, Opened, Solved
 from numina_infer.core.interrupt import deferred_interrupt
 from numina_infer.core.records import Problem, Solution
@@ -32,7 +32,6 @@ from numina_infer.runs.log import RunLog
 from numina_infer.runs.problems import read_problems
 from numina_infer.solving.contest import Contest, Parts
 
-_COMMAND = "collect"
 _LOOK_EVERY_S = 0.5
 _MAX_IN_VAIN = 8
 """Problems in a row of nothing but errors, before a collection takes its engine for gone."""
@@ -61,8 +60,7 @@ def collect(
     """
     problem_set = read_problems(problems_path(collection))
     parts = parts or _make_parts(collection, console, backends)
-    more = {"concurrent_problems": collection.concurrent_problems}
-    info = resumed_info(collection, folder) if resume else begun_info(_COMMAND, collection, parts.preset, more)
+    info = resumed_info(collection, folder) if resume else begun_info(collection, parts.preset)
     with RunLog(folder, resume=resume) as log:
         done = _complete_problems(folder) if resume else {}
         left = [problem for problem in problem_set.problems if problem not in done]
@@ -70,19 +68,6 @@ def collect(
         session = work.do(parts, log, info, console) if left else CollectionSession()
     references = read_references(problem_set.references, parts.preset.rollout.answer_range)
     return read_harvest(folder, references, session, is_simulated=parts.clock.is_virtual)
-
-
-def read_collection(folder: Path) -> Collection:
-    """What was chosen for the run in `folder`, to go on with it.
-
-    Raises:
-        RunLogError: `folder` holds no collection.
-    """
-    info = read_command_info(folder, _COMMAND)
-    try:
-        return Collection(info["problems"], Choices(**info["choices"]), info["concurrent_problems"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunLogError(f"{folder / 'run.json'} doesn't say what was collected ({error!r}); start anew") from error
 
 
 def _make_parts(collection: Collection, console: Console, backends: Backends | None) -> Parts:

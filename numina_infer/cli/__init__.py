@@ -13,15 +13,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from numina_infer.cli import (
-    caching,
-    collecting,
     doctor,
     evaluating,
     exporting,
-    problem_sets,
+    files,
     publishing,
     replaying,
-    reporting,
     runs,
     serving,
     tuning,
@@ -69,13 +66,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     runs.add_rehearse(commands)
     runs.add_solve(commands)
-    collecting.add_collect(commands)
+    runs.add_collect(commands)
     tuning.add_tune(commands)
-    caching.add_cache(commands)
-    problem_sets.add_problems(commands)
+    files.add_cache(commands)
+    files.add_problems(commands)
     replaying.add_replay(commands)
     evaluating.add_evaluate(commands)
-    reporting.add_report(commands)
+    exporting.add_report(commands)
     exporting.add_export(commands)
     serving.add_fit(commands)
     serving.add_serve(commands)

@@ -9,12 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numina_infer.cli.parser import make_console
+from numina_infer.cli.parser import Commands, add_command, add_json, make_console
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from numina_infer.cli.parser import Commands
     from numina_infer.lab.evaluate.comparison import Comparison
     from numina_infer.lab.evaluate.evaluation import Evaluation, Tell
 
@@ -36,10 +35,12 @@ docs/tuning.md says how to read the figures."""
 _SAY_EVERY_S = 10.0
 
 
-def add_evaluate(commands: "Commands") -> None:
+def add_evaluate(commands: Commands) -> None:
     """Declare `evaluate`."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "evaluate",
+        _evaluate,
         help="how often a run is right, what fewer samples would have been worth, where votes are lost",
         description="Hold a run against references: accuracy, maj@k and pass@k with intervals, votes lost, costs.",
         epilog=_EXAMPLES,
@@ -60,8 +61,7 @@ def add_evaluate(commands: "Commands") -> None:
         default="auto",
         help="integers by our own reader, or mathematics by math-verify (default: auto)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on stdout")
-    parser.set_defaults(command=_evaluate)
+    add_json(parser)
 
 
 def _evaluate(chosen: argparse.Namespace) -> int:

@@ -1,14 +1,16 @@
-"""How commands are spelled and what they print on: the parser, and the consoles."""
+"""How commands are declared and what they print on: the parser, options made from records, and the console."""
 
 import argparse
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeAlias, get_args, get_origin
 
+from numina_infer.app.options import own_options
 from numina_infer.core.usage import HelpFormatter
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    Commands = argparse._SubParsersAction["Parser"]  # noqa: SLF001 (argparse has no public name)
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001 (argparse has no public name)
 
 
 class Parser(argparse.ArgumentParser):
@@ -22,6 +24,35 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}; {self.prog} --help shows what there is\n")
 
 
+def add_command(commands: Commands, name: str, run: Callable[[argparse.Namespace], int], **settings: Any) -> Parser:
+    """Declare a command that calls `run`, which returns the exit code; `settings` are its parser's."""
+    parser = commands.add_parser(name, **settings)
+    parser.set_defaults(command=run)
+    return parser
+
+
+def add_options(group: argparse._ActionsContainer, record: type, **instead: str) -> None:
+    """Declare the options of `record`'s own fields; `instead` has other lines of help, by field."""
+    for name, (kind, option) in own_options(record).items():
+        meaning = instead.get(name, option.meaning)
+        group.add_argument(option.flag or flag(name), dest=name, help=meaning, **_reading(kind, option.metavar))
+
+
+def _reading(kind: object, metavar: str | None) -> dict[str, Any]:
+    """How argparse reads a value of the type `kind`."""
+    if kind is bool:
+        return {"action": "store_true"}
+    if get_origin(kind) in {tuple, Mapping}:
+        return {"action": "append", "metavar": metavar}
+    kinds = get_args(kind) or (kind,)
+    return {"type": next((number for number in (int, float) if number in kinds), str), "metavar": metavar}
+
+
+def flag(name: str) -> str:
+    """How the option of a field is spelled: `problem_time_s` is `--problem-time`."""
+    return f"--{name.removesuffix('_s').replace('_', '-')}"
+
+
 def add_allow_limits_only(parser: argparse._ActionsContainer) -> None:
     """The option that runs programs without a lock-down."""
     parser.add_argument(
@@ -29,6 +60,11 @@ def add_allow_limits_only(parser: argparse._ActionsContainer) -> None:
         action="store_true",
         help="run programs even where no lock-down holds: they may do what you may",
     )
+
+
+def add_json(parser: argparse._ActionsContainer, what: str = "JSON") -> None:
+    """The option that prints for other programs."""
+    parser.add_argument("--json", action="store_true", help=f"print {what}, and nothing else, on stdout")
 
 
 def make_console(file: TextIO) -> "Console":

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from numina_infer.cli.parser import make_console
+from numina_infer.cli.parser import Commands, add_command, add_json, make_console
 from numina_infer.cli.runs import read_vote_weight
 from numina_infer.core.config import StopRule
 from numina_infer.core.errors import ConfigError
@@ -16,7 +16,6 @@ from numina_infer.core.presets import PRESETS
 from numina_infer.core.records import AnswerRange
 
 if TYPE_CHECKING:
-    from numina_infer.cli.parser import Commands
     from numina_infer.lab.replay.recording import Recording
     from numina_infer.lab.replay.variant import Change
 
@@ -42,10 +41,12 @@ otherwise."""
 Value = TypeVar("Value")
 
 
-def add_replay(commands: "Commands") -> None:
+def add_replay(commands: Commands) -> None:
     """Declare `replay`."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "replay",
+        _replay,
         help="decide a recorded run again, by its own policy or another, without a GPU",
         description="Put the recorded events of a run before the referee again: the same policy gives the same "
         "verdicts, another gives what it would have given.",
@@ -64,8 +65,7 @@ def add_replay(commands: "Commands") -> None:
     )
     other.add_argument("--time-limit", metavar="SECONDS", type=float, help="share out so much time among the problems")
     parser.add_argument("--references", metavar="FILE", type=Path, help="a problems file with answers to score by")
-    parser.add_argument("--json", action="store_true", help="print the rows as JSON, and nothing else, on stdout")
-    parser.set_defaults(command=_replay)
+    add_json(parser, "the rows as JSON")
 
 
 def _replay(chosen: argparse.Namespace) -> int:
