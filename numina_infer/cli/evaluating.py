@@ -3,13 +3,10 @@
 import argparse
 import json
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numina_infer.cli.parser import Commands, add_command, add_json, make_console
+from numina_infer.cli.parser import Commands, add_command, add_json, make_console, showing_progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,8 +28,6 @@ subsets of the recorded samples. A log that stopped early has few samples of eas
 Intervals are 95 % and hold for other problems of the kind. Two runs are compared problem by problem.
 The grader auto takes our own reader where every reference can be voted for, else math-verify (extra eval).
 docs/tuning.md says how to read the figures."""
-
-_SAY_EVERY_S = 10.0
 
 
 def add_evaluate(commands: Commands) -> None:
@@ -68,7 +63,7 @@ def _evaluate(chosen: argparse.Namespace) -> int:
     from numina_infer.lab.evaluate.comparison import compare
 
     console = make_console(sys.stderr if chosen.json else sys.stdout)
-    with _telling(make_console(sys.stderr)) as tell:
+    with showing_progress("problems marked") as tell:
         done = _evaluations(chosen, tell)
     compared = [compare(done[0], done[1], k) for k in chosen.k or [None]] if len(done) == 2 else []
     if chosen.json:
@@ -119,22 +114,3 @@ def _as_dict(done: "list[Evaluation]", compared: "list[Comparison]", ks: list[in
         **{name: evaluation_record(one, ks) for name, one in zip(names, done, strict=False)},
         **({"comparisons": [comparison_record(one) for one in compared]} if compared else {}),
     }
-
-
-@contextmanager
-def _telling(console: "Console") -> "Iterator[Tell]":
-    """How far the marking has come: a bar on a terminal, a line now and then in a log file."""
-    from rich.progress import Progress
-
-    last = time.monotonic()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("marking", total=None)
-
-        def tell(num_done: int, num_all: int) -> None:
-            nonlocal last
-            bar.update(task, completed=num_done, total=num_all)
-            if not console.is_terminal and time.monotonic() - last >= _SAY_EVERY_S:
-                last = time.monotonic()
-                console.print(f"[{num_done}/{num_all}] problems marked")
-
-        yield tell

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from numina_infer.cli.parser import Commands, add_command, make_console
+from numina_infer.cli.parser import Commands, add_command, make_console, showing_progress
 
 if TYPE_CHECKING:
     from numina_infer.lab.export.export import Exported
@@ -39,23 +39,15 @@ def add_report(commands: Commands) -> None:
 
 
 def _report(chosen: argparse.Namespace) -> int:
-    from rich.progress import Progress
-
     from numina_infer.lab.report.report_page import write_report
     from numina_infer.runs.problems import read_problems
 
     references = read_problems(chosen.references).references if chosen.references else None
-    console = make_console(sys.stdout)
-    terminal = make_console(sys.stderr)
-    with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
-        task = progress.add_task("reading the run", total=None)
-        path = write_report(
-            chosen.run,
-            chosen.out,
-            references,
-            on_progress=lambda read, total: progress.update(task, completed=read, total=total),
-        )
-    console.print(f"{path} ({path.stat().st_size / 1e6:.1f} MB); open it in a browser", soft_wrap=True)
+    with showing_progress("bytes of the run read") as tell:
+        path = write_report(chosen.run, chosen.out, references, on_progress=tell)
+    make_console(sys.stdout).print(
+        f"{path} ({path.stat().st_size / 1e6:.1f} MB); open it in a browser", soft_wrap=True
+    )
     return 0
 
 

@@ -1,7 +1,10 @@
-"""How commands are declared and what they print on: the parser, options made from records, and the console."""
+"""How commands are declared and what they print on: the parser, options made from records, console and progress."""
 
 import argparse
-from collections.abc import Callable, Mapping
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeAlias, get_args, get_origin
 
 from numina_infer.app.options import own_options
@@ -9,6 +12,8 @@ from numina_infer.core.usage import HelpFormatter
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_SAY_EVERY_S = 10.0
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001 (argparse has no public name)
 
@@ -72,3 +77,22 @@ def make_console(file: TextIO) -> "Console":
     from numina_infer.runs.progress import RunConsole
 
     return RunConsole(file)
+
+
+@contextmanager
+def showing_progress(what: str) -> "Iterator[Callable[[int, int], None]]":
+    """Takes how much is done and how much there is; shows a bar on a terminal, a line now and then in a log file."""
+    from rich.progress import Progress
+
+    console, last = make_console(sys.stderr), time.monotonic()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+
+        def tell(num_done: int, num_all: int) -> None:
+            nonlocal last
+            bar.update(task, completed=num_done, total=num_all)
+            if not console.is_terminal and time.monotonic() - last >= _SAY_EVERY_S:
+                last = time.monotonic()
+                console.print(f"[{num_done}/{num_all}] {what}")
+
+        yield tell

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from numina_infer.cli.parser import Commands, add_command, add_json, make_console
+from numina_infer.cli.parser import Commands, add_command, add_json, make_console, showing_progress
 from numina_infer.cli.runs import read_vote_weight
 from numina_infer.core.config import StopRule
 from numina_infer.core.errors import ConfigError
@@ -105,21 +105,14 @@ def _show_one(recording: "Recording", change: "Change", references: Mapping[str,
 def _show_sweep(
     recording: "Recording", changes: Sequence["Change"], references: Mapping[str, str], *, as_json: bool
 ) -> int:
-    from rich.progress import track
-
     from numina_infer.lab.replay.replay import replay_all
     from numina_infer.lab.replay.replay_table import ReplayRow, sweep_table
 
-    shown = make_console(sys.stderr)
-    replays = track(
-        replay_all(recording, changes),
-        "replaying",
-        total=len(changes),
-        console=shown,
-        transient=True,
-        disable=not shown.is_terminal,
-    )
-    rows = [ReplayRow.of(change, one, references) for change, one in zip(changes, replays, strict=True)]
+    rows: list[ReplayRow] = []
+    with showing_progress("combinations replayed") as tell:
+        for change, replayed in zip(changes, replay_all(recording, changes), strict=True):
+            rows.append(ReplayRow.of(change, replayed, references))
+            tell(len(rows), len(changes))
     if as_json:
         print(json.dumps([asdict(row) for row in rows]))
     else:

@@ -4,18 +4,12 @@ import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from numina_infer.app.choices import EMBEDDED_MODEL, Choices, EngineName
 from numina_infer.cli.parser import Commands, add_allow_limits_only, add_command, add_json, make_console
 from numina_infer.core.config import Mode, Rung, SandboxConfig
 from numina_infer.core.engine_config import LayoutName, ServerConfig
 from numina_infer.core.presets import PRESETS
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from numina_infer.engines.vllm.launch import Launch
 
 _SERVE_EXAMPLES = """\
 examples:
@@ -160,13 +154,16 @@ def _fit(chosen: argparse.Namespace) -> int:
 
 def _serve(chosen: argparse.Namespace) -> int:
     from numina_infer.engines.vllm.serving import serve as commands
+    from numina_infer.engines.vllm.serving.server_plan import plan_servers
 
     console = make_console(sys.stdout)
     if chosen.list:
         return commands.show_running(console)
     if chosen.stop:
         return commands.stop_running(console)
-    return commands.serve(_launches(chosen, console), console, detach=chosen.detach)
+    python, report = chosen.vllm_python, console.print
+    launches = plan_servers(chosen.model, _server_config(chosen), python=python, report=report)
+    return commands.serve(launches, console, detach=chosen.detach)
 
 
 def _probe(chosen: argparse.Namespace) -> int:
@@ -181,12 +178,6 @@ def _server_config(chosen: argparse.Namespace) -> ServerConfig:
     given = {name: value for name, value in wanted.items() if value is not None}
     preset = Choices(engine=EngineName.VLLM, model=chosen.model, preset=chosen.preset).resolve()
     return replace(preset.server, **given)
-
-
-def _launches(chosen: argparse.Namespace, console: "Console") -> "tuple[Launch, ...]":
-    from numina_infer.engines.vllm.serving.server_plan import plan_servers
-
-    return plan_servers(chosen.model, _server_config(chosen), python=chosen.vllm_python, report=console.print)
 
 
 def _sandbox_check(_chosen: argparse.Namespace) -> int:
