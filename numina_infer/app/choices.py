@@ -201,7 +201,7 @@ class SamplingChoices:
         Raises:
             ConfigError: a value can't be used.
         """
-        fmt = self.format or preset.format
+        fmt = preset.format if self.format is None else self.format
         require_format(fmt)
         parameters = _chosen(self, "max_tokens", "temperature", "top_p", "top_k", "min_p")
         sampling = replace(preset.rollout.sampling, **parameters)

@@ -37,8 +37,7 @@ Info = Mapping[str, object]
 """What goes into `run.json`."""
 
 _T4_SLOTS = 3
-"""Slots of the simulated sandbox: a T4 machine of Kaggle's has four cores, of which the sandbox takes all but one."""
-
+"""Slots of the simulated sandbox: Kaggle's T4 machine has four cores, and the sandbox takes all but one."""
 
 MakeEngine = Callable[[Choices, Preset, Callable[[str], None], int], AbstractAsyncContextManager[Engine]]
 """Choices, their preset, where to report what takes long, problems in work at once → an engine, not opened yet."""
@@ -46,7 +45,7 @@ MakeEngine = Callable[[Choices, Preset, Callable[[str], None], int], AbstractAsy
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """What a contest runs on, where it isn't what was chosen: tests, drills and kernels hand in their own."""
+    """Engine, sandbox and gateway that tests, drills and kernels hand in, in place of those that were chosen."""
 
     engine: MakeEngine | None = None
     """None makes the engine that was chosen."""
@@ -71,7 +70,7 @@ def make_parts(
     Args:
         choices: what was chosen.
         report: takes a line about everything that takes long.
-        preset: what the choices resolve to, changed for the occasion; None takes it as it is.
+        preset: the choices' preset with changes of the caller's; None takes it unchanged.
         at_once: how many problems will be in work at once.
         backends: engine and sandbox to take instead.
 
@@ -115,7 +114,7 @@ def supervised_parts(
 
 
 def note_when_ready(log: RunLog, info: Info) -> Callable[[str, Engine | SandboxPort], None]:
-    """For `supervised_parts`: has `run.json` say what has started, besides `info`."""
+    """For `supervised_parts`: adds each part that has started to `info` in `run.json`."""
     noted = dict(info)
 
     def note(name: str, part: Engine | SandboxPort) -> None:
@@ -183,7 +182,7 @@ def opened(parts: Parts) -> Iterator[tuple[Parts, Engine]]:
 
 
 def run_info(choices: Choices, preset: Preset) -> Info:
-    """What is known of a run before anything is opened."""
+    """The part of `run.json` that is known before anything is opened."""
     return {
         "choices": asdict(choices),
         "preset": asdict(preset),
@@ -204,9 +203,9 @@ def open_contest(
     show: MakeDisplay = show_progress,
     observers: Sequence[Observer] = (),
 ) -> Iterator[Contest]:
-    """A contest with engine and sandbox running, progress on `console`, and `run.json` telling what runs.
+    """A contest with engine and sandbox running and progress on `console`; `run.json` describes what runs.
 
-    `show` makes the display, and `observers` are told of every event after it.
+    `show` makes the display; it gets every event, and then the `observers` do.
 
     Raises:
         NuminaError: engine or sandbox don't start.
@@ -227,7 +226,7 @@ def open_contest(
             try:
                 yield contest
             finally:
-                if parts.portal is None:  # whoever shares an engine among contests tells of all of them
+                if parts.portal is None:  # an engine that contests share is reported once, by their caller
                     _tell_of_cache(contest.engine.stats, console)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def samples_path(choices: Choices) -> Path:
-    """The recorded samples that are simulated: the file chosen, or the one in the package."""
+    """The file of recorded samples to simulate: the one chosen, or the one in the package."""
     return Path(choices.samples) if choices.samples else packaged_path("samples.jsonl")
 
 

@@ -1,8 +1,11 @@
-"""The command line: one module a group of commands, which declares them and says what they print.
+"""The command line. In: arguments. Out: lines on the screen, and an exit code.
 
-Exit codes: 0 done, 1 something broke, 2 a value that can't be used, 130 interrupted with Ctrl-C;
-`sandbox check` and `sandbox run` have more, which their help tells.
-What a command needs is imported when it runs, so that `--help` is instant.
+Each module declares a group of commands, calls the library and prints the result: `runs.py` solves problems,
+`tuning.py` searches settings; `replaying.py`, `evaluating.py` and `exporting.py` read run folders; `files.py` handles
+problems files and caches; `serving.py` and `doctor.py` are about this machine, and `publishing.py` is about Kaggle.
+Exit codes: 0 done, 1 something broke, 2 a value that can't be used, 130 interrupted with Ctrl-C; `sandbox check` and
+`sandbox run` have more, which their help lists.
+A command imports what it needs when it runs, so that `--help` is instant.
 """
 
 import argparse
@@ -46,7 +49,7 @@ def main(arguments: Sequence[str] | None = None, *, backends: "Backends | None" 
 
 
 def run_command(chosen: argparse.Namespace) -> int:
-    """Call `chosen.command`; what it raises becomes one line on stderr and an exit code."""
+    """Call `chosen.command`; an error becomes one line on stderr and an exit code."""
     try:
         code: int = chosen.command(chosen)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""The command that holds runs against references: `evaluate`."""
+"""The command that compares runs with references: `evaluate`."""
 
 import argparse
 import json
@@ -37,7 +37,7 @@ def add_evaluate(commands: Commands) -> None:
         "evaluate",
         _evaluate,
         help="how often a run is right, what fewer samples would have been worth, where votes are lost",
-        description="Hold a run against references: accuracy, maj@k and pass@k with intervals, votes lost, costs.",
+        description="Compare a run with references: accuracy, maj@k and pass@k with intervals, votes lost, costs.",
         epilog=_EXAMPLES,
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="a run folder, finished or not")
@@ -77,7 +77,7 @@ def _evaluate(chosen: argparse.Namespace) -> int:
 
 
 def _evaluations(chosen: argparse.Namespace, tell: "Tell") -> "list[Evaluation]":
-    """One or two, graded in the same way."""
+    """The evaluations of one run or of two, graded in the same way."""
     from numina_infer.lab.evaluate.evaluation import evaluate
     from numina_infer.lab.evaluate.marking import GraderName
 

@@ -1,4 +1,4 @@
-"""The commands that make something else of a run: `report`, a page to look at, and `export`, training data."""
+"""The commands that turn a run into something else: `report`, an HTML page, and `export`, training data."""
 
 import argparse
 import sys

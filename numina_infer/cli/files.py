@@ -61,8 +61,8 @@ def add_cache(commands: Commands) -> None:
         commands,
         "cache",
         _cache,
-        help="what a folder of cached completions holds",
-        description="Tell the size of a folder that --cache was given, or clear it.",
+        help="show or clear a folder of cached completions",
+        description="Show the size of a folder that --cache was given, or clear it.",
         epilog=_CACHE_EXAMPLES,
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="the folder")

@@ -103,7 +103,7 @@ def _add_check(actions: Commands) -> None:
         "check",
         _check,
         help="what is wrong with a built folder, before it is uploaded",
-        description="Hold a folder to the rules of Kaggle's client and to some that it lacks: internet left on, no "
+        description="Check a folder by the rules of Kaggle's client and by some that it lacks: internet left on, no "
         "GPU,\nanother machine than the preset's, nothing attached, another notebook, wheels for another Python.",
         epilog=_CHECK_EXAMPLES,
     )

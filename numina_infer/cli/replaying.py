@@ -150,7 +150,7 @@ def _list(name: str, text: str | None, kind: Callable[[str], Value]) -> Sequence
 
 
 def _references(recording: "Recording", file: Path | None) -> Mapping[str, str]:
-    """Those of `file`; without it those of the problems file that the run read, if it is there."""
+    """The answers in `file`; without one, those in the problems file that the run read, if it is still there."""
     from numina_infer.lab.evaluate.matching import find_references
 
     try:

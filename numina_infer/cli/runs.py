@@ -150,7 +150,7 @@ def make_choices(given: Mapping[str, Any]) -> Choices:
 
 
 def make_collecting_choices(given: Mapping[str, Any]) -> Choices:
-    """The same for a command of many problems, where naming an endpoint is enough to mean vLLM's client."""
+    """The choices of a command for many problems, where naming an endpoint means vLLM's client."""
     implied = {"engine": EngineName.VLLM} if "endpoint" in given else {}
     return make_choices({"preset": COLLECT, **implied, **given})
 

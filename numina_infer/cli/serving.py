@@ -1,4 +1,4 @@
-"""The commands about this machine: `fit`, `sandbox`, `serve` and `probe`."""
+"""The commands about this machine: `fit`, `serve`, `probe` and `sandbox`."""
 
 import argparse
 import sys
@@ -118,7 +118,7 @@ def add_sandbox(commands: Commands) -> None:
         "run",
         _sandbox_run,
         help="run programs from files",
-        description="Run the programs as those of one trajectory, and show what a model would be told.",
+        description="Run the programs as those of one trajectory, and show the outputs that a model would get.",
         epilog="exit codes: 0 all came to a good end, 3 one didn't, 2 a value that can't be used, 1 no sandbox",
     )
     run.add_argument("files", metavar="FILE", nargs="+", type=Path, help="a program; several run in order")
