@@ -7,8 +7,12 @@ leave; seeds don't depend on any of it.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -54,17 +58,22 @@ def collect(
         RunLogError: `folder` can't be written, or holds another run.
         EngineError: the engine doesn't start, or has gone for good.
     """
-    problem_set, at_once = read_problems(problems_path(collection)), collection.concurrent_problems
-    if parts is None:
-        preset = collection.choices.resolve().without_bank()
-        parts = make_parts(collection.choices, console.print, preset=preset, at_once=at_once, backends=backends)
+    problem_set = read_problems(problems_path(collection))
+    parts = parts or _make_parts(collection, console, backends)
     info = resumed_info(collection, folder) if resume else begun_info(collection, parts.preset)
     with RunLog(folder, resume=resume) as log:
         done = _complete_problems(folder) if resume else {}
         left = [problem for problem in problem_set.problems if problem not in done]
-        session = _solve_left(left, done, at_once, parts, log, info, console) if left else CollectionSession()
+        work = _Work(collection.concurrent_problems, left, done)
+        session = work.do(parts, log, info, console) if left else CollectionSession()
     references = read_references(problem_set.references, parts.preset.rollout.answer_range)
     return read_harvest(folder, references, session, is_simulated=parts.clock.is_virtual)
+
+
+def _make_parts(collection: Collection, console: Console, backends: Backends | None) -> Parts:
+    choices, at_once = collection.choices, collection.concurrent_problems
+    preset = choices.resolve().without_bank()
+    return make_parts(choices, console.print, preset=preset, at_once=at_once, backends=backends)
 
 
 def _complete_problems(folder: Path) -> Mapping[Problem, Solution]:
@@ -76,46 +85,72 @@ def _complete_problems(folder: Path) -> Mapping[Problem, Solution]:
     }
 
 
-def _solve_left(
-    left: Sequence[Problem],
-    done: Mapping[Problem, Solution],
-    at_once: int,
-    parts: Parts,
-    log: RunLog,
-    info: Info,
-    console: Console,
-) -> CollectionSession:
+@dataclass(frozen=True, slots=True)
+class _Work:
     """What one session does."""
-    opening = open_contest(
-        parts,
-        log,
-        info,
-        num_problems=len(left) + len(done),
-        solved=done,
-        console=console,
-        show=show_headway,
-        observers=[vigil := _Vigil(log.folder)],
-    )
-    with opening as contest:
-        if parts.portal is None:
-            _show_empty_seats(contest, parts.preset.policy.at_once, at_once, len(left), console)
-        started = parts.clock.now()
-        _solve_all(left, at_once, contest, vigil)
-        return CollectionSession(len(left), parts.clock.now() - started)
 
+    at_once: int
+    left: Sequence[Problem]
+    done: Mapping[Problem, Solution]
 
-def _show_empty_seats(contest: Contest, width: int, at_once: int, num_left: int, console: Console) -> None:
-    """Say how many problems at once would fill the engine, if `at_once` of `width` trajectories don't."""
-    described = contest.engine.describe()
-    num_places = int(described.get("num_endpoints", described.get("num_replicas", 1)))
-    num_seats = int(described.get("max_num_seqs", 0)) * num_places  # 0 where the engine doesn't say
-    wanted = min(math.ceil(num_seats / width), num_left)
-    if at_once < wanted:
-        console.print(
-            f"{at_once} problems at once with {width} trajectories each leave seats of the engine empty, "
-            f"which has {num_seats}; --concurrent-problems {wanted} fills it",
-            soft_wrap=True,
+    def do(self, parts: Parts, log: RunLog, info: Info, console: Console) -> CollectionSession:
+        """Solve what is left, `at_once` problems at a time."""
+        opening = open_contest(
+            parts,
+            log,
+            info,
+            num_problems=len(self.left) + len(self.done),
+            solved=self.done,
+            console=console,
+            show=show_headway,
+            observers=[vigil := _Vigil(log.folder)],
         )
+        with ThreadPoolExecutor(self.at_once) as threads, opening as contest:
+            if parts.portal is None:
+                self._tell_of_empty_seats(contest, parts.preset.policy.at_once, console)
+            started = parts.clock.now()
+            pile = _Pile(self.left)
+            _await_all(self.at_once, partial(threads.submit, _solve_from, pile, contest, vigil), pile, contest)
+            return CollectionSession(len(self.left), parts.clock.now() - started)
+
+    def _tell_of_empty_seats(self, contest: Contest, width: int, console: Console) -> None:
+        """Say how many problems at once would fill the engine, if these don't."""
+        num_seats = _num_seats(contest.engine.describe())
+        wanted = min(math.ceil(num_seats / width), len(self.left))
+        if self.at_once < wanted:
+            console.print(
+                f"{self.at_once} problems at once with {width} trajectories each leave seats of the engine empty, "
+                f"which has {num_seats}; --concurrent-problems {wanted} fills it",
+                soft_wrap=True,
+            )
+
+
+def _num_seats(described: Mapping[str, str | int | float]) -> int:
+    """How many trajectories the engine takes at once; 0 where it doesn't say."""
+    num_places = described.get("num_endpoints", described.get("num_replicas", 1))
+    return int(described.get("max_num_seqs", 0)) * int(num_places)
+
+
+class _Pile:
+    """Problems in the file's order, each for one thread only."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self._problems = deque(problems)
+        self._lock = threading.Lock()
+
+    def __iter__(self) -> Iterator[Problem]:
+        return self
+
+    def __next__(self) -> Problem:
+        with self._lock:
+            if not self._problems:
+                raise StopIteration
+            return self._problems.popleft()
+
+    def clear(self) -> None:
+        """Leave the rest for another session."""
+        with self._lock:
+            self._problems.clear()
 
 
 class _Vigil:
@@ -155,25 +190,24 @@ class _Vigil:
             )
 
 
-def _solve_all(problems: Sequence[Problem], at_once: int, contest: Contest, vigil: _Vigil) -> None:
-    """Solve them in order, `at_once` at a time; when one fails or the user interrupts, end what is in work first."""
-
-    def solve(problem: Problem) -> None:
+def _solve_from(pile: _Pile, contest: Contest, vigil: _Vigil) -> None:
+    for problem in pile:
         contest.solve(problem)
         vigil.require_life()
 
-    solutions: list[Future[None]] = []
-    with ThreadPoolExecutor(at_once) as threads:
-        try:
-            with deferred_interrupt():  # or one might be at work that nobody waits for
-                solutions += [threads.submit(solve, problem) for problem in problems]
-            wait(solutions, return_when=FIRST_EXCEPTION)
-        finally:
-            threads.shutdown(wait=False, cancel_futures=True)
-            # Again and again, since one may be opening a problem in this very moment.
-            while at_work := [solution for solution in solutions if not solution.done()]:
-                contest.interrupt()
-                wait(at_work, timeout=_LOOK_EVERY_S)
-    for solution in solutions:
-        if not solution.cancelled():
-            solution.result()
+
+def _await_all(count: int, submit: Callable[[], Future[None]], pile: _Pile, contest: Contest) -> None:
+    """Return when `count` solvers are done; when one fails or the user interrupts, end what is in work first."""
+    solvers: list[Future[None]] = []
+    try:
+        with deferred_interrupt():  # or one might be at work that nobody waits for
+            solvers += [submit() for _ in range(count)]
+        wait(solvers, return_when=FIRST_EXCEPTION)
+    finally:
+        pile.clear()
+        # Again and again, since one may be opening a problem in this very moment.
+        while not all(solver.done() for solver in solvers):
+            contest.interrupt()
+            wait(solvers, timeout=_LOOK_EVERY_S)
+    for solver in solvers:
+        solver.result()
