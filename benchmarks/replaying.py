@@ -14,8 +14,9 @@ from random import Random
 from rich.console import Console
 
 from benchmarks.frame import Target, finish, name_machine, read_options, show
-from numina_infer.app.choices import COLLECT, Choices, Collection, EngineName
+from numina_infer.app.choices import Choices, EngineName
 from numina_infer.app.collection import collect
+from numina_infer.app.tasks import COLLECT, Collection
 from numina_infer.core.records import AnswerRange
 from numina_infer.lab.replay.recording import read_recording
 from numina_infer.lab.replay.replay import replay_all, replay_run

@@ -20,7 +20,7 @@ _NUM_WELL = 3
 def _hardly_any_time(scene: Scene, numbers: frozenset[int]) -> None:
     scene.pace_s = _PACE_S
     late(_LATE_SHARE, scene, numbers)
-    crawling = frozenset(range(min(numbers), scene.course.num_problems - _NUM_WELL + 1))
+    crawling = frozenset(range(min(numbers), scene.plan.num_problems - _NUM_WELL + 1))
     scene.around_engine.append(partial(CrawlingEngine, numbers=crawling))
 
 

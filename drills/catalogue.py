@@ -6,7 +6,7 @@ from itertools import islice
 
 from drills.bank_faults import BANK_FAULTS
 from drills.clock_faults import CLOCK_FAULTS
-from drills.course import Course
+from drills.contest_plan import ContestPlan
 from drills.disk_faults import DISK_FAULTS
 from drills.engine_faults import ENGINE_FAULTS
 from drills.fault import Drill, Fault, Place, together
@@ -41,10 +41,10 @@ def drills(names: Sequence[str] = ()) -> tuple[Drill, ...]:
     Raises:
         ConfigError: there is none of a name.
     """
-    known = {name: together([fault], Course(), play) for name, fault in FAULTS.items()}
+    known = {name: together([fault], ContestPlan(), play) for name, fault in FAULTS.items()}
     known |= {drill.name: drill for drill in process_drills()}
     for name in names:
-        require(name in known, f"no fault is called {name!r}; numina-infer drill --list names them all")
+        require(name in known, f"no fault is called {name!r}; python -m drills --list names them all")
     return tuple(known[name] for name in dict.fromkeys(names) or known)
 
 
@@ -63,5 +63,5 @@ def _combinations(chance: random.Random) -> Iterator[Drill]:
     combinable = [fault for fault in FAULTS.values() if fault.place is Place.VIRTUAL]
     while True:
         faults = chance.sample(combinable, chance.randint(FEWEST, MOST))
-        course = Course(NUM_COMBINED, chance.randrange(NUM_COMBINED), chance.randrange(10**6))
-        yield together(faults, course, play)
+        plan = ContestPlan(NUM_COMBINED, chance.randrange(NUM_COMBINED), chance.randrange(10**6))
+        yield together(faults, plan, play)

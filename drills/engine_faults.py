@@ -127,16 +127,16 @@ def _crawl(scene: Scene, numbers: frozenset[int]) -> None:
 
 
 def _fall_silent(scene: Scene, numbers: frozenset[int]) -> None:
-    rest = frozenset(range(min(numbers), scene.course.num_problems + 1))
+    rest = frozenset(range(min(numbers), scene.plan.num_problems + 1))
     scene.around_engine.append(lambda engine: SilentEngine(engine, rest))
 
 
 def _hang_for_good(scene: Scene, numbers: frozenset[int]) -> None:
-    _hang(scene, frozenset(range(min(numbers), scene.course.num_problems + 1)))
+    _hang(scene, frozenset(range(min(numbers), scene.plan.num_problems + 1)))
 
 
 def _slow_down(scene: Scene, _numbers: frozenset[int]) -> None:
-    slow_since_s = _SLOW_SINCE * scene.course.time_limit_s
+    slow_since_s = _SLOW_SINCE * scene.plan.time_limit_s
     scene.slower.append(lambda seconds: 10.0 if seconds >= slow_since_s else 1.0)
 
 

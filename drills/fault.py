@@ -1,6 +1,6 @@
-"""A fault: what happens, and what may come of it. A drill: a contest in which it happens.
+"""Faults, and the drills that play them: a fault says what happens and which effects are acceptable.
 
-The records are data and a function each, so that the catalogue reads as a list of what can go wrong.
+Each record is data and one function, so that the catalogue reads as a list of everything that can go wrong.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,41 +9,41 @@ from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
 
-from drills.course import Course
+from drills.contest_plan import ContestPlan
 from drills.seen import Reply, Seen
 
 if TYPE_CHECKING:
     from drills.scene import Scene
 
 Touches = Callable[[frozenset[int], Reply, Seen], bool]
-"""Whether a problem may lose its right verdict: told where the fault strikes, the reply to it, and all replies."""
+"""The targeted problems, one reply, all that was seen → whether its problem may lose its right verdict."""
 
 
 def nothing(_struck: frozenset[int], _reply: Reply, _seen: Seen) -> bool:
-    """No problem is touched."""
+    """No problem may lose its right verdict."""
     return False
 
 
 def everything(_struck: frozenset[int], _reply: Reply, _seen: Seen) -> bool:
-    """Every problem is."""
+    """Every problem may lose its right verdict."""
     return True
 
 
 def struck(numbers: frozenset[int], reply: Reply, _seen: Seen) -> bool:
-    """Those are that it strikes at."""
+    """Only the problems this fault targets may lose their answer."""
     return reply.number in numbers
 
 
 def without_engine(numbers: frozenset[int], reply: Reply, seen: Seen) -> bool:
-    """Those are, and those that waited for an engine meanwhile."""
+    """The targeted problems may, and those that waited for an engine meanwhile."""
     return reply.number in numbers or any(
         gone <= reply.replied_at and reply.asked_at <= back for gone, back in seen.away
     )
 
 
 def since(share: float) -> Touches:
-    """Those are that had no verdict before that share of the contest's time."""
-    return lambda _struck, reply, seen: reply.replied_at - seen.began_at >= share * seen.course.time_limit_s
+    """Problems without a verdict before that share of the contest's time may lose their answer."""
+    return lambda _struck, reply, seen: reply.replied_at - seen.began_at >= share * seen.plan.time_limit_s
 
 
 class LogState(StrEnum):
@@ -109,19 +109,19 @@ class Fault:
     """One thing that goes wrong."""
 
     name: str
-    """What it is asked for by."""
+    """Its name on the command line."""
     story: str
     """One sentence: what happens."""
     inject: "Callable[[Scene, frozenset[int]], None]"
-    """Sets the scene, told at which problems it strikes."""
+    """Changes the scene, given the problems at which it strikes."""
     expected: Expected = field(default_factory=Expected)
     at: tuple[float, ...] = ()
-    """Where it strikes, in shares of the contest."""
+    """Shares of the contest at which it strikes."""
     place: Place = Place.VIRTUAL
 
     def touches(self, reply: Reply, seen: Seen) -> bool:
-        """Whether the problem of `reply` may have lost its right verdict by this."""
-        return self.expected.touches(seen.course.at(self.at), reply, seen)
+        """Whether this may have cost the problem of `reply` its right verdict."""
+        return self.expected.touches(seen.plan.at(self.at), reply, seen)
 
     def costs_votes(self, company: set[str]) -> bool:
         """Whether it may leave a problem that it touches without a vote, together with faults of these names."""
@@ -143,27 +143,29 @@ class Drill:
     """Plays it; the folder, the processes and the threads that it used are gone afterwards."""
 
 
-def together(faults: Sequence[Fault], course: Course, play: Callable[[Sequence[Fault], Course], Seen]) -> Drill:
+def together(
+    faults: Sequence[Fault], plan: ContestPlan, play: Callable[[Sequence[Fault], ContestPlan], Seen]
+) -> Drill:
     """The drill of one fault, or of several at once.
 
-    Several may meet at one problem, or draw out each other's effects, so no sum of their bounds holds: then a problem
-    may be a fallback that is touched by a fault which has some when it comes alone, or by two faults; no other may.
-    What they would have said may not have come to pass.
+    Several may meet at one problem, or prolong each other's effects, so their bounds can't be added: a problem may be
+    a fallback where two faults touch it, or one that causes fallbacks when it comes alone.
+    What the faults would say alone isn't expected of them together.
     """
     return Drill(
         name=" + ".join(fault.name for fault in faults),
         story=" ".join(fault.story for fault in faults),
-        expected=faults[0].expected if len(faults) == 1 else _of_several(faults, course),
+        expected=faults[0].expected if len(faults) == 1 else _of_several(faults, plan),
         touches=lambda reply, seen: any(fault.touches(reply, seen) for fault in faults),
         excuses=partial(_excused, faults),
-        play=lambda: play(faults, course),
+        play=lambda: play(faults, plan),
     )
 
 
-def _of_several(faults: Sequence[Fault], course: Course) -> Expected:
+def _of_several(faults: Sequence[Fault], plan: ContestPlan) -> Expected:
     states = [fault.expected.log for fault in faults]
     worst = next((state for state in (LogState.GONE, LogState.PART) if state in states), LogState.WHOLE)
-    return Expected(max_fallbacks=course.num_problems, log=worst)
+    return Expected(max_fallbacks=plan.num_problems, log=worst)
 
 
 def _excused(faults: Sequence[Fault], reply: Reply, seen: Seen) -> bool:

@@ -47,7 +47,7 @@ def _dropped(scene: Scene, numbers: frozenset[int]) -> None:
 
 def late(share: float, scene: Scene, numbers: frozenset[int]) -> None:
     """Before these problems the gateway takes that share of the contest."""
-    late_s = share * scene.course.time_limit_s
+    late_s = share * scene.plan.time_limit_s
     scene.calls_changed(numbers, lambda call: replace(call, pause_s=call.pause_s + late_s))
 
 
@@ -63,7 +63,7 @@ def _with_more(scene: Scene, numbers: frozenset[int]) -> None:
 
 def _same_id(scene: Scene, numbers: frozenset[int]) -> None:
     """Another problem under an id that was there before."""
-    first = scene.course.problems[0].id
+    first = scene.plan.problems[0].id
 
     def renamed(call: Call) -> Call:
         return replace(call, problem=Problem(first, call.problem.statement))
@@ -80,11 +80,11 @@ def _in_crowds(scene: Scene, _numbers: frozenset[int]) -> None:
 
 
 def _announced(share: float, scene: Scene, _numbers: frozenset[int]) -> None:
-    scene.num_announced = max(1, round(share * scene.course.num_problems))
+    scene.num_announced = max(1, round(share * scene.plan.num_problems))
 
 
 def _beyond_announced(_numbers: frozenset[int], reply: Reply, seen: Seen) -> bool:
-    return reply.number > _TOO_FEW * seen.course.num_problems
+    return reply.number > _TOO_FEW * seen.plan.num_problems
 
 
 _AGAIN = Expected(says=("the gateway asked for a problem again (3 times)",))

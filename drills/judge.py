@@ -1,6 +1,6 @@
-"""The judge: what was expected of a drill against what was seen, every check in one place.
+"""The judge: compares what was expected of a drill with what was seen, with every check in one place.
 
-Nothing here knows how a fault works; the checks are those of a contest that can't be lost.
+It doesn't know how a fault works; it checks that the contest wasn't lost.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -166,8 +166,8 @@ def _disk(_drill: Drill, seen: Seen) -> Iterator[str]:
     for number, answer in ended.given.items():
         if ended.on_disk.get(number) != answer:
             yield f"problem {number} was given {answer}, and {ended.on_disk.get(number, 'nothing')} is on disk"
-    if ended.num_after_resume < seen.course.num_problems:
-        yield f"resumed, {ended.num_after_resume} of {seen.course.num_problems} problems have a verdict"
+    if ended.num_after_resume < seen.plan.num_problems:
+        yield f"resumed, {ended.num_after_resume} of {seen.plan.num_problems} problems have a verdict"
 
 
 _OF_THE_LIVING: Mapping[Check, Look] = MappingProxyType(

@@ -1,4 +1,4 @@
-"""What this process holds: threads, descriptors, processes; what a drill leaves behind is what there is more of."""
+"""Finds what a drill leaves behind: threads, descriptors and processes that weren't there before it."""
 
 import gc
 import os
@@ -13,13 +13,13 @@ from pathlib import Path
 from drills.seen import Left
 
 _PATIENCE_S = 5.0
-"""Threads that are on their way out and processes that are dying have so long."""
+"""Threads and processes that are about to end have so long for it."""
 _LOOK_EVERY_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """At one moment."""
+    """What this process holds at one moment."""
 
     threads: Counter[str] = field(default_factory=lambda: Counter(thread.name for thread in threading.enumerate()))
     descriptors: Counter[str] = field(default_factory=lambda: Counter(_descriptors()))
@@ -27,7 +27,7 @@ class Held:
 
 
 def left_behind(before: Held) -> Left:
-    """What there is more of than `before`, once it doesn't get less any more."""
+    """Everything that wasn't there `before`, once it is no longer getting less."""
     gc.collect()
     left = _more(before)
     until = time.monotonic() + _PATIENCE_S
@@ -51,7 +51,7 @@ def _surplus(now: Counter[str], before: Counter[str]) -> tuple[str, ...]:
 
 
 def _descriptors() -> Iterator[str]:
-    """What this process has open, without the numbers that make one socket another."""
+    """The files this process has open, without the numbers that tell sockets apart."""
     for entry in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
             yield str(entry.readlink()).partition(":[")[0]

@@ -1,10 +1,10 @@
-"""The run folder of a drill, read as anybody would: its events, its replay, its summary."""
+"""Reads the run folder of a drill as a user would: its events, its replay, its summary."""
 
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from drills.course import right_answer
+from drills.contest_plan import right_answer
 from drills.seen import LogSeen
 from numina_infer.core.errors import NuminaError
 from numina_infer.core.events import Opened
@@ -16,7 +16,7 @@ from numina_infer.runs.summary import summarize
 
 
 def read_log(folder: Path, numbers: Mapping[str, int]) -> LogSeen:
-    """What the log in `folder` holds of the problems whose statements are numbered so."""
+    """The log in `folder`; `numbers` has a problem's number by its statement."""
     try:
         openings = Counter(event.problem.statement for event in read_events(folder) if isinstance(event, Opened))
         replayed = replay_run(read_recording(folder))

@@ -1,7 +1,7 @@
-"""The model of a drill: right whenever it is let, half of the time by a program.
+"""The model of a drill, which is right unless a fault says something else; half of its answers come from programs.
 
-Problems are sums, and programs are those of the simulated sandbox, which say how long they take and what they print;
-the real sandbox runs them just as well.
+Problems are sums. Programs are written for the simulated sandbox, with how long they take and what they print, and the
+real sandbox runs them just as well.
 """
 
 import re
@@ -10,19 +10,19 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from drills.course import right_answer
+from drills.contest_plan import right_answer
 from drills.wrapped import WrappedEngine
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.ports import Cutoff, Decoder, Engine
 from numina_infer.core.records import Completion, FinishReason, Part
 
 Says = Callable[[int, str, int], str | None]
-"""Problem number, context and seed → what the model says there, or None where it says what it would have."""
+"""Problem number, context and seed → the model's turn, or None for the right one."""
 
 _ASKED = re.compile(r"What is (\d+) \+ 100\?")
 _OUTPUT = re.compile(r"```output\n(-?\d+)\n")
 NOBODY = 0
-"""The number of a problem whose statement asks for nothing."""
+"""Stands for a problem whose statement asks for nothing."""
 
 
 def asked_number(text: str) -> int:
@@ -32,7 +32,7 @@ def asked_number(text: str) -> int:
 
 
 def right_words(text: str, seed: int) -> str:
-    """What leads to the right answer: the answer, or a program that prints it."""
+    """A turn on the way to the right answer: the answer itself, or a program that prints it."""
     number = asked_number(text)
     if number == NOBODY:
         return "Nothing is asked, so there is nothing to say."
@@ -44,13 +44,13 @@ def right_words(text: str, seed: int) -> str:
 
 
 def program(code: str) -> str:
-    """`code` as a model asks for its output."""
+    """`code` as a model writes it to have it run."""
     return f"```python\n{code}\n```\n```output\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The script: what faults make of the model, and what is right where they make nothing."""
+    """The script: the first fault that says something speaks; otherwise the right words do."""
 
     says: Sequence[Says]
 
@@ -63,14 +63,14 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long turns take: `turn_s`, give or take a quarter by the seed, times what makes it slower."""
+    """How long turns take: `turn_s`, give or take a quarter by the seed, times every factor in `slower`."""
 
     turn_s: float
     slower: Sequence[Callable[[float], float]]
     began_at: float
 
     def seconds(self, seed: int, now: float) -> float:
-        """Of one turn that begins now."""
+        """Seconds of one turn that begins now."""
         seconds = self.turn_s * (0.75 + seed % 1000 / 2000)
         for slower in self.slower:
             seconds *= slower(now - self.began_at)
@@ -78,7 +78,7 @@ class Pace:
 
 
 class PacedEngine(WrappedEngine):
-    """An engine whose turns take time; at the cutoff nothing of a turn is there."""
+    """An engine whose turns take time; a turn that the cutoff ends has no text."""
 
     def __init__(self, engine: Engine, pace: Pace) -> None:
         super().__init__(engine)

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from drills.course import right_answer
+from drills.contest_plan import right_answer
 from drills.fault import Expected, Fault, struck
 from drills.model import Says, program
 from drills.scene import Scene

@@ -1,7 +1,7 @@
-"""Plays one drill: a whole contest in this process, with a gateway that calls `predict` and notes what it gets.
+"""Plays one drill: a whole contest in this process, with a gateway that calls `predict` and notes each reply.
 
-Everything between the gateway and the fakes is what a submission runs: `make_predict`, the contest, the bank, the
-solver, the run log, and the engine and sandbox that are started again when they break.
+Between that gateway and the fakes is what a submission runs: `make_predict`, the contest, the bank, the solver, the
+run log, and a kernel's supervised engine and sandbox (`app/composition.py`).
 """
 
 import logging
@@ -26,7 +26,7 @@ import anyio
 from anyio.from_thread import BlockingPortal
 from anyio.lowlevel import checkpoint
 
-from drills.course import Course, right_answer
+from drills.contest_plan import ContestPlan, right_answer
 from drills.engines.faulty import FaultyEngine
 from drills.fault import Fault
 from drills.leftovers import Held, left_behind
@@ -34,6 +34,7 @@ from drills.log_seen import read_log, read_summary
 from drills.model import Pace, PacedEngine, Words
 from drills.scene import Call, Moment, Round, Scene
 from drills.seen import Reply, Seen
+from numina_infer.app.composition import supervised_parts
 from numina_infer.competitions.api_versions import API_VERSIONS, Predict
 from numina_infer.competitions.gateways.predict_gateway import make_predict
 from numina_infer.competitions.mock.reply_rules import read_reply
@@ -47,35 +48,34 @@ from numina_infer.engines.scripted_engine import ScriptedEngine
 from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.log import RunLog
 from numina_infer.sandbox.simulated_sandbox import SimulatedSandbox
-from numina_infer.solving.contest import Contest, Parts
-from numina_infer.solving.supervised import SupervisedEngine
+from numina_infer.solving.contest import Contest
 
 _VERSION = API_VERSIONS["0.9.0"]
 _REAL_SLACK_S = 0.7
-"""What threads of a busy machine may be late by, in real seconds."""
+"""Real seconds that threads of a busy machine may be late."""
 _NUM_SLOTS = 3
 _LOOK_EVERY_S = 0.02
 _PATIENCE_S = 60.0
-"""Real seconds, in which every reply has to be there, however its time runs."""
+"""Real seconds by which every reply has to be there, whatever the drill's clock says."""
 
 
-def play(faults: Sequence[Fault], course: Course) -> Seen:
-    """The contest of `course` with `faults` in it."""
+def play(faults: Sequence[Fault], plan: ContestPlan) -> Seen:
+    """The contest of `plan` with `faults` in it."""
     began = time.monotonic()
-    scene = Scene(course)
+    scene = Scene(plan)
     for fault in faults:
-        fault.inject(scene, course.at(fault.at))
+        fault.inject(scene, plan.at(fault.at))
     _warm_up()
     before = Held()
     with TemporaryDirectory(prefix="numina-drill-") as folder, _quiet(), ExitStack() as around:
         for enter in scene.around:
             around.enter_context(enter())
-        seen = _Sitting(scene, Path(folder) / "run").play()
+        seen = _PlayedContest(scene, Path(folder) / "run").play()
     return _with_end(seen, before, time.monotonic() - began)
 
 
 def _in_thread(work: Callable[[], Reply]) -> "Future[Reply]":
-    """What comes of `work` on a thread of its own, which nothing waits for when it hangs."""
+    """The result of `work` on a thread of its own, which nothing waits for when it hangs."""
     coming = Future[Reply]()
 
     def run() -> None:
@@ -89,7 +89,7 @@ def _in_thread(work: Callable[[], Reply]) -> "Future[Reply]":
 
 
 def _in_order(replies: Sequence[Reply]) -> Iterator[Reply]:
-    """Replies, the first to each problem known as such."""
+    """Replies, with the first to each problem marked."""
     known = set[int]()
     for reply in replies:
         yield replace(reply, is_first=reply.number not in known)
@@ -101,13 +101,13 @@ def _with_end(seen: Seen, before: Held, wall_s: float) -> Seen:
 
 
 def _warm_up() -> None:
-    """Have loaded what a first reply loads, since modules keep what they open."""
+    """Load what a first reply loads, since modules keep descriptors open."""
     _read(make_predict(lambda _: 0), Problem("warm", "up"), ())
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What the library warns of isn't the drill's own word."""
+    """Keep the library's warnings off the screen."""
     logger = logging.getLogger("numina_infer")
     handler = logging.NullHandler()
     was = logger.propagate
@@ -121,12 +121,12 @@ def _quiet() -> Iterator[None]:
 
 
 def _read(predict: Predict, problem: Problem, extra: tuple[str, ...]) -> object:
-    """What the relay makes of `predict`'s reply."""
+    """`predict`'s reply as the relay reads it."""
     return read_reply(predict(problem.id, problem.statement, *extra), problem.id, _VERSION)
 
 
 class _NotingLog(RunLog):
-    """A run log that notes by statement, whatever its disk does, when problems were opened."""
+    """A run log that notes when problems were opened, by statement, whatever its disk does."""
 
     def __init__(self, folder: Path, opened: dict[str, Opened], patience_s: float) -> None:
         super().__init__(folder, patience_s=patience_s)
@@ -139,7 +139,7 @@ class _NotingLog(RunLog):
 
 
 @dataclass(slots=True)
-class _Sitting:
+class _PlayedContest:
     """One contest being played."""
 
     scene: Scene
@@ -159,9 +159,16 @@ class _Sitting:
         self.clock = scaled_clock(self.scene.speed) if self.scene.speed else virtual_clock()
 
     def play(self) -> Seen:
-        course, preset = self.scene.course, self._preset()
+        plan, preset = self.scene.plan, self._preset()
         began_at = self.gone_at = self.clock.now()
-        parts = Parts(preset, NUMINA, self._engine(began_at), self._sandbox(), clock=self.clock, began_at=began_at)
+        words = Words(tuple(self.scene.says))
+        pace = Pace(self.scene.pace_s, tuple(self.scene.slower), began_at)
+
+        async def make_engine() -> AbstractAsyncContextManager[Engine]:
+            return self._engine(words, pace)
+
+        parts = supervised_parts(preset, NUMINA, make_engine, self._sandbox, began_at=began_at)
+        parts = replace(parts, engine=self._with_portal(parts.engine), clock=self.clock)
         with _NotingLog(self.folder, self.opened, self.scene.disk_patience_s) as log:
             self.log = log
             log.describe({"preset": asdict(preset)})
@@ -173,7 +180,7 @@ class _Sitting:
             self.away.append((self.gone_at, float("inf")))
         bank = preset.contest.bank or BankConfig()
         return Seen(
-            course=course,
+            plan=plan,
             replies=tuple(_in_order(self.replies)),
             num_due=2 * sum(map(len, rounds)),
             began_at=began_at,
@@ -189,34 +196,29 @@ class _Sitting:
 
     @staticmethod
     def _all_again(rounds: Sequence[Round]) -> Sequence[Round]:
-        """Every call once more when all is over, one after another."""
+        """Every call once more at the end, one after another."""
         return [(Call(call.number, call.problem, call.extra),) for calls in rounds for call in calls]
 
     def _preset(self) -> Preset:
         scene = self.scene
-        bank = BankConfig.of_limit(scene.course.time_limit_s)
+        bank = BankConfig.of_limit(scene.plan.time_limit_s)
         contest = ContestConfig(
             problem_time_s=scene.problem_time_s,
             bank=BankConfig(bank.time_limit_s, scene.num_announced, bank.reserve_s),
             reply_grace_s=scene.grace_s,
-            seed=scene.course.seed,
+            seed=scene.plan.seed,
         )
         return Preset("numina", scene.rollout, scene.policy, contest)
 
     @asynccontextmanager
-    async def _engine(self, began_at: float) -> AsyncIterator[Engine]:
-        words = Words(tuple(self.scene.says))
-        pace = Pace(self.scene.pace_s, tuple(self.scene.slower), began_at)
-
-        async def make() -> AbstractAsyncContextManager[Engine]:
-            return self._one_engine(words, pace)
-
-        async with SupervisedEngine(make) as engine, BlockingPortal() as self.portal:
+    async def _with_portal(self, opening: AbstractAsyncContextManager[Engine]) -> AsyncIterator[Engine]:
+        """The engine, and for as long as it is open a way onto its loop."""
+        async with opening as engine, BlockingPortal() as self.portal:
             yield engine
 
     @asynccontextmanager
-    async def _one_engine(self, words: Words, pace: Pace) -> AsyncIterator[Engine]:
-        """What is started, and started again; when it isn't there is noted."""
+    async def _engine(self, words: Words, pace: Pace) -> AsyncIterator[Engine]:
+        """An engine, each time that one is started; notes from when until when there is none."""
         scene = self.scene
         async with AsyncExitStack() as stack:
             opened = (scene.open_engine or ScriptedEngine)(words)
@@ -242,7 +244,7 @@ class _Sitting:
             yield sandbox
 
     def _ask_all(self, contest: Contest, rounds: Sequence[Round]) -> None:
-        """Make all calls, unless one gets no reply at all: then the rest would wait as long each."""
+        """Make all calls; stop when one gets no reply at all, since each of the rest would wait as long."""
         with suppress(TimeoutError):
             for calls in rounds:
                 self._ask(contest, calls)
@@ -271,10 +273,10 @@ class _Sitting:
             self._pass_time(call.pause_s)
 
     def _pass_time(self, seconds: float) -> None:
-        """Let the loop's time go by while nobody asks.
+        """Let the loop's time pass while no problem is asked.
 
-        A problem that was answered by its waiting thread may only now come to the loop, and have time stand still
-        again; so time is told to go on until it has gone by.
+        A problem that was answered by its waiting thread may reach the loop only now and freeze time again, so time is
+        unfrozen until the seconds have passed.
 
         Raises:
             TimeoutError: it doesn't.
@@ -297,8 +299,8 @@ class _Sitting:
     def _reply(self, contest: Contest, call: Call, *, is_crowd: bool) -> Reply:
         """One call, and when its reply was there.
 
-        With several problems in work virtual time runs on before this thread can read the clock, so that it goes by
-        the verdict's own time then.
+        With several problems in work virtual time runs on before this thread can read the clock, so the verdict's own
+        time is taken.
         """
         problem, solutions = call.problem, list[Solution]()
 

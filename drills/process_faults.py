@@ -10,9 +10,9 @@ from pathlib import Path
 
 from drills.fault import Drill, Expected, LogState
 from drills.process_play import ProcessFault, play
+from drills.processes import DrilledProcesses
 from drills.seen import Reply, Seen
 from drills.server import HANG
-from drills.theatre import Theatre
 
 _STRIKES, _PASSES = 3, 5
 """The problem at which a fault strikes, and the one at which it is over, where it is."""
@@ -21,38 +21,38 @@ _SLOW = 0.25
 _SEPARATE = ("--api=kaggle-evaluation", "--separate")
 
 
-def _signal(number: int, theatre: Theatre) -> None:
-    os.kill(theatre.pid, number)
+def _signal(number: int, processes: DrilledProcesses) -> None:
+    os.kill(processes.pid, number)
 
 
-def _to_server(number: int, theatre: Theatre) -> None:
-    os.kill(theatre.servers[0].pid, number)
+def _to_server(number: int, processes: DrilledProcesses) -> None:
+    os.kill(processes.servers[0].pid, number)
 
 
-def _kill(name: str, theatre: Theatre) -> None:
-    os.kill(theatre.below(name), signal.SIGKILL)
+def _kill(name: str, processes: DrilledProcesses) -> None:
+    os.kill(processes.below(name), signal.SIGKILL)
 
 
-def _take_descriptors(theatre: Theatre) -> None:
+def _take_descriptors(processes: DrilledProcesses) -> None:
     """Leave it as many as it has open."""
-    _, most = resource.prlimit(theatre.pid, resource.RLIMIT_NOFILE)
-    num_open = len(list(Path(f"/proc/{theatre.pid}/fd").iterdir()))
-    resource.prlimit(theatre.pid, resource.RLIMIT_NOFILE, (num_open, most))
+    _, most = resource.prlimit(processes.pid, resource.RLIMIT_NOFILE)
+    num_open = len(list(Path(f"/proc/{processes.pid}/fd").iterdir()))
+    resource.prlimit(processes.pid, resource.RLIMIT_NOFILE, (num_open, most))
 
 
-def _give_descriptors(theatre: Theatre) -> None:
-    _, most = resource.prlimit(theatre.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(theatre.pid, resource.RLIMIT_NOFILE, (most, most))
+def _give_descriptors(processes: DrilledProcesses) -> None:
+    _, most = resource.prlimit(processes.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(processes.pid, resource.RLIMIT_NOFILE, (most, most))
 
 
-def _fill_disk(theatre: Theatre) -> None:
+def _fill_disk(processes: DrilledProcesses) -> None:
     """Let no file of its grow beyond what the log is now."""
-    size = (theatre.run / "trajectories.jsonl").stat().st_size
-    resource.prlimit(theatre.pid, resource.RLIMIT_FSIZE, (size, size))
+    size = (processes.run / "trajectories.jsonl").stat().st_size
+    resource.prlimit(processes.pid, resource.RLIMIT_FSIZE, (size, size))
 
 
-def _remove_log(theatre: Theatre) -> None:
-    shutil.rmtree(theatre.run)
+def _remove_log(processes: DrilledProcesses) -> None:
+    shutil.rmtree(processes.run)
 
 
 def _in_between(reply: Reply, _seen: Seen) -> bool:
@@ -129,7 +129,7 @@ PROCESS_FAULTS = (
     ProcessFault(
         "server-returns",
         "The only server is killed, and another is there on the same socket two problems later.",
-        {_STRIKES: partial(_to_server, signal.SIGKILL), _PASSES: lambda theatre: theatre.serve(0)},
+        {_STRIKES: partial(_to_server, signal.SIGKILL), _PASSES: lambda processes: processes.serve(0)},
         Expected(max_fallbacks=2, says_once=("lost a turn and isn't well", "is back")),
     ),
     ProcessFault(

@@ -1,9 +1,9 @@
-"""What a drill came to, in lines, in numbers and for other programs."""
+"""The result of a drill as a line and as JSON, and the tally of many."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from drills.course import Course
+from drills.contest_plan import ContestPlan
 from drills.fault import Drill
 from drills.judge import Check, Finding, judge
 from drills.seen import Seen
@@ -31,7 +31,7 @@ class Result:
 
     @property
     def row(self) -> dict[str, object]:
-        """As JSON has it."""
+        """For JSON."""
         return {
             "name": self.name,
             "expected": self.expected,
@@ -43,12 +43,12 @@ class Result:
 
 
 def run(drill: Drill) -> Result:
-    """Play `drill` and judge it; one that breaks off has failed, and the others go on."""
+    """Play `drill` and judge it; a drill that raises has failed."""
     try:
         seen = drill.play()
         findings = judge(drill, seen)
     except Exception as error:  # noqa: BLE001 (whatever breaks in what is drilled is what is looked for)
-        seen = Seen(Course(), (), num_due=0, began_at=0.0, hard_end=0.0)
+        seen = Seen(ContestPlan(), (), num_due=0, began_at=0.0, hard_end=0.0)
         findings = (Finding(Check.PLAYED, f"it broke off: {error!r}"),)
     return Result(drill.name, drill.expected.line, seen, findings)
 

@@ -1,6 +1,6 @@
-"""The scene of a drill: a contest in which everything is right, until faults set it otherwise.
+"""The scene of a drill: a contest in which everything is right, until faults change it.
 
-A fault changes what it needs to and leaves the rest, so that several can set one scene.
+A fault changes what it needs and leaves the rest, so that several can share a scene.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from drills.course import Course
+from drills.contest_plan import ContestPlan
 from drills.engines.faulty import Faults
 from drills.model import Says
 from numina_infer.core.clock import Clock
@@ -22,12 +22,12 @@ class Call:
     """One call of the gateway."""
 
     number: int
-    """Of the problem."""
+    """The problem's."""
     problem: Problem
     extra: tuple[str, ...] = ()
-    """What is handed over behind the statement."""
+    """Further arguments after the statement."""
     pause_s: float = 0.0
-    """What the gateway takes before it calls."""
+    """Seconds that the gateway takes before it calls."""
 
 
 Round = tuple[Call, ...]
@@ -36,7 +36,7 @@ Round = tuple[Call, ...]
 
 @dataclass(slots=True)
 class Moment:
-    """What a fault may lay hands on while the contest runs."""
+    """What a fault can reach while the contest runs."""
 
     folder: Path
     clock: Clock
@@ -48,11 +48,11 @@ OpenEngine = Callable[[Callable[[str, int], str]], AbstractAsyncContextManager[E
 
 @dataclass(slots=True)
 class Scene:
-    """Everything that a fault can set."""
+    """Everything that a fault can change."""
 
-    course: Course
+    plan: ContestPlan
     pace_s: float = 80.0
-    """What a turn of the model takes, give or take a quarter."""
+    """Seconds of a turn of the model, give or take a quarter."""
     policy: Policy = field(default_factory=lambda: Policy(num_samples=12, width=3))
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     problem_time_s: float = 1500.0
@@ -60,29 +60,29 @@ class Scene:
     """Seconds of the contest in a real one; 0 is virtual time."""
     grace_s: float = 10.0
     num_announced: int = 0
-    """How many problems the bank is told of."""
+    """How many problems the bank expects."""
     says: list[Says] = field(default_factory=list)
-    """What the model says in the place of what is right; the first that says anything counts."""
+    """Turns of the model in place of the right ones; the first that says anything counts."""
     slower: list[Callable[[float], float]] = field(default_factory=list)
-    """Loop time since the beginning → by how much turns take longer."""
+    """Loop time since the beginning → a factor on how long turns take."""
     engine_faults: list[Faults] = field(default_factory=list)
     open_engine: OpenEngine | None = None
-    """Another engine than the scripted one, made of the script."""
+    """Makes another engine than the scripted one, from the script."""
     around_engine: list[Callable[[Engine], Engine]] = field(default_factory=list)
     open_sandbox: Callable[[], AbstractAsyncContextManager[Sandbox]] | None = None
-    """Another sandbox than the simulated one."""
+    """Makes another sandbox than the simulated one."""
     around_sandbox: list[Callable[[Sandbox], Sandbox]] = field(default_factory=list)
     before: dict[int, list[Act]] = field(default_factory=dict)
-    """What happens on the gateway's thread before a problem is first asked."""
+    """Acts on the gateway's thread before a problem is first asked, by its number."""
     reorder: list[Callable[[Sequence[Round]], Sequence[Round]]] = field(default_factory=list)
-    """Changes to who asks what and when."""
+    """Changes to the calls and their order."""
     around: list[Callable[[], AbstractContextManager[object]]] = field(default_factory=list)
-    """What is entered for as long as the contest runs."""
+    """Contexts that are entered for as long as the contest runs."""
     disk_patience_s: float = 10.0
     """Real seconds that a write of the run log may take."""
 
     def __post_init__(self) -> None:
-        self.num_announced = self.num_announced or self.course.num_problems
+        self.num_announced = self.num_announced or self.plan.num_problems
 
     def then(self, numbers: frozenset[int], act: Act) -> None:
         """Have `act` happen before each of these problems."""
@@ -92,7 +92,7 @@ class Scene:
     def rounds(self) -> Sequence[Round]:
         """All calls, in order."""
         rounds: Sequence[Round] = [
-            (Call(number, problem),) for number, problem in enumerate(self.course.problems, start=1)
+            (Call(number, problem),) for number, problem in enumerate(self.plan.problems, start=1)
         ]
         for reorder in self.reorder:
             rounds = reorder(rounds)

@@ -1,9 +1,9 @@
-"""What was seen of one drill: every reply, what the log holds, what was said of it, and what was left behind."""
+"""Records of one drill: every reply, the log, the summary, and what was left running."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from drills.course import Course
+from drills.contest_plan import ContestPlan
 from numina_infer.core.records import Solution
 
 
@@ -12,7 +12,7 @@ class Reply:
     """What one call of the gateway got."""
 
     number: int
-    """Of the problem, from 1 in the order of first asking."""
+    """The problem's, from 1 in the order of first asking."""
     right: int
     """The problem's right answer."""
     asked_at: float
@@ -23,7 +23,7 @@ class Reply:
     answer: object
     """What the relay reads in the reply: an integer, or whatever it would have refused."""
     solution: Solution | None = None
-    """The evidence; None where somebody else's process has it."""
+    """The evidence; None where another process has it."""
     is_first: bool = True
     """Whether the problem was asked for the first time."""
 
@@ -54,7 +54,7 @@ class LogSeen:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What there is more of after the drill than before it."""
+    """Threads, descriptors and processes that the drill left running or open."""
 
     threads: tuple[str, ...] = ()
     descriptors: tuple[str, ...] = ()
@@ -69,44 +69,44 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """For a fault that ends the process: what was there afterwards."""
+    """How a fault ended the process, and what was on disk afterwards."""
 
     how: str = ""
-    """Such as `exit code 130`; empty where it goes on living."""
+    """Such as `exit code 130`; empty where the process lives on."""
     on_disk: Mapping[int, int] = field(default_factory=dict)
     """Answers in the log that it left, by problem number."""
     given: Mapping[int, int] = field(default_factory=dict)
     """Answers that it had given by then."""
     num_after_resume: int = 0
-    """Problems with a verdict once somebody went on with the run."""
+    """Problems with a verdict after the run was resumed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One drill, from outside."""
+    """Everything that was seen of one drill."""
 
-    course: Course
+    plan: ContestPlan
     replies: tuple[Reply, ...]
     num_due: int
     """Calls that were made, each of which is due a reply."""
     began_at: float
     hard_end: float
-    """Loop time that no reply passes, unless the problem was asked behind it."""
+    """Loop time by which every reply has to be there, unless the problem was asked later."""
     largest: int = 999
-    """Of the integers that the competition takes."""
+    """The largest integer that the competition takes."""
     away: tuple[tuple[float, float], ...] = ()
     """When there was no engine: from and to, loop time."""
     summary: tuple[str, ...] = ()
     """What a user reads at the end, line by line."""
     log: LogSeen = field(default_factory=LogSeen)
     num_before: int = 0
-    """Replies that were there when the first thing was done on purpose."""
+    """Replies that were there before the first fault struck."""
     trouble: str = ""
-    """What the first call without a reply came to."""
+    """The error of the first call without a reply."""
     left: Left = field(default_factory=Left)
     ended: Ended = field(default_factory=Ended)
     slack_s: float = 1e-6
-    """By how much a reply may be late: nothing under virtual time, what a busy machine takes elsewhere."""
+    """How late a reply may be: not at all under virtual time, some real time for a busy machine elsewhere."""
     wall_s: float = 0.0
     """How long the drill took, in real seconds."""
 
@@ -117,7 +117,7 @@ class Seen:
 
     @property
     def num_fallbacks(self) -> int:
-        """Problems whose answer no vote stands behind."""
+        """Problems whose answer has no vote behind it."""
         return sum(reply.is_fallback for reply in self.first_replies)
 
     @property

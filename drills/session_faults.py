@@ -14,7 +14,7 @@ from pathlib import Path
 
 import anyio
 
-from drills.course import right_answer
+from drills.contest_plan import right_answer
 from drills.fault import Expected, Fault, Place, nothing
 from drills.model import program
 from drills.real_faults import in_real_time

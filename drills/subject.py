@@ -16,9 +16,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
 from numina_infer.app.choices import Choices
-from numina_infer.app.composition import Backends, make_engine
+from numina_infer.app.composition import Backends
+from numina_infer.app.engine_choice import make_engine
 from numina_infer.cli import main as run_command_line
-from numina_infer.core.ports import Engine, Gateway
+from numina_infer.core.ports import Announce, Engine, Gateway
 from numina_infer.core.presets import Preset
 from numina_infer.core.records import Problem
 
@@ -50,7 +51,7 @@ class NotingGateway:
 
 
 def _impatient_engine(
-    choices: Choices, preset: Preset, report: Callable[[str], None], at_once: int
+    choices: Choices, preset: Preset, report: Announce, at_once: int
 ) -> AbstractAsyncContextManager[Engine]:
     client = replace(preset.client, stall_s=_STALL_S)
     return make_engine(choices, replace(preset, client=client), report, at_once)

@@ -1,4 +1,4 @@
-"""Engines and sandboxes around others, for whoever changes what one turn or one program comes to."""
+"""Engines and sandboxes around others; a subclass changes the result of one turn or of one program."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from numina_infer.core.records import Completion, Execution, Part
 
 
 class WrappedEngine:
-    """An `Engine` around one that is open; subclasses say what becomes of a turn."""
+    """An `Engine` around one that is open; a subclass overrides `generate`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -24,7 +24,7 @@ class WrappedEngine:
     async def generate(
         self, decoder: Decoder, context: Sequence[Part], params: SamplingParams, *, seed: int, cutoff: Cutoff
     ) -> Completion:
-        """One turn; as it comes."""
+        """One turn, unchanged."""
         return await decoder.generate(context, params, seed=seed, cutoff=cutoff)
 
     @property
@@ -49,7 +49,7 @@ class _WrappedDecoder:
 
 
 class WrappedSandbox:
-    """A `Sandbox` around one that is open; subclasses say what becomes of a program."""
+    """A `Sandbox` around one that is open; a subclass overrides `execute`."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -66,7 +66,7 @@ class WrappedSandbox:
             yield _WrappedSession(self, session)
 
     async def execute(self, session: Session, code: str, *, timeout_s: float, cutoff: Cutoff | None) -> Execution:
-        """One program; as it comes."""
+        """One program, unchanged."""
         return await session.execute(code, timeout_s=timeout_s, cutoff=cutoff)
 
     def describe(self) -> Mapping[str, str | int | float]:

@@ -1,4 +1,10 @@
-"""The one place where the parts are put together.
+"""Where the parts of a contest are put together, for the command line, notebooks, kernels, searches and drills.
 
-In: `Choices`. Out: a running contest, a rehearsal, a collection.
+In: `Choices`, what a user wants, or a `Rehearsal` or a `Collection` with everything that defines one; and, for those
+who bring their own, `Backends` with engine, sandbox and gateway. Out: an open contest, a submission, a run folder.
+
+`choices.py` has the choices and the preset that they result in, `options.py` how the command line takes a field;
+`engine_choice.py` makes the engine and the format that were chosen, `composition.py` puts all parts together;
+`tasks.py` has the runs that can be resumed, `run_folder.py` reads and writes their `run.json`, and `rehearsal.py` and
+`collection.py` run them.
 """

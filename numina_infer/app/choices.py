@@ -1,16 +1,18 @@
-"""What a user chooses, on the command line or in a notebook, and the preset that comes of it.
+"""What a user chooses, on the command line or in a notebook, and the preset that results from it.
 
-It stands in `run.json` as it was chosen, so that a run can be resumed from there alone.
+`Choices` joins three records, of the model, of sampling and of deciding, and each changes its own part of the preset.
+Every field says in its metadata how the command line takes it. All of them stand in `run.json`, so that a run can be
+resumed from there alone.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from numina_infer.competitions.known import Api, get_competition
-from numina_infer.competitions.relay_faults import RelayFault
+from numina_infer.app.options import Option
+from numina_infer.competitions.known import get_competition
 from numina_infer.core.config import (
     BankConfig,
     ContestConfig,
@@ -20,19 +22,17 @@ from numina_infer.core.config import (
     VoteWeights,
     require,
     require_choice,
-    require_whole,
 )
 from numina_infer.core.engine_config import LayoutName
 from numina_infer.core.errors import ConfigError
-from numina_infer.core.presets import Preset, get_preset
+from numina_infer.core.presets import PRESETS, Preset, get_preset
 from numina_infer.core.records import AnswerRange
-from numina_infer.formats.catalogue import require_format
+from numina_infer.formats.catalogue import FORMATS, require_format
 from numina_infer.formats.numina import NUMINA, NUMINA_FEW_SHOT
-from numina_infer.models.known_models import Profile
 from numina_infer.models.profiles import PROFILES, find_profile
 
 EMBEDDED_MODEL = "smollm2"
-"""What runs when no model is named: SmolLM2-135M-Instruct out of a PyPI wheel."""
+"""SmolLM2-135M-Instruct out of a PyPI wheel, which runs when no model is named."""
 
 
 class EngineName(StrEnum):
@@ -46,104 +46,109 @@ class EngineName(StrEnum):
     """Recorded samples on a machine that isn't here, in virtual time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """What a user may choose for solving; None leaves it to the preset."""
+_ONLY_WITH = {
+    "endpoint": EngineName.VLLM,
+    "vllm_python": EngineName.VLLM,
+    "layout": EngineName.VLLM,
+    "keep_server": EngineName.VLLM,
+    "script": EngineName.SCRIPTED,
+    "samples": EngineName.SIMULATED,
+    "probe": EngineName.SIMULATED,
+}
+"""Choices that one engine alone takes."""
 
-    engine: EngineName = EngineName.TRANSFORMERS
-    model: str | None = None
-    """None takes `smollm2`, or, with endpoints, what they serve."""
-    endpoint: tuple[str, ...] = ()
-    """Where OpenAI-compatible servers listen; none has vLLM started here."""
-    vllm_python: str | None = None
-    """The interpreter of vLLM's environment; None looks for one."""
-    layout: LayoutName | None = None
-    keep_server: bool = False
-    """Leave vLLM running for the next run."""
-    script: str | None = None
-    """A file for the scripted engine; None takes its built-in script."""
-    samples: str | None = None
-    """A file of recorded samples for the simulated engine; None takes the fifty problems in the package."""
-    probe: str | None = None
-    """What `numina-infer probe` measured, for the simulated engine; None takes two T4s by arithmetic."""
-    cache: str | None = None
-    """A folder in which completions are kept and found again; None generates everything anew."""
-    preset: str = "cpu"
-    format: str | None = None
-    paper: bool = False
-    """Solve as NuminaMath's 2024 kernel did, in rounds and by its own rules, with the preset's numbers."""
-    num_samples: int | None = None
-    width: int | None = None
-    epsilon: float | None = None
-    vote_weights: Mapping[str, float] = field(default_factory=dict)
-    """Fields of `VoteWeights` that aren't to stay as they are."""
-    max_turns: int | None = None
-    max_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    min_p: float | None = None
-    code_timeout_s: float | None = None
-    problem_time_s: float | None = None
-    time_limit_s: float | None = None
-    """Of the whole contest: gives it a time bank."""
-    answer_range: AnswerRange | None = None
-    competition: str | None = None
-    """A known one, whose answer range and limits are taken where nothing else is chosen."""
-    seed: int = 0
-    allow_limits_only: bool = False
-    """Run programs even where no lock-down holds."""
+
+@dataclass(frozen=True)
+class ModelChoices:
+    """Which model runs, and on which engine."""
+
+    engine: Annotated[
+        EngineName,
+        Option(
+            "a model in this process, on vLLM's servers, or a script instead of one (default: transformers)",
+            "|".join(EngineName),
+        ),
+    ] = EngineName.TRANSFORMERS
+    model: Annotated[
+        str | None, Option("a model folder, a hub id, or smollm2: fetched once, 93 MB (default: smollm2)")
+    ] = None
+    vllm_python: Annotated[
+        str | None, Option("for vllm: the python of its environment (default: what `make vllm` built)", "FILE")
+    ] = None
+    layout: Annotated[LayoutName | None, Option("for vllm: of several GPUs (default: auto)", "|".join(LayoutName))] = (
+        None
+    )
+    keep_server: Annotated[bool, Option("for vllm: leave it running for the next run")] = False
+    endpoint: Annotated[
+        tuple[str, ...],
+        Option(
+            "for vllm: speak to the OpenAI-compatible server there instead, https://host, or the path of a unix "
+            "socket; may be repeated; its key is in NUMINA_INFER_API_KEY",
+            "ADDRESS",
+        ),
+    ] = ()
+    script: Annotated[
+        str | None, Option("JSONL for the scripted engine (default: a script that adds up the numbers)", "FILE")
+    ] = None
+    samples: Annotated[
+        str | None,
+        Option(
+            "for simulated: JSONL of recorded samples, problem, answers, tokens or chars (default: fifty problems)",
+            "FILE",
+        ),
+    ] = None
+    probe: Annotated[
+        str | None,
+        Option(
+            "for simulated: the machine, as numina-infer probe measured it (default: two T4s by arithmetic)", "FILE"
+        ),
+    ] = None
+    cache: Annotated[
+        str | None,
+        Option("keep completions in DIR and take those that are there, so that nothing is generated twice", "DIR"),
+    ] = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "engine", require_choice("engine", self.engine, EngineName))
         given: object = self.endpoint
         endpoints = (given,) if isinstance(given, str) else self.endpoint
-        object.__setattr__(self, "endpoint", tuple(map(_from_root, endpoints)))
+        self._set("engine", require_choice("engine", self.engine, EngineName))
+        self._set("endpoint", tuple(map(_from_root, endpoints)))
         if self.layout is not None:
-            object.__setattr__(self, "layout", require_choice("layout", self.layout, LayoutName))
-        self._require_vllm_for_its_own()
-        if self.answer_range is not None:
-            answer_range = require_choice("answer_range", self.answer_range, AnswerRange)
-            object.__setattr__(self, "answer_range", answer_range)
-        # A run is resumed from wherever, so what it needs is named from the root.
+            self._set("layout", require_choice("layout", self.layout, LayoutName))
+        self._name_files_from_root()
+        self._require_used()
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def _name_files_from_root(self) -> None:
+        """A run may be resumed from any folder."""
         for name in ("script", "samples", "probe", "cache"):
             if (file := getattr(self, name)) is not None:
-                object.__setattr__(self, name, str(Path(file).absolute()))
+                self._set(name, str(Path(file).absolute()))
         if self.vllm_python:
-            object.__setattr__(self, "vllm_python", str(Path(self.vllm_python).expanduser().absolute()))
+            self._set("vllm_python", str(Path(self.vllm_python).expanduser().absolute()))
         if self.model is not None and Path(self.model).is_dir():
-            object.__setattr__(self, "model", str(Path(self.model).absolute()))
-        require(
-            self.script is None or self.engine is EngineName.SCRIPTED,
-            f"script is {self.script!r} for engine {self.engine}; only the scripted engine takes one",
-        )
-        for name in ("samples", "probe"):
-            file = getattr(self, name)
+            self._set("model", str(Path(self.model).absolute()))
+
+    def _require_used(self) -> None:
+        """Reject choices that the engine would silently ignore."""
+        given = [name for name in _ONLY_WITH if getattr(self, name)]
+        for name in given:
+            wanted, value = _ONLY_WITH[name], getattr(self, name)
             require(
-                file is None or self.engine is EngineName.SIMULATED,
-                f"{name} is {file!r} for engine {self.engine}; only the simulated engine takes one",
+                self.engine is wanted,
+                f"{name} means engine {wanted}, and the engine is {self.engine}; only the {wanted} engine takes one, "
+                f"and {name} is {value!r}",
             )
-
-        require(
-            self.cache is None or self.engine is not EngineName.SIMULATED,
-            f"cache is {self.cache!r} for engine {self.engine}, whose texts take no time to generate; leave it out",
-        )
-
-    def _require_vllm_for_its_own(self) -> None:
-        """Refuse what would be left unused without a word."""
-        given = {
-            "endpoint": self.endpoint,
-            "vllm_python": self.vllm_python,
-            "layout": self.layout,
-            "keep_server": self.keep_server,
-        }
-        names = [name for name, value in given.items() if value]
-        is_vllm = self.engine is EngineName.VLLM
-        require(is_vllm or not names, f"{' and '.join(names)} means engine vllm, and the engine is {self.engine}")
-        of_servers = [name for name in names if name != "endpoint"]
+        of_servers = [name for name in given if name in {"vllm_python", "layout", "keep_server"}]
         require(
             not (self.endpoint and of_servers),
             f"{' and '.join(of_servers)} is for servers that are started here, and endpoints are named; leave one out",
+        )
+        require(
+            self.cache is None or self.engine is not EngineName.SIMULATED,
+            f"cache is {self.cache!r} for engine {self.engine}, whose texts take no time to generate; leave it out",
         )
 
     @property
@@ -151,42 +156,118 @@ class Choices:
         """The model that runs here."""
         return self.model or EMBEDDED_MODEL
 
-    @property
-    def _answer_range(self) -> AnswerRange | None:
-        if self.answer_range is None and self.competition is not None:
-            return get_competition(self.competition).answer_range
-        return self.answer_range
+    def with_model(self, preset: Preset) -> Preset:
+        """`preset` for this model and its servers; the winner's format gives way to that of another known model."""
+        server = replace(preset.server, **_chosen(self, "layout"))
+        client = replace(preset.client, max_num_seqs=preset.server.max_num_seqs)
+        preset = replace(preset, server=server, client=client)
+        if self.model is None or self.engine in {EngineName.SCRIPTED, EngineName.SIMULATED}:
+            return preset
+        try:
+            profile = find_profile(self.model)
+        except ConfigError:  # loading the model says what is wrong with it
+            return preset
+        is_known = profile.base or profile in PROFILES.values()
+        if not is_known or preset.format != NUMINA.name or profile.format == NUMINA.name:
+            return preset
+        rollout = replace(preset.rollout, sampling=profile.sampling)
+        server = replace(server, max_model_len=profile.max_model_len)
+        return replace(preset, format=profile.format, rollout=rollout, server=server)
 
-    def resolve(self) -> Preset:
-        """The preset with what was chosen put in.
+
+@dataclass(frozen=True)
+class SamplingChoices:
+    """How a trajectory is written; None leaves it to the preset."""
+
+    format: Annotated[
+        str | None,
+        Option(
+            f"what the model was trained on: one of {', '.join(FORMATS)}; chat is for any model with a chat template "
+            "(default: the preset's)",
+            "NAME",
+        ),
+    ] = None
+    max_turns: Annotated[int | None, Option("completions a trajectory", "M")] = None
+    max_tokens: Annotated[int | None, Option("tokens a turn", "N")] = None
+    temperature: Annotated[float | None, Option("0 is greedy", "T")] = None
+    top_p: Annotated[float | None, Option("draw from the likeliest tokens with this probability", "P")] = None
+    top_k: Annotated[int | None, Option("draw from so many likeliest tokens; 0 takes all", "K")] = None
+    min_p: Annotated[float | None, Option("leave out tokens below this share of the likeliest", "P")] = None
+    code_timeout_s: Annotated[float | None, Option("for one program", "SECONDS")] = None
+
+    def with_sampling(self, preset: Preset) -> Preset:
+        """`preset` with what was chosen of format, sampling parameters and limits of a trajectory.
 
         Raises:
-            ConfigError: the preset is unknown or a value can't be used.
+            ConfigError: a value can't be used.
         """
-        preset = replace(self._of_model(get_preset(self.preset)), **_given(format=self.format))
-        require_format(preset.format)
-        rollout = preset.rollout
-        names = ("max_tokens", "temperature", "top_p", "top_k", "min_p")
-        sampling = replace(rollout.sampling, **_given(**{name: getattr(self, name) for name in names}))
-        chosen = _given(max_turns=self.max_turns, code_timeout_s=self.code_timeout_s, answer_range=self._answer_range)
-        resolved = replace(
-            preset,
-            rollout=replace(rollout, sampling=sampling, **chosen),
-            policy=self._policy(preset.policy),
-            server=replace(preset.server, **_given(layout=self.layout)),
-            client=replace(preset.client, max_num_seqs=preset.server.max_num_seqs),
-            sandbox=replace(preset.sandbox, **_given(lowest_rung=Rung.LIMITS if self.allow_limits_only else None)),
-            contest=self._contest(preset.contest),
-        )
-        return self._papers(resolved) if self.paper else resolved
+        fmt = preset.format if self.format is None else self.format
+        require_format(fmt)
+        parameters = _chosen(self, "max_tokens", "temperature", "top_p", "top_k", "min_p")
+        sampling = replace(preset.rollout.sampling, **parameters)
+        rollout = replace(preset.rollout, sampling=sampling, **_chosen(self, "max_turns", "code_timeout_s"))
+        return replace(preset, format=fmt, rollout=rollout)
+
+
+@dataclass(frozen=True)
+class DecidingChoices:
+    """How many trajectories vote, what a vote counts, and when a problem is decided; None leaves it to the preset."""
+
+    paper: Annotated[
+        bool,
+        Option("as the winner's 2024 kernel did: rounds, its own rules, all samples; --preset numina has its numbers"),
+    ] = False
+    num_samples: Annotated[int | None, Option("trajectories a problem at most: the horizon", "N")] = None
+    width: Annotated[int | None, Option("trajectories a problem at once; 0 starts all", "N")] = None
+    epsilon: Annotated[
+        float | None, Option("stop when the winner changes with a smaller chance; 0 never errs", "E")
+    ] = None
+    vote_weights: Annotated[
+        Mapping[str, float],
+        Option(
+            "what a vote counts, of a plain one; may be repeated: unconfirmed, no_code, suspicious, partial "
+            "(0 doesn't count them), length_tokens, logprob; docs/voting.md says when (default: all votes alike)",
+            "NAME=SHARE",
+            flag="--vote-weight",
+        ),
+    ] = field(default_factory=dict)
+    problem_time_s: Annotated[float | None, Option("for one problem, at most", "SECONDS")] = None
+    time_limit_s: Annotated[
+        float | None,
+        Option(
+            "for the whole contest: a bank then says what each problem may take (default: the preset's)", "SECONDS"
+        ),
+    ] = None
+    answer_range: Annotated[
+        AnswerRange | None, Option("AIMO-1's, -2's or -3's (default: mod-1000)", "|".join(AnswerRange))
+    ] = None
+    competition: str | None = None
+    """A known one, whose answer range and limits are taken where nothing else is chosen."""
+
+    def __post_init__(self) -> None:
+        if self.answer_range is not None:
+            answer_range = require_choice("answer_range", self.answer_range, AnswerRange)
+            object.__setattr__(self, "answer_range", answer_range)
+
+    def with_deciding(self, preset: Preset) -> Preset:
+        """`preset` with what was chosen of its policy, its time bank and its answer range.
+
+        Raises:
+            ConfigError: a value can't be used, or contradicts `paper`.
+        """
+        rollout = replace(preset.rollout, **_chosen(self, "answer_range"))
+        if self.answer_range is None and self.competition is not None:
+            rollout = replace(rollout, answer_range=get_competition(self.competition).answer_range)
+        contest, policy = self._contest(preset.contest), self._policy(preset.policy)
+        decided = replace(preset, rollout=rollout, policy=policy, contest=contest)
+        return self._as_in_paper(decided) if self.paper else decided
 
     def _policy(self, policy: Policy) -> Policy:
-        known = {field.name for field in fields(VoteWeights)}
+        known = {weight.name for weight in fields(VoteWeights)}
         for name in self.vote_weights:
             require(name in known, f"no vote weight is called {name!r}; choose one of {', '.join(sorted(known))}")
         weights = replace(policy.weights, **self.vote_weights)  # type: ignore[arg-type] # VoteWeights looks at them
-        chosen = _given(num_samples=self.num_samples, width=self.width, epsilon=self.epsilon)
-        return replace(policy, weights=weights, **chosen)
+        return replace(policy, weights=weights, **_chosen(self, "num_samples", "width", "epsilon"))
 
     def _contest(self, contest: ContestConfig) -> ContestConfig:
         bank = contest.bank
@@ -195,36 +276,11 @@ class Choices:
         elif self.time_limit_s is not None:
             limited = BankConfig.of_limit(self.time_limit_s)
             bank = replace(bank or limited, time_limit_s=limited.time_limit_s, reserve_s=limited.reserve_s)
-        return replace(contest, bank=bank, seed=self.seed, **_given(problem_time_s=self.problem_time_s))
+        return replace(contest, bank=bank, **_chosen(self, "problem_time_s"))
 
-    def _of_model(self, preset: Preset) -> Preset:
-        """A preset of the winner's for the model that was chosen, where that is another known one or its fine-tune."""
-        profile = self._known_profile()
-        if profile is None or preset.format != NUMINA.name or profile.format == NUMINA.name:
-            return preset
-        return replace(
-            preset,
-            format=profile.format,
-            rollout=replace(preset.rollout, sampling=profile.sampling),
-            server=replace(preset.server, max_model_len=profile.max_model_len),
-        )
-
-    def _known_profile(self) -> Profile | None:
-        if self.model is None or self.engine in {EngineName.SCRIPTED, EngineName.SIMULATED}:
-            return None
-        try:
-            profile = find_profile(self.model)
-        except ConfigError:  # whoever loads the model says what is wrong with it
-            return None
-        return profile if profile.base or profile in PROFILES.values() else None
-
-    def _papers(self, preset: Preset) -> Preset:
-        """`preset` with what the paper's way leaves no choice of.
-
-        Raises:
-            ConfigError: something else was chosen.
-        """
-        answer_range = preset.rollout.answer_range
+    def _as_in_paper(self, preset: Preset) -> Preset:
+        """`preset` with what the paper's way prescribes; `ConfigError` where something else was chosen."""
+        answer_range, papers = preset.rollout.answer_range, (NUMINA.name, NUMINA_FEW_SHOT.name)
         require(
             answer_range is AnswerRange.MOD_1000,
             f"answer_range is {answer_range} with paper, which votes modulo 1000; leave one of the two out",
@@ -233,7 +289,6 @@ class Choices:
             self.epsilon is None,
             f"epsilon is {self.epsilon} with paper, which never stops early; leave one of the two out",
         )
-        papers = (NUMINA.name, NUMINA_FEW_SHOT.name)
         require(
             preset.format in papers,
             f"format is {preset.format} with paper, which reads {' and '.join(papers)}; leave one of the two out",
@@ -243,6 +298,37 @@ class Choices:
         return replace(preset, policy=Policy(num_samples, stop_rule=StopRule.NEVER))
 
 
+@dataclass(frozen=True)
+class Choices(DecidingChoices, SamplingChoices, ModelChoices):
+    """What a user may choose for solving: `Choices(model="./my-7b", num_samples=8)`; None leaves it to the preset."""
+
+    preset: Annotated[
+        str, Option(f"one of {', '.join(PRESETS)}; the rest changes single values of it (default: cpu)")
+    ] = "cpu"
+    seed: Annotated[int, Option("all other seeds derive from it (default: 0)", "N")] = 0
+    allow_limits_only: Annotated[
+        bool, Option("run programs even where no lock-down holds: they may do what you may")
+    ] = False
+
+    def __post_init__(self) -> None:
+        ModelChoices.__post_init__(self)
+        DecidingChoices.__post_init__(self)
+
+    def resolve(self) -> Preset:
+        """The preset with everything that was chosen.
+
+        Raises:
+            ConfigError: the preset is unknown or a value can't be used.
+        """
+        preset = self.with_deciding(self.with_sampling(self.with_model(get_preset(self.preset))))
+        lowest_rung = Rung.LIMITS if self.allow_limits_only else preset.sandbox.lowest_rung
+        return replace(
+            preset,
+            sandbox=replace(preset.sandbox, lowest_rung=lowest_rung),
+            contest=replace(preset.contest, seed=self.seed),
+        )
+
+
 def _from_root(endpoint: str) -> str:
     """A socket's path named from the root; an address on the network as it is."""
     path = endpoint.removeprefix("unix:")
@@ -250,80 +336,5 @@ def _from_root(endpoint: str) -> str:
     return str(Path(path).expanduser().absolute()) if is_path else endpoint
 
 
-def _given(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """Which problems are solved, and how, as it stands in `run.json`."""
-
-    problems: str | None = None
-    """Path of the problems file; None for the ten examples in the package."""
-    choices: Choices = field(default_factory=Choices)
-
-    def __post_init__(self) -> None:
-        require(self.problems != "", "problems is empty; name a problems file, or leave it out for the examples")
-        if self.problems is not None:
-            object.__setattr__(self, "problems", str(Path(self.problems).absolute()))
-
-
-@dataclass(frozen=True, slots=True)
-class Rehearsal(Task):
-    """Everything that defines a rehearsal."""
-
-    api: Api = Api.AIMO
-    separate: bool = False
-    """Kaggle's side is a process of its own that calls over gRPC and in a random order, as in a rerun."""
-    nasty: tuple[RelayFault, ...] = ()
-    """What that process does on purpose."""
-
-    def __post_init__(self) -> None:
-        Task.__post_init__(self)
-        object.__setattr__(self, "api", require_choice("api", self.api, Api))
-        object.__setattr__(self, "nasty", tuple(require_choice("nasty", name, RelayFault) for name in self.nasty))
-        require(
-            not self.separate or self.api is Api.KAGGLE_EVALUATION,
-            f"separate means api {Api.KAGGLE_EVALUATION}, and the api is {self.api}; leave one of the two out",
-        )
-        require(
-            self.separate or not self.nasty,
-            f"nasty is {', '.join(self.nasty)} for a relay in this process; only a separate one can be so",
-        )
-
-    @property
-    def api_version(self) -> str:
-        """Of kaggle_evaluation: the competition's, else the newest that a competition came with."""
-        name = self.choices.competition
-        return API_VERSION if name is None else get_competition(name).api_version
-
-    @property
-    def relay(self) -> Mapping[str, object]:
-        """How Kaggle's side stands in `run.json`."""
-        return {"api": self.api, "separate": self.separate, "nasty": self.nasty}
-
-
-API_VERSION = "0.9.0"
-"""What a rehearsal speaks where no competition is named: AIMO-3's."""
-
-COLLECT = "collect"
-"""The preset that a collection takes by default."""
-
-
-@dataclass(frozen=True, slots=True)
-class Collection(Task):
-    """Everything that defines a collection."""
-
-    choices: Choices = field(default_factory=lambda: Choices(preset=COLLECT))
-    concurrent_problems: int = 4
-    """Problems in work at once."""
-
-    def __post_init__(self) -> None:
-        Task.__post_init__(self)
-        require_whole("concurrent_problems", self.concurrent_problems, 1)
-        limit = self.choices.time_limit_s
-        require(
-            limit is None,
-            f"time_limit_s is {limit} for a collection, which has no contest clock; leave it out, or give "
-            "problem_time_s to limit each problem",
-        )
+def _chosen(choices: object, *names: str) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(choices, name)) is not None}

@@ -1,9 +1,9 @@
-"""A collection: thousands of problems, some in work at once, so that an engine of many endpoints is never idle.
+"""A collection: thousands of problems, several in work at once, so that an engine of many endpoints is never idle.
 
-What evaluation harnesses do with clusters, on the same contest as a competition's, without its clock, its API and its
-submission: what remains is the run log, on which other policies can be replayed.
-A trajectory's ticket, given as it starts, is its priority, so problems that come later fill only the gaps that earlier
-ones leave; seeds don't depend on any of it.
+Evaluation harnesses fill clusters in this way. It runs on a competition's contest without the clock, the API and the
+submission, and leaves a run log on which other policies can be replayed.
+A trajectory's ticket, given as it starts, is its priority, so later problems fill only the gaps that earlier ones
+leave; seeds don't depend on any of it.
 """
 
 import math
@@ -11,17 +11,17 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from numina_infer.answers.references import read_references
-from numina_infer.app.choices import Choices, Collection
 from numina_infer.app.composition import Backends, Info, make_parts, open_contest
-from numina_infer.app.run_folder import begun_info, problems_path, read_command_info, resumed_info
-from numina_infer.core.errors import EngineError, RunLogError
+from numina_infer.app.run_folder import begun_info, problems_path, resumed_info
+from numina_infer.app.tasks import Collection
+from numina_infer.core.errors import EngineError
 from numina_infer.core.events import Ended, Event, Opened, Solved
 from numina_infer.core.interrupt import deferred_interrupt
 from numina_infer.core.records import Problem, Solution
@@ -32,10 +32,9 @@ from numina_infer.runs.problems import read_problems
 from numina_infer.runs.progress import show_collection
 from numina_infer.solving.contest import Contest, Parts
 
-_COMMAND = "collect"
 _LOOK_EVERY_S = 0.5
 _MAX_IN_VAIN = 8
-"""Problems in a row of nothing but errors, before a collection takes its engine for gone."""
+"""After so many problems in a row with nothing but errors the engine counts as gone."""
 
 
 def collect(
@@ -61,8 +60,7 @@ def collect(
     """
     problem_set = read_problems(problems_path(collection))
     parts = parts or _make_parts(collection, console, backends)
-    more = {"concurrent_problems": collection.concurrent_problems}
-    info = resumed_info(collection, folder) if resume else begun_info(_COMMAND, collection, parts.preset, more)
+    info = resumed_info(collection, folder) if resume else begun_info(collection, parts.preset)
     with RunLog(folder, resume=resume) as log:
         done = _complete_problems(folder) if resume else {}
         left = [problem for problem in problem_set.problems if problem not in done]
@@ -72,23 +70,10 @@ def collect(
     return summarize_collection(folder, references, session, is_simulated=parts.clock.is_virtual)
 
 
-def read_collection(folder: Path) -> Collection:
-    """What was chosen for the run in `folder`, to go on with it.
-
-    Raises:
-        RunLogError: `folder` holds no collection.
-    """
-    info = read_command_info(folder, _COMMAND)
-    try:
-        return Collection(info["problems"], Choices(**info["choices"]), info["concurrent_problems"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunLogError(f"{folder / 'run.json'} doesn't say what was collected ({error!r}); start anew") from error
-
-
 def _make_parts(collection: Collection, console: Console, backends: Backends | None) -> Parts:
-    at_once = collection.concurrent_problems
-    parts = make_parts(collection.choices, console.print, at_once=at_once, backends=backends)
-    return replace(parts, preset=parts.preset.without_bank())
+    choices, at_once = collection.choices, collection.concurrent_problems
+    preset = choices.resolve().without_bank()
+    return make_parts(choices, console.print, preset=preset, at_once=at_once, backends=backends)
 
 
 def _complete_problems(folder: Path) -> Mapping[Problem, Solution]:
@@ -169,15 +154,15 @@ class _Pile:
 
 
 class _Vigil:
-    """Notices that nothing but errors comes any more: an observer of the contest.
+    """An observer that notices when nothing but errors comes any more.
 
-    An engine that is gone would give every problem to come a verdict without a trajectory, for hours.
+    With an engine that is gone every further problem would get a verdict without a trajectory, for hours.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._sound: set[str] = set()
-        """Open problems of which a trajectory has come to an end without an error."""
+        """Open problems that have a trajectory which ended without an error."""
         self._num_in_vain = 0
         self._error = ""
 

@@ -1,27 +1,29 @@
-"""Where the parts are put together: choices in, an open contest out; the notebooks and the command line use no other.
+"""Where the parts of a contest are put together: choices in, an open contest out.
 
-`solve` is the whole of it for one problem.
+The command line, the notebooks, the kernel, the tuning search and the drills all come here. Engine, sandbox and
+gateway can be handed in (`Backends`), so that a test needs no model and no zygote.
 """
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from numina_infer.app.choices import Choices, EngineName
+from numina_infer.app.engine_choice import choose_format, make_engine, samples_path
 from numina_infer.core.clock import virtual_clock
 from numina_infer.core.config import SandboxConfig, require
-from numina_infer.core.engine_config import SimulatedConfig, TransformersConfig
+from numina_infer.core.engine_config import SimulatedConfig
+from numina_infer.core.errors import NuminaError
 from numina_infer.core.ports import Announce, Engine, EngineStats, Format, Gateway
 from numina_infer.core.ports import Sandbox as SandboxPort
 from numina_infer.core.presets import Preset
 from numina_infer.core.records import Problem, Solution
-from numina_infer.formats.catalogue import make_format
-from numina_infer.formats.chat import CHAT
+from numina_infer.core.restarts import RestartPolicy
 from numina_infer.runs.log import RunLog
 from numina_infer.runs.observers import Observer
 from numina_infer.runs.progress import MakeDisplay, Scoreboard, show_progress
@@ -30,17 +32,13 @@ from numina_infer.sandbox import Sandbox
 from numina_infer.solving.contest import Contest, Parts, open_portal
 from numina_infer.solving.paper.paper_solver import PaperSolver
 from numina_infer.solving.solver import MakeSolver, Solver
-
-if TYPE_CHECKING:
-    from numina_infer.engines.http.openai_api import OpenAIEngine
-    from numina_infer.engines.vllm.vllm_engine import VllmEngine
+from numina_infer.solving.supervised import Make, SupervisedEngine, SupervisedSandbox
 
 Info = Mapping[str, object]
 """What goes into `run.json`."""
 
 _T4_SLOTS = 3
-"""Slots of the simulated sandbox: a T4 machine of Kaggle's has four cores, of which the sandbox takes all but one."""
-
+"""Slots of the simulated sandbox: Kaggle's T4 machine has four cores, and the sandbox takes all but one."""
 
 MakeEngine = Callable[[Choices, Preset, Announce, int], AbstractAsyncContextManager[Engine]]
 """Choices, their preset, where to report what takes long, problems in work at once → an engine, not opened yet."""
@@ -48,7 +46,7 @@ MakeEngine = Callable[[Choices, Preset, Announce, int], AbstractAsyncContextMana
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """What a contest runs on, where it isn't what was chosen: tests, drills and kernels hand in their own."""
+    """Engine, sandbox and gateway that tests, drills and kernels hand in, in place of those that were chosen."""
 
     engine: MakeEngine | None = None
     """None makes the engine that was chosen."""
@@ -56,13 +54,15 @@ class Backends:
     """Makes the sandbox, not opened yet; the simulated engine brings its own."""
     gateway: Callable[[Gateway], Gateway] | None = None
     """Wraps the gateway of a rehearsal."""
+    starts: RestartPolicy | None = None
+    """How often a kernel starts an engine or a sandbox that doesn't come up."""
 
 
 def make_parts(
     choices: Choices,
     report: Announce,
     *,
-    num_problems: int | None = None,
+    preset: Preset | None = None,
     at_once: int = 1,
     backends: Backends | None = None,
 ) -> Parts:
@@ -71,7 +71,7 @@ def make_parts(
     Args:
         choices: what was chosen.
         report: takes a line about everything that takes long.
-        num_problems: how many problems a time bank expects.
+        preset: the choices' preset with changes of the caller's; None takes it unchanged.
         at_once: how many problems will be in work at once.
         backends: engine and sandbox to take instead.
 
@@ -79,9 +79,7 @@ def make_parts(
         ConfigError: something chosen can't be found or used.
         EngineError: the model or vLLM isn't here and can't be had.
     """
-    preset = choices.resolve()
-    if num_problems is not None:
-        preset = preset.for_problems(num_problems)
+    preset = preset or choices.resolve()
     fmt = choose_format(choices, preset, report)
     make_solver: MakeSolver = PaperSolver if choices.paper else Solver
     if choices.engine is EngineName.SIMULATED:
@@ -90,6 +88,47 @@ def make_parts(
     make = backends.engine or make_engine
     engine = _with_cache(choices, make(choices, preset, report, at_once), report)
     return Parts(preset, fmt, engine, backends.sandbox(preset.sandbox), make_solver)
+
+
+def supervised_parts(
+    preset: Preset,
+    fmt: Format,
+    make_engine: Make[Engine],
+    make_sandbox: Callable[[], AbstractAsyncContextManager[SandboxPort]],
+    *,
+    began_at: float,
+    policy: RestartPolicy | None = None,
+    report: Announce = lambda _: None,
+    on_ready: Callable[[str, Engine | SandboxPort], None] = lambda _name, _part: None,
+) -> Parts:
+    """Parts that start in the background and are started again when they break, so that the contest opens at once.
+
+    `on_ready` gets `engine` or `sandbox` and the part, on the loop, whenever one has started.
+    """
+
+    async def make_late() -> AbstractAsyncContextManager[SandboxPort]:
+        return make_sandbox()
+
+    engine = SupervisedEngine(make_engine, policy=policy, report=report, on_ready=partial(on_ready, "engine"))
+    sandbox = SupervisedSandbox(make_late, policy=policy, report=report, on_ready=partial(on_ready, "sandbox"))
+    return Parts(preset, fmt, engine, sandbox, began_at=began_at)
+
+
+def note_when_ready(log: RunLog, info: Info) -> Callable[[str, Engine | SandboxPort], None]:
+    """For `supervised_parts`: adds each part that has started to `info` in `run.json`."""
+    noted = dict(info)
+
+    def note(name: str, part: Engine | SandboxPort) -> None:
+        with suppress(NuminaError, OSError, ValueError):  # for want of a note nothing is started again
+            noted[name] = part.describe()
+            log.describe(noted, is_waited_for=False)  # this is the loop
+
+    return note
+
+
+def shared_parts(parts: Parts, choices: Choices, preset: Preset, report: Announce) -> Parts:
+    """`parts`, whose engine and sandbox are open, for a contest with other choices; raises as `choose_format` does."""
+    return replace(parts, preset=preset, fmt=choose_format(choices, preset, report))
 
 
 def _with_cache(
@@ -128,89 +167,6 @@ def _simulated_parts(
     return Parts(preset, fmt, engine, SimulatedSandbox(_T4_SLOTS), make_solver, clock)
 
 
-def samples_path(choices: Choices) -> Path:
-    """The recorded samples that are simulated: the file chosen, or the one in the package."""
-    from numina_infer.runs.problems import packaged_path
-
-    return Path(choices.samples) if choices.samples else packaged_path("samples.jsonl")
-
-
-def make_engine(
-    choices: Choices, preset: Preset, report: Announce, at_once: int = 1
-) -> AbstractAsyncContextManager[Engine]:
-    """The engine that was chosen, not opened yet; see `make_parts`."""
-    if choices.engine is EngineName.SCRIPTED:
-        from numina_infer.engines.scripted_engine import ScriptedEngine
-        from numina_infer.engines.scripts import load_script, sum_of_numbers
-
-        return ScriptedEngine(load_script(Path(choices.script)) if choices.script else sum_of_numbers)
-    if choices.engine is EngineName.VLLM:
-        return _client_engine(choices, preset, report) if choices.endpoint else _vllm_engine(choices, preset, report)
-    from numina_infer.engines.local.transformers_engine import TransformersEngine
-
-    max_num_seqs = min(16, at_once * preset.policy.num_samples)
-    config = TransformersConfig(model=choices.model_name, max_num_seqs=max_num_seqs)
-    return TransformersEngine(config, report=report)
-
-
-def _vllm_engine(choices: Choices, preset: Preset, report: Announce) -> "VllmEngine":
-    from numina_infer.engines.vllm.serving.server_plan import plan_servers
-    from numina_infer.engines.vllm.vllm_engine import VllmEngine
-
-    python = choices.vllm_python or ""
-    launches = plan_servers(choices.model_name, preset.server, python=python, report=report)
-    return VllmEngine(launches, preset.client, keep=choices.keep_server, report=report)
-
-
-def _client_engine(choices: Choices, preset: Preset, report: Announce) -> "OpenAIEngine":
-    """The client of the endpoints that were named, with the tokenizer of the model that they serve if it is here."""
-    from numina_infer.engines.http.address import Address
-    from numina_infer.engines.http.openai_api import OpenAIEngine
-    from numina_infer.engines.vocabulary import TokenizerVocabulary
-
-    addresses = [Address.parse(text) for text in choices.endpoint]
-    folder = endpoint_model(choices, report)
-    if folder is None:
-        report("no --model was given whose tokenizer could be used, so text is exchanged (docs/engines.md)")
-    vocabulary = TokenizerVocabulary.from_folder(folder) if folder is not None else None
-    return OpenAIEngine(addresses, vocabulary, preset.client, report=report)
-
-
-def endpoint_model(choices: Choices, report: Announce) -> Path | None:
-    """The folder of the model that the endpoints serve: the one named, or that of a server of ours; None otherwise."""
-    from numina_infer.engines.http.address import Address
-    from numina_infer.engines.local.models import find_folder
-    from numina_infer.engines.vllm.serving.server_plan import served_model
-
-    if choices.model:
-        return find_folder(choices.model, report)
-    sockets = [address.socket for address in map(Address.parse, choices.endpoint) if address.socket is not None]
-    return next((folder for socket in sockets if (folder := served_model(socket)) is not None), None)
-
-
-def choose_format(choices: Choices, preset: Preset, report: Announce) -> Format:
-    """The format that was chosen; `chat` takes the template of the chosen model, which is fetched if it isn't here.
-
-    Raises:
-        ConfigError: there is no such model, or it has no template.
-    """
-    folder = _template_folder(choices, report) if preset.format == CHAT else None
-    return make_format(preset.format, max_calls=preset.rollout.max_turns - 1, model_folder=folder)
-
-
-def _template_folder(choices: Choices, report: Announce) -> Path | None:
-    if choices.engine in {
-        EngineName.SCRIPTED,
-        EngineName.SIMULATED,
-    }:  # a script needs no model, so none is fetched for it
-        return Path(choices.model_name) if Path(choices.model_name).is_dir() else None
-    if choices.endpoint:
-        return endpoint_model(choices, report)
-    from numina_infer.engines.local.models import find_folder
-
-    return find_folder(choices.model_name, report)
-
-
 @contextmanager
 def opened(parts: Parts) -> Iterator[tuple[Parts, Engine]]:
     """`parts` with engine and sandbox running, for one contest after another, so that a model is loaded once.
@@ -227,7 +183,7 @@ def opened(parts: Parts) -> Iterator[tuple[Parts, Engine]]:
 
 
 def run_info(choices: Choices, preset: Preset) -> Info:
-    """What is known of a run before anything is opened."""
+    """The part of `run.json` that is known before anything is opened."""
     return {
         "choices": asdict(choices),
         "preset": asdict(preset),
@@ -248,9 +204,9 @@ def open_contest(
     show: MakeDisplay = show_progress,
     observers: Sequence[Observer] = (),
 ) -> Iterator[Contest]:
-    """A contest with engine and sandbox running, progress on `console`, and `run.json` telling what runs.
+    """A contest with engine and sandbox running and progress on `console`; `run.json` describes what runs.
 
-    `show` makes the display, and `observers` are told of every event after it.
+    `show` makes the display; it gets every event, and then the `observers` do.
 
     Raises:
         NuminaError: engine or sandbox don't start.
@@ -271,7 +227,7 @@ def open_contest(
             try:
                 yield contest
             finally:
-                if parts.portal is None:  # whoever shares an engine among contests tells of all of them
+                if parts.portal is None:  # an engine that contests share is reported once, by their caller
                     _tell_of_cache(contest.engine.stats, console)
 
 
@@ -305,7 +261,7 @@ def solve(
     choices = choices or Choices()
     problem = Problem("problem", statement)
     console = console or Console(quiet=True)
-    parts = make_parts(choices, console.print, num_problems=1, backends=backends)
+    parts = make_parts(choices, console.print, preset=choices.resolve().for_problems(1), backends=backends)
     info = run_info(choices, parts.preset)
     with (
         tempfile.TemporaryDirectory(prefix="numina-infer-") as scratch,

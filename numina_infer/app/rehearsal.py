@@ -1,8 +1,6 @@
 """A rehearsal: a whole competition on this machine, from a problems file to a submission.
 
-This is where engine, sandbox, gateway, mock and contest are put together; the command line and the notebooks only
-choose.
-What was chosen stands in `run.json`, and a run is resumed from there alone.
+Kaggle's side is a mock, in this process or in one of its own; everything else is what a submission runs.
 """
 
 from pathlib import Path
@@ -10,9 +8,9 @@ from typing import Protocol
 
 from rich.console import Console
 
-from numina_infer.app.choices import Choices, Rehearsal
 from numina_infer.app.composition import Backends, make_parts, open_contest
-from numina_infer.app.run_folder import begun_info, problems_path, read_command_info, resumed_info
+from numina_infer.app.run_folder import begun_info, problems_path, resumed_info
+from numina_infer.app.tasks import Rehearsal
 from numina_infer.competitions.gateways.aimo_gateway import AimoGateway
 from numina_infer.competitions.gateways.predict_gateway import KaggleEvaluationGateway
 from numina_infer.competitions.known import Api
@@ -20,7 +18,6 @@ from numina_infer.competitions.mock.aimo import make_env
 from numina_infer.competitions.mock.kaggle_evaluation import KaggleEvaluation
 from numina_infer.competitions.mock.relay import RelayConfig
 from numina_infer.competitions.two_processes import SeparateCompetition
-from numina_infer.core.errors import RunLogError
 from numina_infer.core.ports import Gateway
 from numina_infer.core.presets import Preset
 from numina_infer.runs.history import solved_problems
@@ -28,8 +25,6 @@ from numina_infer.runs.log import RunLog
 from numina_infer.runs.problems import ProblemSet, read_problems
 from numina_infer.runs.summary import Summary, summarize
 from numina_infer.solving.contest import Contest
-
-_COMMAND = "rehearse"
 
 
 class MockCompetition(Protocol):
@@ -55,9 +50,9 @@ def rehearse(
     """
     problem_set = read_problems(problems_path(rehearsal))
     num_problems, backends = len(problem_set.rows), backends or Backends()
-    parts = make_parts(rehearsal.choices, console.print, num_problems=num_problems, backends=backends)
-    preset = parts.preset
-    info = resumed_info(rehearsal, folder) if resume else begun_info(_COMMAND, rehearsal, preset, rehearsal.relay)
+    preset = rehearsal.choices.resolve().for_problems(num_problems)
+    parts = make_parts(rehearsal.choices, console.print, preset=preset, backends=backends)
+    info = resumed_info(rehearsal, folder) if resume else begun_info(rehearsal, preset)
     competition, gateway = _make_competition(rehearsal, problem_set, preset, folder)
     gateway = backends.gateway(gateway) if backends.gateway else gateway
     with RunLog(folder, resume=resume) as log:
@@ -66,21 +61,6 @@ def rehearse(
             _serve(gateway, contest, competition)
     simulated = parts.clock.is_virtual
     return summarize(folder, problem_set.references, preset, is_simulated=simulated, log_trouble=log.trouble)
-
-
-def read_rehearsal(folder: Path) -> Rehearsal:
-    """What was chosen for the run in `folder`, to go on with it.
-
-    Raises:
-        RunLogError: `folder` holds no rehearsal.
-    """
-    info = read_command_info(folder, _COMMAND)
-    try:
-        # Runs of before there was a separate relay say nothing of it.
-        relay = {name: info[name] for name in ("separate", "nasty") if name in info}
-        return Rehearsal(info["problems"], Choices(**info["choices"]), info["api"], **relay)
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunLogError(f"{folder / 'run.json'} doesn't say what was rehearsed ({error!r}); start anew") from error
 
 
 def _serve(gateway: Gateway, contest: Contest, competition: MockCompetition) -> None:

@@ -1,45 +1,44 @@
-"""The folder of a run that can be resumed: what it is called, and what `run.json` says before anything is opened.
+"""The folder of a run that can be resumed: its name, and what `run.json` says before anything is opened.
 
-A run goes on only with the files that it began with, told by their hashes, and by the command that began it.
+A run goes on with the files that it began with, known by their hashes, and by the command that began it.
 """
 
-from collections.abc import Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from numina_infer.app.choices import EngineName, Task
-from numina_infer.app.composition import Info, run_info, samples_path
+from numina_infer.app.choices import Choices, EngineName
+from numina_infer.app.composition import Info, run_info
+from numina_infer.app.engine_choice import samples_path
+from numina_infer.app.tasks import Task
 from numina_infer.core.errors import ConfigError, RunLogError
 from numina_infer.core.presets import Preset
 from numina_infer.runs.history import read_info
 from numina_infer.runs.problems import example_problems_path
 from numina_infer.runs.provenance import file_sha256
 
+AnyTask = TypeVar("AnyTask", bound=Task)
+
 
 def new_folder() -> Path:
-    """Where a run goes that nobody named a folder for."""
+    """The folder of a run for which none was named."""
     return Path("runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
 
 
 def problems_path(task: Task) -> Path:
-    """The file that is read: the one chosen, or the examples in the package, or those that are simulated."""
+    """The file that is read: the one chosen, or the samples that are simulated, or the examples in the package."""
     if task.problems:
         return Path(task.problems)
     is_simulated = task.choices.engine is EngineName.SIMULATED
     return samples_path(task.choices) if is_simulated else example_problems_path()
 
 
-def begun_info(command: str, task: Task, preset: Preset, more: Info) -> Info:
-    """`run.json` of a run that begins; `more` is what its command adds."""
-    return {
-        "command": command,
-        **more,
-        "problems": task.problems,
-        **_file_hashes(task),
-        **run_info(task.choices, preset),
-        "sessions": [_now()],
-    }
+def begun_info(task: Task, preset: Preset) -> Info:
+    """`run.json` of a run that begins."""
+    chosen = {each.name: getattr(task, each.name) for each in fields(task) if each.name != "choices"}
+    info = {"command": task.command, **chosen, **_file_hashes(task), **run_info(task.choices, preset)}
+    return {**info, "sessions": [_now()]}
 
 
 def resumed_info(task: Task, folder: Path) -> Info:
@@ -56,22 +55,28 @@ def resumed_info(task: Task, folder: Path) -> Info:
     return {**info, "sessions": [*(info.get("sessions") or ()), _now()]}
 
 
-def read_command_info(folder: Path, command: str) -> Mapping[str, Any]:
-    """`run.json` of a run that `command` began; one that doesn't name its command may be anybody's.
+def read_task(kind: type[AnyTask], folder: Path) -> AnyTask:
+    """What was chosen for the run in `folder`, to go on with it.
 
     Raises:
-        RunLogError: there is none, or another command began it.
+        RunLogError: `folder` holds no run of this kind.
     """
     info = read_info(folder)
-    found = info.get("command", command)
-    if found != command:
+    found = info.get("command", kind.command)  # early runs don't name their command
+    if found != kind.command:
         raise RunLogError(
-            f"the run in {folder} is none of {command}; go on with numina-infer {found} --resume {folder}"
+            f"the run in {folder} is none of {kind.command}; go on with numina-infer {found} --resume {folder}"
         )
-    return info
+    try:
+        choices = Choices(**info["choices"])
+        # Runs of before there was a separate relay say nothing of it.
+        others = {each.name: info[each.name] for each in fields(kind) if each.name in info}
+        return kind(**{**others, "problems": info["problems"], "choices": choices})
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunLogError(f"{folder / 'run.json'} doesn't say what was chosen ({error!r}); start anew") from error
 
 
-def _file_hashes(task: Task) -> Mapping[str, str | None]:
+def _file_hashes(task: Task) -> dict[str, str | None]:
     chosen = {name: getattr(task.choices, name) for name in ("script", "samples", "probe")}
     hashes = {f"{name}_sha256": file_sha256(Path(file)) if file else None for name, file in chosen.items()}
     return {"problems_sha256": file_sha256(problems_path(task)), **hashes}

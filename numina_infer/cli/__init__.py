@@ -1,8 +1,11 @@
-"""The command line: one module a group of commands, which declares them and says what they print.
+"""The command line. In: arguments. Out: lines on the screen, and an exit code.
 
-Exit codes: 0 done, 1 something broke, 2 a value that can't be used, 130 interrupted with Ctrl-C;
-`sandbox check` and `sandbox run` have more, which their help tells.
-What a command needs is imported when it runs, so that `--help` is instant.
+Each module declares a group of commands, calls the library and prints the result: `runs.py` solves problems,
+`tuning.py` searches settings; `replaying.py`, `evaluating.py` and `exporting.py` read run folders; `files.py` handles
+problems files and caches; `serving.py` and `doctor.py` are about this machine, and `publishing.py` is about Kaggle.
+Exit codes: 0 done, 1 something broke, 2 a value that can't be used, 130 interrupted with Ctrl-C; `sandbox check` and
+`sandbox run` have more, which their help lists.
+A command imports what it needs when it runs, so that `--help` is instant.
 """
 
 import argparse
@@ -13,15 +16,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from numina_infer.cli import (
-    caching,
-    collecting,
     doctor,
     evaluating,
     exporting,
-    problem_sets,
+    files,
     publishing,
     replaying,
-    reporting,
     runs,
     serving,
     tuning,
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None, *, backends: "Backends | None" 
 
 
 def run_command(chosen: argparse.Namespace) -> int:
-    """Call `chosen.command`; what it raises becomes one line on stderr and an exit code."""
+    """Call `chosen.command`; an error becomes one line on stderr and an exit code."""
     try:
         code: int = chosen.command(chosen)
     except KeyboardInterrupt:
@@ -69,13 +69,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     runs.add_rehearse(commands)
     runs.add_solve(commands)
-    collecting.add_collect(commands)
+    runs.add_collect(commands)
     tuning.add_tune(commands)
-    caching.add_cache(commands)
-    problem_sets.add_problems(commands)
+    files.add_cache(commands)
+    files.add_problems(commands)
     replaying.add_replay(commands)
     evaluating.add_evaluate(commands)
-    reporting.add_report(commands)
+    exporting.add_report(commands)
     exporting.add_export(commands)
     serving.add_fit(commands)
     serving.add_serve(commands)

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from numina_infer.app.choices import Choices, EngineName
-from numina_infer.cli.parser import add_allow_limits_only, make_console
+from numina_infer.cli.parser import Commands, add_allow_limits_only, add_command, add_json, make_console
 from numina_infer.competitions.known import COMPETITIONS, get_competition
 from numina_infer.core.config import require_choice
 from numina_infer.core.presets import PRESETS
 
 if TYPE_CHECKING:
-    from numina_infer.cli.parser import Commands
     from numina_infer.kaggle.preflight.run_plan import RunPlan
 
 _EXAMPLES = """\
@@ -27,10 +26,12 @@ On Kaggle the model is whatever is attached; --model is part of its path where t
 exit codes: 0 nothing is red, 1 something is, 2 a value that can't be used"""
 
 
-def add_doctor(commands: "Commands") -> None:
+def add_doctor(commands: Commands) -> None:
     """Declare `doctor`."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "doctor",
+        _doctor,
         help="whether a run would work here: GPUs, driver, memory, disk, model, sandbox, what is attached",
         description="Look at this machine and at what is attached, and say what a run needs that isn't here.\n"
         "Green is good, amber goes on worse than it could, red fails; amber and red come with what to do.",
@@ -53,8 +54,7 @@ def add_doctor(commands: "Commands") -> None:
     )
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path(), help="where output goes (default: here)")
     add_allow_limits_only(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on stdout")
-    parser.set_defaults(command=_doctor)
+    add_json(parser)
 
 
 def _doctor(chosen: argparse.Namespace) -> int:

@@ -1,20 +1,16 @@
-"""The command that holds runs against references: `evaluate`."""
+"""The command that compares runs with references: `evaluate`."""
 
 import argparse
 import json
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numina_infer.cli.parser import make_console
+from numina_infer.cli.parser import Commands, add_command, add_json, make_console, showing_progress
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from numina_infer.cli.parser import Commands
     from numina_infer.lab.evaluate.comparison import Comparison
     from numina_infer.lab.evaluate.evaluation import Evaluation, Tell
 
@@ -33,15 +29,15 @@ Intervals are 95 % and hold for other problems of the kind. Two runs are compare
 The grader auto takes our own reader where every reference can be voted for, else math-verify (extra eval).
 docs/tuning.md says how to read the figures."""
 
-_SAY_EVERY_S = 10.0
 
-
-def add_evaluate(commands: "Commands") -> None:
+def add_evaluate(commands: Commands) -> None:
     """Declare `evaluate`."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "evaluate",
+        _evaluate,
         help="how often a run is right, what fewer samples would have been worth, where votes are lost",
-        description="Hold a run against references: accuracy, maj@k and pass@k with intervals, votes lost, costs.",
+        description="Compare a run with references: accuracy, maj@k and pass@k with intervals, votes lost, costs.",
         epilog=_EXAMPLES,
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="a run folder, finished or not")
@@ -60,15 +56,14 @@ def add_evaluate(commands: "Commands") -> None:
         default="auto",
         help="integers by our own reader, or mathematics by math-verify (default: auto)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on stdout")
-    parser.set_defaults(command=_evaluate)
+    add_json(parser)
 
 
 def _evaluate(chosen: argparse.Namespace) -> int:
     from numina_infer.lab.evaluate.comparison import compare
 
     console = make_console(sys.stderr if chosen.json else sys.stdout)
-    with _telling(make_console(sys.stderr)) as tell:
+    with showing_progress("problems marked") as tell:
         done = _evaluations(chosen, tell)
     compared = [compare(done[0], done[1], k) for k in chosen.k or [None]] if len(done) == 2 else []
     if chosen.json:
@@ -82,7 +77,7 @@ def _evaluate(chosen: argparse.Namespace) -> int:
 
 
 def _evaluations(chosen: argparse.Namespace, tell: "Tell") -> "list[Evaluation]":
-    """One or two, graded in the same way."""
+    """The evaluations of one run or of two, graded in the same way."""
     from numina_infer.lab.evaluate.evaluation import evaluate_run
     from numina_infer.lab.evaluate.marking import GraderName
 
@@ -119,22 +114,3 @@ def _as_dict(done: "list[Evaluation]", compared: "list[Comparison]", ks: list[in
         **{name: evaluation_record(one, ks) for name, one in zip(names, done, strict=False)},
         **({"comparisons": [comparison_record(one) for one in compared]} if compared else {}),
     }
-
-
-@contextmanager
-def _telling(console: "Console") -> "Iterator[Tell]":
-    """How far the marking has come: a bar on a terminal, a line now and then in a log file."""
-    from rich.progress import Progress
-
-    last = time.monotonic()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("marking", total=None)
-
-        def tell(num_done: int, num_all: int) -> None:
-            nonlocal last
-            bar.update(task, completed=num_done, total=num_all)
-            if not console.is_terminal and time.monotonic() - last >= _SAY_EVERY_S:
-                last = time.monotonic()
-                console.print(f"[{num_done}/{num_all}] problems marked")
-
-        yield tell

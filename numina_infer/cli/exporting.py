@@ -1,17 +1,57 @@
-"""The command that makes training data of a run: `export`."""
+"""The commands that turn a run into something else: `report`, an HTML page, and `export`, training data."""
 
 import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from numina_infer.cli.parser import make_console
+from numina_infer.cli.parser import Commands, add_command, make_console, showing_progress
 
 if TYPE_CHECKING:
-    from numina_infer.cli.parser import Commands
     from numina_infer.lab.export.export import Exported
 
-_EXAMPLES = """\
+_REPORT_EXAMPLES = """\
+examples:
+  numina-infer report runs/20261123-093000                        the page is report.html in the run folder
+  numina-infer report runs/20261123-093000 --references test.csv  with right and wrong
+  numina-infer report runs/20261123-093000 --out page.html
+
+The page opens in any browser, needs no network and loads nothing. It has the verdicts, a timeline, each problem's
+ballot as it grew, the votes that were lost and why, and every trajectory with its programs, outputs and formulae.
+A run that goes on, or was cut off, is shown as far as it got.
+References are CSV, JSONL or Parquet with id, problem and answer; without them those of the run's own problems file
+are taken, where it is still the same. Formulae are typeset by latex2mathml: pip install 'numina-infer[report]'."""
+
+
+def add_report(commands: Commands) -> None:
+    """Declare `report`."""
+    parser = add_command(
+        commands,
+        "report",
+        _report,
+        help="make one HTML page of a run, to look at",
+        description="Make one self-contained HTML page of a run: verdicts, time, ballots, trajectories.",
+        epilog=_REPORT_EXAMPLES,
+    )
+    parser.add_argument("run", metavar="RUN", type=Path, help="run folder")
+    parser.add_argument("--references", metavar="FILE", type=Path, help="problems file with answers")
+    parser.add_argument("--out", metavar="FILE", type=Path, help="the page (default: report.html in the run folder)")
+
+
+def _report(chosen: argparse.Namespace) -> int:
+    from numina_infer.lab.report.report_page import write_report
+    from numina_infer.runs.problems import read_problems
+
+    references = read_problems(chosen.references).references if chosen.references else None
+    with showing_progress("bytes of the run read") as tell:
+        path = write_report(chosen.run, chosen.out, references, on_progress=tell)
+    make_console(sys.stdout).print(
+        f"{path} ({path.stat().st_size / 1e6:.1f} MB); open it in a browser", soft_wrap=True
+    )
+    return 0
+
+
+_EXPORT_EXAMPLES = """\
 examples:
   numina-infer export runs/20261123-093000 --format sft --references math500.jsonl
       what ended right, with programs' outputs marked, into runs/20261123-093000/sft
@@ -27,13 +67,15 @@ The folder is a data set as the hub has them: Parquet, and a README.md that says
 with TRL, and what was left out. datasets.load_dataset(DIR) reads it."""
 
 
-def add_export(commands: "Commands") -> None:
+def add_export(commands: Commands) -> None:
     """Declare `export`."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "export",
+        _export,
         help="training data for TRL from a run",
         description="Write the trajectories of a run as training data for TRL, sorted by whether they are right.",
-        epilog=_EXAMPLES,
+        epilog=_EXPORT_EXAMPLES,
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="run folder, finished or not")
     parser.add_argument("--format", metavar="sft|kto", required=True, help="what ended right, or right and wrong ones")
@@ -46,7 +88,6 @@ def add_export(commands: "Commands") -> None:
     parser.add_argument(
         "--tokenizer", metavar="DIR", type=Path, help="folder of the model that was run: adds exact tokens (sft)"
     )
-    parser.set_defaults(command=_export)
 
 
 def _export(chosen: argparse.Namespace) -> int:

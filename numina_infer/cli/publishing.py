@@ -4,15 +4,11 @@ import argparse
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from numina_infer.cli.parser import make_console
+from numina_infer.cli.parser import Commands, add_command, add_json, make_console
 from numina_infer.competitions.known import COMPETITIONS, get_competition
 from numina_infer.core.errors import ConfigError
 from numina_infer.core.presets import PRESETS
-
-if TYPE_CHECKING:
-    from numina_infer.cli.parser import Commands
 
 _BUILD_EXAMPLES = """\
 examples:
@@ -39,7 +35,7 @@ examples:
 exit codes: 0 nothing is wrong, 2 something is, one line each"""
 
 
-def add_kaggle(commands: "Commands") -> None:
+def add_kaggle(commands: Commands) -> None:
     """Declare `kaggle`."""
     group = commands.add_parser("kaggle", help="the kernel and its datasets: build, collect wheels, check")
     actions = group.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -48,9 +44,11 @@ def add_kaggle(commands: "Commands") -> None:
     _add_check(actions)
 
 
-def _add_build(actions: "Commands") -> None:
-    parser = actions.add_parser(
+def _add_build(actions: Commands) -> None:
+    parser = add_command(
+        actions,
         "build",
+        _build,
         help="the folders that Kaggle's client uploads for one kernel",
         description="Write the notebook with its settings, kernel-metadata.json with every field stated, and the "
         "dataset\nwith this package's own wheel. Nothing is sent.",
@@ -73,12 +71,13 @@ def _add_build(actions: "Commands") -> None:
     parser.add_argument(
         "--machine-shape", metavar="NAME", default="", help="default: the preset's, else the competition's"
     )
-    parser.set_defaults(command=_build)
 
 
-def _add_wheelhouse(actions: "Commands") -> None:
-    parser = actions.add_parser(
+def _add_wheelhouse(actions: Commands) -> None:
+    parser = add_command(
+        actions,
         "wheelhouse",
+        _wheelhouse,
         help="every wheel for an offline installation",
         description="Collect the wheels that install vLLM on Kaggle's image without the network, with a lock and "
         "hashes.\nVersions are resolved for Kaggle's Python and not for this one; afterwards it is checked that they "
@@ -95,22 +94,22 @@ def _add_wheelhouse(actions: "Commands") -> None:
         "--python-version", metavar="X.Y", default="3.12", help="Kaggle's (default: 3.12); here: the one that runs"
     )
     parser.add_argument("--dry-run", action="store_true", help="show names and sizes, and fetch nothing")
-    parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on stdout")
-    parser.set_defaults(command=_wheelhouse)
+    add_json(parser)
 
 
-def _add_check(actions: "Commands") -> None:
-    parser = actions.add_parser(
+def _add_check(actions: Commands) -> None:
+    parser = add_command(
+        actions,
         "check",
+        _check,
         help="what is wrong with a built folder, before it is uploaded",
-        description="Hold a folder to the rules of Kaggle's client and to some that it lacks: internet left on, no "
+        description="Check a folder by the rules of Kaggle's client and by some that it lacks: internet left on, no "
         "GPU,\nanother machine than the preset's, nothing attached, another notebook, wheels for another Python.",
         epilog=_CHECK_EXAMPLES,
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="what build or wheelhouse wrote")
     parser.add_argument("--no-install", action="store_true", help="read a wheelhouse, and don't install it")
-    parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on stdout")
-    parser.set_defaults(command=_check)
+    add_json(parser)
 
 
 def _build(chosen: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from numina_infer.cli.parser import make_console
+from numina_infer.cli.parser import Commands, add_command, add_json, make_console, showing_progress
 from numina_infer.cli.runs import read_vote_weight
 from numina_infer.core.config import StopRule
 from numina_infer.core.errors import ConfigError
@@ -16,7 +16,6 @@ from numina_infer.core.presets import PRESETS
 from numina_infer.core.records import AnswerRange
 
 if TYPE_CHECKING:
-    from numina_infer.cli.parser import Commands
     from numina_infer.lab.replay.recording import Recording
     from numina_infer.lab.replay.variant import Change
 
@@ -42,10 +41,12 @@ otherwise."""
 Value = TypeVar("Value")
 
 
-def add_replay(commands: "Commands") -> None:
+def add_replay(commands: Commands) -> None:
     """Declare `replay`."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "replay",
+        _replay,
         help="decide a recorded run again, by its own policy or another, without a GPU",
         description="Put the recorded events of a run before the referee again: the same policy gives the same "
         "verdicts, another gives what it would have given.",
@@ -64,8 +65,7 @@ def add_replay(commands: "Commands") -> None:
     )
     other.add_argument("--time-limit", metavar="SECONDS", type=float, help="share out so much time among the problems")
     parser.add_argument("--references", metavar="FILE", type=Path, help="a problems file with answers to score by")
-    parser.add_argument("--json", action="store_true", help="print the rows as JSON, and nothing else, on stdout")
-    parser.set_defaults(command=_replay)
+    add_json(parser, "the rows as JSON")
 
 
 def _replay(chosen: argparse.Namespace) -> int:
@@ -105,21 +105,14 @@ def _show_one(recording: "Recording", change: "Change", references: Mapping[str,
 def _show_sweep(
     recording: "Recording", changes: Sequence["Change"], references: Mapping[str, str], *, as_json: bool
 ) -> int:
-    from rich.progress import track
-
     from numina_infer.lab.replay.replay import replay_all
     from numina_infer.lab.replay.replay_table import ReplayRow, sweep_table
 
-    shown = make_console(sys.stderr)
-    replays = track(
-        replay_all(recording, changes),
-        "replaying",
-        total=len(changes),
-        console=shown,
-        transient=True,
-        disable=not shown.is_terminal,
-    )
-    rows = [ReplayRow.of(change, one, references) for change, one in zip(changes, replays, strict=True)]
+    rows: list[ReplayRow] = []
+    with showing_progress("combinations replayed") as tell:
+        for change, replayed in zip(changes, replay_all(recording, changes), strict=True):
+            rows.append(ReplayRow.of(change, replayed, references))
+            tell(len(rows), len(changes))
     if as_json:
         print(json.dumps([asdict(row) for row in rows]))
     else:
@@ -157,7 +150,7 @@ def _list(name: str, text: str | None, kind: Callable[[str], Value]) -> Sequence
 
 
 def _references(recording: "Recording", file: Path | None) -> Mapping[str, str]:
-    """Those of `file`; without it those of the problems file that the run read, if it is there."""
+    """The answers in `file`; without one, those in the problems file that the run read, if it is still there."""
     from numina_infer.lab.evaluate.matching import find_references
 
     try:

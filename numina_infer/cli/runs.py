@@ -1,24 +1,25 @@
-"""The commands that solve problems: `solve` and `rehearse`."""
+"""The commands that solve problems: `solve`, `rehearse` and `collect`."""
 
 import argparse
 import json
 import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from numina_infer.app.choices import Choices, EngineName, Rehearsal
-from numina_infer.cli.parser import add_allow_limits_only, make_console
-from numina_infer.competitions.known import COMPETITIONS, Api, get_competition
-from numina_infer.competitions.relay_faults import RelayFault
-from numina_infer.core.engine_config import LayoutName
+from numina_infer.app.choices import Choices, DecidingChoices, EngineName, ModelChoices, SamplingChoices
+from numina_infer.app.options import own_options
+from numina_infer.app.tasks import COLLECT, Collection, Rehearsal, Task
+from numina_infer.cli.parser import Commands, add_command, add_json, add_options, flag, make_console
+from numina_infer.competitions.known import COMPETITIONS, get_competition
 from numina_infer.core.errors import ConfigError
-from numina_infer.core.presets import PRESETS
-from numina_infer.core.records import AnswerRange
-from numina_infer.formats.catalogue import FORMATS
 
 if TYPE_CHECKING:
-    from numina_infer.cli.parser import Commands
+    from rich.console import Console
+
+Chosen = TypeVar("Chosen")
 
 _REHEARSE_EXAMPLES = """\
 examples:
@@ -37,183 +38,121 @@ examples:
   numina-infer solve "What is 815 minus 368?"
   numina-infer solve "What is 815 minus 368?" --num-samples 16 --temperature 0.8 --json"""
 
+_COLLECT_EXAMPLES = """\
+examples:
+  numina-infer collect --problems math500.jsonl --endpoint https://host-1 --endpoint https://host-2 \\
+      --model ./my-7b --concurrent-problems 8                  eight problems at once on two endpoints
+  numina-infer collect --problems test.csv --engine vllm --model ./my-7b --preset t4x2
+  numina-infer collect --resume runs/20261123-093000           go on with a collection that was stopped
 
-def add_rehearse(commands: "Commands") -> None:
+A problems file is CSV, JSONL or Parquet with id, problem and, for scoring, answer.
+Problems are taken in the file's order; later ones fill the places that earlier ones leave free.
+--endpoint alone means --engine vllm here.
+The run folder gets run.json, trajectories.jsonl and solutions.jsonl, and numina_infer.read_run reads them.
+
+The preset collect runs every sample to its end and gives a problem 24 hours. With another preset problems may stop
+when they are decided, and --problem-time counts from a problem's opening, so that what it waits for a place counts.
+There is no contest clock: a time bank, which t4x2 has, is taken out.
+
+Ctrl-C or a kill keeps every problem that is solved; --resume takes the rest, and those in which the engine broke."""
+
+
+def add_rehearse(commands: Commands) -> None:
     """Declare `rehearse`."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "rehearse",
+        _rehearse,
         help="run a whole competition here, from a problems file to a submission",
         description="Run a whole competition on this machine, through a mock of Kaggle's API.",
         epilog=_REHEARSE_EXAMPLES,
         argument_default=argparse.SUPPRESS,
     )
     run = parser.add_argument_group("the competition")
-    run.add_argument("--problems", metavar="FILE", help="CSV, JSONL or Parquet (default: ten examples in the package)")
+    add_options(run, Task)
     run.add_argument(
         "--competition",
         metavar="|".join(COMPETITIONS),
         help="its API, answer range, time limit and limit of one reply; the rest changes single values of it",
     )
-    run.add_argument(
-        "--api",
-        metavar="|".join(Api),
-        help="2024's iterate and predict, or the inference server (default: aimo)",
-    )
-    run.add_argument(
-        "--separate",
-        action="store_true",
-        help="Kaggle's side is a process of its own that calls over gRPC, in a random order, as in a rerun",
-    )
-    run.add_argument(
-        "--nasty",
-        metavar="NAME",
-        action="append",
-        help=f"for --separate: what that process does on purpose, {', '.join(RelayFault)}; may be repeated",
-    )
-    run.add_argument("--out", metavar="DIR", type=Path, help="run folder, a new one (default: runs/ and the time)")
-    run.add_argument(
-        "--resume", metavar="DIR", type=Path, help="go on with the run in DIR; all else is as it was chosen there"
-    )
+    add_options(run, Rehearsal)
+    add_folder(run, "run")
     add_choices(parser)
-    parser.set_defaults(command=_rehearse)
 
 
-def add_solve(commands: "Commands") -> None:
+def add_solve(commands: Commands) -> None:
     """Declare `solve`."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "solve",
+        _solve,
         help="solve one problem",
         description="Solve one problem and print its answer with the votes behind it.",
         epilog=_SOLVE_EXAMPLES,
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument("statement", metavar="PROBLEM", help="the problem's text")
-    parser.add_argument("--json", action="store_true", help="print the verdict as JSON, and nothing else, on stdout")
+    add_json(parser, "the verdict as JSON")
     parser.add_argument("--out", metavar="DIR", type=Path, help="keep the run log in DIR, a new folder")
     add_choices(parser)
-    parser.set_defaults(command=_solve)
+
+
+def add_collect(commands: Commands) -> None:
+    """Declare `collect`."""
+    parser = add_command(
+        commands,
+        "collect",
+        _collect,
+        help="solve thousands of problems, many at once, into a run log",
+        description="Solve many problems at once, with no contest clock, to keep a cluster of endpoints full.",
+        epilog=_COLLECT_EXAMPLES,
+        argument_default=argparse.SUPPRESS,
+    )
+    run = parser.add_argument_group("the collection")
+    add_options(run, Task)
+    add_options(run, Collection)
+    add_folder(run, "run")
+    add_choices(parser, preset=COLLECT, has_clock=False)
+
+
+def add_folder(group: argparse._ActionsContainer, name: str) -> None:
+    """The options of a run that has a folder and can be resumed."""
+    group.add_argument(
+        "--out", metavar="DIR", type=Path, help=f"{name} folder, a new one (default: runs/ and the time)"
+    )
+    group.add_argument(
+        "--resume", metavar="DIR", type=Path, help=f"go on with the {name} in DIR; all else is as it was chosen there"
+    )
 
 
 def add_choices(parser: argparse.ArgumentParser, *, preset: str = "cpu", has_clock: bool = True) -> None:
     """The options that commands which solve problems share; what isn't given is left to the preset.
 
-    Without a contest clock `--time-limit` isn't told of, and whoever gives it is told why not.
+    Without a contest clock `--time-limit` isn't shown, and a command that gets it says why not.
     """
-    _add_model(parser.add_argument_group("the model"))
-    how = parser.add_argument_group("how to solve")
-    how.add_argument(
-        "--preset", help=f"one of {', '.join(PRESETS)}; the rest changes single values of it (default: {preset})"
-    )
-    _add_writing(how)
-    _add_deciding(how, has_clock=has_clock)
-    add_allow_limits_only(how)
-    how.add_argument("--seed", metavar="N", type=int, help="all other seeds derive from it (default: 0)")
-
-
-def _add_model(with_model: argparse._ActionsContainer) -> None:
-    with_model.add_argument(
-        "--engine",
-        metavar="|".join(EngineName),
-        help="a model in this process, on vLLM's servers, or a script instead of one (default: transformers)",
-    )
-    with_model.add_argument(
-        "--model", help="a model folder, a hub id, or smollm2: fetched once, 93 MB (default: smollm2)"
-    )
-    with_model.add_argument(
-        "--vllm-python",
-        metavar="FILE",
-        help="for vllm: the python of its environment (default: what `make vllm` built)",
-    )
-    with_model.add_argument("--layout", metavar="|".join(LayoutName), help="for vllm: of several GPUs (default: auto)")
-    with_model.add_argument("--keep-server", action="store_true", help="for vllm: leave it running for the next run")
-    with_model.add_argument(
-        "--endpoint",
-        metavar="ADDRESS",
-        action="append",
-        help="for vllm: speak to the OpenAI-compatible server there instead, https://host, or the path of a unix "
-        "socket; may be repeated; its key is in NUMINA_INFER_API_KEY",
-    )
-    with_model.add_argument(
-        "--script", metavar="FILE", help="JSONL for the scripted engine (default: a script that adds up the numbers)"
-    )
-    with_model.add_argument(
-        "--samples",
-        metavar="FILE",
-        help="for simulated: JSONL of recorded samples, problem, answers, tokens or chars (default: fifty problems)",
-    )
-    with_model.add_argument(
-        "--probe",
-        metavar="FILE",
-        help="for simulated: the machine, as numina-infer probe measured it (default: two T4s by arithmetic)",
-    )
-    with_model.add_argument(
-        "--cache",
-        metavar="DIR",
-        help="keep completions in DIR and take those that are there, so that nothing is generated twice",
-    )
-
-
-def _add_writing(how: argparse._ActionsContainer) -> None:
-    how.add_argument(
-        "--format",
-        metavar="NAME",
-        help=f"what the model was trained on: one of {', '.join(FORMATS)}; chat is for any model with a chat template "
-        "(default: the preset's)",
-    )
-    how.add_argument("--max-turns", metavar="M", type=int, help="completions a trajectory")
-    how.add_argument("--max-tokens", metavar="N", type=int, help="tokens a turn")
-    how.add_argument("--temperature", metavar="T", type=float, help="0 is greedy")
-    how.add_argument("--top-p", metavar="P", type=float, help="draw from the likeliest tokens with this probability")
-    how.add_argument("--top-k", metavar="K", type=int, help="draw from so many likeliest tokens; 0 takes all")
-    how.add_argument("--min-p", metavar="P", type=float, help="leave out tokens below this share of the likeliest")
-
-
-def _add_deciding(how: argparse._ActionsContainer, *, has_clock: bool) -> None:
-    how.add_argument(
-        "--paper",
-        action="store_true",
-        help="as the winner's 2024 kernel did: rounds, its own rules, all samples; --preset numina has its numbers",
-    )
-    how.add_argument("--num-samples", metavar="N", type=int, help="trajectories a problem at most: the horizon")
-    how.add_argument("--width", metavar="N", type=int, help="trajectories a problem at once; 0 starts all")
-    how.add_argument(
-        "--epsilon", metavar="E", type=float, help="stop when the winner changes with a smaller chance; 0 never errs"
-    )
-    how.add_argument(
-        "--vote-weight",
-        metavar="NAME=SHARE",
-        action="append",
-        dest="vote_weights",
-        help="what a vote counts, of a plain one; may be repeated: unconfirmed, no_code, suspicious, partial "
-        "(0 doesn't count them), length_tokens, logprob; docs/voting.md says when (default: all votes alike)",
-    )
-    how.add_argument("--code-timeout", metavar="SECONDS", type=float, dest="code_timeout_s", help="for one program")
-    how.add_argument(
-        "--problem-time", metavar="SECONDS", type=float, dest="problem_time_s", help="for one problem, at most"
-    )
-    how.add_argument(
-        "--time-limit",
-        metavar="SECONDS",
-        type=float,
-        dest="time_limit_s",
-        help="for the whole contest: a bank then says what each problem may take (default: the preset's)"
-        if has_clock
-        else argparse.SUPPRESS,
-    )
-    how.add_argument(
-        "--answer-range", metavar="|".join(AnswerRange), help="AIMO-1's, -2's or -3's (default: mod-1000)"
-    )
+    meaning = own_options(Choices)["preset"][1].meaning.replace("default: cpu", f"default: {preset}")
+    unseen = {} if has_clock else {"time_limit_s": argparse.SUPPRESS}
+    add_options(parser.add_argument_group("the model"), ModelChoices)
+    add_options(parser.add_argument_group("how to solve"), Choices, preset=meaning)
+    add_options(parser.add_argument_group("sampling"), SamplingChoices)
+    add_options(parser.add_argument_group("deciding"), DecidingChoices, **unseen)
 
 
 _CHOICES = tuple(field.name for field in fields(Choices))
 
 
-def make_choices(chosen: argparse.Namespace) -> Choices:
-    """What was chosen of the options of `add_choices`."""
-    given = {name: value for name, value in vars(chosen).items() if name in _CHOICES}
-    if "vote_weights" in given:
-        given["vote_weights"] = dict(map(read_vote_weight, given["vote_weights"]))
-    return Choices(**given)
+def make_choices(given: Mapping[str, Any]) -> Choices:
+    """The choices among the options that were given."""
+    chosen = {name: value for name, value in given.items() if name in _CHOICES}
+    if "vote_weights" in chosen:
+        chosen["vote_weights"] = dict(map(read_vote_weight, chosen["vote_weights"]))
+    return Choices(**chosen)
+
+
+def make_collecting_choices(given: Mapping[str, Any]) -> Choices:
+    """The choices of a command for many problems, where naming an endpoint means vLLM's client."""
+    implied = {"engine": EngineName.VLLM} if "endpoint" in given else {}
+    return make_choices({"preset": COLLECT, **implied, **given})
 
 
 def read_vote_weight(text: str) -> tuple[str, float]:
@@ -229,46 +168,83 @@ def read_vote_weight(text: str) -> tuple[str, float]:
         raise ConfigError(f"--vote-weight is {text!r}; give a name and a number, such as suspicious=0.6") from error
 
 
-def _rehearse(chosen: argparse.Namespace) -> int:
-    from numina_infer.app.rehearsal import read_rehearsal, rehearse
+def find_run(
+    given: Mapping[str, Any], make: Callable[[Mapping[str, Any]], Chosen], read: Callable[[Path], Chosen]
+) -> tuple[Path, Chosen]:
+    """The folder, and what runs there: `make` reads it from the options, or `read` from the folder to resume.
+
+    Raises:
+        ConfigError: anything else was chosen for a run that goes on.
+    """
     from numina_infer.app.run_folder import new_folder
 
-    console = make_console(sys.stdout)
-    given = vars(chosen)
-    if "resume" in given:
-        refuse_beside_resume(given)
-        folder, rehearsal = chosen.resume, read_rehearsal(chosen.resume)
-    else:
-        folder = given.get("out") or new_folder()
-        relay = {name: given[name] for name in ("api", "separate", "nasty") if name in given}
-        if "competition" in given:
-            relay = {"api": get_competition(chosen.competition).api, **relay}
-        rehearsal = Rehearsal(given.get("problems"), make_choices(chosen), **relay)
+    if "resume" not in given:
+        return given.get("out") or new_folder(), make(given)
+    if others := sorted(set(given) - {"resume", "command", "backends"}):
+        names = ", ".join(map(flag, others))
+        raise ConfigError(f"--resume takes everything from the run it goes on with; leave out {names}")
+    return given["resume"], read(given["resume"])
+
+
+@contextmanager
+def telling_how_to_go_on(command: str, folder: Path, console: "Console") -> Iterator[None]:
+    """Print how to resume the run in `folder` when Ctrl-C stops it."""
     try:
-        summary = rehearse(rehearsal, folder, console, resume="resume" in given, backends=chosen.backends)
+        yield
     except KeyboardInterrupt:
         console.print(f"stopped; what was done is in {folder}, and this goes on with it:", soft_wrap=True)
-        console.print(f"  numina-infer rehearse --resume {folder}", soft_wrap=True)
+        console.print(f"  numina-infer {command} --resume {folder}", soft_wrap=True)
         raise
+
+
+def _rehearsal(given: Mapping[str, Any]) -> Rehearsal:
+    chosen = {name: given[name] for name in ("problems", "api", "separate", "nasty") if name in given}
+    if "competition" in given:
+        chosen = {"api": get_competition(given["competition"]).api, **chosen}
+    return Rehearsal(choices=make_choices(given), **chosen)
+
+
+def _rehearse(chosen: argparse.Namespace) -> int:
+    from numina_infer.app.rehearsal import rehearse
+    from numina_infer.app.run_folder import read_task
+
+    console, given = make_console(sys.stdout), vars(chosen)
+    folder, rehearsal = find_run(given, _rehearsal, lambda folder: read_task(Rehearsal, folder))
+    with telling_how_to_go_on("rehearse", folder, console):
+        summary = rehearse(rehearsal, folder, console, resume="resume" in given, backends=chosen.backends)
     console.print(summary.table())
-    console.print(summary.line, soft_wrap=True)
-    console.print(summary.time_line, soft_wrap=True)
-    console.print(summary.vote_line, soft_wrap=True)
     rest = " and submission.parquet" if summary.log_trouble else ", submission.parquet and the run log"
-    console.print(f"submission.csv{rest} are in {folder}", soft_wrap=True)
-    for line in summary.failures:
-        console.print(f"meanwhile: {line}", soft_wrap=True)
+    files = f"submission.csv{rest} are in {folder}"
+    told = map("meanwhile: {}".format, summary.failures)
+    for line in (summary.line, summary.time_line, summary.vote_line, files, *told):
+        console.print(line, soft_wrap=True)
     if summary.has_failed:
         print(f"error: no vote stands behind any answer, first: {summary.errors[0]}", file=sys.stderr)
     return 1 if summary.has_failed else 0
 
 
-def refuse_beside_resume(given: dict[str, object]) -> None:
-    """Raise `ConfigError` where anything else was chosen for a run that goes on."""
-    others = sorted(set(given) - {"resume", "command", "backends"})
-    if others:
-        names = ", ".join(f"--{name.removesuffix('_s').replace('_', '-')}" for name in others)
-        raise ConfigError(f"--resume takes everything from the run it goes on with; leave out {names}")
+def _collection(given: Mapping[str, Any]) -> Collection:
+    chosen = {name: given[name] for name in ("problems", "concurrent_problems") if name in given}
+    return Collection(choices=make_collecting_choices(given), **chosen)
+
+
+def _collect(chosen: argparse.Namespace) -> int:
+    from numina_infer.app.collection import collect
+    from numina_infer.app.run_folder import read_task
+
+    console, given = make_console(sys.stdout), vars(chosen)
+    folder, collection = find_run(given, _collection, lambda folder: read_task(Collection, folder))
+    with telling_how_to_go_on("collect", folder, console):
+        harvest = collect(collection, folder, console, resume="resume" in given, backends=chosen.backends)
+    console.print(harvest.line, soft_wrap=True)
+    console.print(f"the run log is in {folder}", soft_wrap=True)
+    if harvest.num_incomplete:
+        print(
+            f"warning: something broke in {harvest.num_incomplete} problems; numina-infer collect --resume {folder} "
+            "takes them again",
+            file=sys.stderr,
+        )
+    return 1 if harvest.has_failed else 0
 
 
 def _solve(chosen: argparse.Namespace) -> int:
@@ -277,7 +253,7 @@ def _solve(chosen: argparse.Namespace) -> int:
     given = vars(chosen)
     as_json = "json" in given
     console = make_console(sys.stderr if as_json else sys.stdout)
-    choices, folder = make_choices(chosen), given.get("out")
+    choices, folder = make_choices(given), given.get("out")
     solution = solve(chosen.statement, choices, folder=folder, console=console, backends=chosen.backends)
     if as_json:
         print(json.dumps(asdict(solution)))

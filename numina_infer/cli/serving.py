@@ -1,22 +1,15 @@
-"""The commands about this machine: `fit`, `sandbox`, `serve` and `probe`."""
+"""The commands about this machine: `fit`, `serve`, `probe` and `sandbox`."""
 
 import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from numina_infer.app.choices import EMBEDDED_MODEL, Choices, EngineName
-from numina_infer.cli.parser import add_allow_limits_only, make_console
+from numina_infer.cli.parser import Commands, add_allow_limits_only, add_command, add_json, make_console
 from numina_infer.core.config import Mode, Rung, SandboxConfig
 from numina_infer.core.engine_config import LayoutName, ServerConfig
 from numina_infer.core.presets import PRESETS
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from numina_infer.cli.parser import Commands
-    from numina_infer.engines.vllm.launch import Launch
 
 _SERVE_EXAMPLES = """\
 examples:
@@ -39,10 +32,12 @@ examples:
 exit codes: 0 it fits, 2 it doesn't or a value can't be used"""
 
 
-def add_fit(commands: "Commands") -> None:
+def add_fit(commands: Commands) -> None:
     """Declare `fit`."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "fit",
+        _fit,
         help="whether a model fits on the GPUs, before it is loaded",
         description="Show in which layout a model fits, how many tokens of KV remain, and which layout is taken.",
         epilog=_FIT_EXAMPLES,
@@ -56,14 +51,15 @@ def add_fit(commands: "Commands") -> None:
     parser.add_argument("--max-num-seqs", metavar="N", type=int, default=48, help="samples at once (default: 48)")
     parser.add_argument("--dtype", choices=("float16", "bfloat16", "float32"), help="default: what suits the device")
     parser.add_argument("--kv-cache-dtype", choices=("auto", "fp8"), default="auto", help="default: auto")
-    parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on stdout")
-    parser.set_defaults(command=_fit)
+    add_json(parser)
 
 
-def add_serve(commands: "Commands") -> None:
+def add_serve(commands: Commands) -> None:
     """Declare `serve`."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "serve",
+        _serve,
         help="start vLLM and keep it up between runs",
         description="Start vLLM's server for a model, one over all GPUs or one a GPU, on a unix socket; without GPUs "
         "on the CPU.\nRuns with --engine vllm and the same model and preset use it.",
@@ -73,13 +69,14 @@ def add_serve(commands: "Commands") -> None:
     parser.add_argument("--detach", action="store_true", help="leave it running and return once it is ready")
     parser.add_argument("--list", action="store_true", help="list the servers that run, and start none")
     parser.add_argument("--stop", action="store_true", help="end the servers that were left running, and start none")
-    parser.set_defaults(command=_serve)
 
 
-def add_probe(commands: "Commands") -> None:
+def add_probe(commands: Commands) -> None:
     """Declare `probe`."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "probe",
+        _probe,
         help="measure what vLLM does here in which time",
         description="Start vLLM for a model, in both layouts where there are two GPUs, and measure\ndecoding steps "
         "over batch size and context, the rate of prompts, the room for keys and values, what seeds cost,\nand how "
@@ -89,7 +86,6 @@ def add_probe(commands: "Commands") -> None:
     add_model(parser)
     parser.add_argument("--out", metavar="FILE", type=Path, default=Path("probe.json"), help="default: probe.json")
     parser.add_argument("--short", action="store_true", help="few batch sizes and contexts: a minute or two")
-    parser.set_defaults(command=_probe)
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -105,21 +101,24 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-num-seqs", metavar="N", type=int, help="samples at once (default: the preset's)")
 
 
-def add_sandbox(commands: "Commands") -> None:
+def add_sandbox(commands: Commands) -> None:
     """Declare `sandbox`."""
     group = commands.add_parser("sandbox", help="what holds programs back on this machine, and programs from files")
     actions = group.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    check = actions.add_parser(
+    add_command(
+        actions,
         "check",
+        _sandbox_check,
         help="find the rung of the lock-down that holds here",
         description="Try what no program may do, from the highest rung down, and show which rung holds and why.",
         epilog="exit codes: 0 uid, 10 reader, 11 landlock, 12 seccomp, 13 limits, 1 the sandbox doesn't start",
     )
-    check.set_defaults(command=_sandbox_check)
-    run = actions.add_parser(
+    run = add_command(
+        actions,
         "run",
+        _sandbox_run,
         help="run programs from files",
-        description="Run the programs as those of one trajectory, and show what a model would be told.",
+        description="Run the programs as those of one trajectory, and show the outputs that a model would get.",
         epilog="exit codes: 0 all came to a good end, 3 one didn't, 2 a value that can't be used, 1 no sandbox",
     )
     run.add_argument("files", metavar="FILE", nargs="+", type=Path, help="a program; several run in order")
@@ -133,11 +132,8 @@ def add_sandbox(commands: "Commands") -> None:
     run.add_argument(
         "--mode", choices=[*Mode], type=Mode, default=Mode.FRESH, help="what they share (default: fresh, nothing)"
     )
-    run.add_argument(
-        "--json", action="store_true", help="print one JSON object a program, and nothing else, on stdout"
-    )
+    add_json(run, "one JSON object a program")
     add_allow_limits_only(run)
-    run.set_defaults(command=_sandbox_run)
 
 
 def _fit(chosen: argparse.Namespace) -> int:
@@ -158,13 +154,16 @@ def _fit(chosen: argparse.Namespace) -> int:
 
 def _serve(chosen: argparse.Namespace) -> int:
     from numina_infer.engines.vllm.serving import serve as commands
+    from numina_infer.engines.vllm.serving.server_plan import plan_servers
 
     console = make_console(sys.stdout)
     if chosen.list:
         return commands.show_running(console)
     if chosen.stop:
         return commands.stop_running(console)
-    return commands.serve(_launches(chosen, console), console, detach=chosen.detach)
+    python, report = chosen.vllm_python, console.print
+    launches = plan_servers(chosen.model, _server_config(chosen), python=python, report=report)
+    return commands.serve(launches, console, detach=chosen.detach)
 
 
 def _probe(chosen: argparse.Namespace) -> int:
@@ -179,12 +178,6 @@ def _server_config(chosen: argparse.Namespace) -> ServerConfig:
     given = {name: value for name, value in wanted.items() if value is not None}
     preset = Choices(engine=EngineName.VLLM, model=chosen.model, preset=chosen.preset).resolve()
     return replace(preset.server, **given)
-
-
-def _launches(chosen: argparse.Namespace, console: "Console") -> "tuple[Launch, ...]":
-    from numina_infer.engines.vllm.serving.server_plan import plan_servers
-
-    return plan_servers(chosen.model, _server_config(chosen), python=chosen.vllm_python, report=console.print)
 
 
 def _sandbox_check(_chosen: argparse.Namespace) -> int:

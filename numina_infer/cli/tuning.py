@@ -2,16 +2,17 @@
 
 import argparse
 import sys
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from numina_infer.app.choices import COLLECT, EngineName
-from numina_infer.cli.parser import make_console
-from numina_infer.cli.runs import add_choices, make_choices, refuse_beside_resume
+from numina_infer.app.choices import SamplingChoices
+from numina_infer.app.options import own_options
+from numina_infer.app.tasks import COLLECT
+from numina_infer.cli.parser import Commands, add_command, flag, make_console
+from numina_infer.cli.runs import add_choices, add_folder, find_run, make_collecting_choices, telling_how_to_go_on
 from numina_infer.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from numina_infer.cli.parser import Commands
     from numina_infer.lab.tune.tuning_folder import Tuning
 
 _EXAMPLES = """\
@@ -32,21 +33,15 @@ It ends with a table, the best first, and with a sentence that says whether the 
 The folder gets result.json, and under settings/ a run folder for each setting and batch of problems.
 Ctrl-C or a kill keeps all that was done. Needs: pip install 'numina-infer[tune]'. docs/tuning.md has the rest."""
 
-_SEARCHED = {
-    "temperature": "0 is greedy",
-    "top_p": "draw from the likeliest tokens with this probability",
-    "top_k": "draw from so many likeliest tokens; 0 takes all",
-    "min_p": "leave out tokens below this share of the likeliest",
-    "max_tokens": "tokens a turn",
-    "max_turns": "completions a trajectory: its depth",
-    "format": "how the model is prompted; a list of names",
-}
+_SEARCHED = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "max_turns", "format")
 
 
-def add_tune(commands: "Commands") -> None:
+def add_tune(commands: Commands) -> None:
     """Declare `tune`."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "tune",
+        _tune,
         help="search sampling parameters, format and depth with as few problems as will do",
         description="Search for a setting on problems with answers: each on a few first, the good ones on more.",
         epilog=_EXAMPLES,
@@ -61,58 +56,42 @@ def add_tune(commands: "Commands") -> None:
         "--drop-below", metavar="P", type=float, help="the chance of being better that keeps a setting (default: 0.1)"
     )
     run.add_argument("--concurrent-problems", metavar="K", type=int, help="problems in work at once (default: 4)")
-    run.add_argument("--out", metavar="DIR", type=Path, help="its folder, a new one (default: runs/ and the time)")
-    run.add_argument(
-        "--resume", metavar="DIR", type=Path, help="go on with the search in DIR; all else is as it was chosen there"
-    )
+    add_folder(run, "search")
     add_choices(parser, preset=COLLECT, has_clock=False)
     searched = parser.add_argument_group("what is searched, as a list or a range")
-    for name, meaning in _SEARCHED.items():
-        searched.add_argument(f"--{name.replace('_', '-')}", metavar="VALUES", help=meaning)
+    options = own_options(SamplingChoices)
+    for name in _SEARCHED:
+        searched.add_argument(flag(name), metavar="VALUES", help=options[name][1].meaning)
     searched.add_argument("--num-samples", metavar="N,N,…", help="samples a problem (default: the preset's)")
-    parser.set_defaults(command=_tune)
 
 
 def _tune(chosen: argparse.Namespace) -> int:
-    from numina_infer.app.run_folder import new_folder
     from numina_infer.lab.tune.search import search
 
-    console = make_console(sys.stdout)
-    given = vars(chosen)
-    if "resume" in given:
-        refuse_beside_resume(given)
-        folder, tuning = chosen.resume, None
-    else:
-        folder, tuning = given.get("out") or new_folder(), _tuning(given)
-    try:
+    console, given = make_console(sys.stdout), vars(chosen)
+    folder, tuning = find_run(given, _tuning, lambda _: None)
+    with telling_how_to_go_on("tune", folder, console):
         report = search(tuning, folder, console, resume=tuning is None, backends=chosen.backends)
-    except KeyboardInterrupt:
-        console.print(f"stopped; what was done is in {folder}, and this goes on with it:", soft_wrap=True)
-        console.print(f"  numina-infer tune --resume {folder}", soft_wrap=True)
-        raise
     console.print(report.table())
-    for line in filter(None, (report.note, report.cache.line, report.verdict)):
+    files = f"result.json and the run folders are in {folder}"
+    for line in filter(None, (report.note, report.cache.line, report.verdict, files)):
         console.print(line, soft_wrap=True)
-    console.print(f"result.json and the run folders are in {folder}", soft_wrap=True)
     return 0
 
 
-def _tuning(given: dict[str, Any]) -> "Tuning":
+def _tuning(given: Mapping[str, Any]) -> "Tuning | None":
     from numina_infer.lab.tune.search_space import SearchSpace
     from numina_infer.lab.tune.tuning_folder import Tuning
 
     searched = {name: given[name] for name in _SEARCHED if name in given}
     if not searched:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in _SEARCHED)
+        names = ", ".join(map(flag, _SEARCHED))
         raise ConfigError(f"nothing is to be searched; give one of {names}, such as --temperature 0.2:1.0:0.1")
-    rest = {name: value for name, value in given.items() if name not in {*_SEARCHED, "num_samples"}}
-    implied = {"engine": EngineName.VLLM} if "endpoint" in given else {}
-    choices = make_choices(argparse.Namespace(**{"preset": COLLECT, **implied, **rest}))
-    own: dict[str, Any] = {
-        name: given[name] for name in ("num_trials", "drop_below", "concurrent_problems") if name in given
-    }
+    shared = {name: value for name, value in given.items() if name not in {*_SEARCHED, "num_samples"}}
+    plain = ("problems", "num_trials", "drop_below", "concurrent_problems")
+    own: dict[str, Any] = {name: given[name] for name in plain if name in given}
     own |= {name: _whole(name, given[name]) for name in ("num_samples", "heats") if name in given}
-    return Tuning(given.get("problems"), choices, SearchSpace(searched), **own)
+    return Tuning(choices=make_collecting_choices(shared), space=SearchSpace(searched), **own)
 
 
 def _whole(name: str, text: str) -> tuple[int, ...]:

@@ -1,25 +1,32 @@
-"""What a kernel says, on the screen and in one small text file beside the submission.
+"""What a kernel writes down: its own log, on the screen and in one small text file, and the run log.
 
 A commit run on Kaggle keeps its output folder, and this is the file to read there, or to paste into an issue.
-Every line has the time since the kernel's start, so that what took long is seen.
+Every line starts with the seconds since the kernel's start, which shows what took long.
 """
 
 import io
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import TextIO
 
+from numina_infer.core.errors import RunLogError
+from numina_infer.core.ports import Announce
+from numina_infer.kaggle.preflight.machine import process_age_s
+from numina_infer.runs.log import NoLog, RunLog
+
 _MAX_CHARACTERS = 100_000
-"""Of the file; what comes beyond is on the screen alone."""
+"""The file's most; the screen alone has the rest."""
 
 
 class KernelLog(io.TextIOBase):
-    """A text stream that writes on `screen` and into `path`; a disk or a screen that refuses costs no more than that.
+    """A text stream that writes on `screen` and into `path`, each line with the seconds since `started_at`.
 
-    Lines are stamped in the file with the seconds since `started_at`.
+    A disk or a screen that refuses costs its own copy and nothing else.
     """
 
     def __init__(
@@ -68,3 +75,31 @@ class KernelLog(io.TextIOBase):
     def writable(self) -> bool:
         """True."""
         return True
+
+
+def open_run_log(output: Path, report: Announce, *, is_kept: bool) -> RunLog:
+    """The run log: kept in a new folder of `output`, or, where nothing depends on it, in any folder that works."""
+    if is_kept:
+        folders = (output / f"run{number or ''}" for number in count())
+        return RunLog(next(folder for folder in folders if not folder.exists()))
+    why = ""
+    for base in (None, "/dev/shm", output):  # noqa: S108 (a folder of our own is made in it)
+        try:
+            # On a full disk even asking for the usual place of temporary folders fails.
+            return RunLog(Path(tempfile.mkdtemp(prefix="numina-run-", dir=base)), is_vital=False)
+        except (OSError, RunLogError) as error:
+            why = str(error)
+            report(f"no run log in {base or 'the usual place'}: {error}")
+    return NoLog(why)
+
+
+def process_start(limit_s: float) -> float:
+    """When this process began, as `time.monotonic` counts: installing and importing have taken time already.
+
+    An age above `limit_s` isn't believed: the competition would not listen any more, so the clocks must disagree.
+    """
+    try:
+        age_s = process_age_s()
+    except LookupError:
+        age_s = 0.0
+    return time.monotonic() - (age_s if age_s < limit_s else 0.0)

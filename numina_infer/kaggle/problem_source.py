@@ -1,4 +1,7 @@
-"""Who asks a kernel: Kaggle's own package where it is scored, and where it rehearses Kaggle's or a mock of ours."""
+"""Where a kernel's problems come from, and where its answers go.
+
+A scored run is asked by Kaggle's own package; a rehearsal by that package too, or by a mock of ours.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,20 +24,20 @@ _NUM_EXAMPLES = 2
 """Of our own examples, in a rehearsal that has no other problems."""
 
 
-def _nothing_to_keep() -> None:
-    """Kaggle's own side keeps what it has."""
+def _keep_nothing() -> None:
+    """Kaggle's own package writes the submission itself."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class ProblemSource:
     """The competition's side of one kernel."""
 
     gateway: Gateway
     num_problems: int | None
-    """None where nobody says."""
+    """None where the competition doesn't say."""
     references: Mapping[str, str] = field(default_factory=dict)
-    """By problem id, where they are known."""
-    keep: Callable[[], None] = _nothing_to_keep
+    """Answers by problem id, where they are known."""
+    keep: Callable[[], None] = _keep_nothing
     """Writes the submission so far."""
 
     def serve(self, answer: Callable[[Problem], int]) -> None:
@@ -50,10 +53,10 @@ class Stage:
             raise
 
 
-def set_stage(
+def find_source(
     competition: Competition, place: Place, inputs: Inputs, problems: str, output: Path, report: Announce
-) -> Stage:
-    """The stage of `competition` at `place`; rehearsed are `problems`, else its own sample, else examples of ours.
+) -> ProblemSource:
+    """Who asks at `place`; a rehearsal takes `problems`, else the competition's sample, else examples of ours.
 
     Raises:
         ConfigError: the problems file can't be read.
@@ -61,7 +64,7 @@ def set_stage(
     """
     roots = (inputs.root,)
     if place is Place.RERUN:
-        return Stage(kaggle_gateway(competition, report, is_rerun=True, roots=roots), competition.num_problems)
+        return ProblemSource(kaggle_gateway(competition, report, is_rerun=True, roots=roots), competition.num_problems)
     sample = inputs.problems(competition.slug)
     if place.is_kaggle and sample is not None and not problems:
         try:
@@ -70,8 +73,8 @@ def set_stage(
             report(f"{error}; a mock of ours asks instead")
         else:
             report(f"Kaggle's own {competition.package} asks what is in {sample.name}")
-            return Stage(gateway, len(read_problems(sample).rows))
-    return _mock_stage(competition, _rehearsed(problems, sample), output)
+            return ProblemSource(gateway, len(read_problems(sample).rows))
+    return _mock_source(competition, _rehearsed(problems, sample), output)
 
 
 def _rehearsed(problems: str, sample: Path | None) -> ProblemSet:
@@ -80,10 +83,10 @@ def _rehearsed(problems: str, sample: Path | None) -> ProblemSet:
     return ProblemSet(read_problems(example_problems_path()).rows[:_NUM_EXAMPLES])
 
 
-def _mock_stage(competition: Competition, problem_set: ProblemSet, output: Path) -> Stage:
+def _mock_source(competition: Competition, problem_set: ProblemSet, output: Path) -> ProblemSource:
     num_problems, references = len(problem_set.rows), problem_set.references
     if competition.api is Api.AIMO:
         env = make_env(problem_set, output_dir=output, answer_range=competition.answer_range)
-        return Stage(AimoGateway(env), num_problems, references, env.write_submission)
+        return ProblemSource(AimoGateway(env), num_problems, references, env.write_submission)
     mock = KaggleEvaluation(problem_set, version=competition.api_version, output_dir=output)
-    return Stage(KaggleEvaluationGateway(mock.run), num_problems, references, mock.write_submission)
+    return ProblemSource(KaggleEvaluationGateway(mock.run), num_problems, references, mock.write_submission)

@@ -20,6 +20,7 @@ from rich.progress import (
 )
 
 from numina_infer.core.errors import WheelError
+from numina_infer.core.ports import Announce
 from numina_infer.kaggle.build.build import build
 from numina_infer.kaggle.build.check import check
 from numina_infer.kaggle.build.push import Push
@@ -94,7 +95,7 @@ def run_check(folder: Path, console: Console, *, may_install: bool, as_json: boo
     return 2 if checked.findings else 0
 
 
-def _printer(console: Console) -> Callable[[str], None]:
+def _printer(console: Console) -> Announce:
     """Prints lines as they are, however long."""
     return partial(console.print, soft_wrap=True, markup=False, highlight=False)
 

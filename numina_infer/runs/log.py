@@ -21,6 +21,7 @@ from typing import IO, Any, Self
 
 from numina_infer.core.errors import RunLogError
 from numina_infer.core.events import Event, Solved
+from numina_infer.core.ports import Announce
 from numina_infer.runs.background import Background
 
 FORMAT_VERSION = 3
@@ -215,7 +216,7 @@ class NoLog(RunLog):
         self._voice.close()
 
 
-def _write_whole(path: Path, text: str, tell: Callable[[str], None]) -> None:
+def _write_whole(path: Path, text: str, tell: Announce) -> None:
     """Write `text` whole or not at all, and `tell` the reason if it fails."""
     draft = path.with_suffix(".tmp")
     try:

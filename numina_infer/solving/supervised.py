@@ -15,7 +15,7 @@ import anyio
 from numina_infer.core.config import Mode, SamplingParams
 from numina_infer.core.errors import EngineError, EngineGoneError, NuminaError, SandboxError, SandboxGoneError
 from numina_infer.core.openable import Openable, run_in_background
-from numina_infer.core.ports import Cutoff, Decoder, Engine, EngineStats, Sandbox, Session
+from numina_infer.core.ports import Announce, Cutoff, Decoder, Engine, EngineStats, Sandbox, Session
 from numina_infer.core.records import Completion, Execution, FinishReason
 from numina_infer.core.records import Part as ContextPart
 from numina_infer.core.restarts import RestartPolicy, Restarts
@@ -49,7 +49,7 @@ class _Supervised(Openable, Generic[Part]):
         make: Make[Part],
         *,
         policy: RestartPolicy | None = None,
-        report: Callable[[str], None] = _log.info,
+        report: Announce = _log.info,
         on_ready: Callable[[Part], None] = _ignore,
     ) -> None:
         """`on_ready` is called on the loop, each time that the part has started."""

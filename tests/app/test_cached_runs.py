@@ -11,9 +11,11 @@ import pytest
 from rich.console import Console
 
 from numina_infer import read_run, solve
-from numina_infer.app.choices import Choices, Collection, EngineName
-from numina_infer.app.collection import collect, read_collection
+from numina_infer.app.choices import Choices, EngineName
+from numina_infer.app.collection import collect
 from numina_infer.app.composition import Backends
+from numina_infer.app.run_folder import read_task
+from numina_infer.app.tasks import Collection
 from numina_infer.cli import main
 from numina_infer.core.errors import ConfigError
 from numina_infer.engines.scripted_engine import ScriptedEngine
@@ -61,7 +63,7 @@ def test_a_collection_that_is_stopped_in_the_middle_generates_no_turn_twice(
 
     again, shown = Logged(), io.StringIO()
     backends = Backends(lambda *_: ScriptedEngine(again), summing_sandbox)
-    collect(read_collection(folder), folder, RunConsole(shown), resume=True, backends=backends)
+    collect(read_task(Collection, folder), folder, RunConsole(shown), resume=True, backends=backends)
     assert_complete(folder, 40)
     assert whole + again.turns.total() == 40 * 3 * 2
     assert max(again.turns.values()) == 1

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
 
-from numina_infer.app.choices import Choices, EngineName
+from numina_infer.app.choices import Choices, DecidingChoices, EngineName, ModelChoices, SamplingChoices
+from numina_infer.app.options import own_options
 from numina_infer.core.config import SamplingParams, VoteWeights
 from numina_infer.core.errors import ConfigError
 from numina_infer.core.presets import get_preset
@@ -131,3 +133,18 @@ def test_samples_and_a_probe_are_for_the_simulated_engine() -> None:
         Choices(samples="here.jsonl")
     with pytest.raises(ConfigError, match="only the simulated engine takes one"):
         Choices(engine=EngineName.SCRIPTED, probe="probe.json")
+
+
+def test_every_choice_is_an_option_of_one_record() -> None:
+    """Nothing that can be chosen in Python is missing on the command line; a competition is the rehearsal's."""
+    records = (Choices, ModelChoices, SamplingChoices, DecidingChoices)
+    names = [name for record in records for name in own_options(record)]
+    assert sorted([*names, "competition"]) == sorted(field.name for field in fields(Choices))
+
+
+def test_choices_are_written_flat_and_read_back() -> None:
+    """As in the `run.json` of runs of before there were three records."""
+    chosen = Choices(EngineName.VLLM, "numina-7b", num_samples=8, temperature=0.6, vote_weights={"no_code": 0.5})
+    written = json.loads(json.dumps(asdict(chosen)))
+    assert written["num_samples"] == 8
+    assert Choices(**written) == chosen

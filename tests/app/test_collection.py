@@ -16,9 +16,11 @@ from rich.console import Console
 
 from drills.engines.stand_in import StandIn
 from numina_infer import read_run
-from numina_infer.app.choices import Choices, Collection, EngineName
-from numina_infer.app.collection import collect, read_collection
+from numina_infer.app.choices import Choices, EngineName
+from numina_infer.app.collection import collect
 from numina_infer.app.composition import Backends
+from numina_infer.app.run_folder import read_task
+from numina_infer.app.tasks import Collection
 from numina_infer.cli import main
 from numina_infer.core.engine_config import ClientConfig
 from numina_infer.core.errors import ConfigError, EngineError, RunLogError
@@ -157,7 +159,7 @@ def test_a_finished_collection_resumes_to_itself(sums: Path, tmp_path: Path) -> 
     """No engine is started, and no byte changes."""
     first, _ = run(sums, tmp_path / "run")
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    chosen = read_collection(tmp_path / "run")
+    chosen = read_task(Collection, tmp_path / "run")
     again = collect(chosen, tmp_path / "run", Console(quiet=True), resume=True, backends=SUMMING)
     assert chosen == Collection(str(sums), Choices(engine=EngineName.SCRIPTED, preset="collect", num_samples=3), 4)
     assert again.outlines == first.outlines
@@ -307,7 +309,7 @@ def test_a_run_goes_on_only_by_the_command_that_began_it(
     rehearsed = ["--problems", str(sums), "--engine", "scripted", "--num-samples", "1"]
     assert main(["rehearse", *rehearsed, "--out", str(tmp_path / "rehearsed")], backends=SUMMING) == 0
     with pytest.raises(RunLogError, match="numina-infer rehearse --resume"):
-        read_collection(tmp_path / "rehearsed")
+        read_task(Collection, tmp_path / "rehearsed")
 
 
 def test_changed_problems_are_not_resumed(sums: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,9 +15,11 @@ import pytest
 from rich.console import Console
 
 from numina_infer import read_run
-from numina_infer.app.choices import Choices, EngineName, Rehearsal
+from numina_infer.app.choices import Choices, EngineName
 from numina_infer.app.composition import Backends
-from numina_infer.app.rehearsal import read_rehearsal, rehearse
+from numina_infer.app.rehearsal import rehearse
+from numina_infer.app.run_folder import read_task
+from numina_infer.app.tasks import Rehearsal
 from numina_infer.cli import main
 from numina_infer.competitions.known import Api
 from numina_infer.competitions.relay_faults import RelayFault
@@ -113,7 +115,7 @@ def test_a_finished_run_resumes_to_itself(sums: Path, tmp_path: Path) -> None:
     run(sums, tmp_path / "run")
     files = ["trajectories.jsonl", "solutions.jsonl", "submission.csv"]
     before = {name: (tmp_path / "run" / name).read_bytes() for name in files}
-    rehearsal = read_rehearsal(tmp_path / "run")
+    rehearsal = read_task(Rehearsal, tmp_path / "run")
     summary = rehearse(rehearsal, tmp_path / "run", Console(quiet=True), resume=True, backends=SUMMING)
     assert {name: (tmp_path / "run" / name).read_bytes() for name in files} == before
     assert summary.num_correct == 6
@@ -124,7 +126,7 @@ def test_a_run_is_resumed_from_its_folder_alone(sums: Path, tmp_path: Path) -> N
     """Everything that was chosen stands in run.json."""
     chosen = Choices(engine=EngineName.SCRIPTED, num_samples=2, seed=5, answer_range=AnswerRange.UP_TO_999)
     run(sums, tmp_path / "run", Api.KAGGLE_EVALUATION, chosen)
-    assert read_rehearsal(tmp_path / "run") == Rehearsal(str(sums), chosen, Api.KAGGLE_EVALUATION)
+    assert read_task(Rehearsal, tmp_path / "run") == Rehearsal(str(sums), chosen, Api.KAGGLE_EVALUATION)
 
 
 def test_the_format_that_was_chosen_is_that_of_every_prompt(sums: Path, tmp_path: Path) -> None:
@@ -139,7 +141,7 @@ def test_the_format_that_was_chosen_is_that_of_every_prompt(sums: Path, tmp_path
     assert recorded.problems["prompt"].str.contains("up to 2 Python code calls").all()
     assert set(recorded.solutions["answer"]) == {107}
     assert not recorded.solutions["is_fallback"].any()
-    assert read_rehearsal(tmp_path / "run").choices == choices
+    assert read_task(Rehearsal, tmp_path / "run").choices == choices
 
 
 def test_changed_problems_are_not_resumed(sums: Path, tmp_path: Path) -> None:
@@ -147,13 +149,13 @@ def test_changed_problems_are_not_resumed(sums: Path, tmp_path: Path) -> None:
     run(sums, tmp_path / "run")
     sums.write_text(sums.read_text().replace("Add 5", "Add 6"))
     with pytest.raises(ConfigError, match="changed"):
-        rehearse(read_rehearsal(tmp_path / "run"), tmp_path / "run", Console(quiet=True), resume=True)
+        rehearse(read_task(Rehearsal, tmp_path / "run"), tmp_path / "run", Console(quiet=True), resume=True)
 
 
 def test_a_folder_without_a_run_is_not_resumed(tmp_path: Path) -> None:
     """The error says what is missing."""
     with pytest.raises(RunLogError, match=r"run\.json"):
-        read_rehearsal(tmp_path)
+        read_task(Rehearsal, tmp_path)
 
 
 def stop_after(
@@ -269,7 +271,7 @@ def test_a_rerun_is_rehearsed_in_two_processes(sums: Path, tmp_path: Path) -> No
     order = [problem.id for problem in read_problems(sums).shuffled(SCRIPTED.seed).problems]
     assert list(pd.read_parquet(tmp_path / "run" / "submission.parquet")["id"]) == order
     assert json.loads((tmp_path / "run" / "result.json").read_text()) == {"Succeeded": True}
-    assert read_rehearsal(tmp_path / "run") == rehearsal
+    assert read_task(Rehearsal, tmp_path / "run") == rehearsal
 
 
 def test_a_run_without_a_word_of_its_relay_is_resumed(sums: Path, tmp_path: Path) -> None:
@@ -278,7 +280,7 @@ def test_a_run_without_a_word_of_its_relay_is_resumed(sums: Path, tmp_path: Path
     info_path = tmp_path / "run" / "run.json"
     info = json.loads(info_path.read_text())
     info_path.write_text(json.dumps({key: value for key, value in info.items() if key not in {"separate", "nasty"}}))
-    assert read_rehearsal(tmp_path / "run") == Rehearsal(str(sums), SCRIPTED, Api.KAGGLE_EVALUATION)
+    assert read_task(Rehearsal, tmp_path / "run") == Rehearsal(str(sums), SCRIPTED, Api.KAGGLE_EVALUATION)
 
 
 BAD_INPUT: list[tuple[str, Callable[[Path], list[str | Path]], str]] = [
@@ -394,7 +396,7 @@ def test_a_run_resumes_from_another_folder(sums: Path, tmp_path: Path, monkeypat
     quiet, folder = Console(quiet=True), tmp_path / "run"
     rehearse(Rehearsal(sums.name, SCRIPTED), Path("run"), quiet, backends=SUMMING)
     monkeypatch.chdir("/")
-    assert rehearse(read_rehearsal(folder), folder, quiet, resume=True, backends=SUMMING).num_correct == 6
+    assert rehearse(read_task(Rehearsal, folder), folder, quiet, resume=True, backends=SUMMING).num_correct == 6
 
 
 def test_an_empty_problem_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -451,7 +453,7 @@ def test_a_competition_brings_its_api_range_and_limits(sums: Path, tmp_path: Pat
     given = ["--problems", str(sums), "--engine", "scripted", "--competition", "aimo-2", "--out", str(folder)]
     assert main(["rehearse", *given], backends=SUMMING) == 0
     assert (folder / "result.json").is_file()  # the inference server's, not the 2024 API's
-    rehearsal = read_rehearsal(folder)
+    rehearsal = read_task(Rehearsal, folder)
     assert rehearsal.choices.competition == "aimo-2"
     assert (rehearsal.api, rehearsal.api_version) == (Api.KAGGLE_EVALUATION, "0.3.0")
     preset = rehearsal.choices.resolve()

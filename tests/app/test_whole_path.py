@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from numina_infer import read_run
-from numina_infer.app.choices import Choices, Rehearsal
+from numina_infer.app.choices import Choices
 from numina_infer.app.rehearsal import rehearse
+from numina_infer.app.tasks import Rehearsal
 from numina_infer.runs.problems import example_problems_path
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]

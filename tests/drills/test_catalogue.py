@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drills.catalogue import FAULTS, FEWEST, MOST, combinations, drills
-from drills.course import Course
+from drills.contest_plan import ContestPlan
 from drills.fault import Fault, LogState, Place, together
 from drills.judge import Check, judge
 from drills.leftovers import Held, left_behind
@@ -61,23 +61,23 @@ def test_combinations_are_those_of_their_seed() -> None:
 @costly(12)
 @given(
     faults=st.lists(st.sampled_from(VIRTUAL), min_size=1, max_size=3, unique_by=lambda fault: fault.name),
-    course=st.builds(Course, st.integers(3, 15), st.integers(0, 14), st.integers(0, 10**6)),
+    plan=st.builds(ContestPlan, st.integers(3, 15), st.integers(0, 14), st.integers(0, 10**6)),
 )
-def test_whatever_comes_together_no_contest_is_lost(faults: list[Fault], course: Course) -> None:
+def test_whatever_comes_together_no_contest_is_lost(faults: list[Fault], plan: ContestPlan) -> None:
     """In contests of any size, wherever the faults strike."""
     nothing_said = [
         replace(fault, expected=replace(fault.expected, says=(), says_once=(), max_fallbacks=50)) for fault in faults
     ]
-    drill = together(nothing_said, course, play)
+    drill = together(nothing_said, plan, play)
     assert judge(drill, drill.play()) == ()
 
 
 def test_the_bound_of_a_combination_is_what_its_faults_touch() -> None:
     """A contest with twice as many as they touch would fail, though the number alone is bounded by nothing."""
-    drill = together([FAULTS["servers-hang"], FAULTS["garbage-tokens"]], Course(10), play)
+    drill = together([FAULTS["servers-hang"], FAULTS["garbage-tokens"]], ContestPlan(10), play)
     seen = drill.play()
     touched = {reply.number for reply in seen.first_replies if drill.touches(reply, seen)}
-    assert touched == Course(10).at((0.2, 1.0)) | Course(10).at((0.1, 0.4, 0.8))
+    assert touched == ContestPlan(10).at((0.2, 1.0)) | ContestPlan(10).at((0.1, 0.4, 0.8))
     assert {reply.number for reply in seen.first_replies if reply.is_fallback} == touched
     nothing_is_touched = replace(drill, touches=lambda *_: False)
     assert [finding.check for finding in judge(nothing_is_touched, seen)] == [Check.RIGHT]
@@ -92,7 +92,7 @@ def test_the_log_of_a_combination_is_the_worst_of_its_faults() -> None:
     }
     for state, names in states.items():
         faults = [FAULTS[name] for name in names]
-        assert together(faults, Course(), play).expected.log is state
+        assert together(faults, ContestPlan(), play).expected.log is state
 
 
 def test_what_a_drill_left_behind_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,6 +114,6 @@ def test_what_a_drill_left_behind_is_seen(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_problems_are_struck_at_shares_of_the_contest_wherever_it_is_shifted() -> None:
     """The first and the last included."""
-    assert Course(50).at((0.0, 1.0)) == {1, 50}
-    assert Course(10, 3).at((0.0, 1.0)) == {4, 3}
-    assert next(islice(Course(3).problems, 2, 3)).statement == "What is 3 + 100?"
+    assert ContestPlan(50).at((0.0, 1.0)) == {1, 50}
+    assert ContestPlan(10, 3).at((0.0, 1.0)) == {4, 3}
+    assert next(islice(ContestPlan(3).problems, 2, 3)).statement == "What is 3 + 100?"

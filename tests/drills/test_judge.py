@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from drills.course import Course, right_answer
+from drills.contest_plan import ContestPlan, right_answer
 from drills.fault import Drill, Expected, Fault, LogState, everything, struck, together
 from drills.judge import Check, judge
 from drills.scene import Scene
@@ -26,7 +26,7 @@ def reply(number: int, *, is_first: bool = True) -> Reply:
 
 
 WELL = Seen(
-    Course(2),
+    ContestPlan(2),
     (reply(1), reply(2), reply(1, is_first=False), reply(2, is_first=False)),
     num_due=4,
     began_at=0.0,
@@ -145,16 +145,16 @@ def test_a_fallback_that_no_fault_excuses_is_found_whatever_the_bound() -> None:
         ),
     )
     seen = replace(seen, log=replace(seen.log, verdicts={1: FALLBACK, 2: solution(2)}))
-    assert checks(seen, together([harmless, harmful], Course(2), _nobody_plays)) == {Check.FALLBACKS}
-    assert checks(seen, together([harmless, replace(harmful, at=(0.0,))], Course(2), _nobody_plays)) == set()
-    assert checks(seen, together([harmless, harmless], Course(2), _nobody_plays)) == set()
+    assert checks(seen, together([harmless, harmful], ContestPlan(2), _nobody_plays)) == {Check.FALLBACKS}
+    assert checks(seen, together([harmless, replace(harmful, at=(0.0,))], ContestPlan(2), _nobody_plays)) == set()
+    assert checks(seen, together([harmless, harmless], ContestPlan(2), _nobody_plays)) == set()
 
 
 def _nothing_happens(_scene: Scene, _numbers: frozenset[int]) -> None:
     """A fault for its bounds alone."""
 
 
-def _nobody_plays(_faults: Sequence[Fault], _course: Course) -> Seen:
+def _nobody_plays(_faults: Sequence[Fault], _course: ContestPlan) -> Seen:
     raise AssertionError("this drill is for its bounds alone")
 
 

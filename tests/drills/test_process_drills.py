@@ -11,7 +11,7 @@ from drills.fault import Drill, Expected
 from drills.judge import Check, judge
 from drills.process_faults import PROCESS_FAULTS, process_drills
 from drills.process_play import ProcessFault, play
-from drills.theatre import Theatre
+from drills.processes import DrilledProcesses
 
 ASKED_FOR = {
     *("sigterm", "sigint", "sigkill", "zygote-killed", "no-descriptors", "relay-drops", "relay-killed"),
@@ -38,10 +38,10 @@ def test_a_drill_comes_out_as_expected(name: str) -> None:
 def test_a_verdict_that_was_not_on_disk_is_missed() -> None:
     """The process is killed and its last verdict taken away: the judge says which check fails."""
 
-    def rob(theatre: Theatre) -> None:
-        os.kill(theatre.pid, signal.SIGKILL)
-        theatre.wait_for_end()
-        file = theatre.run / "solutions.jsonl"
+    def rob(processes: DrilledProcesses) -> None:
+        os.kill(processes.pid, signal.SIGKILL)
+        processes.wait_for_end()
+        file = processes.run / "solutions.jsonl"
         file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
 
     fault = ProcessFault("robbed", "A verdict is lost.", {3: rob}, Expected(ends="SIGKILL"))

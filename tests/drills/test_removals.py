@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from drills.catalogue import FAULTS
-from drills.course import Course
+from drills.contest_plan import ContestPlan
 from drills.fault import Drill, together
 from drills.judge import Check, judge
 from drills.play import play
@@ -41,7 +41,7 @@ def drill(name: str, num_problems: int) -> Drill:
     """The drill of one fault in a contest of that size, for which its words of the summary aren't made."""
     fault = FAULTS[name]
     return together(
-        [replace(fault, expected=replace(fault.expected, says=(), says_once=()))], Course(num_problems), play
+        [replace(fault, expected=replace(fault.expected, says=(), says_once=()))], ContestPlan(num_problems), play
     )
 
 
@@ -219,7 +219,7 @@ def test_without_its_mend_a_block_without_descriptors_is_no_error_of_the_sandbox
             assert self._control is not None
             self._order(Resume(self.number, timeout_s), [self._control.fileno(), file])
 
-    whole = together([FAULTS["session-no-descriptor"]], Course(10), play)
+    whole = together([FAULTS["session-no-descriptor"]], ContestPlan(10), play)
     assert failed(whole) == set()
     monkeypatch.setattr(Process, "start_block", start_block)
     assert Check.SAID in failed(whole)
@@ -257,7 +257,7 @@ def test_without_its_mends_a_crowd_that_leaves_costs_the_zygote(
     """With all of them ended at once, or what waits in the queue would be no more than its socket takes."""
     monkeypatch.setattr("drills.session_faults._OPENING_S", 0.0)  # no more than are needed
     monkeypatch.setattr("numina_infer.sandbox.host.outbox._AT_ONCE", 10_000)
-    whole = together([FAULTS["sessions-left-at-once"]], Course(10), play)
+    whole = together([FAULTS["sessions-left-at-once"]], ContestPlan(10), play)
     assert failed(whole) == set()
     monkeypatch.setattr(of, name, without)
     assert failed(whole) == {Check.SAID}

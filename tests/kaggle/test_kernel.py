@@ -4,12 +4,14 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from numina_infer.app.choices import Choices, EngineName
+from numina_infer.app.composition import Backends
 from numina_infer.competitions.known import COMPETITIONS, Api, Competition
 from numina_infer.core.errors import ConfigError, EngineError
 from numina_infer.core.ports import Engine
@@ -24,31 +26,26 @@ from numina_infer.kaggle.kernel_log import KernelLog
 from numina_infer.kaggle.place import RERUN_VARIABLE, RUN_TYPE_VARIABLE, Place
 from numina_infer.kaggle.preflight.light import Light, Preflight
 from numina_infer.kaggle.preflight.run_plan import RunPlan
-from numina_infer.kaggle.problem_source import Stage
+from numina_infer.kaggle.problem_source import ProblemSource
+from tests.summing import summing_sandbox
 
 PROBLEMS = [Problem(f"p{number}", f"What is {number} plus 100?") for number in range(3)]
 COMMIT, RERUN = {RUN_TYPE_VARIABLE: "Batch"}, {RERUN_VARIABLE: ""}
 
 
-class Dead(Kernel):
-    """A kernel whose engine never starts."""
-
-    starts = RestartPolicy(max_starts=2, pause_s=0.01)
-
-    def _engine(self, choices: Choices, preset: Preset) -> AbstractAsyncContextManager[Engine]:
-        raise EngineError("the servers don't start")
-
-
-class Right(Kernel):
-    """One whose engine is right."""
-
-    def _engine(self, choices: Choices, preset: Preset) -> AbstractAsyncContextManager[Engine]:
-        return ScriptedEngine(right)
-
-
 def right(context_text: str, seed: int) -> str:
     """The sum that is asked for last."""
     return f"\\boxed{{{int(re.findall(r'What is ([0-9]+)', context_text)[-1]) + 100}}}"
+
+
+def no_servers(*_: object) -> AbstractAsyncContextManager[Engine]:
+    """An engine that never starts."""
+    raise EngineError("the servers don't start")
+
+
+RIGHT = Backends(lambda *_: ScriptedEngine(right), summing_sandbox)
+SOON = RestartPolicy(max_starts=2, pause_s=0.01)
+DEAD = Backends(no_servers, summing_sandbox, starts=SOON)
 
 
 class Asker:
@@ -61,20 +58,23 @@ class Asker:
         """Ask."""
         self.replies = [[answer(problem), answer(problem)] for problem in PROBLEMS]
 
+    @property
+    def source(self) -> ProblemSource:
+        """It, as what asks instead of Kaggle's package."""
+        return ProblemSource(self, len(PROBLEMS))
+
 
 @pytest.fixture
-def asker(monkeypatch: pytest.MonkeyPatch) -> Asker:
-    """What asks instead of Kaggle's package."""
-    gateway = Asker()
-    monkeypatch.setattr("numina_infer.kaggle.kernel.set_stage", lambda *_: Stage(gateway, len(PROBLEMS)))
-    return gateway
+def asker() -> Asker:
+    """One that hasn't asked yet."""
+    return Asker()
 
 
 def test_a_rerun_is_answered_by_votes(tmp_path: Path, asker: Asker) -> None:
     """Its verdicts are the engine's, and nothing of its log is in the output but the one text file."""
-    kernel = Right("aimo-3", environment=RERUN, output=tmp_path / "out")
+    kernel = Kernel("aimo-3", environment=RERUN, output=tmp_path / "out", backends=RIGHT)
     assert kernel.place is Place.RERUN
-    assert kernel.run() is None
+    assert kernel.run(asker.source) is None
     assert asker.replies == [[100, 100], [101, 101], [102, 102]]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["kernel.txt"]
 
@@ -84,8 +84,14 @@ def test_a_rerun_without_a_usable_model_is_answered_all_the_same(
 ) -> None:
     """GPUs are there, and no model is attached: every answer is a fallback, in range, and it is said."""
     monkeypatch.setattr(Kernel, "has_gpus", True)
-    kernel = Dead("aimo-3", environment=RERUN, inputs=Inputs(tmp_path / "input"), output=tmp_path / "out")
-    kernel.run()
+    kernel = Kernel(
+        "aimo-3",
+        environment=RERUN,
+        inputs=Inputs(tmp_path / "input"),
+        output=tmp_path / "out",
+        backends=DEAD,
+    )
+    kernel.run(asker.source)
     assert asker.replies == [[0, 0]] * 3
     said = (tmp_path / "out" / "kernel.txt").read_text()
     assert "what was chosen can't be used, so every answer is a fallback: no model is attached" in said
@@ -100,29 +106,29 @@ def test_a_rerun_whose_format_breaks_is_answered_all_the_same(
         raise KeyError("template")
 
     monkeypatch.setattr("numina_infer.kaggle.kernel.choose_format", broken)
-    Dead("aimo-3", environment=RERUN, output=tmp_path / "out").run()
+    Kernel("aimo-3", environment=RERUN, output=tmp_path / "out", backends=DEAD).run(asker.source)
     assert asker.replies == [[0, 0]] * 3
     with pytest.raises(KeyError):
-        Dead("aimo-3", environment={}, output=tmp_path / "other").run()
+        Kernel("aimo-3", environment={}, output=tmp_path / "other", backends=DEAD).run(asker.source)
 
 
 def test_a_process_that_seems_to_have_begun_long_ago_is_not_believed(
     tmp_path: Path, asker: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where clocks disagree the bank would be empty from the start."""
-    monkeypatch.setattr("numina_infer.kaggle.kernel.process_age_s", lambda: 400_000.0)
-    Right("aimo-3", environment=RERUN, output=tmp_path / "out").run()
+    monkeypatch.setattr("numina_infer.kaggle.kernel_log.process_age_s", lambda: 400_000.0)
+    Kernel("aimo-3", environment=RERUN, output=tmp_path / "out", backends=RIGHT).run(asker.source)
     assert asker.replies == [[100, 100], [101, 101], [102, 102]]
 
 
 def test_a_rerun_with_nowhere_to_write_is_answered(tmp_path: Path, asker: Asker) -> None:
     """Neither the text file nor the run log is needed."""
     output = tmp_path / "out"
-    kernel = Right("aimo-3", environment=RERUN, output=output)
+    kernel = Kernel("aimo-3", environment=RERUN, output=output, backends=RIGHT)
     (output / "kernel.txt").unlink()
     output.rmdir()
     output.touch()
-    kernel.run()
+    kernel.run(asker.source)
     assert asker.replies == [[100, 100], [101, 101], [102, 102]]
 
 
@@ -134,9 +140,9 @@ def test_a_rerun_on_a_full_disk_is_answered(tmp_path: Path, asker: Asker, monkey
 
     monkeypatch.setattr("tempfile.mkdtemp", full)
     monkeypatch.setattr("tempfile.gettempdir", full)
-    monkeypatch.setattr(Kernel, "starts", RestartPolicy(max_starts=2, pause_s=0.01))
-    kernel = Right("aimo-3", environment=RERUN, output=tmp_path / "out")
-    kernel.run()
+    with_real_sandbox = Backends(lambda *_: ScriptedEngine(right), starts=SOON)
+    kernel = Kernel("aimo-3", environment=RERUN, output=tmp_path / "out", backends=with_real_sandbox)
+    kernel.run(asker.source)
     assert asker.replies == [[100, 100], [101, 101], [102, 102]]
     assert "no run log in /dev/shm: [Errno 28] No space left on device" in (tmp_path / "out" / "kernel.txt").read_text(
         encoding="utf-8"
@@ -150,21 +156,18 @@ def test_what_breaks_after_the_last_reply_fails_no_rerun(tmp_path: Path, asker: 
         async def __aexit__(self, *raised: object) -> None:
             raise RuntimeError("the servers don't end")
 
-    class Stuck(Kernel):
-        def _engine(self, choices: Choices, preset: Preset) -> AbstractAsyncContextManager[Engine]:
-            return Clinging(right)
-
-    kernel = Stuck("aimo-1", environment=RERUN, output=tmp_path / "out")
-    kernel.run()
+    backends = Backends(lambda *_: Clinging(right), summing_sandbox)
+    kernel = Kernel("aimo-1", environment=RERUN, output=tmp_path / "out", backends=backends)
+    kernel.run(asker.source)
     kernel.probe()
     assert asker.replies == [[100, 100], [101, 101], [102, 102]]
 
 
 def test_a_rehearsal_made_of_guesses_fails_loudly(tmp_path: Path, asker: Asker) -> None:
     """A green commit run with a submission of zeros would be scored as one."""
-    kernel = Dead("aimo-3", environment={}, output=tmp_path / "out")
+    kernel = Kernel("aimo-3", environment={}, output=tmp_path / "out", backends=DEAD)
     with pytest.raises(EngineError, match=r"made of guesses.*the servers don't start"):
-        kernel.run()
+        kernel.run(asker.source)
     assert asker.replies == [[0, 0]] * 3
 
 
@@ -245,8 +248,6 @@ def test_gpus_are_asked_for_again_whenever_the_engine_starts(
     starts = []
 
     class Patient(Kernel):
-        starts = RestartPolicy(max_starts=5, pause_s=0.01)
-
         def _engine(self, choices: Choices, preset: Preset) -> AbstractAsyncContextManager[Engine]:
             starts.append(choices.engine)
             if len(starts) > 1:
@@ -254,9 +255,8 @@ def test_gpus_are_asked_for_again_whenever_the_engine_starts(
             return super()._engine(choices, preset)
 
     monkeypatch.setattr("numina_infer.kaggle.kernel.choose_format", lambda *_: NUMINA)
-    monkeypatch.setattr("numina_infer.kaggle.kernel.make_engine", lambda *_: ScriptedEngine(right))
-    inputs = attach_model(tmp_path / "in")
-    Patient("aimo-3", environment=RERUN, inputs=inputs, output=tmp_path / "out").run()
+    inputs, often = attach_model(tmp_path / "in"), replace(RIGHT, starts=RestartPolicy(max_starts=5, pause_s=0.01))
+    Patient("aimo-3", environment=RERUN, inputs=inputs, output=tmp_path / "o", backends=often).run(asker.source)
     assert starts == [EngineName.VLLM] * 3
     assert asker.replies == [[100, 100], [101, 101], [102, 102]]
     assert "the engine didn't start: nvidia-smi doesn't tell which GPUs are here" in caplog.text
@@ -282,7 +282,8 @@ def test_a_rehearsal_ends_in_a_submission(competition: Competition, tmp_path: Pa
     problems.write_text(
         "id,problem,answer\n" + "".join(f"{p.id},{p.statement},{n + 100}\n" for n, p in enumerate(PROBLEMS))
     )
-    summary = Right(competition, problems=str(problems), environment={}, output=tmp_path / "out").run()
+    output = tmp_path / "out"
+    summary = Kernel(competition, problems=str(problems), environment={}, output=output, backends=RIGHT).run()
     assert summary is not None
     assert summary.num_correct == 3
     frame = pd.read_parquet(tmp_path / "out" / "submission.parquet")
@@ -291,7 +292,7 @@ def test_a_rehearsal_ends_in_a_submission(competition: Competition, tmp_path: Pa
 
 def test_a_rehearsal_leaves_a_page_to_look_at(tmp_path: Path, asker: Asker) -> None:
     """Beside the submission, in place of downloading a run log."""
-    Right("aimo-3", environment={}, output=tmp_path / "out").run()
+    Kernel("aimo-3", environment={}, output=tmp_path / "out", backends=RIGHT).run(asker.source)
     assert "application/json" in (tmp_path / "out" / "report.html").read_text()
     assert "report.html" in (tmp_path / "out" / "kernel.txt").read_text()
 
@@ -303,7 +304,7 @@ def test_a_page_that_fails_fails_no_rehearsal(tmp_path: Path, asker: Asker, monk
         raise KeyError("template")
 
     monkeypatch.setattr("numina_infer.lab.report.report_page.write_report", broken)
-    assert Right("aimo-3", environment={}, output=tmp_path / "out").run() is not None
+    assert Kernel("aimo-3", environment={}, output=tmp_path / "out", backends=RIGHT).run(asker.source) is not None
     assert "no report of the run: KeyError('template')" in (tmp_path / "out" / "kernel.txt").read_text()
 
 
@@ -313,7 +314,7 @@ def test_a_competition_of_ones_own_is_taken(tmp_path: Path, asker: Asker) -> Non
         name="mine", slug="mine", api=Api.AIMO, package="aimo", answer_range=COMPETITIONS["aimo-2"].answer_range,
         time_limit_s=9 * 3600.0, machine_shape="NvidiaTeslaT4", gpu="T4", num_problems=None,
     )  # fmt: skip
-    Right(own, environment=RERUN, output=tmp_path / "out").run()
+    Kernel(own, environment=RERUN, output=tmp_path / "out", backends=RIGHT).run(asker.source)
     assert asker.replies == [[100, 100], [101, 101], [102, 102]]
 
 

@@ -19,10 +19,11 @@ from pathlib import Path
 from rich.console import Console
 
 from numina_infer.answers.references import Accepted, read_references
-from numina_infer.app.choices import Choices, Collection
+from numina_infer.app.choices import Choices
 from numina_infer.app.collection import collect
-from numina_infer.app.composition import Backends, choose_format, make_parts, opened
+from numina_infer.app.composition import Backends, make_parts, opened, shared_parts
 from numina_infer.app.run_folder import new_folder
+from numina_infer.app.tasks import Collection
 from numina_infer.core.errors import EngineError, RunLogError
 from numina_infer.core.ports import CacheStats, Engine
 from numina_infer.lab.evaluate.intervals import paired_difference
@@ -166,9 +167,8 @@ class _Search:
     def _parts(self) -> Parts:
         choices = self._choices(self.tuning.choices)
         self.console.print(f"the search is in {self.folder}; completions are kept in {choices.cache}", soft_wrap=True)
-        at_once = self.tuning.concurrent_problems
-        parts = make_parts(choices, self.console.print, at_once=at_once, backends=self.backends)
-        return replace(parts, preset=self.tuning.preset(choices))
+        preset, at_once = self.tuning.preset(choices), self.tuning.concurrent_problems
+        return make_parts(choices, self.console.print, preset=preset, at_once=at_once, backends=self.backends)
 
     def _choices(self, choices: Choices) -> Choices:
         cache = choices.cache or str(self.folder / _CACHE)
@@ -192,9 +192,7 @@ class _Search:
     def _collect(self, trial: Trial, batch: ProblemBatch, machine: _Machine) -> None:
         """Run a batch, or resume it."""
         choices = self._choices(trial.setting.applied(self.tuning.choices))
-        preset = self.tuning.preset(choices)
-        fmt = choose_format(choices, preset, self.console.print)
-        own = replace(machine.parts, preset=preset, fmt=fmt)
+        own = shared_parts(machine.parts, choices, self.tuning.preset(choices), self.console.print)
         problems = batch.write(self.folder / "problems")
         collection = Collection(str(problems), choices, self.tuning.concurrent_problems)
         folder = self._run_folder(trial, batch)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from numina_infer.answers.references import read_references
-from numina_infer.app.choices import COLLECT, Choices, EngineName, Task
+from numina_infer.app.choices import Choices, EngineName
+from numina_infer.app.tasks import COLLECT, Task
 from numina_infer.core.config import StopRule, require, require_whole
 from numina_infer.core.errors import ConfigError, RunLogError
 from numina_infer.core.presets import Preset

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from numina_infer.app.choices import Choices, Collection, EngineName, Rehearsal
+from numina_infer.app.choices import Choices, EngineName
 from numina_infer.app.collection import collect
 from numina_infer.app.rehearsal import rehearse
+from numina_infer.app.tasks import Collection, Rehearsal
 from numina_infer.core.clock import virtual_clock
 from numina_infer.core.config import BankConfig, ContestConfig, Policy, RolloutConfig, StopRule, VoteWeights
 from numina_infer.core.errors import ConfigError, RunLogError

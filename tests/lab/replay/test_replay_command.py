@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from numina_infer import read_run
-from numina_infer.app.choices import Choices, Collection, EngineName
+from numina_infer.app.choices import Choices, EngineName
 from numina_infer.app.collection import collect
+from numina_infer.app.tasks import Collection
 from numina_infer.cli import main
 from tests.summing import SUMMING
 

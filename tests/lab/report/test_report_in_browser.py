@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from numina_infer.app.choices import Choices, Collection, EngineName
+from numina_infer.app.choices import Choices, EngineName
 from numina_infer.app.collection import collect
+from numina_infer.app.tasks import Collection
 from numina_infer.lab.report.report_page import write_report
 from tests.lab.report.hostile_events import hostile_events
 from tests.lab.report.pages import HOSTILE

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from numina_infer.app import composition
 from numina_infer.app.choices import Choices
+from numina_infer.app.composition import Backends
+from numina_infer.app.engine_choice import make_engine
 from numina_infer.core.ports import Engine
 from numina_infer.lab.tune.search import search
 from numina_infer.lab.tune.search_space import SearchSpace
@@ -17,35 +18,33 @@ from tests.summing import write_sums
 from tests.witness import Witness
 
 pytestmark = [pytest.mark.slow, pytest.mark.model]
-make_engine = composition.make_engine
 NUM_PROBLEMS, NUM_SAMPLES = 3, 2
 
 
-def watch(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> list[Witness]:
-    """The real engine of the next search, watched."""
+def watch(stop_at: int | None = None) -> tuple[Backends, list[Witness]]:
+    """The real engine, watched."""
     witnesses: list[Witness] = []
 
     def make(*given: Any) -> AbstractAsyncContextManager[Engine]:
         witnesses.append(Witness(make_engine(*given), stop_at))
         return witnesses[-1]
 
-    monkeypatch.setattr(composition, "make_engine", make)
-    return witnesses
+    return Backends(engine=make), witnesses
 
 
 def test_a_search_on_the_embedded_model_is_stopped_and_gone_on_with_and_generates_nothing_twice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     """Counted by the requests that the model wrote to their end, and by the files of the cache."""
     problems = write_sums(tmp_path / "sums.jsonl", NUM_PROBLEMS)
     space = SearchSpace({"temperature": "0.4,0.8", "max_turns": "1,2"})
     choices = Choices(preset="cpu", max_tokens=32)
     tuning = Tuning(str(problems), choices, space, num_samples=(1, NUM_SAMPLES), heats=(2, NUM_PROBLEMS))
-    first = watch(monkeypatch, stop_at=9)
+    backends, first = watch(stop_at=9)
     with pytest.raises(KeyboardInterrupt):
-        search(tuning, tmp_path / "tuning", Console(quiet=True))
-    second = watch(monkeypatch)
-    report = search(None, tmp_path / "tuning", Console(quiet=True), resume=True)
+        search(tuning, tmp_path / "tuning", Console(quiet=True), backends=backends)
+    backends, second = watch()
+    report = search(None, tmp_path / "tuning", Console(quiet=True), resume=True, backends=backends)
     written = first[0].written + second[0].written
     assert first[0].written.total() > 0
     assert second[0].written.total() > 0

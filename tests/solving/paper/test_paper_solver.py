@@ -15,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numina_infer import read_run
-from numina_infer.app.choices import Choices, EngineName, Rehearsal
-from numina_infer.app.rehearsal import read_rehearsal, rehearse
+from numina_infer.app.choices import Choices, EngineName
+from numina_infer.app.rehearsal import rehearse
+from numina_infer.app.run_folder import read_task
+from numina_infer.app.tasks import Rehearsal
 from numina_infer.cli import main
 from numina_infer.core.config import Policy, RolloutConfig, SamplingParams, StopRule
 from numina_infer.core.errors import ConfigError, EngineError, SandboxError
@@ -442,8 +444,8 @@ def test_a_run_goes_on_the_papers_way(tmp_path: Path) -> None:
     whole = rehearse(Rehearsal(str(problems), PAPER), folder, console, backends=SUMMING)
     lines = (folder / "solutions.jsonl").read_text().splitlines(keepends=True)
     (folder / "solutions.jsonl").write_text("".join(lines[:1]))
-    assert read_rehearsal(folder).choices == PAPER
-    resumed = rehearse(read_rehearsal(folder), folder, console, resume=True, backends=SUMMING)
+    assert read_task(Rehearsal, folder).choices == PAPER
+    resumed = rehearse(read_task(Rehearsal, folder), folder, console, resume=True, backends=SUMMING)
     assert (whole.num_correct, resumed.num_correct) == (3, 3)
     texts = [
         [[turn.completion.text for turn in trajectory.turns] for trajectory in attempt.trajectories]

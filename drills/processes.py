@@ -1,7 +1,7 @@
 """The processes of a drill: servers, and the command that is drilled, watched from outside.
 
 The command is `numina-infer rehearse` itself, with the real sandbox and real sockets; its servers are stand-ins at a
-T4's pace. Everything is looked at through /proc, the notes of its calls, and its run folder.
+T4's pace. It is watched through /proc, the notes of its calls, and its run folder.
 """
 
 import csv
@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from drills.course import Course, right_answer
+from drills.contest_plan import ContestPlan, right_answer
 from drills.leftovers import descendants
 from numina_infer.core.config import BankConfig
 from numina_infer.core.errors import EngineError
@@ -25,9 +25,9 @@ NUM_PROBLEMS = 6
 SECONDS_A_PROBLEM = 8.0
 _LOOK_EVERY_S = 0.02
 _PATIENCE_S = 60.0
-"""For one step of a drill, such as the command's end."""
+"""Seconds for one step of a drill, such as the command's end."""
 _END_S = 10.0
-"""What the command started has so long to end behind it."""
+"""Processes that the command started have so long to end after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Note:
     """A call, or the reply to it."""
 
     id: str
-    """Of the problem."""
+    """The problem's."""
     at: float
     """Loop time."""
     answer: int | None
@@ -43,18 +43,18 @@ class Note:
 
 
 @dataclass(slots=True)
-class Theatre:
-    """One drill's processes; `close` ends whatever is left of them."""
+class DrilledProcesses:
+    """One drill's processes; `close` ends those that are left."""
 
     folder: Path
-    course: Course
+    plan: ContestPlan
     speed: float = 1.0
-    """Of the servers, where 1 is two T4s."""
+    """The servers' speed, where 1 is two T4s."""
     servers: list["subprocess.Popen[bytes]"] = field(default_factory=list)
     command: "subprocess.Popen[bytes] | None" = None
     num_starts: int = 0
     seen: set[tuple[int, str]] = field(default_factory=set)
-    """Every process that the command was seen to have below it."""
+    """Every process that was seen below the command."""
 
     @property
     def run(self) -> Path:
@@ -63,8 +63,8 @@ class Theatre:
 
     @property
     def bank(self) -> BankConfig:
-        """The command's."""
-        return BankConfig.of_limit(SECONDS_A_PROBLEM * self.course.num_problems)
+        """The command's time bank."""
+        return BankConfig.of_limit(SECONDS_A_PROBLEM * self.plan.num_problems)
 
     @property
     def notes(self) -> list[Note]:
@@ -78,19 +78,19 @@ class Theatre:
 
     @property
     def said(self) -> tuple[str, ...]:
-        """What the command said, line by line."""
+        """The command's output, line by line."""
         return tuple((self.folder / "said.txt").read_text(errors="replace").splitlines())
 
     @property
     def summary(self) -> tuple[str, ...]:
-        """What it said at its end, behind the heading."""
+        """The lines of its summary, without the heading."""
         said = self.said
         heading = next((at for at, line in enumerate(said) if line.strip() == "Summary"), len(said))
         return said[heading + 1 :]
 
     @property
     def submission(self) -> dict[str, int]:
-        """What it submitted, by problem; nothing where there is no file."""
+        """The answers it submitted, by problem; none where there is no file."""
         file = self.run / "submission.csv"
         if not file.is_file():
             return {}
@@ -115,7 +115,7 @@ class Theatre:
         """Start the command anew, with further arguments."""
         problems = self.folder / "problems.jsonl"
         with problems.open("w", encoding="utf-8") as file:
-            for number, problem in enumerate(self.course.problems, start=1):
+            for number, problem in enumerate(self.plan.problems, start=1):
                 row = {"id": problem.id, "problem": problem.statement, "answer": str(right_answer(number))}
                 file.write(json.dumps(row) + "\n")
         endpoints = [f"--endpoint={self._socket(number)}" for number in range(len(self.servers))]
@@ -124,7 +124,7 @@ class Theatre:
         self._start("rehearse", *given)
 
     def resume(self) -> None:
-        """Start it again, to go on."""
+        """Start it again with `--resume`."""
         self._start("rehearse", f"--resume={self.run}")
 
     def _start(self, *arguments: str) -> None:
@@ -154,10 +154,10 @@ class Theatre:
         return found[0]
 
     def wait_until(self, is_so: Callable[[], bool]) -> None:
-        """Look until it is so.
+        """Look until `is_so()`.
 
         Raises:
-            EngineError: it wasn't for a minute.
+            EngineError: that took over a minute.
         """
         until = time.monotonic() + _PATIENCE_S
         while not is_so():
@@ -196,7 +196,7 @@ class Theatre:
                     self.seen.add((pid, _born(pid)))
 
     def left(self) -> tuple[str, ...]:
-        """What the command started and is still there when it has ended, once it had its time."""
+        """Processes that the command started and that are still there some seconds after its end."""
         until = time.monotonic() + _END_S
         while (left := [pid for pid, born in self.seen if _is_same(pid, born)]) and time.monotonic() < until:
             time.sleep(_LOOK_EVERY_S)

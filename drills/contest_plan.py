@@ -1,7 +1,7 @@
-"""The course of one drill's contest: how many problems there are, and at which of them its faults strike.
+"""The plan of a drill's contest: how many problems there are, and at which of them its faults strike.
 
-A fault says in shares of the contest where it strikes, so that the same fault fits a contest of any size; a random
-combination shifts all of its faults, so that they meet at other problems each time.
+A fault says where it strikes as shares of the contest, so it fits a contest of any size. A random combination shifts
+all of its faults, so that they meet at other problems each time.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from numina_infer.core.records import Problem
 NUM_PROBLEMS = 50
 """As many as a real contest has."""
 SECONDS_A_PROBLEM = 648.0
-"""Of the time limit: nine hours over fifty problems."""
+"""A problem's share of the time limit: nine hours over fifty problems."""
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """How long a contest is, and what its faults and its seeds are shifted by."""
+class ContestPlan:
+    """How many problems a contest has, and by how much its faults and its seeds are shifted."""
 
     num_problems: int = NUM_PROBLEMS
     shift: int = 0
@@ -38,12 +38,12 @@ class Course:
 
     @property
     def time_limit_s(self) -> float:
-        """Of the whole contest."""
+        """Seconds of the whole contest."""
         return SECONDS_A_PROBLEM * self.num_problems
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """Sums, whose right answers anybody can tell."""
+        """Sums, whose right answers are known."""
         return tuple(Problem(f"p{number}", statement(number)) for number in range(1, self.num_problems + 1))
 
 
