@@ -70,10 +70,10 @@ def test_a_preflight_runs_beside_a_running_event_loop(tmp_path: Path) -> None:
         "import asyncio\n"
         "from numina_infer.competitions.known import get_competition\n"
         "from numina_infer.kaggle.place import Place\n"
-        "from numina_infer.kaggle.preflight.run_plan import Plan\n"
+        "from numina_infer.kaggle.preflight.run_plan import RunPlan\n"
         "from numina_infer.kaggle.preflight.preflight import preflight\n"
         "async def cell():\n"
-        "    done = preflight(Plan(get_competition('aimo-3'), Place.LAPTOP))\n"
+        "    done = preflight(RunPlan(get_competition('aimo-3'), Place.LAPTOP))\n"
         "    print(next(check.finding for check in done.checks if check.name == 'sandbox'))\n"
         "asyncio.run(cell())"
     )
