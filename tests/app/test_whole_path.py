@@ -12,7 +12,7 @@ from numina_infer.app.rehearsal import rehearse
 from numina_infer.app.tasks import Rehearsal
 from numina_infer.runs.problems import example_problems_path
 
-pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.model, pytest.mark.torch, pytest.mark.timeout(900)]
 
 
 def test_a_real_model_writes_programs_that_run_and_its_answers_vote(tmp_path: Path) -> None:
@@ -20,7 +20,8 @@ def test_a_real_model_writes_programs_that_run_and_its_answers_vote(tmp_path: Pa
     problems = tmp_path / "two.jsonl"
     problems.write_text("".join(example_problems_path().read_text().splitlines(keepends=True)[:2]))
     folder = tmp_path / "run"
-    summary = rehearse(Rehearsal(str(problems), Choices(num_samples=6)), folder, Console(quiet=True))
+    unhurried = Choices(num_samples=6, problem_time_s=3600.0)
+    summary = rehearse(Rehearsal(str(problems), unhurried), folder, Console(quiet=True))
     run = read_run(folder)
     assert "SmolLM2" in run.info["engine"]["model"]
     assert run.trajectories["num_tokens"].sum() > 100

@@ -64,6 +64,7 @@ def test_a_tokenizer_without_a_template_is_refused(make_tokenizer: Callable[...,
         make_format("chat", model_folder=make_tokenizer(None, ["</s>"]))
 
 
+@pytest.mark.torch
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     """Naming the folder."""
     with pytest.raises(ConfigError, match=f"no tokenizer that can be read in {tmp_path}"):

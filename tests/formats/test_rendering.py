@@ -119,6 +119,7 @@ def test_chat_is_what_the_tokenizer_renders(name: str, statement: str, make_toke
 
 
 @pytest.mark.model
+@pytest.mark.torch
 @pytest.mark.parametrize("statement", STATEMENTS)
 def test_chat_is_what_smollm2_renders(statement: str, smollm2: Path) -> None:
     """A real tokenizer with a default system turn."""
@@ -127,6 +128,7 @@ def test_chat_is_what_smollm2_renders(statement: str, smollm2: Path) -> None:
 
 
 @pytest.mark.model
+@pytest.mark.torch
 @pytest.mark.parametrize("statement", STATEMENTS)
 @pytest.mark.parametrize("name", ["qwen2.5-math", "openmath"])
 def test_chatml_of_ours_is_what_smollm2_renders(name: str, statement: str, smollm2: Path) -> None:

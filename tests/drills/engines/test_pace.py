@@ -110,6 +110,7 @@ def test_outputs_tell_the_turn(tmp_path: Path) -> None:
     assert script.line(Cue(before, 0, 1, 0)) == "3"
 
 
+@pytest.mark.torch
 def test_a_server_process_says_its_lines(tmp_path: Path, sockets: Path) -> None:
     """Started by an executable that takes vLLM's arguments, in the tokens of the model that those name."""
     model, socket, lines = make_tiny_model(tmp_path / "model"), sockets / "s", tmp_path / "lines.jsonl"

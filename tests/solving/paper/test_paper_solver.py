@@ -46,7 +46,7 @@ from numina_infer.solving.paper.paper_solver import PaperSolver
 from numina_infer.solving.paper.rules import Sample, process
 from numina_infer.voting.referee import Ledger, fold
 from tests.examples import costly
-from tests.summing import SUMMING, write_sums
+from tests.summing import write_sums
 
 PROBLEM = Problem("p", "What is $1+1$?")
 PROMPT = "### Problem: What is $1+1$?\n### Solution: "
@@ -441,11 +441,11 @@ def test_a_run_goes_on_the_papers_way(tmp_path: Path) -> None:
     """What was chosen stands in run.json; a problem that is asked again gets the same verdict."""
     problems, folder = write_sums(tmp_path / "sums.jsonl", 3), tmp_path / "run"
     console = RunConsole(io.StringIO())
-    whole = rehearse(Rehearsal(str(problems), PAPER), folder, console, backends=SUMMING)
+    whole = rehearse(Rehearsal(str(problems), PAPER), folder, console)
     lines = (folder / "solutions.jsonl").read_text().splitlines(keepends=True)
     (folder / "solutions.jsonl").write_text("".join(lines[:1]))
     assert read_task(Rehearsal, folder).choices == PAPER
-    resumed = rehearse(read_task(Rehearsal, folder), folder, console, resume=True, backends=SUMMING)
+    resumed = rehearse(read_task(Rehearsal, folder), folder, console, resume=True)
     assert (whole.num_correct, resumed.num_correct) == (3, 3)
     texts = [
         [[turn.completion.text for turn in trajectory.turns] for trajectory in attempt.trajectories]
