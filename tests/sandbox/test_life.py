@@ -59,6 +59,7 @@ async def test_a_daemon_of_a_program_dies_with_it(unlocked: Sandbox, eventually:
     assert await eventually(lambda: is_gone(int(execution.output)))
 
 
+@pytest.mark.slow
 async def test_three_hundred_programs_in_flight_each_get_their_own_result(sandbox: Sandbox) -> None:
     """Through two slots."""
     executions: dict[int, Execution] = {}
@@ -165,6 +166,7 @@ async def test_children_die_with_their_zygote(sandbox: Sandbox, eventually: Even
         assert (await session.execute("6 * 7", timeout_s=20)).output == "42"
 
 
+@pytest.mark.slow
 async def test_a_busy_machine_makes_no_time_outs() -> None:
     """Four programs a core, each within its limit of processor time and beyond it on the wall clock."""
     num = 4 * len(os.sched_getaffinity(0))
@@ -189,6 +191,7 @@ async def test_a_program_that_sleeps_gets_no_more_than_its_limit() -> None:
     assert execution.wall_s >= 0.2
 
 
+@pytest.mark.slow
 async def test_a_program_that_always_kills_the_zygote_is_given_up(unlocked: Sandbox) -> None:
     """With an error that isn't shown to the model; the sandbox goes on."""
     with pytest.raises(SandboxError, match="zygote died"):
@@ -233,6 +236,7 @@ async def test_closing_ends_what_is_in_flight() -> None:
     assert all("closed" in error for error in errors)
 
 
+@pytest.mark.slow
 async def test_a_stopped_zygote_delays_nobody_and_is_replaced() -> None:
     """A kill that isn't confirmed in time retires its slot; without slots the zygote itself goes."""
     async with Sandbox(replace(LIMITS_ONLY, num_slots=1, kill_grace_s=0.3)) as sandbox:

@@ -169,6 +169,7 @@ async def test_what_the_zygote_takes_is_not_the_programs_time(
     assert outputs == ["42"]
 
 
+@pytest.mark.slow
 async def test_a_zygote_that_hangs_is_replaced_and_its_programs_are_run_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -292,6 +292,7 @@ def test_an_attached_wheelhouse_is_the_one_beside_the_kernel(wheelhouse: Path, t
     assert any("the wheelhouse me/numina-infer-vllm-0-19-1 isn't attached" in line for line in found)
 
 
+@pytest.mark.slow
 def test_what_does_not_install_is_found(tmp_path: Path) -> None:
     """With what pip says; here a lock whose hash is another's, on the interpreter that runs."""
     target = Target.here()

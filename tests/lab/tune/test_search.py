@@ -214,6 +214,7 @@ def test_progress_tells_place_result_and_time_left(sums: Path, tmp_path: Path) -
     assert "left" in shown.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_an_engine_that_breaks_ends_the_search_and_it_goes_on_later(
     sums: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

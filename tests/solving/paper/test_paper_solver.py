@@ -422,6 +422,7 @@ async def test_a_completion_that_no_log_can_hold_costs_one_sample() -> None:
 PAPER = Choices(engine=EngineName.SCRIPTED, num_samples=3, paper=True)
 
 
+@pytest.mark.slow
 def test_a_competition_the_papers_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`rehearse --paper` on the examples: the built-in script's sums are right, and the log says how."""
     folder = tmp_path / "run"

@@ -361,6 +361,7 @@ PROGRAMS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_real_programs_end_as_the_kernels_did() -> None:
     """The table of the facts and more, in the real sandbox; a pair is a middle and the last line's beginning."""
