@@ -139,7 +139,7 @@ class ModelChoices:
             require(
                 self.engine is wanted,
                 f"{name} means engine {wanted}, and the engine is {self.engine}; only the {wanted} engine takes one, "
-                f"and {name} is {value!r}",
+                f"and {name} is {'given' if name == 'endpoint' else repr(value)}",  # an address may hold a password
             )
         of_servers = [name for name in given if name in {"vllm_python", "layout", "keep_server"}]
         require(

@@ -11,7 +11,7 @@ from typing import TypeVar
 from numina_infer.app.choices import Choices, EngineName
 from numina_infer.app.composition import Info, run_info
 from numina_infer.app.engine_choice import samples_path
-from numina_infer.app.tasks import Task
+from numina_infer.app.tasks import Rehearsal, Task
 from numina_infer.core.errors import ConfigError, RunLogError
 from numina_infer.core.presets import Preset
 from numina_infer.runs.history import read_info
@@ -62,7 +62,7 @@ def read_task(kind: type[AnyTask], folder: Path) -> AnyTask:
         RunLogError: `folder` holds no run of this kind.
     """
     info = read_info(folder)
-    found = info.get("command", kind.command)  # early runs don't name their command
+    found = info.get("command", Rehearsal.command)  # early runs are rehearsals, and don't name their command
     if found != kind.command:
         raise RunLogError(
             f"the run in {folder} is none of {kind.command}; go on with numina-infer {found} --resume {folder}"

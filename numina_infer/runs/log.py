@@ -99,7 +99,7 @@ class RunLog:
 
         Until the log is closed nobody waits for it, since standard error may hang like any disk.
         """
-        if self._is_closed:
+        if self._is_closed and not self._voice.is_given_up:
             log(text, *values)
         else:
             self._voice.do(partial(log, text, *values))

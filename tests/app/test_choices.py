@@ -74,6 +74,13 @@ def test_what_only_vllm_has_is_refused_elsewhere(given: dict[str, object], named
     Choices(engine=EngineName.VLLM, **given)  # type: ignore[arg-type]
 
 
+def test_an_endpoint_that_is_refused_is_not_shown() -> None:
+    """It may hold a password."""
+    with pytest.raises(ConfigError) as refused:
+        Choices(endpoint=("https://me:secret@h/v1",))
+    assert "secret" not in str(refused.value)
+
+
 def test_servers_of_ours_and_endpoints_of_others_exclude_each_other() -> None:
     """It is one or the other."""
     with pytest.raises(ConfigError, match="leave one out"):

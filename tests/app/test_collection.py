@@ -19,8 +19,9 @@ from numina_infer import read_run
 from numina_infer.app.choices import Choices, EngineName
 from numina_infer.app.collection import collect
 from numina_infer.app.composition import Backends
+from numina_infer.app.rehearsal import rehearse
 from numina_infer.app.run_folder import read_task
-from numina_infer.app.tasks import Collection
+from numina_infer.app.tasks import Collection, Rehearsal
 from numina_infer.cli import main
 from numina_infer.core.engine_config import ClientConfig
 from numina_infer.core.errors import ConfigError, EngineError, RunLogError
@@ -153,6 +154,17 @@ def test_ctrl_c_leaves_what_is_in_work_open_and_says_how_to_go_on(tmp_path: Path
     assert set(stopped.solutions["stop_reason"]) == {"exhausted"}
     assert main(["collect", "--resume", str(folder)], backends=SUMMING) == 0
     assert_complete(folder, 30)
+
+
+def test_a_rehearsal_of_before_commands_were_noted_is_no_collection(tmp_path: Path) -> None:
+    """Its run.json names no command; only `rehearse` goes on with it."""
+    folder = tmp_path / "run"
+    rehearse(Rehearsal(choices=Choices(engine=EngineName.SCRIPTED)), folder, Console(quiet=True), backends=SUMMING)
+    info = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({name: info[name] for name in info if name != "command"}))
+    assert read_task(Rehearsal, folder).choices.engine is EngineName.SCRIPTED
+    with pytest.raises(RunLogError, match="go on with numina-infer rehearse --resume"):
+        read_task(Collection, folder)
 
 
 def test_a_finished_collection_resumes_to_itself(sums: Path, tmp_path: Path) -> None:

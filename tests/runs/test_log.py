@@ -206,6 +206,30 @@ def test_a_disk_that_hangs_ends_the_log_and_keeps_nobody(tmp_path: Path, first: 
     assert written == [event for event in EVENTS if not isinstance(event, Solved)][: first + 1]
 
 
+def test_a_standard_error_that_hangs_keeps_nobody_who_speaks_after_the_log_is_closed(tmp_path: Path) -> None:
+    """A late reply does, where the contest and its log are closed already."""
+    released, said = threading.Event(), list[str]()
+
+    def hang(_text: str) -> None:
+        released.wait(60)
+
+    log = RunLog(tmp_path / "run", patience_s=0.05)
+    log.say(hang, "hangs")
+    log.close()
+    log.say(said.append, "late")
+    assert said == []
+    released.set()
+
+
+def test_what_is_said_after_the_log_is_closed_is_heard(tmp_path: Path) -> None:
+    """At once, where standard error works."""
+    said = list[str]()
+    with RunLog(tmp_path / "run") as log:
+        pass
+    log.say(said.append, "late")
+    assert said == ["late"]
+
+
 def test_a_disk_that_is_slow_for_a_while_loses_nothing(tmp_path: Path) -> None:
     """The log catches up."""
     released = threading.Event()

@@ -283,7 +283,7 @@ class EndpointPool(Openable):
             await self._use_again(watched)
 
     async def _repair(self, watched: _Watched) -> None:
-        repair = await self._owner.repair(watched.endpoint) if self._owner else Repair.FAILED
+        repair = await self._ask_owner(watched.endpoint)
         if self._owner and repair is Repair.GIVEN_UP:
             why = self._owner.why_gone(watched.endpoint) or "it gives no token"
             self._note(watched.endpoint, f"is left dead, after as many restarts as it may have: {why}")
@@ -296,6 +296,16 @@ class EndpointPool(Openable):
         if self._is_hopeless:
             for scope in self._waiting:
                 scope.cancel()
+
+    async def _ask_owner(self, endpoint: Endpoint) -> Repair:
+        """Have the owner repair; an owner that breaks has failed, and the endpoint may come back by itself."""
+        if self._owner is None:
+            return Repair.FAILED
+        try:
+            return await self._owner.repair(endpoint)
+        except (EngineError, OSError) as error:
+            _log.warning("%s can't be repaired: %s", endpoint.address, error)
+            return Repair.FAILED
 
     async def _look_for_stall(self, watched: _Watched) -> None:
         endpoint = watched.endpoint

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Self
 
@@ -81,7 +81,8 @@ class ServerGroup:
         if restarts.gives_up():
             return Repair.GIVEN_UP
         why = server.why_gone
-        self._report(f"{server.name} {f'ended ({why}) and ' if why else ''}is restarted")
+        with suppress(OSError):  # a console that can't be written to costs no server
+            self._report(f"{server.name} {f'ended ({why}) and ' if why else ''}is restarted")
         try:
             await server.restart()
         except PlaceTakenError:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 
 from numina_infer.core.errors import WheelError
@@ -61,7 +62,8 @@ def try_wheelhouse(folder: Path, *, may_install: bool = True) -> OfflineTrial:
     """
     lock = Lock.read(folder)
     found = tuple(read_faults(folder, lock))
-    python = find_python(lock.target) if may_install and not found else None
+    # Without pip nothing can be installed here, which says nothing of the wheels.
+    python = find_python(lock.target) if may_install and not found and find_spec("pip") else None
     if python is None:
         return OfflineTrial(Proof.READ, lock.target, found)
     with tempfile.TemporaryDirectory(prefix="numina-infer-") as scratch:
@@ -99,10 +101,12 @@ def _unlocked(wheels: Sequence[WheelFile], lock: Lock) -> Iterator[Finding]:
 
 
 def find_python(target: Target) -> str | None:
-    """An interpreter of the target's version on a machine like it, as uv finds it; None without one, or without uv."""
+    """An interpreter of the target's version on a machine like it: this one, or as uv finds it; None without one."""
     here = Target.here()
     if target.machine != here.machine or target.glibc > here.glibc:
         return None
+    if target.python == here.python:
+        return sys.executable
     try:
         command = [find_uv(), "python", "find", "--no-python-downloads", "--no-config", "--no-project", target.python]
     except WheelError:

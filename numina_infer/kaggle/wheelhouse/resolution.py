@@ -38,11 +38,13 @@ class RemoteWheel:
     sha256: str
     size: int | None = None
     """Bytes; None where the index doesn't say."""
+    given_name: str = ""
+    """What the index calls the file, where that isn't the last part of the address."""
 
     @property
     def filename(self) -> str:
-        """The last part of the address."""
-        return PurePosixPath(unquote(urlsplit(self.url).path)).name
+        """The file's name, which tells what it is for."""
+        return self.given_name or PurePosixPath(unquote(urlsplit(self.url).path)).name
 
     @property
     def size_text(self) -> str:
@@ -131,14 +133,19 @@ def _environment(settings: Mapping[str, str], *, is_here: bool) -> dict[str, str
     return own | {
         "UV_INDEX": settings.get("extra-index-url", ""),
         "UV_INDEX_STRATEGY": "unsafe-best-match",  # as pip: the best version of all indexes
-        "UV_FIND_LINKS": ",".join(settings.get("find-links", "").split()),
+        "UV_FIND_LINKS": ",".join(filter(_is_there, settings.get("find-links", "").split())),
         "UV_CONSTRAINT": settings.get("constraint", ""),
     }
 
 
+def _is_there(place: str) -> bool:
+    """False for a folder that is gone: pip passes over it, and uv would stop."""
+    return "://" in place or Path(place).exists()
+
+
 def _best_wheel(package: Mapping[str, Any], target: Target, index_url: str) -> RemoteWheel:
     """The wheel of a package in pylock.toml that pip would take: the most special tag, then the highest build."""
-    from packaging.utils import parse_wheel_filename
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
     def rank(wheel: RemoteWheel) -> tuple[int, int]:
         _, _, build, tags = parse_wheel_filename(wheel.filename)
@@ -146,12 +153,19 @@ def _best_wheel(package: Mapping[str, Any], target: Target, index_url: str) -> R
         return -1 if place is None else -place, build[0] if build else -1
 
     files = package.get("wheels") or [package["archive"]]
-    return max((_remote_wheel(package, file, index_url) for file in files), key=rank)
+    try:
+        best = max((_remote_wheel(package, file, index_url) for file in files), key=rank)
+    except InvalidWheelFilename as error:
+        raise WheelError(f"the index has a file whose name is no wheel's: {error}") from error
+    if not best.sha256:
+        raise WheelError(f"the index tells no sha256 of {best.filename}; use another index")
+    return best
 
 
 def _remote_wheel(package: Mapping[str, Any], file: Mapping[str, Any], index_url: str) -> RemoteWheel:
     url = _signed(file["url"], index_url) if "url" in file else Path(file["path"]).absolute().as_uri()
-    return RemoteWheel(package["name"], package["version"], url, file["hashes"]["sha256"], file.get("size"))
+    sha256, name = file["hashes"].get("sha256", ""), PurePosixPath(file.get("name", "")).name
+    return RemoteWheel(package["name"], package["version"], url, sha256, file.get("size"), name)
 
 
 def _signed(url: str, index_url: str) -> str:

@@ -307,6 +307,8 @@ class Mender:
     def __init__(self, server: StandIn, *, num_needed: int, num_most: int = 100) -> None:
         self._server, self._num_needed, self._num_most = server, num_needed, num_most
         self.num_repairs = 0
+        self.breaks = False
+        """Whether its repairs raise."""
 
     def why_gone(self, _endpoint: Endpoint) -> str:
         """It never is."""
@@ -316,6 +318,8 @@ class Mender:
         """Try."""
         self.num_repairs += 1
         self._server.mood = Mood(is_broken=self.num_repairs < self._num_needed)
+        if self.breaks:
+            raise OSError("no space left on device")
         return Repair.GIVEN_UP if self.num_repairs == self._num_most else Repair.DONE
 
 
@@ -350,6 +354,15 @@ async def test_a_server_that_its_owner_has_given_up_is_taken_again_when_it_comes
         await until(lambda: engine.stats.incidents[-1].endswith("is back"))
         assert (await write(engine, seed=3)).text == chatter(PROMPT, 3)
         assert owner.num_repairs == 2
+
+
+async def test_an_endpoint_whose_repair_breaks_is_taken_again_when_it_is_well(sockets: Path) -> None:
+    """The owner's failure is none of the endpoint's."""
+    async with mended(sockets, num_needed=1) as (engine, server, owner):
+        owner.breaks = True
+        server.mood = Mood(is_broken=True)
+        assert (await write(engine, seed=3)).text == chatter(PROMPT, 3)
+        assert owner.num_repairs == 1
 
 
 def test_an_endpoint_that_was_given_up_is_never_repaired_again() -> None:

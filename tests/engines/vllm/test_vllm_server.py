@@ -482,6 +482,26 @@ async def test_a_disk_that_is_full_for_a_while_does_not_end_whoever_revives(
         await group.end_ours()
 
 
+async def test_a_console_that_cannot_be_written_to_does_not_end_whoever_revives(machine: Machine) -> None:
+    """Standard output may be a full disk, or a terminal that is gone."""
+    is_full = False
+
+    def report(line: str) -> None:
+        if is_full:
+            raise OSError("no space left on device")
+
+    async with ServerGroup([machine.launch()], keep=True, attached=True, report=report) as group:
+        async with anyio.create_task_group() as tasks:
+            is_full = True
+            tasks.start_soon(group.revive)
+            machine.kill()
+            await until(lambda: len(machine.starts()) == 2 and group.servers[0].is_alive)
+            is_full = False
+            await group.servers[0].wait_until_healthy()
+            tasks.cancel_scope.cancel()
+        await group.end_ours()
+
+
 def test_a_folder_that_others_could_enter_is_refused(machine: Machine) -> None:
     """Whoever could, could put a server of theirs there."""
     root = machine.folder / f"numina-infer-{os.getuid()}"

@@ -396,6 +396,38 @@ def test_the_best_wheel_is_taken(index: WheelIndex) -> None:
         resolve(["nothing-here==1"], KAGGLE)
 
 
+def test_a_wheel_has_the_name_that_the_index_gives_it(index: WheelIndex) -> None:
+    """Its address may end otherwise."""
+    name = index.add("stored", "1")
+    index.moved[name] = "blob1"
+    index.wheels["blob1"] = index.wheels[name]
+    (wheel,) = resolve(["stored"], KAGGLE)
+    assert (wheel.filename, wheel.url.rpartition("/")[2]) == (name, "blob1")
+
+
+def test_a_wheel_without_a_sha256_is_refused_by_name(index: WheelIndex) -> None:
+    """What arrives couldn't be checked."""
+    index.add("weak", "1")
+    index.hash_name = "md5"
+    with pytest.raises(WheelError, match="tells no sha256 of weak-1-py3-none-any"):
+        resolve(["weak"], KAGGLE)
+
+
+def test_a_folder_of_wheels_that_is_gone_is_passed_over(
+    index: WheelIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As pip does."""
+    index.add("found", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "gone"))
+    assert [wheel.name for wheel in resolve(["found"], Target.here(), is_here=True)] == ["found"]
+
+
+def test_wheels_for_this_interpreter_are_tried_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it is: uv looks along PATH alone."""
+    monkeypatch.setenv("PATH", "")
+    assert find_python(Target.here()) == sys.executable
+
+
 def test_the_password_of_the_index_is_sent_to_its_host_alone(
     index: WheelIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,10 @@ class WheelIndex:
     """Bytes of the coming transfers of a file after which the connection ends; a further one is whole."""
     knows_ranges: bool = True
     tells_sizes: bool = True
+    hash_name: str = "sha256"
+    """Under which it tells hashes."""
+    moved: dict[str, str] = field(default_factory=dict)
+    """Where a file lies that the index calls otherwise, by its file name."""
     transfers: list[tuple[str, int]] = field(default_factory=list)
     """A file name and the bytes that were sent of it."""
 
@@ -65,9 +69,9 @@ class WheelIndex:
     def _file(self, filename: str) -> dict[str, Any]:
         contents = self.wheels[filename]
         size = {"size": len(contents)} if self.tells_sizes else {}
-        hashes = {"sha256": hashlib.sha256(contents).hexdigest()}
+        hashes = {self.hash_name: hashlib.new(self.hash_name, contents).hexdigest()}
         told = {"hashes": hashes, "yanked": False, "core-metadata": True}
-        return {"filename": filename, "url": f"../../files/{filename}"} | told | size
+        return {"filename": filename, "url": f"../../files/{self.moved.get(filename, filename)}"} | told | size
 
 
 @contextmanager
