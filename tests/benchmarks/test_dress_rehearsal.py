@@ -22,6 +22,7 @@ def test_recorded_solutions_become_turns() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.relay
 @pytest.mark.model
 @pytest.mark.timeout(300)
 def test_three_problems_are_answered_in_time(tmp_path: Path) -> None:

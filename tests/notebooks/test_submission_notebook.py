@@ -85,6 +85,7 @@ def rerun(folder: Path, competition: str) -> Iterator[None]:
         process.wait()
 
 
+@pytest.mark.relay
 def test_a_rerun_is_answered_in_two_processes(tmp_path: Path) -> None:
     """Kaggle's relay is another process, and finds the notebook's server by itself."""
     problems, relayed = tmp_path / "two.jsonl", tmp_path / "relay"
