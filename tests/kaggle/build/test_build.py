@@ -42,9 +42,11 @@ def test_the_dataset_has_what_the_image_may_lack(built: Built) -> None:
 
 
 def test_the_wheel_carries_what_the_kernel_is_built_from(own_wheel: Path, tmp_path: Path) -> None:
-    """Unpacked anywhere, without the checkout, it finds the notebook and the tested versions."""
+    """Unpacked anywhere, without the checkout, it finds the notebook and the tested versions; types are told of."""
     with zipfile.ZipFile(own_wheel) as wheel:
         wheel.extractall(tmp_path)
+    assert (tmp_path / "numina_infer" / "py.typed").is_file()
+    assert not (tmp_path / "drills").exists()
     question = (
         "from numina_infer.kaggle.build.shipped import find_checkout, find_shipped\n"
         "print(find_checkout())\n"
