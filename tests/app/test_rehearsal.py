@@ -331,6 +331,7 @@ def test_bad_input_is_named_in_one_line(
     assert not (tmp_path / "run" / "trajectories.jsonl").exists()
 
 
+@pytest.mark.torch
 def test_a_model_folder_without_a_tokenizer_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The error says which folder, and what it lacks."""
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
