@@ -202,7 +202,10 @@ def _await_all(count: int, submit: Callable[[], Future[None]], pile: _Pile, cont
     try:
         with deferred_interrupt():  # or one might be at work that nobody waits for
             solvers += [submit() for _ in range(count)]
-        wait(solvers, return_when=FIRST_EXCEPTION)
+        left = {*solvers}
+        while left and not any(solver.exception() for solver in solvers if solver.done()):
+            # A Ctrl-C right before a wait doesn't end it, so every wait ends by itself.
+            _, left = wait(solvers, timeout=_LOOK_EVERY_S, return_when=FIRST_EXCEPTION)
     finally:
         pile.clear()
         # Again and again, since one may be opening a problem in this very moment.
