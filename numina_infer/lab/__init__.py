@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numina_infer.lab.tune.search import search
     from numina_infer.lab.tune.search_space import SearchSpace
     from numina_infer.lab.tune.tuning_folder import Tuning
+    from numina_infer.runs.history import read_run
 
 __all__ = [
     "Change",
@@ -41,6 +42,7 @@ __all__ = [
     "frames",
     "plots",
     "read_recording",
+    "read_run",
     "read_trajectory",
     "replay_frame",
     "replay_run",
@@ -57,6 +59,7 @@ _HOMES = {
     "compare": "lab.evaluate.comparison",
     "evaluate_run": "lab.evaluate.evaluation",
     "read_recording": "lab.replay.recording",
+    "read_run": "runs.history",
     "read_trajectory": "lab.evaluate.reading",
     "replay_frame": "lab.replay.replay_table",
     "replay_run": "lab.replay.replay",
