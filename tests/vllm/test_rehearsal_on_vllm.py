@@ -16,8 +16,9 @@ pytestmark = [pytest.mark.vllm]
 
 
 @pytest.fixture(scope="module")
-def kept_server() -> Iterator[None]:
+def kept_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What `--keep-server` leaves running is ended behind the last test, and no server of the user's."""
+    tmp_path_factory.getbasetemp()  # before the patch, or all tests' folders would go with this one
     with short_folder() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(folder))
         yield
