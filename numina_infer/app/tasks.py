@@ -84,7 +84,7 @@ class Collection(Task):
     choices: Choices = field(default_factory=lambda: Choices(preset=COLLECT))
     concurrent_problems: Annotated[
         int,
-        Option("problems in work at once; as many as fill the engine are told at the start (default: 4)", "K"),
+        Option("problems in work at once; the start says how many would fill the engine (default: 4)", "K"),
     ] = 4
 
     def __post_init__(self) -> None:

@@ -46,7 +46,7 @@ def test_virtual_time_stands_still_unless_the_loop_works_for_somebody_who_waits(
 
 
 def test_a_loop_that_waits_in_frozen_time_is_woken_when_time_goes_on() -> None:
-    """By any thread, without a call of its own to the loop; and a closed loop may be told in vain."""
+    """Any thread wakes it, without a call of its own to the loop; waking a closed loop does nothing."""
     clock = virtual_clock()
     clock.freeze(True)
     with start_blocking_portal(backend_options=dict(clock.backend_options)) as portal:

@@ -87,7 +87,7 @@ class Proposals:
     def ask(self, n: int) -> Trial | None:
         """The next setting to try, or the one that was left open; None where all are done.
 
-        A setting that was tried before is told again, by its vote of `n` samples.
+        A setting that was tried before is reported to Optuna again, with its vote of `n` samples.
         """
         for _ in range(_MOST_REPEATS):
             if len(self._done) >= self.num_trials:

@@ -35,7 +35,7 @@ class ProgramClock:
 
     def __init__(self) -> None:
         self.pid = 0
-        """The child's process id; 0 before the zygote has told it, and after the child's end."""
+        """The child's process id; 0 before the zygote reports it, and after the child's end."""
         self._started, self._cpu_before, self._queued_before = anyio.current_time(), 0.0, 0.0
         self._ordered_at: float | None = None
         """Loop time since when the zygote has orders to carry out for this child; None if it has none."""

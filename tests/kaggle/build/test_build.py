@@ -42,7 +42,7 @@ def test_the_dataset_has_what_the_image_may_lack(built: Built) -> None:
 
 
 def test_the_wheel_carries_what_the_kernel_is_built_from(own_wheel: Path, tmp_path: Path) -> None:
-    """Unpacked anywhere, without the checkout, it finds the notebook and the tested versions; types are told of."""
+    """Unpacked anywhere, without the checkout, it finds the notebook and the tested versions; it is typed."""
     with zipfile.ZipFile(own_wheel) as wheel:
         wheel.extractall(tmp_path)
     assert (tmp_path / "numina_infer" / "py.typed").is_file()
