@@ -11,8 +11,9 @@ from numina_infer.cli.parser import Commands, add_command, add_json, make_consol
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from numina_infer.core.ports import Advance
     from numina_infer.lab.evaluate.comparison import Comparison
-    from numina_infer.lab.evaluate.evaluation import Evaluation, Tell
+    from numina_infer.lab.evaluate.evaluation import Evaluation
 
 _EXAMPLES = """\
 examples:
@@ -76,7 +77,7 @@ def _evaluate(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _evaluations(chosen: argparse.Namespace, tell: "Tell") -> "list[Evaluation]":
+def _evaluations(chosen: argparse.Namespace, tell: "Advance") -> "list[Evaluation]":
     """The evaluations of one run or of two, graded in the same way."""
     from numina_infer.lab.evaluate.evaluation import evaluate_run
     from numina_infer.lab.evaluate.marking import GraderName

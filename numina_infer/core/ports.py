@@ -17,6 +17,8 @@ from numina_infer.core.records import Completion, Execution, Part, Problem, Spec
 
 Announce = Callable[[str], None]
 """Says one line of progress to the person who runs this: `print`, a console's, or a logger's."""
+Advance = Callable[[int, int], None]
+"""Moves a progress bar: called with how many are done, and with how many there are."""
 
 
 class Cutoff:

@@ -7,12 +7,13 @@ Every figure comes from the run log.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from numina_infer.core.config import require, require_choice
+from numina_infer.core.ports import Advance
 from numina_infer.core.records import Execution, NoAnswer, Outcome, Problem, Solution, StopReason, Trajectory
 from numina_infer.lab.evaluate.grading import Grader, GradingConfig
 from numina_infer.lab.evaluate.intervals import Estimate, pass_estimate, vote_estimate, wilson
@@ -20,9 +21,6 @@ from numina_infer.lab.evaluate.marking import GraderName, Marks, mark_general, m
 from numina_infer.lab.evaluate.matching import LeftOut, Matched, Referenced, find_references, match
 from numina_infer.lab.evaluate.metrics import Tally
 from numina_infer.lab.replay.recording import Recording, read_recording
-
-Tell = Callable[[int, int], None]
-"""Called with the number of problems that are graded, and with the number of all."""
 
 Losses = Counter[tuple[NoAnswer, Outcome]]
 """Samples without a vote, by the reason and by how they ended.
@@ -181,7 +179,7 @@ def evaluate_run(
     *,
     grader: str = GraderName.AUTO,
     grading: GradingConfig | None = None,
-    tell: Tell = lambda _done, _all: None,
+    tell: Advance = lambda _done, _all: None,
 ) -> Evaluation:
     """Score `run`, finished or not, against `references`: a problems file, or answers by problem id.
 

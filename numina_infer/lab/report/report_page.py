@@ -8,7 +8,7 @@ when one is opened.
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from numina_infer.answers.references import read_reference, show_reference
 from numina_infer.core.config import StopRule
 from numina_infer.core.errors import RunLogError
+from numina_infer.core.ports import Advance
 from numina_infer.core.presets import PRESETS, Preset
 from numina_infer.core.records import AnswerRange
 from numina_infer.lab.evaluate.matching import own_references
@@ -28,16 +29,13 @@ from numina_infer.runs.log import SOLUTIONS_FILE, TRAJECTORIES_FILE
 
 REPORT_FILE = "report.html"
 
-Progress = Callable[[int, int], None]
-"""Called with the number of events that were read, and with the number of all."""
-
 
 def write_report(
     folder: str | Path,
     out: str | Path | None = None,
     references: Mapping[str, str] | None = None,
     *,
-    on_progress: Progress = lambda _read, _all: None,
+    on_progress: Advance = lambda _read, _all: None,
     max_text_bytes: int = MAX_TEXT_BYTES,
 ) -> Path:
     """Write the page of the run in `folder`, finished or not, and return its path.
@@ -79,7 +77,7 @@ def _preset(info: Mapping[str, Any]) -> tuple[Preset, list[str]]:
         return PRESETS["cpu"], [f"The policy isn't known ({error}): votes are drawn as plain ones."]
 
 
-def _read_into(sheets: Sheets, folder: Path, on_progress: Progress) -> None:
+def _read_into(sheets: Sheets, folder: Path, on_progress: Advance) -> None:
     total = sum(_count_lines(folder / name) for name in (TRAJECTORIES_FILE, SOLUTIONS_FILE))
     for number, event in enumerate(read_events(folder), start=1):
         sheets.add(event)
