@@ -147,6 +147,8 @@ class SandboxConfig:
     """How long the confirmation of a kill may take before its slot is retired."""
     wall_factor: float = 3.0
     """A program's time limit counts only its time on a processor; the wall clock may count this many times as much."""
+    preload: bool = True
+    """Whether programs find sympy, numpy and the like loaded, with `sp` and `np` among their names."""
     highest_rung: Rung = Rung.UID
     lowest_rung: Rung = Rung.SECCOMP
     """The sandbox refuses to start if no rung from the highest to this one holds. Only the user sets `Rung.LIMITS`."""

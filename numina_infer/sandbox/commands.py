@@ -9,7 +9,7 @@ import anyio
 from rich.console import Console
 from rich.table import Table
 
-from numina_infer.core.config import LADDER, Mode, Rung, SandboxConfig
+from numina_infer.core.config import LADDER, Mode, Rung, SandboxConfig, require_positive
 from numina_infer.core.errors import ConfigError
 from numina_infer.core.records import Execution, ExecutionStatus
 from numina_infer.sandbox.host.forking_sandbox import Sandbox
@@ -53,6 +53,7 @@ def run(
         ConfigError: a file can't be read as text, or the limit isn't above 0.
         SandboxError: the sandbox doesn't start.
     """
+    require_positive("timeout_s", timeout_s)
     executions = anyio.run(_run, [_read(file) for file in files], mode, timeout_s, config)
     for execution in executions:
         if as_json:

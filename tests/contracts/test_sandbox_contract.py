@@ -41,13 +41,13 @@ async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
         async with SupervisedSandbox(make_forking) as late:
             yield late
     else:
-        async with ForkingSandbox(SandboxConfig(num_slots=1)) as forking:
+        async with ForkingSandbox(SandboxConfig(num_slots=1, preload=False)) as forking:
             yield forking
 
 
 async def make_forking() -> AbstractAsyncContextManager[Sandbox]:
     """The real one."""
-    return ForkingSandbox(SandboxConfig(num_slots=1))
+    return ForkingSandbox(SandboxConfig(num_slots=1, preload=False))
 
 
 @modes
@@ -128,7 +128,7 @@ async def test_one_that_is_not_open_says_so(closed: Sandbox) -> None:
 
 async def test_one_that_was_closed_says_so() -> None:
     """After its block."""
-    async with ForkingSandbox(SandboxConfig(num_slots=1)) as forking:
+    async with ForkingSandbox(SandboxConfig(num_slots=1, preload=False)) as forking:
         pass
     with pytest.raises(SandboxError, match="closed"):
         await forking.execute(GOOD, timeout_s=20)

@@ -33,7 +33,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="module")
 async def sandbox() -> AsyncIterator[Sandbox]:
     """The real one."""
-    async with Sandbox(SandboxConfig(num_slots=1)) as opened:
+    async with Sandbox(SandboxConfig(num_slots=1, preload=False)) as opened:
         yield opened
 
 

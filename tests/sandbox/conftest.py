@@ -1,4 +1,4 @@
-"""One sandbox for all tests of a module, since a warm zygote takes a second or two."""
+"""One sandbox for all tests of a module, without libraries that would take a second or two to load."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -22,7 +22,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="module")
 async def sandbox() -> AsyncIterator[Sandbox]:
     """A real sandbox with two slots, on the highest rung that holds here."""
-    config = SandboxConfig(num_slots=2, memory_bytes=512 * 1024**2, lowest_rung=Rung.LIMITS)
+    config = SandboxConfig(num_slots=2, memory_bytes=512 * 1024**2, preload=False, lowest_rung=Rung.LIMITS)
     async with Sandbox(config) as opened:
         yield opened
 

@@ -57,7 +57,7 @@ async def test_ordinary_programs_run_on_each_rung(on_rung: Sandbox, code: str, o
 
 async def test_the_highest_rung_that_holds_is_taken_and_the_ones_above_are_explained() -> None:
     """In the standing and in what goes to the run log."""
-    async with Sandbox(SandboxConfig(num_slots=1, lowest_rung=Rung.LIMITS)) as sandbox:
+    async with Sandbox(SandboxConfig(num_slots=1, preload=False, lowest_rung=Rung.LIMITS)) as sandbox:
         standing = sandbox.standing
         described = sandbox.describe()
     above = LADDER[: LADDER.index(standing.rung)]
@@ -69,16 +69,16 @@ async def test_the_highest_rung_that_holds_is_taken_and_the_ones_above_are_expla
 
 async def test_an_interpreter_that_others_cannot_reach_fails_its_rung(monkeypatch: pytest.MonkeyPatch) -> None:
     """A module that can't be imported is reason enough, and the sandbox doesn't fall to limits by itself."""
-    monkeypatch.setattr(ladder, "installed_modules", lambda: ["wave", "no_such_module"])
+    monkeypatch.setattr(ladder, "installed_modules", lambda preloaded: ["wave", "no_such_module"])
     with pytest.raises(SandboxError, match=r"could not import no_such_module.*--allow-limits-only"):
-        async with Sandbox(SandboxConfig(num_slots=1)):
+        async with Sandbox(SandboxConfig(num_slots=1, preload=False)):
             pass
 
 
 async def test_limits_alone_have_to_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then the sandbox starts where nothing else holds, and says why."""
-    monkeypatch.setattr(ladder, "installed_modules", lambda: ["no_such_module"])
-    async with Sandbox(SandboxConfig(num_slots=1, lowest_rung=Rung.LIMITS)) as sandbox:
+    monkeypatch.setattr(ladder, "installed_modules", lambda preloaded: ["no_such_module"])
+    async with Sandbox(SandboxConfig(num_slots=1, preload=False, lowest_rung=Rung.LIMITS)) as sandbox:
         assert sandbox.standing.rung is Rung.LIMITS
         assert set(sandbox.standing.refused) == set(LADDER) - {Rung.LIMITS}
         assert (await sandbox.execute("6 * 7", timeout_s=20)).output == "42"

@@ -83,7 +83,7 @@ async def test_slots_are_given_in_order_of_arrival() -> None:
         starts[number] = float((await sandbox.execute(code, timeout_s=20)).output)
 
     starts: dict[int, float] = {}
-    config = SandboxConfig(num_slots=1, lowest_rung=Rung.LIMITS)
+    config = SandboxConfig(num_slots=1, preload=False, lowest_rung=Rung.LIMITS)
     async with Sandbox(config) as sandbox, anyio.create_task_group() as tasks:
         for number in range(20):
             tasks.start_soon(run, number)
@@ -185,7 +185,8 @@ async def test_a_busy_machine_makes_no_time_outs() -> None:
 
 async def test_a_program_that_sleeps_gets_no_more_than_its_limit() -> None:
     """It uses no processor time that could run out, and waits for no processor either."""
-    async with Sandbox(SandboxConfig(num_slots=1, wall_factor=10_000, lowest_rung=Rung.LIMITS)) as sandbox:
+    config = SandboxConfig(num_slots=1, preload=False, wall_factor=10_000, lowest_rung=Rung.LIMITS)
+    async with Sandbox(config) as sandbox:
         execution = await sandbox.execute("import time\ntime.sleep(6000)", timeout_s=0.2)
     assert (execution.status, execution.output) == (TIMEOUT, "Timed out after 0.2 seconds.")
     assert execution.wall_s >= 0.2
@@ -228,7 +229,7 @@ async def test_closing_ends_what_is_in_flight() -> None:
         except SandboxError as error:
             errors.append(str(error))
 
-    async with anyio.create_task_group() as tasks, Sandbox(SandboxConfig(num_slots=1)) as sandbox:
+    async with anyio.create_task_group() as tasks, Sandbox(SandboxConfig(num_slots=1, preload=False)) as sandbox:
         for _ in range(3):
             tasks.start_soon(run, sandbox)
         await sandbox_is_busy(sandbox)
@@ -250,7 +251,7 @@ async def test_it_works_on_a_loop_in_another_thread() -> None:
     """As the solver runs it, behind a blocking portal."""
 
     async def run() -> str:
-        async with Sandbox(SandboxConfig(num_slots=1)) as sandbox:
+        async with Sandbox(SandboxConfig(num_slots=1, preload=False)) as sandbox:
             return (await sandbox.execute("6 * 7", timeout_s=20)).output
 
     def portal() -> str:
@@ -267,7 +268,7 @@ async def test_a_zygote_that_does_not_start_says_why(tmp_path: Path, monkeypatch
     interpreter.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(interpreter))
     with pytest.raises(SandboxError, match="out of luck"):
-        async with Sandbox():
+        async with Sandbox(SandboxConfig(preload=False)):
             pass
 
 
@@ -276,7 +277,7 @@ async def test_a_missing_interpreter_is_a_sandbox_error(tmp_path: Path, monkeypa
     monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
     before = open_descriptors()
     with pytest.raises(SandboxError, match="could not be launched"):
-        async with Sandbox():
+        async with Sandbox(SandboxConfig(preload=False)):
             pass
     assert open_descriptors() == before
 
@@ -290,6 +291,6 @@ async def test_a_start_on_a_full_disk_leaves_no_descriptor(monkeypatch: pytest.M
     monkeypatch.setattr("tempfile.TemporaryFile", full)
     before = open_descriptors()
     with pytest.raises(SandboxError, match="No space left on device") as raised:
-        async with Sandbox():
+        async with Sandbox(SandboxConfig(preload=False)):
             pass
     assert open_descriptors() == before, raised  # the error is alive still, and with it all that it was raised from

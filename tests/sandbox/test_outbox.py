@@ -25,7 +25,7 @@ MANY = 2000
 @pytest.fixture
 async def impatient() -> AsyncIterator[Sandbox]:
     """A sandbox whose kills have to be confirmed at once, but whose programs have all the time of the wall."""
-    config = SandboxConfig(num_slots=2, kill_grace_s=0.05, wall_factor=1000)
+    config = SandboxConfig(num_slots=2, preload=False, kill_grace_s=0.05, wall_factor=1000)
     async with Sandbox(config) as opened:
         yield opened
 

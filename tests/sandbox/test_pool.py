@@ -87,7 +87,7 @@ def test_whoever_waits_longer_than_others_keeps_the_place_in_the_queue() -> None
         pool.release(None)
 
     async def queue() -> None:
-        pool = Pool(SandboxConfig(num_slots=1))
+        pool = Pool(SandboxConfig(num_slots=1, preload=False))
         await pool._acquire_slot(math.inf)
         async with anyio.create_task_group() as programs:
             programs.start_soon(come, pool, "first", 0.0)

@@ -1,14 +1,23 @@
 """The result of one program: its status, and the text that the model reads."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 
-from numina_infer.core.config import Mode
+from numina_infer.core.config import Mode, Rung, SandboxConfig
 from numina_infer.core.errors import ConfigError
 from numina_infer.sandbox import ExecutionStatus, Sandbox
 
 pytestmark = pytest.mark.anyio
 OK, ERROR, TIMEOUT = ExecutionStatus.OK, ExecutionStatus.ERROR, ExecutionStatus.TIMEOUT
 MEMORY, CRASHED, OUTPUT_LIMIT = ExecutionStatus.MEMORY, ExecutionStatus.CRASHED, ExecutionStatus.OUTPUT_LIMIT
+
+
+@pytest.fixture(scope="module")
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """One with the libraries that programs use."""
+    async with Sandbox(SandboxConfig(num_slots=2, memory_bytes=512 * 1024**2, lowest_rung=Rung.LIMITS)) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ Every child seeds its random generators with 0, so that the same programs print 
 """
 
 import builtins
-import importlib
 import io
 import linecache
 import mmap
@@ -14,7 +13,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from types import ModuleType
 
@@ -82,8 +80,8 @@ class Runner:
 def _new_main() -> dict[str, object]:
     module = ModuleType("__main__")
     for name, library in _HEADER.items():
-        with suppress(ImportError):
-            setattr(module, name, importlib.import_module(library))
+        if library in sys.modules:
+            setattr(module, name, sys.modules[library])
     sys.modules["__main__"] = module
     return vars(module)
 

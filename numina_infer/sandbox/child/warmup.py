@@ -13,7 +13,7 @@ from pathlib import Path
 
 from numina_infer.sandbox.child.libc import madvise
 
-_LIBRARIES = ("sympy", "numpy", "mpmath", "scipy", "networkx")
+LIBRARIES = ("sympy", "numpy", "mpmath", "scipy", "networkx")
 _MODULES = (
     "bisect", "cmath", "collections", "copy", "decimal", "encodings.idna", "fractions", "functools", "glob",
     "heapq", "itertools", "math", "mmap", "operator", "queue", "random", "re", "secrets", "statistics", "string",
@@ -28,14 +28,19 @@ _PRIVATE_ANONYMOUS = re.compile(r"([0-9a-f]+)-([0-9a-f]+) rw-p 0+ 00:00 0\s*(?:\
 
 def load() -> dict[str, str]:
     """Import what is installed and exercise sympy; returns the versions found, by name."""
-    versions = {"python": platform.python_version()}
-    for name in _LIBRARIES:
+    versions = interpreter()
+    for name in LIBRARIES:
         if _import(name):
             versions[name] = str(importlib.import_module(name).__version__)
     for name in _MODULES:
         _import(name)
     _exercise_sympy()
     return versions
+
+
+def interpreter() -> dict[str, str]:
+    """The version of Python, which is all that a zygote without libraries has."""
+    return {"python": platform.python_version()}
 
 
 def _import(name: str) -> bool:

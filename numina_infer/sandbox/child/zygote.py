@@ -220,7 +220,7 @@ def main() -> None:
     die_with_parent(host, signal.SIGTERM)
     os.environ.pop("PYTHONPATH", None)
     gc.disable()
-    versions = warmup.load()
+    versions = warmup.load() if sys.argv[5] else warmup.interpreter()
     gc.freeze()
     warmup.collapse_heap()
     gc.enable()

@@ -165,8 +165,9 @@ class ForkServer:
         # The variable by which some interpreters find their shared libraries.
         inherited = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
         command = [sys.executable, "-P", "-m", "numina_infer.sandbox.child.zygote"]
+        preload = "preload" if self._config.preload else ""
         return subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
-            [*command, str(theirs.fileno()), str(os.getpid()), json.dumps(asdict(limits)), str(self._folder)],
+            [*command, str(theirs.fileno()), str(os.getpid()), json.dumps(asdict(limits)), str(self._folder), preload],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._log,

@@ -21,6 +21,7 @@ import anyio
 from numina_infer.core.config import Rung, SandboxConfig
 from numina_infer.core.errors import SandboxError
 from numina_infer.sandbox.child.channel import ChildEnded
+from numina_infer.sandbox.child.warmup import LIBRARIES
 from numina_infer.sandbox.host import ending, self_test
 from numina_infer.sandbox.host.forkserver import ForkServer
 from numina_infer.sandbox.host.process import ServerLostError
@@ -50,7 +51,7 @@ async def find_standing(server: ForkServer, config: SandboxConfig) -> RungInForc
         SandboxError: none holds; the message says why each failed and what to do.
     """
     refused: dict[Rung, str] = {}
-    installed = installed_modules()
+    installed = installed_modules(preloaded=config.preload)
     for rung in config.rungs:
         if rung is Rung.LIMITS:
             _logger.warning(
@@ -69,9 +70,10 @@ async def find_standing(server: ForkServer, config: SandboxConfig) -> RungInForc
     )
 
 
-def installed_modules() -> list[str]:
-    """The self-test's modules that the host itself can import."""
-    return [name for name in self_test.MODULES if _is_installed(name)]
+def installed_modules(*, preloaded: bool = True) -> list[str]:
+    """The self-test's modules that the host itself can import; of Python alone where no library is preloaded."""
+    packages = () if preloaded else LIBRARIES
+    return [name for name in self_test.MODULES if _is_installed(name) and not name.startswith(packages)]
 
 
 def _is_installed(name: str) -> bool:
