@@ -37,9 +37,10 @@ $(VENV)/.dev: $(VENV)/.demo
 demo: $(VENV)/.demo ## ten problems, a real model, real programs, a mock competition: a few minutes
 	$(BIN)/numina-infer rehearse
 
-# Processes side by side, a test module to a process; MEASURE and SLOWEST are for .ci/run.
+# Processes side by side, a test module to a process; one that hangs ends its process, which says where, and another
+# goes on. MEASURE and SLOWEST are for .ci/run.
 WORKERS ?= 2
-PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --timeout-method thread
 MEASURE ?=
 SLOWEST ?=
 ELSEWHERE := not attacks and not vllm and not wheelhouse and not browser
@@ -49,7 +50,7 @@ test: $(VENV)/.dev ## the tests for a change, a contest with the real model incl
 
 test-slow: $(VENV)/.dev ## what make test leaves out, and every property with 100 examples: some minutes
 	$(PYTEST) --hypothesis-profile=ci -m "(slow or property) and not relay and $(ELSEWHERE)" $(MEASURE) $(SLOWEST)
-	$(BIN)/pytest -m relay $(MEASURE) $(SLOWEST)
+	$(BIN)/pytest -m relay tests/benchmarks tests/notebooks $(SLOWEST)
 
 test-pythons: ## what of make test needs no PyTorch, on Python 3.12 and 3.13 where they are found
 	.ci/pythons
@@ -63,7 +64,7 @@ test-attacks: $(VENV)/.dev ## hostile programs against the sandbox, in private n
 	$(BIN)/pytest -m attacks tests/attacks
 
 test-wheelhouse: $(VENV)/.dev ## some 400 MB of wheels collected, and installed offline into an empty environment: minutes
-	$(BIN)/pytest -m wheelhouse
+	$(BIN)/pytest -m wheelhouse tests/kaggle
 
 # The tests drive Debian's Chromium; root installs it where it is missing, others are told how.
 test-browser: $(VENV)/.dev ## reports of runs in a real headless Chromium, which apt-get install chromium brings
@@ -110,7 +111,7 @@ vllm: $(VLLM_VENV)/.vllm ## vLLM's own environment, for this machine's GPUs or i
 	ln -sfn $(VLLM_VENV) .venv-vllm
 
 test-vllm: $(VENV)/.dev $(VLLM_VENV)/.vllm ## tests on real vLLM servers; VLLM=0.19.1 takes the version for T4s
-	NUMINA_VLLM_PYTHON=$(VLLM_BIN)/python $(BIN)/pytest -m vllm
+	NUMINA_VLLM_PYTHON=$(VLLM_BIN)/python $(PYTEST) -m vllm tests/vllm tests/contracts
 
 check: $(VENV)/.dev ## formatting, lint, types, imports, names, spelling
 	$(BIN)/ruff format --check .
