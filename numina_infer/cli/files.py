@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from numina_infer.cli.parser import Commands, add_command
+from numina_infer.cli.parser import Commands, add_command, add_option
 
 _PROBLEMS_EXAMPLES = """\
 examples:
@@ -17,21 +17,28 @@ sets by name: amc (83 problems), aime (90), math-4 (754), math-5 (721): Numina's
 The hub is asked once; the package datasets keeps what it has fetched. A file is CSV, JSONL or Parquet."""
 
 
-def add_problems(commands: Commands) -> None:
-    """Declare `problems`."""
-    parser = add_command(
-        commands,
-        "problems",
-        _problems,
-        help="make a problems file of a validation set, from the hub or a file",
-        description="Load a set of problems with their answers and write it as a problems file.",
-        epilog=_PROBLEMS_EXAMPLES,
-    )
-    parser.add_argument(
-        "source", metavar="SET", help="amc, aime, math-4, math-5, a file, or a dataset's id on the hub"
-    )
-    parser.add_argument("--expect", metavar="NAME", help="for a file: which of the four sets it is, to check its size")
-    parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="a new file that ends in .jsonl")
+_CACHE_EXAMPLES = """\
+examples:
+  numina-infer collect --problems test.csv --cache completions   fills the folder, or finds there what it needs
+  numina-infer cache completions                                 how much is in it
+  numina-infer cache completions --clear                         takes the completions out
+
+A completion is found again by the same prompt, sampling parameters, seed, weights, tokenizer and engine version.
+Any number of runs may use one folder at once. docs/tuning.md has the rest."""
+
+
+def add_commands(commands: Commands) -> None:
+    """Declare the commands."""
+    meaning = "show how much is in a folder that --cache was given, or clear it"
+    cache = add_command(commands, "cache", _cache, meaning, epilog=_CACHE_EXAMPLES)
+    cache.add_argument("folder", metavar="DIR", type=Path, help="the folder")
+    cache.add_argument("--clear", action="store_true", help="remove the completions; other files stay")
+    meaning = "make a problems file of a validation set, from the hub or a file"
+    problems = add_command(commands, "problems", _problems, meaning, epilog=_PROBLEMS_EXAMPLES)
+    names = "amc, aime, math-4, math-5, a file, or a dataset's id on the hub"
+    problems.add_argument("source", metavar="SET", help=names)
+    add_option(problems, "--expect NAME", "for a file: which of the four sets it is, to check its size")
+    add_option(problems, "--out FILE", "a new file that ends in .jsonl", required=True)
 
 
 def _problems(chosen: argparse.Namespace) -> int:
@@ -43,30 +50,6 @@ def _problems(chosen: argparse.Namespace) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     print(f"{len(loaded.problems.rows)} problems are in {chosen.out}")
     return 0
-
-
-_CACHE_EXAMPLES = """\
-examples:
-  numina-infer collect --problems test.csv --cache completions   fills the folder, or finds there what it needs
-  numina-infer cache completions                                 how much is in it
-  numina-infer cache completions --clear                         takes the completions out
-
-A completion is found again by the same prompt, sampling parameters, seed, weights, tokenizer and engine version.
-Any number of runs may use one folder at once. docs/tuning.md has the rest."""
-
-
-def add_cache(commands: Commands) -> None:
-    """Declare `cache`."""
-    parser = add_command(
-        commands,
-        "cache",
-        _cache,
-        help="show or clear a folder of cached completions",
-        description="Show the size of a folder that --cache was given, or clear it.",
-        epilog=_CACHE_EXAMPLES,
-    )
-    parser.add_argument("folder", metavar="DIR", type=Path, help="the folder")
-    parser.add_argument("--clear", action="store_true", help="remove the completions; other files stay")
 
 
 def _cache(chosen: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeAlias, get_args, get_origin
 
 from numina_infer.app.options import own_options
@@ -29,11 +30,26 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}; {self.prog} --help shows what there is\n")
 
 
-def add_command(commands: Commands, name: str, run: Callable[[argparse.Namespace], int], **settings: Any) -> Parser:
-    """Declare a command that calls `run`, which returns the exit code; `settings` are its parser's."""
-    parser = commands.add_parser(name, **settings)
+def add_command(
+    commands: Commands, name: str, run: Callable[[argparse.Namespace], int], meaning: str, **settings: Any
+) -> Parser:
+    """Declare a command that calls `run`, which returns the exit code; `settings` are its parser's.
+
+    `meaning` is its line in the list of commands, and opens its own help unless there is a `description`.
+    """
+    sentence = f"{meaning[0].upper()}{meaning[1:]}."
+    parser = commands.add_parser(name, help=meaning, **{"description": sentence, **settings})
     parser.set_defaults(command=run)
     return parser
+
+
+_TYPES = {"FILE": Path, "DIR": Path, "RUN": Path, "N": int, "K": int, "SECONDS": float, "P": float}
+
+
+def add_option(group: argparse._ActionsContainer, spelled: str, meaning: str, **settings: Any) -> None:
+    """Declare an option spelled such as `--out DIR`; by what its value is called it is a path, a number or a text."""
+    name, _, metavar = spelled.partition(" ")
+    group.add_argument(name, help=meaning, **{"metavar": metavar, "type": _TYPES.get(metavar, str), **settings})
 
 
 def add_options(group: argparse._ActionsContainer, record: type, **instead: str) -> None:
