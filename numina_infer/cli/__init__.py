@@ -1,8 +1,8 @@
 """The command line. In: arguments. Out: lines on the screen, and an exit code.
 
 Each module declares a group of commands, calls the library and prints the result: `runs.py` solves problems,
-`logged_runs.py` reads run folders, `files.py` handles problems files and caches, `this_machine.py` is about GPUs,
-servers and the sandbox, and `publishing.py` about Kaggle.
+`logged_runs.py` reads run folders, `this_machine.py` is about GPUs, servers and the sandbox, `publishing.py` about
+Kaggle.
 Exit codes: 0 done, 1 something broke, 2 a value that can't be used, 130 interrupted with Ctrl-C; `sandbox check` and
 `sandbox run` have more, which their help lists.
 A command imports what it needs when it runs, so that `--help` is instant.
@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from numina_infer.cli import files, logged_runs, publishing, runs, this_machine
+from numina_infer.cli import logged_runs, publishing, runs, this_machine
 from numina_infer.cli.parser import Parser
 from numina_infer.core.errors import ConfigError, NuminaError, RunLogError
 
@@ -57,6 +57,6 @@ def run_command(chosen: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="numina-infer", description=_DESCRIPTION)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (runs, files, logged_runs, this_machine, publishing):
+    for module in (runs, logged_runs, this_machine, publishing):
         module.add_commands(commands)
     return parser

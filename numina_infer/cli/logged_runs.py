@@ -178,12 +178,17 @@ def _replay_once(recording: "Recording", change: "Change", references: Mapping[s
 def _changes(chosen: argparse.Namespace) -> "Sequence[Change]":
     from numina_infer.lab.replay.variant import Change, sweep
 
-    weights = dict(map(read_vote_weight, chosen.vote_weight))
+    base = Change(
+        policy=chosen.policy,
+        stop_rule=chosen.stop_rule,
+        vote_weights=dict(map(read_vote_weight, chosen.vote_weight)),
+        time_limit_s=chosen.time_limit,
+    )
     return sweep(
         num_samples=_list("num-samples", chosen.num_samples, int),
         epsilon=_list("epsilon", chosen.epsilon, float),
         answer_range=_list("answer-range", chosen.answer_range, AnswerRange),
-        base=Change(chosen.policy, None, None, chosen.stop_rule, weights, None, chosen.time_limit),
+        base=base,
     )
 
 
@@ -238,7 +243,7 @@ def _report(chosen: argparse.Namespace) -> int:
     from numina_infer.runs.problems import read_problems
 
     references = read_problems(chosen.references).references if chosen.references else None
-    with showing_progress("bytes of the run read") as tell:
+    with showing_progress("events of the run read") as tell:
         path = write_report(chosen.run, chosen.out, references, on_progress=tell)
     size = f"{path.stat().st_size / 1e6:.1f} MB"
     make_console(sys.stdout).print(f"{path} ({size}); open it in a browser", soft_wrap=True)

@@ -83,16 +83,9 @@ def _build(chosen: argparse.Namespace) -> int:
     from numina_infer.kaggle.build.sources import ModelSource
     from numina_infer.kaggle.show_build import run_build
 
-    push = Push(
-        owner=chosen.owner,
-        competition=get_competition(chosen.competition),
-        model=ModelSource.parse(chosen.model),
-        preset=chosen.preset,
-        slug=chosen.slug,
-        title=chosen.title,
-        wheelhouse=chosen.wheelhouse,
-        shape=chosen.machine_shape,
-    )
+    competition, model = get_competition(chosen.competition), ModelSource.parse(chosen.model)
+    plain = {name: getattr(chosen, name) for name in ("owner", "preset", "slug", "title", "wheelhouse")}
+    push = Push(competition=competition, model=model, shape=chosen.machine_shape, **plain)
     return run_build(push, chosen.out, make_console(sys.stdout))
 
 

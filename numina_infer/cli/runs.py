@@ -1,4 +1,4 @@
-"""The commands that solve problems: `rehearse`, `solve`, `collect` and `tune`."""
+"""The commands that solve problems, `rehearse`, `solve`, `collect` and `tune`, and `problems`, which loads some."""
 
 import argparse
 import json
@@ -73,11 +73,21 @@ A setting gets 8 problems, then 24, then 72, and is dropped when it is better th
 The folder gets result.json, and under settings/ a run folder for each setting and batch of problems.
 Ctrl-C or a kill keeps all that was done. Needs: pip install 'numina-infer[tune]'. docs/tuning.md has the rest."""
 
+_PROBLEMS_EXAMPLES = """\
+examples:
+  numina-infer problems aime --out aime.jsonl                  90 problems of the AIME, from the Hugging Face hub
+  numina-infer problems AI-MO/aimo-validation-amc --out amc.jsonl
+  numina-infer problems exported.parquet --expect math-5 --out math5.jsonl   checked to be 721 problems
+  numina-infer collect --problems aime.jsonl --model ./my-7b   then
+
+sets by name: amc (83 problems), aime (90), math-4 (754), math-5 (721): Numina's four.
+The hub is asked once; the package datasets keeps what it has fetched. A file is CSV, JSONL or Parquet."""
+
 _SEARCHED = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "max_turns", "format")
 
 
 def add_commands(commands: Commands) -> None:
-    """Declare the commands; an option that isn't given is no attribute of what is parsed."""
+    """Declare the commands; options of a run that aren't given are no attributes of what is parsed."""
     settings = {"argument_default": argparse.SUPPRESS}
     meaning = "run a whole competition here, through a mock of Kaggle's API, from a problems file to a submission"
     _add_rehearse(add_command(commands, "rehearse", _rehearse, meaning, epilog=_REHEARSE_EXAMPLES, **settings))
@@ -89,6 +99,12 @@ def add_commands(commands: Commands) -> None:
     # "resolve": what is searched takes the place of what is chosen.
     settings["conflict_handler"] = "resolve"
     _add_tune(add_command(commands, "tune", _tune, meaning, epilog=_TUNE_EXAMPLES, **settings))
+    meaning = "make a problems file of a validation set, from the hub or a file"
+    problems = add_command(commands, "problems", _problems, meaning, epilog=_PROBLEMS_EXAMPLES)
+    names = "amc, aime, math-4, math-5, a file, or a dataset's id on the hub"
+    problems.add_argument("source", metavar="SET", help=names)
+    add_option(problems, "--expect NAME", "for a file: which of the four sets it is, to check its size")
+    add_option(problems, "--out FILE", "a new file that ends in .jsonl", required=True)
 
 
 def _add_rehearse(parser: argparse.ArgumentParser) -> None:
@@ -178,10 +194,8 @@ def read_vote_weight(text: str) -> tuple[str, float]:
         raise ConfigError(f"--vote-weight is {text!r}; give a name and a number, such as suspicious=0.6") from error
 
 
-def _find_run(
-    given: Mapping[str, Any], make: Callable[[Mapping[str, Any]], Chosen], read: Callable[[Path], Chosen]
-) -> tuple[Path, Chosen]:
-    """The folder, and what runs there: `make` reads it from the options, or `read` from the folder to resume.
+def _find_run(given: Mapping[str, Any], make: Callable[[Mapping[str, Any]], Chosen]) -> tuple[Path, Chosen | None]:
+    """The folder, and what `make` reads from the options to run there; None where a run goes on.
 
     Raises:
         ConfigError: anything else was chosen for a run that goes on.
@@ -193,7 +207,7 @@ def _find_run(
     if others := sorted(set(given) - {"resume", "command", "backends"}):
         names = ", ".join(map(flag, others))
         raise ConfigError(f"--resume takes everything from the run it goes on with; leave out {names}")
-    return given["resume"], read(given["resume"])
+    return given["resume"], None
 
 
 @contextmanager
@@ -222,9 +236,10 @@ def _rehearse(chosen: argparse.Namespace) -> int:
     from numina_infer.app.run_folder import read_task
 
     console, given = make_console(sys.stdout), vars(chosen)
-    folder, rehearsal = _find_run(given, _rehearsal, lambda folder: read_task(Rehearsal, folder))
+    folder, begun = _find_run(given, _rehearsal)
+    rehearsal = begun or read_task(Rehearsal, folder)
     with _telling_how_to_go_on("rehearse", folder, console):
-        summary = rehearse(rehearsal, folder, console, resume="resume" in given, backends=chosen.backends)
+        summary = rehearse(rehearsal, folder, console, resume=begun is None, backends=chosen.backends)
     console.print(summary.table())
     rest = " and submission.parquet" if summary.log_trouble else ", submission.parquet and the run log"
     files = f"submission.csv{rest} are in {folder}"
@@ -241,13 +256,10 @@ def _collect(chosen: argparse.Namespace) -> int:
     from numina_infer.app.run_folder import read_task
 
     console, given = make_console(sys.stdout), vars(chosen)
-    folder, collection = _find_run(
-        given,
-        lambda given: _task(Collection, given, _collecting_choices(given)),
-        lambda folder: read_task(Collection, folder),
-    )
+    folder, begun = _find_run(given, lambda given: _task(Collection, given, _collecting_choices(given)))
+    collection = begun or read_task(Collection, folder)
     with _telling_how_to_go_on("collect", folder, console):
-        harvest = collect(collection, folder, console, resume="resume" in given, backends=chosen.backends)
+        harvest = collect(collection, folder, console, resume=begun is None, backends=chosen.backends)
     console.print(harvest.line, soft_wrap=True)
     console.print(f"the run log is in {folder}", soft_wrap=True)
     if harvest.num_incomplete:
@@ -284,7 +296,7 @@ def _tune(chosen: argparse.Namespace) -> int:
     from numina_infer.lab.tune.search import search
 
     console, given = make_console(sys.stdout), vars(chosen)
-    folder, tuning = _find_run(given, _tuning, lambda _: None)
+    folder, tuning = _find_run(given, _tuning)
     with _telling_how_to_go_on("tune", folder, console):
         report = search(tuning, folder, console, resume=tuning is None, backends=chosen.backends)
     console.print(report.table())
@@ -294,7 +306,7 @@ def _tune(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _tuning(given: Mapping[str, Any]) -> "Tuning | None":
+def _tuning(given: Mapping[str, Any]) -> "Tuning":
     from numina_infer.lab.tune.search_space import SearchSpace
     from numina_infer.lab.tune.tuning_folder import Tuning
 
@@ -314,3 +326,14 @@ def _whole(name: str, text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise ConfigError(f"{name} is {text!r}; give whole numbers, such as 8,24") from error
+
+
+def _problems(chosen: argparse.Namespace) -> int:
+    from numina_infer.lab.evaluate.validation_sets import load_set, write_problems
+
+    loaded = load_set(chosen.source, expect=chosen.expect)
+    write_problems(loaded.problems, chosen.out)
+    for warning in loaded.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(f"{len(loaded.problems.rows)} problems are in {chosen.out}")
+    return 0

@@ -1,4 +1,4 @@
-"""The commands about this machine: `fit`, `serve`, `probe`, `sandbox` and `doctor`."""
+"""The commands about this machine: `fit`, `serve`, `probe`, `sandbox`, `doctor`, and `cache` for its completions."""
 
 import argparse
 import json
@@ -50,6 +50,15 @@ Green is good, amber goes on worse than it could, red fails; amber and red come 
 On Kaggle the model is whatever is attached; --model is part of its path where there are several.
 exit codes: 0 nothing is red, 1 something is, 2 a value that can't be used"""
 
+_CACHE_EXAMPLES = """\
+examples:
+  numina-infer collect --problems test.csv --cache completions   fills the folder, or finds there what it needs
+  numina-infer cache completions                                 how much is in it
+  numina-infer cache completions --clear                         takes the completions out
+
+A completion is found again by the same prompt, sampling parameters, seed, weights, tokenizer and engine version.
+Any number of runs may use one folder at once. docs/tuning.md has the rest."""
+
 _CHECK_CODES = "exit codes: 0 uid, 10 reader, 11 landlock, 12 seccomp, 13 limits, 1 the sandbox doesn't start"
 _RUN_CODES = "exit codes: 0 all came to a good end, 3 one didn't, 2 a value that can't be used, 1 no sandbox"
 
@@ -72,6 +81,10 @@ def add_commands(commands: Commands) -> None:
     _add_sandbox(commands)
     meaning = "whether a run would work here: GPUs, driver, memory, disk, model, sandbox, what is attached"
     _add_doctor(add_command(commands, "doctor", _doctor, meaning, epilog=_DOCTOR_EXAMPLES))
+    meaning = "show how much is in a folder that --cache was given, or clear it"
+    cache = add_command(commands, "cache", _cache, meaning, epilog=_CACHE_EXAMPLES)
+    cache.add_argument("folder", metavar="DIR", type=Path, help="the folder")
+    cache.add_argument("--clear", action="store_true", help="remove the completions; other files stay")
 
 
 def _add_fit(parser: argparse.ArgumentParser) -> None:
@@ -217,3 +230,13 @@ def _plan(chosen: argparse.Namespace) -> "RunPlan":
         lowest_rung=resolved.sandbox.lowest_rung,
     )
     return plan if chosen.prefix is None else replace(plan, prefix=chosen.prefix)
+
+
+def _cache(chosen: argparse.Namespace) -> int:
+    from numina_infer.engines.cache.cache_folder import CacheFolder
+
+    folder = CacheFolder(chosen.folder, lambda line: print(line, file=sys.stderr))
+    size = folder.clear() if chosen.clear else folder.size
+    done = "cleared of" if chosen.clear else "holds"
+    print(f"{chosen.folder}: {done} {size.num_entries} completions, {size.num_bytes / 1e6:.1f} MB")
+    return 0

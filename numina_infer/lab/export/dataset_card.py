@@ -33,7 +33,14 @@ def read_text(name: str) -> str:
 
 
 def make_card(
-    run: Path, info: Mapping[str, Any], references: Path, license_name: str | None, selection: Selection, **kind: str
+    run: Path,
+    info: Mapping[str, Any],
+    references: Path,
+    license_name: str | None,
+    selection: Selection,
+    *,
+    training: str,
+    how_to: str,
 ) -> str:
     """The text of the card.
 
@@ -43,18 +50,19 @@ def make_card(
         references: the problems file by which trajectories are right.
         license_name: as the hub spells it; None leaves it unknown.
         selection: what was exported.
-        kind: `training`, as a tag of the hub, and `how_to`, a text of `data`.
+        training: the kind of training, as a tag of the hub.
+        how_to: the text of `data` that says how to train on it.
     """
     name = run.resolve().name
     origin = [("run", name), *_origin(info, references)]
     cells = ((what, _cell(_without_folder(value))) for what, value in origin if value not in (None, ""))
     return Template(read_text("card.md") + "\n").substitute(
         license=license_name or "unknown",
-        training=kind["training"],
-        training_in_capitals=kind["training"].upper(),
+        training=training,
+        training_in_capitals=training.upper(),
         run=_cell(json.dumps(name, ensure_ascii=False)),
         counts=selection.counts,
-        how_to=read_text(kind["how_to"]),
+        how_to=read_text(how_to),
         origin="\n".join(f"| {what} | {cell} |" for what, cell in cells),
         left_out=_left_out(selection.left_out),
         licence_note=f"{license_name}, as given to the export: {_LOOK}, too."

@@ -41,8 +41,6 @@ class Replayed:
     """The verdict; None where the policy would have gone on after the log ends."""
     num_tokens: int = 0
     """Sampled by the trajectories that ended."""
-    num_unknown: int = 0
-    """Attempts in flight at a stop before the run's own: their texts at that moment aren't recorded."""
 
     @property
     def is_recorded(self) -> bool:
@@ -170,7 +168,6 @@ def _replay_problem(recorded: RecordedProblem, policy: Policy, *, deadline: floa
     forced = _forced(recorded) if is_own_end else None
     if reason is None and forced is None:
         return Replayed(recorded, referee.ledger, None, referee.num_tokens)
-    num_unknown = 0 if is_own_end else referee.ledger.num_running
     if is_own_end:
         referee.take(events[num_seen:])
     solution = conclude(
@@ -181,20 +178,19 @@ def _replay_problem(recorded: RecordedProblem, policy: Policy, *, deadline: floa
         recorded.solution.solved_at if is_own_end and recorded.solution else referee.ledger.at,
         forced.error if forced else "",
     )
-    return Replayed(recorded, referee.ledger, solution, referee.num_tokens, num_unknown)
+    return Replayed(recorded, referee.ledger, solution, referee.num_tokens)
 
 
 def _replay_papers(recorded: RecordedProblem, policy: Policy) -> Replayed:
     """The paper's way has rules of its own: no stop, and ties by the order of endings."""
     referee = ReplayReferee(recorded.opened, policy)
     referee.take(recorded.events)
-    ledger, was, forced, solution = referee.ledger, recorded.solution, _forced(recorded), None
-    problem_id = recorded.problem.id
-    if forced is not None:
+    solution, problem_id, ledger = recorded.solution, recorded.problem.id, referee.ledger
+    if (forced := _forced(recorded)) is not None:
         solution = conclude(problem_id, policy, ledger, forced.stop_reason, forced.solved_at, forced.error)
-    elif was is not None:
-        ended = recorded.trajectories
-        solution = papers_verdict(problem_id, policy, ledger, ended, StopReason.DEADLINE, was.solved_at)
+    elif solution is not None:
+        ended, end = recorded.trajectories, solution.solved_at
+        solution = papers_verdict(problem_id, policy, ledger, ended, StopReason.DEADLINE, end)
     return Replayed(recorded, ledger, solution, referee.num_tokens)
 
 

@@ -71,13 +71,10 @@ def make_variant(recording: Recording, change: Change) -> Variant:
     for name in change.vote_weights:
         require(hasattr(policy.weights, name), f"no vote weight is called {name!r}; choose one of {known}")
     weights = replace(policy.weights, **change.vote_weights)  # type: ignore[arg-type] # VoteWeights looks at them
-    implied = StopRule.DECIDED if change.epsilon is not None else None
-    values = {
-        "num_samples": change.num_samples,
-        "epsilon": change.epsilon,
-        "stop_rule": change.stop_rule or implied,
-    }
+    values = {name: getattr(change, name) for name in ("num_samples", "epsilon", "stop_rule")}
     given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
+    if change.epsilon is not None:
+        given.setdefault("stop_rule", StopRule.DECIDED)
     answer_range = change.answer_range or recording.preset.rollout.answer_range
     return Variant(replace(policy, weights=weights, **given), answer_range, _bank(recording, change))
 

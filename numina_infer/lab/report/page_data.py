@@ -192,7 +192,6 @@ class Sheet:
             "outcome": str(trajectory.outcome),
             "answer": answer.value,
             "reason": answer.reason and str(answer.reason),
-            "source": str(answer.source),
             "raw": answer.raw[:200],
             "printed": trajectory.printed,
             "weight": weight,
@@ -276,16 +275,14 @@ def page_index(sheets: Sequence[Sheet], axis: Axis, references: Mapping[str, Row
 
 def _problem_row(sheet: Sheet, texts: Texts, reference: Row) -> Row:
     opened, solution = sheet.opened, sheet.solution
-    cut_slice = opened.slice and {**asdict(opened.slice), "bound": str(opened.slice.bound)}
     return {
         "id": opened.problem_id,
         "statement": texts.pieces(opened.problem.statement),
         "prompt": cut(opened.prompt),
         "horizon": opened.num_samples,
         "opened": round(sheet.opened_at, 3),
-        "deadline": round(sheet.opened_at + finite(opened.deadline) - finite(opened.at), 3),
         "end": round(sheet.end, 3),
-        "slice": cut_slice,
+        "slice": opened.slice and {**asdict(opened.slice), "bound": str(opened.slice.bound)},
         "started": max(len(sheet.started), len(sheet.rows)),
         "decisive": sheet.num_decisive,
         "stopped": sheet.stopped_at,
