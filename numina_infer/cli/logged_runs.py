@@ -85,7 +85,7 @@ def add_commands(commands: Commands) -> None:
     """Declare the commands."""
     meaning = "decide a recorded run again, by its own policy or another, without a GPU"
     _add_replay(add_command(commands, "replay", _replay, meaning, epilog=_REPLAY_EXAMPLES))
-    meaning = "how often a run is right, what fewer samples would have been worth, where votes are lost"
+    meaning = "say how often a run is right, what fewer samples would have been worth, and where votes are lost"
     _add_evaluate(add_command(commands, "evaluate", _evaluate, meaning, epilog=_EVALUATE_EXAMPLES))
     meaning = "make one self-contained HTML page of a run: verdicts, time, ballots, trajectories"
     report = add_command(commands, "report", _report, meaning, epilog=_REPORT_EXAMPLES)

@@ -79,7 +79,7 @@ def add_commands(commands: Commands) -> None:
     add_option(probe, "--out FILE", "default: probe.json", default=Path("probe.json"))
     probe.add_argument("--short", action="store_true", help="few batch sizes and contexts: a minute or two")
     _add_sandbox(commands)
-    meaning = "whether a run would work here: GPUs, driver, memory, disk, model, sandbox, what is attached"
+    meaning = "say whether a run would work here: GPUs, driver, memory, disk, model, sandbox, what is attached"
     _add_doctor(add_command(commands, "doctor", _doctor, meaning, epilog=_DOCTOR_EXAMPLES))
     meaning = "show how much is in a folder that --cache was given, or clear it"
     cache = add_command(commands, "cache", _cache, meaning, epilog=_CACHE_EXAMPLES)
