@@ -125,8 +125,16 @@ def cut(text: str) -> str:
     return f"{text[:MAX_CHARS]}\n… {len(text) - MAX_CHARS} more characters are in the run log."
 
 
-_KINDS = {"nb": "b", "bp": "b", "ne": "b", "nf": "f", "fm": "f", "nc": "f", "nd": "f", "ow": "k"}
-"""Kinds of names, and of operators that are words, by Pygments' short names; other kinds are a first letter."""
+_KINDS = {
+    "k": ("Keyword", "Operator.Word"),
+    "o": ("Operator",),
+    "s": ("Literal.String",),
+    "m": ("Literal.Number",),
+    "c": ("Comment",),
+    "b": ("Name.Builtin", "Name.Exception"),
+    "f": ("Name.Function", "Name.Class", "Name.Decorator"),
+}
+"""The beginnings of Pygments' names; the first that fits decides."""
 
 
 @lru_cache(maxsize=4096)
@@ -139,12 +147,10 @@ def highlight(code: str) -> tuple[str, ...]:
     if len(code) > MAX_CHARS:
         return ("", code)
     from pygments.lexers.python import PythonLexer
-    from pygments.token import STANDARD_TYPES
 
     spans: list[str] = []
     for _, token, text in PythonLexer(ensurenl=False).get_tokens_unprocessed(code):
-        name = STANDARD_TYPES.get(token, "")
-        kind = _KINDS.get(name) or (name[:1] if name.startswith(("k", "s", "c", "m", "o")) else "")
+        kind = next((kind for kind, names in _KINDS.items() if ".".join(token).startswith(names)), "")
         if spans and (spans[-2] == kind or text.isspace()):
             spans[-1] += text
         elif text:
