@@ -1,8 +1,8 @@
 """The command line. In: arguments. Out: lines on the screen, and an exit code.
 
 Each module declares a group of commands, calls the library and prints the result: `runs.py` solves problems,
-`tuning.py` searches settings; `replaying.py`, `evaluating.py` and `exporting.py` read run folders; `files.py` handles
-problems files and caches; `serving.py` and `doctor.py` are about this machine, and `publishing.py` is about Kaggle.
+`logged_runs.py` reads run folders, `this_machine.py` is about GPUs, servers and the sandbox, `publishing.py` about
+Kaggle.
 Exit codes: 0 done, 1 something broke, 2 a value that can't be used, 130 interrupted with Ctrl-C; `sandbox check` and
 `sandbox run` have more, which their help lists.
 A command imports what it needs when it runs, so that `--help` is instant.
@@ -15,17 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from numina_infer.cli import (
-    doctor,
-    evaluating,
-    exporting,
-    files,
-    publishing,
-    replaying,
-    runs,
-    serving,
-    tuning,
-)
+from numina_infer.cli import logged_runs, publishing, runs, this_machine
 from numina_infer.cli.parser import Parser
 from numina_infer.core.errors import ConfigError, NuminaError, RunLogError
 
@@ -67,20 +57,6 @@ def run_command(chosen: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="numina-infer", description=_DESCRIPTION)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    runs.add_rehearse(commands)
-    runs.add_solve(commands)
-    runs.add_collect(commands)
-    tuning.add_tune(commands)
-    files.add_cache(commands)
-    files.add_problems(commands)
-    replaying.add_replay(commands)
-    evaluating.add_evaluate(commands)
-    exporting.add_report(commands)
-    exporting.add_export(commands)
-    serving.add_fit(commands)
-    serving.add_serve(commands)
-    serving.add_probe(commands)
-    serving.add_sandbox(commands)
-    doctor.add_doctor(commands)
-    publishing.add_kaggle(commands)
+    for module in (runs, logged_runs, this_machine, publishing):
+        module.add_commands(commands)
     return parser

@@ -2,9 +2,9 @@
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeAlias, get_args, get_origin
 
 from numina_infer.app.options import own_options
@@ -12,8 +12,6 @@ from numina_infer.core.help_formatter import HelpFormatter
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-_SAY_EVERY_S = 10.0
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001 (argparse has no public name)
 
@@ -29,11 +27,26 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}; {self.prog} --help shows what there is\n")
 
 
-def add_command(commands: Commands, name: str, run: Callable[[argparse.Namespace], int], **settings: Any) -> Parser:
-    """Declare a command that calls `run`, which returns the exit code; `settings` are its parser's."""
-    parser = commands.add_parser(name, **settings)
+def add_command(
+    commands: Commands, name: str, run: Callable[[argparse.Namespace], int], meaning: str, **settings: Any
+) -> Parser:
+    """Declare a command that calls `run`, which returns the exit code; `settings` are its parser's.
+
+    `meaning` is its line in the list of commands, and opens its own help unless there is a `description`.
+    """
+    sentence = f"{meaning[0].upper()}{meaning[1:]}."
+    parser = commands.add_parser(name, help=meaning, **{"description": sentence, **settings})
     parser.set_defaults(command=run)
     return parser
+
+
+_TYPES = {"FILE": Path, "DIR": Path, "RUN": Path, "N": int, "K": int, "SECONDS": float, "P": float}
+
+
+def add_option(group: argparse._ActionsContainer, spelled: str, meaning: str, **settings: Any) -> None:
+    """Declare an option spelled such as `--out DIR`; by what its value is called it is a path, a number or a text."""
+    name, _, metavar = spelled.partition(" ")
+    group.add_argument(name, help=meaning, **{"metavar": metavar, "type": _TYPES.get(metavar, str), **settings})
 
 
 def add_options(group: argparse._ActionsContainer, record: type, **instead: str) -> None:
@@ -81,18 +94,10 @@ def make_console(file: TextIO) -> "Console":
 
 @contextmanager
 def showing_progress(what: str) -> "Iterator[Callable[[int, int], None]]":
-    """Takes how much is done and how much there is; shows a bar on a terminal, a line now and then in a log file."""
+    """Takes how much is done and how much there is, and shows it as a bar on a terminal."""
     from rich.progress import Progress
 
-    console, last = make_console(sys.stderr), time.monotonic()
+    console = make_console(sys.stderr)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None)
-
-        def tell(num_done: int, num_all: int) -> None:
-            nonlocal last
-            bar.update(task, completed=num_done, total=num_all)
-            if not console.is_terminal and time.monotonic() - last >= _SAY_EVERY_S:
-                last = time.monotonic()
-                console.print(f"[{num_done}/{num_all}] {what}")
-
-        yield tell
+        yield lambda num_done, num_all: bar.update(task, completed=num_done, total=num_all)

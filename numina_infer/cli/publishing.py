@@ -5,7 +5,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from numina_infer.cli.parser import Commands, add_command, add_json, make_console
+from numina_infer.cli.parser import Commands, add_command, add_json, add_option, make_console
 from numina_infer.competitions.known import COMPETITIONS, get_competition
 from numina_infer.core.errors import ConfigError
 from numina_infer.core.presets import PRESETS
@@ -35,80 +35,45 @@ examples:
 exit codes: 0 nothing is wrong, 2 something is, one line each"""
 
 
-def add_kaggle(commands: Commands) -> None:
-    """Declare `kaggle`."""
+def add_commands(commands: Commands) -> None:
+    """Declare the commands."""
     group = commands.add_parser("kaggle", help="the kernel and its datasets: build, collect wheels, check")
     actions = group.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add_build(actions)
-    _add_wheelhouse(actions)
-    _add_check(actions)
+    meaning = "write the folders that Kaggle's client uploads for one kernel: notebook, metadata and own wheel"
+    _add_build(add_command(actions, "build", _build, meaning, epilog=_BUILD_EXAMPLES))
+    meaning = "collect every wheel that installs vLLM on Kaggle's image without the network, with a lock and hashes"
+    _add_wheelhouse(add_command(actions, "wheelhouse", _wheelhouse, meaning, epilog=_WHEELHOUSE_EXAMPLES))
+    meaning = "find what is wrong with a built folder, before it is uploaded"
+    check = add_command(actions, "check", _check, meaning, epilog=_CHECK_EXAMPLES)
+    check.add_argument("folder", metavar="DIR", type=Path, help="what build or wheelhouse wrote")
+    check.add_argument("--no-install", action="store_true", help="read a wheelhouse, and don't install it")
+    add_json(check)
 
 
-def _add_build(actions: Commands) -> None:
-    parser = add_command(
-        actions,
-        "build",
-        _build,
-        help="the folders that Kaggle's client uploads for one kernel",
-        description="Write the notebook with its settings, kernel-metadata.json with every field stated, and the "
-        "dataset\nwith this package's own wheel. Nothing is sent.",
-        epilog=_BUILD_EXAMPLES,
-    )
-    parser.add_argument("--owner", metavar="NAME", required=True, help="your user name on Kaggle")
+def _add_build(parser: argparse.ArgumentParser) -> None:
+    add_option(parser, "--owner NAME", "your user name on Kaggle", required=True)
     parser.add_argument("--competition", choices=[*COMPETITIONS], required=True, help="which one is played")
-    parser.add_argument(
-        "--model", metavar="SOURCE", required=True, help="OWNER/MODEL/FRAMEWORK/VARIATION/VERSION on Kaggle Models"
-    )
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="a new folder")
-    parser.add_argument(
-        "--preset", choices=[*PRESETS], default="", help="default: t4x2 where the competition has T4s, else none"
-    )
-    parser.add_argument("--slug", default="", help="of the kernel (default: numina-infer-COMPETITION)")
-    parser.add_argument("--title", default="", help="one that becomes the slug (default: the slug)")
-    parser.add_argument(
-        "--wheelhouse", metavar="OWNER/SLUG", default="", help="the dataset with vLLM's wheels (default: your own)"
-    )
-    parser.add_argument(
-        "--machine-shape", metavar="NAME", default="", help="default: the preset's, else the competition's"
-    )
+    source = "OWNER/MODEL/FRAMEWORK/VARIATION/VERSION on Kaggle Models"
+    add_option(parser, "--model SOURCE", source, required=True)
+    add_option(parser, "--out DIR", "a new folder", required=True)
+    meaning = "default: t4x2 where the competition has T4s, else none"
+    parser.add_argument("--preset", choices=[*PRESETS], default="", help=meaning)
+    add_option(parser, "--slug SLUG", "of the kernel (default: numina-infer-COMPETITION)", default="")
+    add_option(parser, "--title TITLE", "one that becomes the slug (default: the slug)", default="")
+    add_option(parser, "--wheelhouse OWNER/SLUG", "the dataset with vLLM's wheels (default: your own)", default="")
+    add_option(parser, "--machine-shape NAME", "default: the preset's, else the competition's", default="")
 
 
-def _add_wheelhouse(actions: Commands) -> None:
-    parser = add_command(
-        actions,
-        "wheelhouse",
-        _wheelhouse,
-        help="every wheel for an offline installation",
-        description="Collect the wheels that install vLLM on Kaggle's image without the network, with a lock and "
-        "hashes.\nVersions are resolved for Kaggle's Python and not for this one; afterwards it is checked that they "
-        "install.",
-        epilog=_WHEELHOUSE_EXAMPLES,
-    )
-    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("wheelhouse"), help="default: wheelhouse")
-    parser.add_argument("--owner", metavar="NAME", default="", help="your user name on Kaggle, for the dataset")
+def _add_wheelhouse(parser: argparse.ArgumentParser) -> None:
+    add_option(parser, "--out DIR", "default: wheelhouse", default=Path("wheelhouse"))
+    add_option(parser, "--owner NAME", "your user name on Kaggle, for the dataset", default="")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--vllm", metavar="VERSION", default="", help="default: 0.19.1, the newest for T4s")
+    add_option(which, "--vllm VERSION", "default: 0.19.1, the newest for T4s", default="")
     which.add_argument("--no-vllm", action="store_true", help="this package instead, with --extras")
-    parser.add_argument("--extras", metavar="NAMES", default="", help="this package too, with these: kaggle,notebook")
-    parser.add_argument(
-        "--python-version", metavar="X.Y", default="3.12", help="Kaggle's (default: 3.12); here: the one that runs"
-    )
+    add_option(parser, "--extras NAMES", "this package too, with these: kaggle,notebook", default="")
+    meaning = "Kaggle's (default: 3.12); here: the one that runs"
+    add_option(parser, "--python-version X.Y", meaning, default="3.12")
     parser.add_argument("--dry-run", action="store_true", help="show names and sizes, and fetch nothing")
-    add_json(parser)
-
-
-def _add_check(actions: Commands) -> None:
-    parser = add_command(
-        actions,
-        "check",
-        _check,
-        help="what is wrong with a built folder, before it is uploaded",
-        description="Check a folder by the rules of Kaggle's client and by some that it lacks: internet left on, no "
-        "GPU,\nanother machine than the preset's, nothing attached, another notebook, wheels for another Python.",
-        epilog=_CHECK_EXAMPLES,
-    )
-    parser.add_argument("folder", metavar="DIR", type=Path, help="what build or wheelhouse wrote")
-    parser.add_argument("--no-install", action="store_true", help="read a wheelhouse, and don't install it")
     add_json(parser)
 
 
@@ -118,16 +83,9 @@ def _build(chosen: argparse.Namespace) -> int:
     from numina_infer.kaggle.build.sources import ModelSource
     from numina_infer.kaggle.show_build import run_build
 
-    push = Push(
-        owner=chosen.owner,
-        competition=get_competition(chosen.competition),
-        model=ModelSource.parse(chosen.model),
-        preset=chosen.preset,
-        slug=chosen.slug,
-        title=chosen.title,
-        wheelhouse=chosen.wheelhouse,
-        shape=chosen.machine_shape,
-    )
+    competition, model = get_competition(chosen.competition), ModelSource.parse(chosen.model)
+    plain = {name: getattr(chosen, name) for name in ("owner", "preset", "slug", "title", "wheelhouse")}
+    push = Push(competition=competition, model=model, shape=chosen.machine_shape, **plain)
     return run_build(push, chosen.out, make_console(sys.stdout))
 
 

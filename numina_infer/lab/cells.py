@@ -5,7 +5,7 @@ from html import escape
 
 from rich.table import Table
 
-from numina_infer.lab.report.highlight import highlight
+from numina_infer.lab.report.texts import highlight
 
 _BLOCK = "margin:4px 0;padding:6px 10px;overflow-x:auto;background:#8881;border-left:3px solid"
 _COLOURS = {"k": "#07a", "s": "#690", "c": "#888", "m": "#905", "b": "#a50", "f": "#d46"}

@@ -29,11 +29,9 @@ from numina_infer.core.records import (
     Trajectory,
     Turn,
 )
-from numina_infer.lab.report.embedding import embed
 from numina_infer.lab.report.formulae import ATTRIBUTES, ELEMENTS, Formula, split_formulae, typeset
-from numina_infer.lab.report.highlight import highlight
 from numina_infer.lab.report.report_page import write_report
-from numina_infer.lab.report.texts import Texts
+from numina_infer.lab.report.texts import Texts, embed, highlight
 from numina_infer.runs.log import RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE
 from tests.fuzz.damage import altered, damaged, json_values, line
 from tests.fuzz.run_files import FILES, INFO, ROWS, in_folder

@@ -20,7 +20,7 @@ from numina_infer.engines.http.endpoint import kv_tokens
 from numina_infer.engines.http.streamed_reply import Reply, TextReply, TokenReply
 from numina_infer.engines.http.wire import read_chunks
 from numina_infer.engines.scripted_engine import VOCABULARY
-from numina_infer.lab.replay.recorded_preset import read_preset
+from numina_infer.lab.replay.recording import read_preset
 from numina_infer.runs.history import read_events
 from numina_infer.runs.log import TRAJECTORIES_FILE, RunLog
 from numina_infer.runs.rows import RowError, read_record

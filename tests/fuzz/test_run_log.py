@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from numina_infer.core.errors import RunLogError
 from numina_infer.core.records import Completion, ExtractedAnswer
-from numina_infer.lab.replay.recorded_preset import read_preset
-from numina_infer.lab.replay.recording import read_recording
+from numina_infer.lab.replay.recording import read_preset, read_recording
 from numina_infer.lab.replay.replay import replay_run
 from numina_infer.runs.history import read_events, read_info, read_outlines, read_run, solved_problems
 from numina_infer.runs.log import RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE

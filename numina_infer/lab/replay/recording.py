@@ -5,6 +5,7 @@ for the last line of a trajectory's last output, from which a printed integer is
 So the log of a collection fits in memory, and one reading serves any number of replays.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +13,13 @@ from typing import Any
 
 from numina_infer.answers.expression import MAX_LENGTH
 from numina_infer.core.config import Policy
+from numina_infer.core.errors import RunLogError
 from numina_infer.core.events import Ended, Event, Opened, Solved, Stopped
 from numina_infer.core.presets import Preset
-from numina_infer.core.records import Execution, Problem, Solution, StopReason, Trajectory, Turn
-from numina_infer.lab.replay.recorded_preset import read_preset
+from numina_infer.core.records import Problem, Solution, StopReason, Trajectory, Turn
 from numina_infer.lab.replay.replay_referee import AttemptEvent, ReplayReferee
 from numina_infer.runs.history import fold_by_problem, read_events, read_info
+from numina_infer.runs.rows import RowError, read_record
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,21 @@ class Recording:
         return bool((self.info.get("choices") or {}).get("paper"))
 
 
+def read_preset(info: Mapping[str, Any]) -> Preset:
+    """What a run was made with, by its `run.json`; a field that an older log doesn't have gets its default.
+
+    Raises:
+        RunLogError: `run.json` has no preset, or one that can't be read.
+    """
+    row = info.get("preset")
+    if not isinstance(row, Mapping):
+        raise RunLogError("run.json names no preset; the run was made by other means, and its policy isn't known")
+    try:
+        return read_record(Preset, row, is_strict=False)
+    except RowError as error:
+        raise RunLogError(f"the preset in run.json can't be read: {error}") from error
+
+
 def read_recording(path: str | Path) -> Recording:
     """Read the run folder at `path`, finished or not; of a problem that was opened again, the last opening.
 
@@ -92,26 +109,18 @@ class _Open:
 
         A log that has fewer endings than its verdict counted was cut off, and has no stop.
         """
-        is_told = any(isinstance(event, Stopped) for event in self.events)
-        if self._was_forced:
-            self._forget_unknown()
-        elif self.solution is not None and not is_told and self._num_ended >= self.solution.num_ended:
+        was = self.solution
+        endings = [number for number, event in enumerate(self.events) if isinstance(event, Ended)]
+        if was is not None and was.stop_reason is StopReason.FAILED:
+            # It came from outside, being late, and may have been made before the last endings were written.
+            del self.events[endings[was.num_ended] if was.num_ended < len(endings) else len(self.events) :]
+        elif was is not None and len(endings) >= was.num_ended and not self._tells_stop:
             self._find_stop(policy)
-        return RecordedProblem(self.opened, tuple(self.events), self.solution)
+        return RecordedProblem(self.opened, tuple(self.events), was)
 
     @property
-    def _num_ended(self) -> int:
-        return sum(isinstance(event, Ended) for event in self.events)
-
-    @property
-    def _was_forced(self) -> bool:
-        return self.solution is not None and self.solution.stop_reason is StopReason.FAILED
-
-    def _forget_unknown(self) -> None:
-        """A verdict that came from outside, being late, may have been made before the last endings were written."""
-        known = self.solution.num_ended if self.solution else 0
-        ended = [number for number, event in enumerate(self.events) if isinstance(event, Ended)]
-        del self.events[ended[known] if known < len(ended) else len(self.events) :]
+    def _tells_stop(self) -> bool:
+        return any(isinstance(event, Stopped) for event in self.events)
 
     def _find_stop(self, policy: Policy) -> None:
         referee = ReplayReferee(self.opened, policy)
@@ -123,16 +132,14 @@ class _Open:
 def _without_texts(event: AttemptEvent) -> AttemptEvent:
     if not isinstance(event, Ended):
         return event
-    trajectory = event.trajectory
-    return Ended(replace(trajectory, turns=tuple(map(_without_text, trajectory.turns))), event.at)
+    turns = tuple(map(_without_text, event.trajectory.turns))
+    return replace(event, trajectory=replace(event.trajectory, turns=turns))
 
 
 def _without_text(turn: Turn) -> Turn:
     completion = replace(turn.completion, text="", token_ids=(), tail="")
-    return Turn(completion, execution=turn.execution and _last_line(turn.execution))
-
-
-def _last_line(execution: Execution) -> Execution:
-    """The end of the output, as long as an integer may be and one character more."""
-    line = execution.output.rpartition("\n")[2][: MAX_LENGTH + 1]
-    return replace(execution, output=line, stdout="", stderr="")
+    if turn.execution is None:
+        return Turn(completion)
+    # The end of the output, as long as an integer may be and one character more.
+    last_line = turn.execution.output.rpartition("\n")[2][: MAX_LENGTH + 1]
+    return Turn(completion, execution=replace(turn.execution, output=last_line, stdout="", stderr=""))

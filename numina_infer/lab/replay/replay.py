@@ -8,6 +8,7 @@ Under another policy a problem gets the verdict that it would have had, as far a
 - Where it stops before the run did, the attempts in flight have nothing to hand over: their texts up to that moment
   aren't recorded. Under the exact rule that can't change a verdict.
 - Where it would have gone on when the run had stopped, the verdict isn't recorded.
+- For another answer range the integers are read again from the texts that the log keeps of answers.
 
 Logs of the preset `collect` never stop short, unless a policy wants more samples than there are.
 """
@@ -16,13 +17,14 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from numina_infer.answers.expression import read_integer
 from numina_infer.core.config import BankConfig, Policy, require
 from numina_infer.core.events import Ended, Stopped
-from numina_infer.core.records import AnswerRange, Solution, StopReason
-from numina_infer.lab.replay.ranges import in_range
+from numina_infer.core.records import AnswerRange, ExtractedAnswer, NoAnswer, Solution, StopReason, Trajectory
 from numina_infer.lab.replay.recording import RecordedProblem, Recording
 from numina_infer.lab.replay.replay_referee import ReplayReferee
 from numina_infer.lab.replay.variant import Change, Variant, make_variant
+from numina_infer.solving.draft import read_printed
 from numina_infer.solving.paper.paper_solver import papers_verdict
 from numina_infer.voting.referee import Ledger, conclude
 from numina_infer.voting.time_bank import Bank
@@ -39,8 +41,6 @@ class Replayed:
     """The verdict; None where the policy would have gone on after the log ends."""
     num_tokens: int = 0
     """Sampled by the trajectories that ended."""
-    num_unknown: int = 0
-    """Attempts in flight at a stop before the run's own: their texts at that moment aren't recorded."""
 
     @property
     def is_recorded(self) -> bool:
@@ -124,8 +124,8 @@ def _replay_variant(recording: Recording, variant: Variant, problems: Sequence[R
     """Replay `problems`, whose answers were read for the variant's range."""
     if variant.bank is not None and problems:
         return Replay(recording, variant, _with_bank(recording, variant, variant.bank, problems))
-    one = _replay_papers if recording.is_papers else _replay_problem
-    return Replay(recording, variant, tuple(one(recorded, variant.policy) for recorded in problems))
+    replay = _replay_papers if recording.is_papers else _replay_problem
+    return Replay(recording, variant, tuple(replay(recorded, variant.policy) for recorded in problems))
 
 
 def _with_bank(
@@ -168,7 +168,6 @@ def _replay_problem(recorded: RecordedProblem, policy: Policy, *, deadline: floa
     forced = _forced(recorded) if is_own_end else None
     if reason is None and forced is None:
         return Replayed(recorded, referee.ledger, None, referee.num_tokens)
-    num_unknown = 0 if is_own_end else referee.ledger.num_running
     if is_own_end:
         referee.take(events[num_seen:])
     solution = conclude(
@@ -179,23 +178,26 @@ def _replay_problem(recorded: RecordedProblem, policy: Policy, *, deadline: floa
         recorded.solution.solved_at if is_own_end and recorded.solution else referee.ledger.at,
         forced.error if forced else "",
     )
-    return Replayed(recorded, referee.ledger, solution, referee.num_tokens, num_unknown)
+    return Replayed(recorded, referee.ledger, solution, referee.num_tokens)
 
 
 def _replay_papers(recorded: RecordedProblem, policy: Policy) -> Replayed:
     """The paper's way has rules of its own: no stop, and ties by the order of endings."""
     referee = ReplayReferee(recorded.opened, policy)
     referee.take(recorded.events)
-    return Replayed(recorded, referee.ledger, _papers_solution(recorded, policy, referee.ledger), referee.num_tokens)
-
-
-def _papers_solution(recorded: RecordedProblem, policy: Policy, ledger: Ledger) -> Solution | None:
-    was, problem_id = recorded.solution, recorded.problem.id
-    if was is None:
-        return None
+    solution, problem_id, ledger = recorded.solution, recorded.problem.id, referee.ledger
     if (forced := _forced(recorded)) is not None:
-        return conclude(problem_id, policy, ledger, forced.stop_reason, was.solved_at, forced.error)
-    return papers_verdict(problem_id, policy, ledger, recorded.trajectories, StopReason.DEADLINE, was.solved_at)
+        solution = conclude(problem_id, policy, ledger, forced.stop_reason, forced.solved_at, forced.error)
+    elif solution is not None:
+        ended, end = recorded.trajectories, solution.solved_at
+        solution = papers_verdict(problem_id, policy, ledger, ended, StopReason.DEADLINE, end)
+    return Replayed(recorded, ledger, solution, referee.num_tokens)
+
+
+def _forced(recorded: RecordedProblem) -> Solution | None:
+    """The verdict of a problem that failed: the referee didn't decide it."""
+    was = recorded.solution
+    return was if was is not None and was.stop_reason is StopReason.FAILED else None
 
 
 def _in_answer_range(recorded: RecordedProblem, was: AnswerRange, wanted: AnswerRange) -> RecordedProblem:
@@ -203,13 +205,32 @@ def _in_answer_range(recorded: RecordedProblem, was: AnswerRange, wanted: Answer
     if was is wanted:
         return recorded
     events = tuple(
-        replace(event, trajectory=in_range(event.trajectory, was, wanted)) if isinstance(event, Ended) else event
+        replace(event, trajectory=_read_again(event.trajectory, was, wanted)) if isinstance(event, Ended) else event
         for event in recorded.events
     )
     return replace(recorded, events=events)
 
 
-def _forced(recorded: RecordedProblem) -> Solution | None:
-    """The verdict of a problem that failed: the referee didn't decide it."""
-    was = recorded.solution
-    return was if was is not None and was.stop_reason is StopReason.FAILED else None
+def _read_again(trajectory: Trajectory, was: AnswerRange, wanted: AnswerRange) -> Trajectory:
+    """`trajectory` with the vote that it would have had in `wanted`, or the reason why there is none."""
+    answer = trajectory.answer
+    if answer.value is not None or answer.reason is NoAnswer.OUT_OF_RANGE:
+        integer = _stated_integer(answer, was)
+        vote = NoAnswer.OUT_OF_RANGE if integer is None else wanted.place(integer)
+        value, reason = (None, vote) if isinstance(vote, NoAnswer) else (vote, None)
+        answer = replace(answer, value=value, reason=reason)
+    return replace(trajectory, answer=answer, printed=read_printed(list(trajectory.turns), wanted))
+
+
+def _stated_integer(answer: ExtractedAnswer, was: AnswerRange) -> int | None:
+    """The integer that was stated, before any range; None where all that is known is that it was out of one.
+
+    It is read again from the text that the log keeps, the one in the box or after the answer sentence, as prose or
+    not: the log doesn't say. Where neither gives what was recorded, the record counts.
+    """
+    recorded = answer.reason if answer.value is None else answer.value
+    for prose in (False, True):
+        integer = read_integer(answer.raw, prose=prose)
+        if isinstance(integer, int) and was.place(integer) == recorded:
+            return integer
+    return answer.value

@@ -44,25 +44,26 @@ class ReplayRow:
         """The row of `replay`; `references` are those of a problems file."""
         accepted = read_references(references, replay.variant.answer_range)
         known = [one for one in replay.problems if one.is_recorded]
-        scored = [one for one in known if one.recorded.problem.id in accepted]
+        scores = [score for one in known if (score := _is_right(one, accepted)) is not None]
         return cls(
             name=change.name,
             num_problems=len(replay.problems),
             num_unrecorded=replay.num_unrecorded,
             num_changed=replay.num_changed,
-            num_right=sum(is_right(one.solution, accepted) for one in scored),
-            num_scored=len(scored),
+            num_right=sum(scores),
+            num_scored=len(scores),
             num_ended=sum(one.ledger.num_ended for one in known),
             num_tokens=sum(one.num_tokens for one in known),
             seconds=sum(one.seconds for one in known),
         )
 
 
-def is_right(solution: Solution | None, accepted: Mapping[str, Accepted]) -> bool:
-    """Whether a vote, not a fallback, hit the reference."""
-    if solution is None or solution.is_fallback:
-        return False
-    return solution.answer in accepted.get(solution.problem_id, frozenset())
+def _is_right(one: Replayed, accepted: Mapping[str, Accepted]) -> bool | None:
+    """Whether a vote, not a fallback, hit the reference; None without a verdict or a reference."""
+    votes = accepted.get(one.recorded.problem.id)
+    if one.solution is None or votes is None:
+        return None
+    return not one.solution.is_fallback and one.solution.answer in votes
 
 
 def replay_frame(
@@ -105,21 +106,16 @@ def problem_table(replay: Replay, references: Mapping[str, str]) -> Table:
         table.add_column(name, justify="right")
     table.add_column("votes", overflow="fold")
     for one in replay.problems:
-        table.add_row(*_cells(one, accepted))
+        mark = {True: " ✓", False: " ✗", None: ""}[_is_right(one, accepted)]
+        table.add_row(
+            one.recorded.problem.id,
+            _answer(one.recorded.solution, "no verdict"),
+            f"{_answer(one.solution, 'not recorded')}{mark}",
+            "" if one.solution is None else str(one.solution.stop_reason),
+            f"{one.ledger.num_ended}/{one.ledger.num_started}",
+            show_votes(one.ledger.ballot),
+        )
     return table
-
-
-def _cells(one: Replayed, accepted: Mapping[str, Accepted]) -> tuple[str, ...]:
-    is_scored = one.recorded.problem.id in accepted
-    mark = (" ✓" if is_right(one.solution, accepted) else " ✗") if is_scored and one.is_recorded else ""
-    return (
-        one.recorded.problem.id,
-        _answer(one.recorded.solution, "no verdict"),
-        f"{_answer(one.solution, 'not recorded')}{mark}",
-        "" if one.solution is None else str(one.solution.stop_reason),
-        f"{one.ledger.num_ended}/{one.ledger.num_started}",
-        show_votes(one.ledger.ballot),
-    )
 
 
 def _answer(solution: Solution | None, otherwise: str) -> str:

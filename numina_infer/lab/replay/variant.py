@@ -1,8 +1,8 @@
 """What a replay changes: values of the run's policy, its answer range, or its time bank."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import product
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from numina_infer.core.config import BankConfig, Policy, StopRule, require, require_choice
 from numina_infer.core.presets import get_preset
@@ -67,26 +67,16 @@ def make_variant(recording: Recording, change: Change) -> Variant:
         f"{change.name} for a run of the paper's way, which has the kernel's rules alone; replay it as it was",
     )
     policy = recording.preset.policy if change.policy is None else get_preset(change.policy).policy
+    known = ", ".join(field.name for field in fields(policy.weights))
     for name in change.vote_weights:
-        require(hasattr(policy.weights, name), f"no vote weight is called {name!r}; choose one of {_weights(policy)}")
-    policy = replace(
-        policy,
-        num_samples=policy.num_samples if change.num_samples is None else change.num_samples,
-        epsilon=policy.epsilon if change.epsilon is None else change.epsilon,
-        stop_rule=_stop_rule(policy, change),
-        weights=replace(policy.weights, **change.vote_weights),  # type: ignore[arg-type] # VoteWeights looks at them
-    )
+        require(hasattr(policy.weights, name), f"no vote weight is called {name!r}; choose one of {known}")
+    weights = replace(policy.weights, **change.vote_weights)  # type: ignore[arg-type] # VoteWeights looks at them
+    values = {name: getattr(change, name) for name in ("num_samples", "epsilon", "stop_rule")}
+    given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
+    if change.epsilon is not None:
+        given.setdefault("stop_rule", StopRule.DECIDED)
     answer_range = change.answer_range or recording.preset.rollout.answer_range
-    return Variant(policy, answer_range, _bank(recording, change))
-
-
-def _stop_rule(policy: Policy, change: Change) -> StopRule:
-    implied = policy.stop_rule if change.epsilon is None else StopRule.DECIDED
-    return change.stop_rule or implied
-
-
-def _weights(policy: Policy) -> str:
-    return ", ".join(type(policy.weights).__dataclass_fields__)
+    return Variant(replace(policy, weights=weights, **given), answer_range, _bank(recording, change))
 
 
 def _bank(recording: Recording, change: Change) -> BankConfig | None:
@@ -103,9 +93,10 @@ def sweep(
     epsilon: Sequence[float] = (),
     answer_range: Sequence[AnswerRange] = (),
     base: Change | None = None,
-) -> Iterator[Change]:
+) -> list[Change]:
     """Every combination of the values given, on top of `base`; what has no values is left as it is there."""
-    base = base or Change()
-    changed = [replace(base, num_samples=one) for one in num_samples] or [base]
-    changed = [replace(one, epsilon=value) for one, value in product(changed, epsilon)] or changed
-    yield from [replace(one, answer_range=value) for one, value in product(changed, answer_range)] or changed
+    changes = [base or Change()]
+    given: Mapping[str, Sequence[Any]] = {"num_samples": num_samples, "epsilon": epsilon, "answer_range": answer_range}
+    for name, values in given.items():
+        changes = [replace(change, **{name: value}) for change in changes for value in values] or changes
+    return changes

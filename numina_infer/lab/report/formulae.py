@@ -123,8 +123,6 @@ def _tree(element: "Element", depth: int) -> Tree | None:
         if below is None:
             return None
         children.append(below)
-    return [element.tag, _harmless(element.attrib), *children]
-
-
-def _harmless(attributes: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in attributes.items() if name in ATTRIBUTES and _VALUE.fullmatch(str(value))}
+    given = element.attrib.items()
+    harmless = {name: value for name, value in given if name in ATTRIBUTES and _VALUE.fullmatch(str(value))}
+    return [element.tag, harmless, *children]

@@ -20,10 +20,10 @@ from numina_infer.core.ports import Advance
 from numina_infer.core.presets import PRESETS, Preset
 from numina_infer.core.records import AnswerRange
 from numina_infer.lab.evaluate.matching import own_references
-from numina_infer.lab.replay.recorded_preset import read_preset
-from numina_infer.lab.report.embedding import embed
+from numina_infer.lab.replay.recording import read_preset
 from numina_infer.lab.report.formulae import ATTRIBUTES, ELEMENTS, can_typeset
-from numina_infer.lab.report.page_data import MAX_TEXT_BYTES, Budget, Row, Sheet, Sheets, page_index
+from numina_infer.lab.report.page_data import MAX_TEXT_BYTES, Row, Sheet, Sheets, page_index
+from numina_infer.lab.report.texts import embed
 from numina_infer.runs.history import read_events, read_info
 from numina_infer.runs.log import SOLUTIONS_FILE, TRAJECTORIES_FILE
 
@@ -57,10 +57,13 @@ def write_report(
     info = read_info(folder)
     known = own_references(info) if references is None else references
     preset, doubts = _preset(info)
-    sheets = Sheets(preset.policy, budget=Budget(max_text_bytes))
-    _read_into(sheets, folder, on_progress)
+    sheets = Sheets(preset.policy, max_text_bytes)
+    total = sum(_count_lines(folder / name) for name in (TRAJECTORIES_FILE, SOLUTIONS_FILE))
+    for number, event in enumerate(read_events(folder), start=1):
+        sheets.add(event)
+        on_progress(number, total)
     problems = sheets.close()
-    rows = _reference_rows(problems, known, preset.rollout.answer_range)
+    rows = {identifier: _reference_row(text, preset.rollout.answer_range) for identifier, text in known.items()}
     notes = [*doubts, *_notes(problems)]
     index = {**page_index(problems, sheets.axis, rows), **_head(folder, info, preset), "notes": notes}
     draft = path.with_name(path.name + ".tmp")
@@ -77,25 +80,11 @@ def _preset(info: Mapping[str, Any]) -> tuple[Preset, list[str]]:
         return PRESETS["cpu"], [f"The policy isn't known ({error}): votes are drawn as plain ones."]
 
 
-def _read_into(sheets: Sheets, folder: Path, on_progress: Advance) -> None:
-    total = sum(_count_lines(folder / name) for name in (TRAJECTORIES_FILE, SOLUTIONS_FILE))
-    for number, event in enumerate(read_events(folder), start=1):
-        sheets.add(event)
-        on_progress(number, total)
-
-
 def _count_lines(path: Path) -> int:
     if not path.exists():
         return 0
     with path.open("rb") as file:
         return sum(1 for _ in file)
-
-
-def _reference_rows(
-    sheets: list[Sheet], references: Mapping[str, str], answer_range: AnswerRange
-) -> Mapping[str, Row]:
-    known = {sheet.opened.problem_id: references.get(sheet.opened.problem_id) for sheet in sheets}
-    return {identifier: _reference_row(text, answer_range) for identifier, text in known.items() if text is not None}
 
 
 def _reference_row(text: str, answer_range: AnswerRange) -> Row:
@@ -110,23 +99,27 @@ def _notes(sheets: list[Sheet]) -> Iterator[str]:
         yield f"Without a verdict yet: {unfinished} of {len(sheets)} problems. The run goes on, or was stopped."
     if not can_typeset():
         yield "Formulae stand as they were written: latex2mathml isn't here (pip install 'numina-infer[report]')."
-    left_out = sum(chunk is None for sheet in sheets for chunk in sheet.chunks)
-    if left_out:
+    if any(row["chunk"] not in sheet.chunks for sheet in sheets for row in sheet.rows):
         yield "Texts of some trajectories are left out, since the page would be too large for a browser."
 
 
 def _head(folder: Path, info: Mapping[str, Any], preset: Preset) -> Row:
-    engine = info.get("engine") or {}
-    choices = info.get("choices") or {}
-    sessions = info.get("sessions") or []
-    title = f"{engine.get('model', 'A run')}{_on(info)}"
-    began = [str(session).replace("T", " ").replace("+00:00", " UTC") for session in sessions[:1]]
-    words = [info.get("command"), choices.get("preset") and f"preset {choices['preset']}", *began, folder.name]
+    """What stands above the tables: what `run.json` says of the run, and by which rules its votes are drawn."""
+    engine, choices, recorded = (info.get(name) or {} for name in ("engine", "choices", "preset"))
+    began = str(next(iter(info.get("sessions") or ()), "")).replace("T", " ").replace("+00:00", " UTC")
+    words = [info.get("command"), choices.get("preset") and f"preset {choices['preset']}", began, folder.name]
+    facts = {
+        "run log format": info.get("format_version"),
+        **{name: info.get(name) for name in ("sessions", "engine")},
+        "format": preset.format,
+        **{name: recorded.get(name) for name in ("rollout", "policy", "contest")},
+        **{name: info.get(name) for name in ("sandbox", "machine", "versions")},
+    }
     return {
-        "title": title,
+        "title": f"{engine.get('model', 'A run')}{_on(info)}",
         "subtitle": " · ".join(str(word) for word in words if word),
         "foot": "Made by numina-infer report; the run folder has every field, docs/run-log.md what they mean.",
-        "facts": [[name, _plain(value)] for name, value in _facts(info, preset)],
+        "facts": [[name, _plain(value)] for name, value in facts.items()],
         "epsilon": preset.policy.epsilon,
         "never": preset.policy.stop_rule is StopRule.NEVER,
         "mathElements": sorted(ELEMENTS),
@@ -141,19 +134,6 @@ def _on(info: Mapping[str, Any]) -> str:
     if "problems" in info:
         return f" on {Path(info['problems']).name if info['problems'] else 'the problems in the package'}"
     return ""
-
-
-def _facts(info: Mapping[str, Any], preset: Preset) -> Iterator[tuple[str, Any]]:
-    """Names and values from `run.json`."""
-    yield "run log format", info.get("format_version")
-    yield "sessions", info.get("sessions")
-    yield "engine", info.get("engine")
-    yield "format", preset.format
-    recorded = info.get("preset") or {}
-    for name in ("rollout", "policy", "contest"):
-        yield name, recorded.get(name)
-    for name in ("sandbox", "machine", "versions"):
-        yield name, info.get(name)
 
 
 def _plain(value: Any) -> str:
@@ -171,10 +151,8 @@ def _page(index: Row, sheets: list[Sheet]) -> Iterator[str]:
     before, after = template.replace("@policy@", _policy(template)).split("@data@")
     yield before
     yield _data("index", embed(index))
-    chunks = (chunk for sheet in sheets for chunk in sheet.chunks)
-    for number, chunk in enumerate(chunks):
-        if chunk is not None:
-            yield _data(f"chunk-{number}", chunk)
+    for sheet in sheets:
+        yield from (_data(f"chunk-{number}", chunk) for number, chunk in sheet.chunks.items())
     yield after
 
 
@@ -184,15 +162,11 @@ def _data(name: str, text: str) -> str:
 
 def _policy(template: str) -> str:
     """A content security policy by which the page's own style and script work, and nothing is loaded or sent."""
-    own = {name: _hash(template, name) for name in ("style", "script")}
-    rules = [f"{name}-src '{digest}'" for name, digest in own.items()]
-    return "; ".join(
-        ["default-src 'none'", *rules, "base-uri 'none'", "form-action 'none'", "require-trusted-types-for 'script'"]
-    )
+    rules = [f"{name}-src 'sha256-{_digest(template, name)}'" for name in ("style", "script")]
+    closed = ("base-uri 'none'", "form-action 'none'", "require-trusted-types-for 'script'")
+    return "; ".join(["default-src 'none'", *rules, *closed])
 
 
-def _hash(template: str, element: str) -> str:
-    found = re.search(f"<{element}>(.*?)</{element}>", template, re.DOTALL)
-    if found is None:
-        raise ValueError(f"the template has no <{element}>")
-    return "sha256-" + base64.b64encode(hashlib.sha256(found[1].encode()).digest()).decode()
+def _digest(template: str, element: str) -> str:
+    (text,) = re.findall(f"<{element}>(.*?)</{element}>", template, re.DOTALL)
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,22 +1,48 @@
-"""Splits texts into prose, formulae and programs, and cuts long ones.
+"""Texts as a page shows them: split into prose, formulae and programs, cut, and written as JSON that is safe in HTML.
 
 A piece is a text (prose), a number (a formula, in the order of its list), or a list (a program, as `highlight` has
 it). No piece is markup: the page builds its elements from them.
 """
 
+import json
+import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
+from numina_infer.core.errors import RunLogError
 from numina_infer.core.records import Trajectory, Turn
 from numina_infer.formats.fences import code_blocks, unify_newlines
-from numina_infer.lab.report.embedding import finite
 from numina_infer.lab.report.formulae import Formula, Tree, split_formulae, typeset
-from numina_infer.lab.report.highlight import highlight
 
 MAX_CHARS = 20_000
 """The length of one text at most; the run log has the rest."""
 
+_MAX_S = 1e12
+"""Longer than any run."""
+_ESCAPES = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&"})
+
 Piece = str | int | list[str]
+
+
+def embed(value: object) -> str:
+    """`value` as JSON in plain ASCII.
+
+    Inside `<script type="application/json">` a browser looks for `</script` and `<!--` only, so `<` is escaped, and
+    with it `>` and `&`. All that isn't ASCII is escaped too: lone surrogates survive, and U+2028 ends no line.
+
+    Raises:
+        RunLogError: it holds a number that JSON hasn't, such as NaN, which no run writes.
+    """
+    try:
+        return json.dumps(value, allow_nan=False, separators=(",", ":")).translate(_ESCAPES)
+    except ValueError as error:
+        raise RunLogError(f"the run log holds a number that no page can show: {error}") from error
+
+
+def finite(number: float) -> float:
+    """`number` as a time in seconds, 0 where a damaged log has none that is usable; sums of many stay finite."""
+    return float(number) if math.isfinite(number) and abs(number) <= _MAX_S else 0.0
 
 
 @dataclass(slots=True)
@@ -97,3 +123,36 @@ def cut(text: str) -> str:
     if len(text) <= MAX_CHARS:
         return text
     return f"{text[:MAX_CHARS]}\n… {len(text) - MAX_CHARS} more characters are in the run log."
+
+
+_KINDS = {
+    "k": ("Keyword", "Operator.Word"),
+    "o": ("Operator",),
+    "s": ("Literal.String",),
+    "m": ("Literal.Number",),
+    "c": ("Comment",),
+    "b": ("Name.Builtin", "Name.Exception"),
+    "f": ("Name.Function", "Name.Class", "Name.Decorator"),
+}
+"""The beginnings of Pygments' names; the first that fits decides."""
+
+
+@lru_cache(maxsize=4096)
+def highlight(code: str) -> tuple[str, ...]:
+    """A Python program as kind, text, kind, text, …; the texts joined are `code`.
+
+    Kinds are `k` keyword, `s` string, `c` comment, `m` number, `b` builtin, `f` name that is defined, `o` operator,
+    and nothing for the rest. Long programs stay plain, since colouring them takes seconds.
+    """
+    if len(code) > MAX_CHARS:
+        return ("", code)
+    from pygments.lexers.python import PythonLexer
+
+    spans: list[str] = []
+    for _, token, text in PythonLexer(ensurenl=False).get_tokens_unprocessed(code):
+        kind = next((kind for kind, names in _KINDS.items() if ".".join(token).startswith(names)), "")
+        if spans and (spans[-2] == kind or text.isspace()):
+            spans[-1] += text
+        elif text:
+            spans += (kind, text)
+    return tuple(spans)

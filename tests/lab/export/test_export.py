@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -18,13 +17,9 @@ from numina_infer.core.events import Ended, Event, Solved
 from numina_infer.core.records import Outcome, Problem, Solution, StopReason
 from numina_infer.engines.scripted_engine import VOCABULARY
 from numina_infer.formats.numina import NUMINA
-from numina_infer.lab.export.chat_rows import Role, join, to_messages
-from numina_infer.lab.export.dataset_folder import DATA
-from numina_infer.lab.export.export import ExportConfig, export
-from numina_infer.lab.export.export_filter import ExportStatus
-from numina_infer.lab.export.selection import Selection, WantedRows, opened_trajectories, select
-from numina_infer.lab.export.token_rows import IGNORED, Tokens
-from numina_infer.lab.export.training import Training
+from numina_infer.lab.export.export import DATA, ExportConfig, Training, export
+from numina_infer.lab.export.selection import ExportStatus, Selection, opened_trajectories, select
+from numina_infer.lab.export.training_rows import IGNORED, Tokens, join, to_messages
 from numina_infer.runs.history import read_events
 from numina_infer.runs.log import RUN_FILE, TRAJECTORIES_FILE
 from tests.lab.export.exported_runs import INFO, PROBLEMS, attempt, events_of, opening, write_references, write_run
@@ -40,7 +35,7 @@ ENDINGS = [
     attempt(6, outcome=Outcome.MAX_TURNS),
     attempt(7),
 ]
-RIGHT, BOTH = WantedRows(Training.SFT.statuses), WantedRows(Training.KTO.statuses)
+RIGHT, BOTH = Training.SFT.statuses, Training.KTO.statuses
 answers = st.sampled_from([None, 2, 3, 4])
 
 
@@ -75,11 +70,11 @@ def chosen(selection: Selection) -> list[tuple[int, int]]:
 
 def test_what_ended_right_is_in_it_once(run: Path, references: Path) -> None:
     """Cut off, broken, wrong, silent and doubled ones are left out, and counted by why."""
-    exported = export(run, ExportConfig(Training.SFT, references, run / "sft"))
+    selection = export(run, ExportConfig(Training.SFT, references, run / "sft"))
     rows = rows_of(run / "sft")
     assert [(row["problem_id"], row["index"]) for row in rows] == [("a", 0), ("a", 7), ("b", 0), ("b", 1)]
     assert [(row["answer"], row["reference"], row["seed"]) for row in rows[1:3]] == [(2, "2", 107), (5, "5", 100)]
-    assert exported.selection.left_out == Counter(
+    assert selection.left_out == Counter(
         {ExportStatus.WRONG: 2, ExportStatus.NO_ANSWER: 1, ExportStatus.UNFINISHED: 3, ExportStatus.SAME_TEXT: 1}
     )
 
@@ -125,7 +120,7 @@ def test_every_trajectory_is_in_it_or_counted(endings: list[tuple[int | None, Ou
         attempt(index, value, outcome=outcome, words=str(words))
         for index, (value, outcome, words) in enumerate(endings)
     ]
-    selection = select(events_of(A, trajectories), known({A: 2}), replace(BOTH, per_problem=2 if with_max else None))
+    selection = select(events_of(A, trajectories), known({A: 2}), BOTH, per_problem=2 if with_max else None)
     assert len(selection.statuses) + selection.left_out.total() == len(endings)
     texts = [join(to_messages("", trajectories[index])) for _, index in selection.statuses]
     assert len(set(texts)) == len(texts)
@@ -136,9 +131,8 @@ def test_every_trajectory_is_in_it_or_counted(endings: list[tuple[int | None, Ou
 def test_a_problem_has_at_most_so_many_whatever_their_order(order: list[int], most: int) -> None:
     """Of right and wrong ones each; the same ones are drawn, so the short ones that end first aren't preferred."""
     trajectories = [attempt(index, 2 + index % 2) for index in range(12)]
-    wanted = replace(BOTH, per_problem=most)
-    in_order = select(events_of(A, trajectories), known({A: 2}), wanted)
-    shuffled = select(events_of(A, [trajectories[index] for index in order]), known({A: 2}), wanted)
+    in_order = select(events_of(A, trajectories), known({A: 2}), BOTH, per_problem=most)
+    shuffled = select(events_of(A, [trajectories[index] for index in order]), known({A: 2}), BOTH, per_problem=most)
     assert chosen(in_order) == chosen(shuffled)
     assert Counter(in_order.statuses.values()) == {ExportStatus.RIGHT: min(6, most), ExportStatus.WRONG: min(6, most)}
     assert in_order.left_out[ExportStatus.BEYOND_MAX] == 12 - 2 * min(6, most)
@@ -150,7 +144,7 @@ def test_the_lot_prefers_no_early_ones() -> None:
     for number in range(100):
         problem = Problem(str(number), "What is 1 + 1?")
         events = events_of(problem, [attempt(index, problem=problem) for index in range(10)])
-        indices += [index for _, index in select(events, known({problem: 2}), replace(RIGHT, per_problem=2)).statuses]
+        indices += [index for _, index in select(events, known({problem: 2}), RIGHT, per_problem=2).statuses]
     assert 70 < sum(index < 5 for index in indices) < 130
 
 
@@ -171,9 +165,9 @@ def test_problems_at_once_keep_their_own() -> None:
 def test_the_model_speaks_for_nobody_else() -> None:
     """A text that ended where it began a problem of its own ends in front of that; other stop strings stay."""
     messages = to_messages("p", attempt(0, words="It is 2.\n\n", stop="### Problem:"))
-    assert [message.role for message in messages] == [Role.USER, Role.ASSISTANT, Role.TOOL, Role.ASSISTANT]
-    assert messages[-1].content == "It is 2.\n\n"
-    assert messages[1].content.endswith("```output\n")
+    assert [message["role"] for message in messages] == ["user", "assistant", "tool", "assistant"]
+    assert messages[-1]["content"] == "It is 2.\n\n"
+    assert messages[1]["content"].endswith("```output\n")
 
 
 def test_a_competition_may_have_accepted_two_answers(tmp_path: Path) -> None:
@@ -236,9 +230,9 @@ def test_a_run_cut_off_in_a_line_gives_what_is_whole(run: Path, references: Path
     """The torn line is the last ending's."""
     log = run / TRAJECTORIES_FILE
     log.write_bytes(log.read_bytes()[:-40])
-    exported = export(run, ExportConfig(Training.KTO, references, run / "kto"))
+    selection = export(run, ExportConfig(Training.KTO, references, run / "kto"))
     assert [row["index"] for row in rows_of(run / "kto")] == [0, 1, 7, 0, 1]
-    assert exported.selection.left_out.total() == 5
+    assert selection.left_out.total() == 5
 
 
 def test_an_older_log_is_read_and_an_unknown_one_refused(
@@ -366,14 +360,12 @@ def test_token_rows_are_what_the_engine_counted(scripted_run: Path) -> None:
     """Every completion stands where its engine said that its prompt ended, and nothing before it is learnt."""
     tokens = Tokens(VOCABULARY, eos_id=0, fmt=NUMINA)
     num_turns = 0
-    for one in opened_trajectories(read_events(scripted_run)):
-        row = tokens.row(one.opened, one.trajectory)
+    for _, opened, trajectory in opened_trajectories(read_events(scripted_run)):
+        row = tokens.row(opened, trajectory)
         ids, labels = row["input_ids"], row["labels"]
-        assert isinstance(ids, list)
-        assert isinstance(labels, list)
-        for turn in one.trajectory.turns:
+        for turn in trajectory.turns:
             start, sampled = turn.completion.num_prompt_tokens, list(turn.completion.token_ids)
             assert ids[start:][: len(sampled)] == labels[start:][: len(sampled)] == sampled
             assert labels[start - 1] == IGNORED
             num_turns += 1
-    assert num_turns > len(one.trajectory.turns) > 1
+    assert num_turns > len(trajectory.turns) > 1

@@ -16,10 +16,9 @@ from numina_infer.core.errors import ConfigError
 from numina_infer.core.records import Completion, Trajectory, Turn
 from numina_infer.engines.vocabulary import TokenizerVocabulary
 from numina_infer.formats.fences import OUTPUT_FENCE
-from numina_infer.lab.export.export import ExportConfig, export
-from numina_infer.lab.export.export_filter import ExportStatus
-from numina_infer.lab.export.token_rows import IGNORED
-from numina_infer.lab.export.training import TEMPLATE_FILE, Training
+from numina_infer.lab.export.export import TEMPLATE_FILE, ExportConfig, Training, export
+from numina_infer.lab.export.selection import ExportStatus
+from numina_infer.lab.export.training_rows import IGNORED
 from tests.lab.export.exported_runs import INFO, PROBLEMS, attempt, events_of, opening, write_references, write_run
 
 if TYPE_CHECKING:
@@ -71,7 +70,8 @@ def with_ids(completion: Completion, vocabulary: TokenizerVocabulary) -> Complet
 
 def exported(run: Path, references: Path, training: Training, **more: Any) -> Path:
     """The folder of an export."""
-    return export(run, ExportConfig(training, references, run / str(training), **more)).folder
+    export(run, ExportConfig(training, references, run / str(training), **more))
+    return run / str(training)
 
 
 def load(folder: Path, cache: Path) -> "Dataset":
@@ -204,7 +204,7 @@ def test_a_log_without_tokens_has_no_token_rows(tmp_path: Path, references: Path
     bare = tuple(replace(turn, completion=replace(turn.completion, token_ids=())) for turn in first.turns)
     run = write_run(tmp_path / "run", events_of(A, [replace(first, turns=bare), *others]))
     made = export(run, ExportConfig(Training.SFT, references, tmp_path / "out", tokenizer=tiny_model))
-    assert (len(made.selection.statuses), made.selection.left_out[ExportStatus.NO_TOKENS]) == (3, 1)
+    assert (len(made.statuses), made.left_out[ExportStatus.NO_TOKENS]) == (3, 1)
 
 
 def test_kto_weighs_whole_completions(run: Path, references: Path, tiny_model: Path, tmp_path: Path) -> None:

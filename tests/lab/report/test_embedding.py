@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from numina_infer.core.errors import RunLogError
-from numina_infer.lab.report.embedding import embed
+from numina_infer.lab.report.texts import embed
 from tests.lab.report.pages import HOSTILE, Page
 
 TEXTS = (

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.lab.report.highlight import MAX_CHARS, highlight
+from numina_infer.lab.report.texts import MAX_CHARS, highlight
 from tests.lab.report.pages import HOSTILE
 
 PROGRAMS = st.lists(

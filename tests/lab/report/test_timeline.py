@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.lab.report.timeline import NUM_BINS, Axis, Stay, lanes, measure_load
+from numina_infer.lab.report.page_data import NUM_BINS, Axis, Stay, lanes, measure_load
 
 SECONDS = st.floats(0, 1000, allow_nan=False)
 
@@ -28,24 +28,24 @@ def _stay(moments: list[float], program_s: float) -> Stay:
 def test_the_load_is_the_time_of_the_trajectories(given_stays: list[Stay]) -> None:
     """Waiting, writing and programs add up to it over all stretches."""
     load = measure_load(given_stays, 1000.0)
-    assert len(load.writing) == len(load.programs) == len(load.waiting) == NUM_BINS
+    assert len(load["writing"]) == len(load["programs"]) == len(load["waiting"]) == NUM_BINS
     waited = math.fsum(stay.seated - stay.started for stay in given_stays)
     seated = math.fsum(stay.ended - stay.seated for stay in given_stays)
-    assert math.fsum(load.waiting) * load.bin_s == pytest.approx(waited, abs=1e-6)
-    assert math.fsum((*load.writing, *load.programs)) * load.bin_s == pytest.approx(seated, abs=1e-6)
+    assert math.fsum(load["waiting"]) * load["bin"] == pytest.approx(waited, abs=1e-6)
+    assert math.fsum((*load["writing"], *load["programs"])) * load["bin"] == pytest.approx(seated, abs=1e-6)
 
 
 def test_programs_take_their_share_of_a_trajectory() -> None:
     """Spread evenly, as it isn't known when they ran."""
     load = measure_load([Stay(0.0, 0.0, 100.0, 25.0)], 200.0)
-    assert load.programs[0] == pytest.approx(0.25)
-    assert load.writing[0] == pytest.approx(0.75)
-    assert load.writing[-1] == 0
+    assert load["programs"][0] == pytest.approx(0.25)
+    assert load["writing"][0] == pytest.approx(0.75)
+    assert load["writing"][-1] == 0
 
 
 def test_a_run_without_time_has_a_load() -> None:
     """Everything may have happened at once."""
-    assert set(measure_load([Stay(0.0, 0.0, 0.0, 0.0)], 0.0).waiting) == {0.0}
+    assert set(measure_load([Stay(0.0, 0.0, 0.0, 0.0)], 0.0)["waiting"]) == {0.0}
 
 
 @given(st.lists(st.tuples(SECONDS, SECONDS).map(sorted)))
