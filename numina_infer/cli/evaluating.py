@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from numina_infer.core.ports import Advance
-    from numina_infer.lab.evaluate.comparison import Comparison
-    from numina_infer.lab.evaluate.evaluation import Evaluation
+    from numina_infer.lab.evaluate.evaluation import Comparison, Evaluation
 
 _EXAMPLES = """\
 examples:
@@ -61,7 +60,7 @@ def add_evaluate(commands: Commands) -> None:
 
 
 def _evaluate(chosen: argparse.Namespace) -> int:
-    from numina_infer.lab.evaluate.comparison import compare
+    from numina_infer.lab.evaluate.evaluation import compare
 
     console = make_console(sys.stderr if chosen.json else sys.stdout)
     with showing_progress("problems marked") as tell:
@@ -90,7 +89,7 @@ def _evaluations(chosen: argparse.Namespace, tell: "Advance") -> "list[Evaluatio
 
 
 def _show(evaluation: "Evaluation", ks: list[int] | None, console: "Console") -> None:
-    from numina_infer.lab.evaluate.tables import tables
+    from numina_infer.lab.evaluate.frames import tables
 
     for table in tables(evaluation, ks):
         console.print(table)
@@ -99,7 +98,7 @@ def _show(evaluation: "Evaluation", ks: list[int] | None, console: "Console") ->
 
 
 def _show_comparison(comparison: "Comparison", console: "Console") -> None:
-    from numina_infer.lab.evaluate.tables import comparison_table
+    from numina_infer.lab.evaluate.frames import comparison_table
 
     console.print(comparison_table(comparison))
     for line in comparison.remarks:

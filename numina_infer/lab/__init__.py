@@ -7,8 +7,8 @@
 
 In: run folders, and problems files with answers. Out: tables, figures, pages and data sets; no verdict of a contest
 ever depends on them. The rooms: `replay/` decides a recorded run again, `evaluate/` scores it, `tune/` searches
-sampling parameters, `report/` makes an HTML page, `export/` makes training data. `cells.py` is how results look in
-Jupyter.
+sampling parameters, `report/` makes an HTML page, `export/` makes training data. `cells.py` is how results and single
+trajectories look in Jupyter.
 Names are imported when they are first used, so `from numina_infer import lab` costs nothing.
 """
 
@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from numina_infer.app.choices import Choices
+    from numina_infer.lab.cells import read_trajectory
     from numina_infer.lab.evaluate import frames, plots
-    from numina_infer.lab.evaluate.comparison import compare
-    from numina_infer.lab.evaluate.evaluation import evaluate_run
-    from numina_infer.lab.evaluate.reading import read_trajectory
+    from numina_infer.lab.evaluate.evaluation import compare, evaluate_run
     from numina_infer.lab.replay.recording import read_recording
     from numina_infer.lab.replay.replay import replay_run
     from numina_infer.lab.replay.replay_table import replay_frame
@@ -56,11 +55,11 @@ _HOMES = {
     "Choices": "app.choices",
     "SearchSpace": "lab.tune.search_space",
     "Tuning": "lab.tune.tuning_folder",
-    "compare": "lab.evaluate.comparison",
+    "compare": "lab.evaluate.evaluation",
     "evaluate_run": "lab.evaluate.evaluation",
     "read_recording": "lab.replay.recording",
     "read_run": "runs.history",
-    "read_trajectory": "lab.evaluate.reading",
+    "read_trajectory": "lab.cells",
     "replay_frame": "lab.replay.replay_table",
     "replay_run": "lab.replay.replay",
     "search": "lab.tune.search",

@@ -7,9 +7,8 @@ from pathlib import Path
 from numina_infer.core.ports import CacheStats
 from numina_infer.lab.evaluate.metrics import Tally
 from numina_infer.lab.tune.search_space import Setting
-from numina_infer.lab.tune.trial import Trial, TrialStanding
 from numina_infer.lab.tune.tuning_folder import write_json
-from numina_infer.lab.tune.tuning_report import TuningReport, best_of
+from numina_infer.lab.tune.tuning_report import Trial, TrialStanding, TuningReport, best_of
 from numina_infer.runs.progress import RunConsole
 
 
