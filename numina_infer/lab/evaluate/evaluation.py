@@ -14,7 +14,7 @@ from pathlib import Path
 
 from numina_infer.core.config import require, require_choice
 from numina_infer.core.ports import Advance
-from numina_infer.core.records import Execution, Problem, Solution, StopReason, Trajectory
+from numina_infer.core.records import Execution, Problem, StopReason, Trajectory
 from numina_infer.lab.evaluate.grading import Grader
 from numina_infer.lab.evaluate.marking import GraderName, Marks, mark_general, mark_integers, samples_of
 from numina_infer.lab.evaluate.matching import LeftOut, Referenced, find_references, match, named
@@ -32,20 +32,22 @@ from numina_infer.lab.replay.recording import Recording, read_recording
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated:
-    """One problem of a run, with its reference."""
+class Evaluated(Referenced):
+    """One problem of a run, scored."""
 
-    problem: Problem
-    reference: str
-    """As the file has it."""
-    solution: Solution
-    trajectories: tuple[Trajectory, ...]
-    """All that ended, without texts."""
     samples: tuple[Trajectory, ...]
-    """Those that count (`marking.samples_of`)."""
+    """The trajectories that count (`marking.samples_of`)."""
     marks: Marks
-    is_verdict_right: bool | None
-    """Whether a vote, not a fallback, hit the reference; None where no vote in the run's range can."""
+
+    @property
+    def problem(self) -> Problem:
+        """What was asked."""
+        return self.recorded.problem
+
+    @property
+    def is_verdict_right(self) -> bool | None:
+        """Whether a vote, not a fallback, hit the reference; None where no vote in the run's range can."""
+        return not self.solution.is_fallback and self.solution.answer in self.accepted if self.accepted else None
 
     @property
     def tally(self) -> Tally:
@@ -65,12 +67,12 @@ class Evaluated:
     @property
     def num_tokens(self) -> int:
         """Tokens sampled, those of broken-off trajectories included."""
-        return sum(trajectory.num_tokens for trajectory in self.trajectories)
+        return sum(trajectory.num_tokens for trajectory in self.recorded.trajectories)
 
     @property
     def executions(self) -> tuple[Execution, ...]:
         """All programs that ran."""
-        return tuple(execution for trajectory in self.trajectories for execution in trajectory.executions)
+        return tuple(one for trajectory in self.recorded.trajectories for one in trajectory.executions)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -184,18 +186,9 @@ def evaluate_run(
 
 
 def _evaluate_one(one: Referenced, grader: GraderName, compare: Grader) -> Evaluated:
-    solution, samples = one.solution, samples_of(one.recorded)
-    is_general = grader is GraderName.GENERAL
+    samples, is_general = samples_of(one.recorded), grader is GraderName.GENERAL
     marks = mark_general(samples, one.reference, compare) if is_general else mark_integers(samples, one.accepted)
-    return Evaluated(
-        one.recorded.problem,
-        one.reference,
-        solution,
-        one.recorded.trajectories,
-        samples,
-        marks,
-        (not solution.is_fallback and solution.answer in one.accepted) if one.accepted else None,
-    )
+    return Evaluated(one.recorded, one.solution, one.reference, one.accepted, samples, marks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from numina_infer.core.records import ExecutionStatus, NoAnswer
-from numina_infer.lab.evaluate.evaluation import Comparison, Evaluated, Evaluation
+from numina_infer.lab.evaluate.evaluation import Comparison, Evaluation
 from numina_infer.lab.evaluate.metrics import Estimate, Tally, wilson
 
 if TYPE_CHECKING:
@@ -27,7 +27,22 @@ def problem_frame(evaluation: Evaluation) -> "pd.DataFrame":
     `num_samples, num_right, num_blank, leader_votes, score` (of the vote of all samples, 0 to 1), `num_tokens`,
     `seconds`, `num_programs`, `num_programs_ok`.
     """
-    return _frame(map(_problem_row, evaluation.problems))
+    counts = ("num_samples", "num_right", "num_blank", "leader_votes", "score")
+    return _frame(
+        {
+            "problem_id": one.problem.id,
+            "reference": one.reference,
+            "answer": one.solution.answer,
+            "is_right": one.is_right,
+            "stop_reason": str(one.solution.stop_reason),
+            **{name: getattr(one.tally, name) for name in counts},
+            "num_tokens": one.num_tokens,
+            "seconds": one.seconds,
+            "num_programs": len(one.executions),
+            "num_programs_ok": sum(execution.status is ExecutionStatus.OK for execution in one.executions),
+        }
+        for one in evaluation.problems
+    )
 
 
 def sample_frame(evaluation: Evaluation) -> "pd.DataFrame":
@@ -35,7 +50,21 @@ def sample_frame(evaluation: Evaluation) -> "pd.DataFrame":
 
     That is `num_tokens, seconds, num_turns, num_programs`.
     """
-    return _frame(row for one in evaluation.problems for row in _sample_rows(one))
+    return _frame(
+        {
+            "problem_id": one.problem.id,
+            "index": sample.index,
+            "outcome": str(sample.outcome),
+            "answer": answer,
+            "is_right": answer in one.marks.right,
+            "num_tokens": sample.num_tokens,
+            "seconds": sample.ended_at - sample.started_at,
+            "num_turns": len(sample.turns),
+            "num_programs": len(sample.executions),
+        }
+        for one in evaluation.problems
+        for sample, answer in zip(one.samples, one.marks.answers, strict=True)
+    )
 
 
 def curve_frame(evaluation: Evaluation, ks: Sequence[int] | None = None) -> "pd.DataFrame":
@@ -210,37 +239,6 @@ def comparison_table(comparison: Comparison) -> Table:
     ]
     names = ("", comparison.first.name, comparison.second.name)
     return _table(f"{len(comparison.pairs)} problems of both runs", names, rows)
-
-
-def _problem_row(one: Evaluated) -> Record:
-    tally, executions = one.tally, one.executions
-    return {
-        "problem_id": one.problem.id,
-        "reference": one.reference,
-        "answer": one.solution.answer,
-        "is_right": one.is_right,
-        "stop_reason": str(one.solution.stop_reason),
-        **{name: getattr(tally, name) for name in ("num_samples", "num_right", "num_blank", "leader_votes", "score")},
-        "num_tokens": one.num_tokens,
-        "seconds": one.seconds,
-        "num_programs": len(executions),
-        "num_programs_ok": sum(execution.status is ExecutionStatus.OK for execution in executions),
-    }
-
-
-def _sample_rows(one: Evaluated) -> Iterator[Record]:
-    for sample, answer in zip(one.samples, one.marks.answers, strict=True):
-        yield {
-            "problem_id": one.problem.id,
-            "index": sample.index,
-            "outcome": str(sample.outcome),
-            "answer": answer,
-            "is_right": answer in one.marks.right,
-            "num_tokens": sample.num_tokens,
-            "seconds": sample.ended_at - sample.started_at,
-            "num_turns": len(sample.turns),
-            "num_programs": len(sample.executions),
-        }
 
 
 def _shares(names: Sequence[str], kinds: Iterable[tuple[str, ...]], total: int) -> "pd.DataFrame":

@@ -25,15 +25,12 @@ class LeftOut:
     """Ids of problems and references that weren't evaluated, by the reason."""
 
     unfinished: tuple[str, ...] = ()
-    """Problems of the run without a verdict."""
     without_reference: tuple[str, ...] = ()
-    """Problems of the run for which the file has no answer."""
     not_votable: tuple[str, ...] = ()
     """Problems whose reference no vote in the run's range can hit; left out by the grader `integer` alone."""
     otherwise_stated: tuple[str, ...] = ()
     """Ids that the run and the file give to different statements, so to different problems."""
     not_in_run: tuple[str, ...] = ()
-    """References to problems that aren't in the run."""
 
     @property
     def lines(self) -> tuple[str, ...]:

@@ -10,18 +10,16 @@ a vote is drawn like any other; a subset without any vote is wrong.
 
 A plain accuracy has Wilson's interval (1927): with few problems the normal approximation is too narrow and leaves the
 range from 0 to 1 (arXiv 2503.01747).
-Other means over problems have a seeded bootstrap of two levels: problems are drawn with replacement, since others
-might have been asked, then samples within each, since the model might have written others. The percentile interval is
-moved so that its middle is the unbiased estimate. Ten problems that are all right prove no certainty, so one right and
-one wrong problem are added to those drawn from: Agresti's and Coull's remedy (1998).
+Other means over problems have Student's t interval. Ten problems that are all right prove no certainty, so one right
+and one wrong problem are added where the spread is measured: Agresti's and Coull's remedy (1998).
 Two runs are compared in pairs on the same problems, so that the difficulty of problems, which both share, cancels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import comb
-from statistics import NormalDist
+from statistics import NormalDist, fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,10 +31,6 @@ MOST_SAMPLES = 1000
 """The largest n whose binomial coefficients are all finite as floats."""
 _SEED = 0
 _RESAMPLES = 2000
-_WITHIN = 500
-"""Resamples within a problem; each resample of problems takes one of them."""
-_MOST_DRAWN = 2**13
-"""Counts of answers drawn for one resample of one problem at most; this limit makes intervals a little wider."""
 _TAILS = (0.025, 0.975)
 _EQUAL = 1e-9
 """Scores that differ by less count as equal."""
@@ -69,11 +63,6 @@ class Tally:
     def num_right(self) -> int:
         """c: samples that are right."""
         return sum(self.right)
-
-    @property
-    def share_right(self) -> float:
-        """Share of all samples that are right, which is pass@1; 0 without samples."""
-        return self.num_right / self.num_samples if self.num_samples else 0.0
 
     @property
     def leader_votes(self) -> int:
@@ -109,21 +98,16 @@ def maj_at_k(tally: Tally, k: int) -> float:
     return majority_curve(tally)[min(k, tally.num_samples) - 1]
 
 
-def majority_curve(tally: Tally) -> tuple[float, ...]:
-    """maj@1 to maj@n."""
-    return _majority_curve(tuple(sorted(tally.right)), tuple(sorted(tally.wrong)), tally.num_blank)
-
-
 @lru_cache(maxsize=2**14)
-def _majority_curve(right: tuple[int, ...], wrong: tuple[int, ...], num_blank: int) -> tuple[float, ...]:
-    """By linearity: the sum of the shares that each right answer wins against all others."""
-    answers = (*right, *wrong)
+def majority_curve(tally: Tally) -> tuple[float, ...]:
+    """maj@1 to maj@n, by linearity: the sum of the shares that each right answer wins against all others."""
+    answers = (*sorted(tally.right), *sorted(tally.wrong))
     shares = [
-        _winning_shares(count, (*answers[:place], *answers[place + 1 :]), num_blank)
-        for place, count in enumerate(right)
+        _winning_shares(count, (*answers[:place], *answers[place + 1 :]), tally.num_blank)
+        for place, count in enumerate(answers[: len(tally.right)])
     ]
     if not shares:
-        return (0.0,) * (sum(wrong) + num_blank)
+        return (0.0,) * tally.num_samples
     return tuple(float(sum(at_k)) for at_k in zip(*shares, strict=True))[1:]
 
 
@@ -134,18 +118,12 @@ def _winning_shares(count: int, rivals: tuple[int, ...], num_blank: int) -> "Arr
     n = count + sum(rivals) + num_blank
     ways = np.zeros(n + 1)
     for votes in range(1, count + 1):
-        others = np.convolve(_not_above(votes, rivals), _draws(votes, rivals, num_blank))
+        harmless = num_blank + sum(rival for rival in rivals if rival < votes)
+        draws = np.array([comb(harmless, drawn) for drawn in range(harmless + 1)], dtype=float)
+        others = np.convolve(_not_above(votes, rivals), draws)
         ways[votes : votes + len(others)] += comb(count, votes) * others
     all_ways = np.array([comb(n, k) for k in range(n + 1)], dtype=float)
     return np.asarray(ways / all_ways)
-
-
-def _draws(votes: int, rivals: tuple[int, ...], num_blank: int) -> "Array":
-    """By number drawn: the ways to draw from what can't reach `votes`, blanks among it."""
-    import numpy as np
-
-    free = num_blank + sum(rival for rival in rivals if rival < votes)
-    return np.array([comb(free, drawn) for drawn in range(free + 1)], dtype=float)
 
 
 def _not_above(votes: int, rivals: tuple[int, ...]) -> "Array":
@@ -206,63 +184,20 @@ def vote_estimate(tallies: Sequence[Tally], k: int) -> Estimate:
     Raises:
         ValueError: there is no problem, or one without samples.
     """
-    values = [maj_at_k(tally, k) for tally in tallies]
-    return _two_levels(values, tallies, k, _pass_means if k == 1 else _vote_means)
+    return _mean([maj_at_k(tally, k) for tally in tallies])
 
 
 def pass_estimate(tallies: Sequence[Tally], k: int) -> Estimate:
     """pass@k in the mean over problems, otherwise as `vote_estimate`."""
-    values = [pass_at_k(tally.num_samples, tally.num_right, _most(tally, k)) for tally in tallies]
-    return _two_levels(values, tallies, k, _pass_means)
+    return _mean([pass_at_k(tally.num_samples, tally.num_right, min(k, tally.num_samples)) for tally in tallies])
 
 
-def _most(tally: Tally, k: int) -> int:
-    return min(tally.num_samples, k)
+def _mean(scores: Sequence[float]) -> Estimate:
+    from scipy.special import stdtrit
 
-
-_Means = Callable[[Tally, int, "np.random.Generator"], "Array"]
-"""From a tally and a k: the score of n new samples of the problem, drawn `_WITHIN` times."""
-
-
-def _two_levels(values: Sequence[float], tallies: Sequence[Tally], k: int, draw_means: _Means) -> Estimate:
-    import numpy as np
-
-    draws = np.random.default_rng([_SEED, k])
-    within = [draw_means(tally, _most(tally, k), draws) for tally in tallies]
-    imagined = [np.zeros(_WITHIN), np.ones(_WITHIN)]
-    scores = np.array([*within, *imagined])
-    problems = draws.integers(len(scores), size=(_RESAMPLES, len(tallies)))
-    # One problem that is drawn twice has other samples each time.
-    means = scores[problems, draws.integers(_WITHIN, size=problems.shape)].mean(axis=1)
-    value = float(np.mean(values))
-    low, high = np.quantile(means - means.mean(), _TAILS)
-    return Estimate(value, max(0.0, value + min(0.0, float(low))), min(1.0, value + max(0.0, float(high))))
-
-
-def _vote_means(tally: Tally, k: int, draws: "np.random.Generator") -> "Array":
-    """The mean score of n // k votes of `k` samples, up to `_MOST_DRAWN` counts.
-
-    The estimate averages over all subsets of k, which varies a little less.
-    """
-    import numpy as np
-
-    if not tally.right:
-        return np.zeros(_WITHIN)
-    shares = np.array([*tally.right, *tally.wrong, tally.num_blank]) / tally.num_samples
-    num_votes = max(1, min(tally.num_samples // k, _MOST_DRAWN // len(shares)))
-    votes = draws.multinomial(k, shares, size=(_WITHIN, num_votes))[..., :-1]
-    most = votes.max(axis=-1, keepdims=True)
-    leads = (votes == most) & (most > 0)
-    scores = leads[..., : len(tally.right)].sum(axis=-1) / np.maximum(1, leads.sum(axis=-1))
-    return np.asarray(scores.mean(axis=-1))
-
-
-def _pass_means(tally: Tally, k: int, draws: "np.random.Generator") -> "Array":
-    """The same for pass@k: whether one of k is right."""
-    import numpy as np
-
-    num_groups = tally.num_samples // k
-    return np.asarray(draws.binomial(num_groups, 1 - (1 - tally.share_right) ** k, size=_WITHIN) / num_groups)
+    value, count = fmean(scores), len(scores)
+    reach = float(stdtrit(count + 1, _TAILS[1])) * stdev([*scores, 0, 1]) / count**0.5
+    return Estimate(value, max(0.0, value - reach), min(1.0, value + reach))
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,16 +25,15 @@ _SPLITS = ("train", "test", "validation")
 class ValidationSet:
     """A set on the hub, and the size that it should have."""
 
-    name: str
     hub_id: str
     num_problems: int
 
 
 VALIDATION_SETS = {
-    "amc": ValidationSet("amc", "AI-MO/aimo-validation-amc", 83),
-    "aime": ValidationSet("aime", "AI-MO/aimo-validation-aime", 90),
-    "math-4": ValidationSet("math-4", "AI-MO/aimo-validation-math-level-4", 754),
-    "math-5": ValidationSet("math-5", "AI-MO/aimo-validation-math-level-5", 721),
+    "amc": ValidationSet("AI-MO/aimo-validation-amc", 83),
+    "aime": ValidationSet("AI-MO/aimo-validation-aime", 90),
+    "math-4": ValidationSet("AI-MO/aimo-validation-math-level-4", 754),
+    "math-5": ValidationSet("AI-MO/aimo-validation-math-level-5", 721),
 }
 
 
@@ -105,8 +104,7 @@ def _problem_set(rows: Iterable[Mapping[str, Any]], source: str) -> ProblemSet:
     read = tuple(_row(number, row, source) for number, row in enumerate(rows))
     if not read:
         raise ProblemsFileError(f"{source} holds no problem")
-    repeated = len(read) - len({row.problem.id for row in read})
-    if repeated:
+    if repeated := len(read) - len({row.problem.id for row in read}):
         raise ProblemsFileError(f"{source}: {repeated} rows have the id of another; give each problem its own")
     return ProblemSet(read)
 
@@ -126,9 +124,8 @@ def _warnings(problems: ProblemSet, source: str, expected: ValidationSet | None)
     count = len(problems.rows)
     if expected is not None and count != expected.num_problems:
         yield (
-            f"{source} holds {count} problems, {expected.name} ({expected.hub_id}) has {expected.num_problems}; "
+            f"{source} holds {count} problems, {expected.hub_id} has {expected.num_problems}; "
             "its figures won't be comparable with published ones"
         )
-    without = count - len(problems.references)
-    if without:
+    if without := count - len(problems.references):
         yield f"{without} of {count} problems of {source} have no answer, and can't be scored"

@@ -132,11 +132,11 @@ class _Search:
         for batch in self._batches:
             if batch.last > num_known:
                 self._collect(trial, batch)
-            trial.add(self._run_folder(trial, batch), batch.ids, self._references)
+            problems = [row.problem for row in batch.rows]
+            trial.add(self._run_folder(trial, batch), problems, self._references)
             if self._is_unlikely_to_win(trial):
                 trial.standing = TrialStanding.DROPPED
-                return trial
-        trial.standing = TrialStanding.WHOLE
+                break
         return trial
 
     def _is_unlikely_to_win(self, trial: Trial) -> bool:

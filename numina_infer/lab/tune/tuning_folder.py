@@ -14,6 +14,7 @@ from typing import Any
 
 from numina_infer.answers.references import read_references
 from numina_infer.app.choices import Choices, EngineName
+from numina_infer.app.run_folder import problems_path
 from numina_infer.app.tasks import COLLECT, Collection, Task
 from numina_infer.core.config import StopRule, require, require_whole
 from numina_infer.core.errors import ConfigError, RunLogError
@@ -22,7 +23,7 @@ from numina_infer.core.records import AnswerRange
 from numina_infer.lab.evaluate.matching import named
 from numina_infer.lab.evaluate.metrics import MOST_SAMPLES
 from numina_infer.lab.tune.search_space import SearchSpace
-from numina_infer.runs.problems import ProblemRow, ProblemSet, example_problems_path, read_problems
+from numina_infer.runs.problems import ProblemRow, ProblemSet, read_problems
 from numina_infer.runs.provenance import file_sha256
 
 _FORMAT_VERSION = 1
@@ -80,11 +81,6 @@ class Tuning(Task):
         return tuple(sorted(set(self.num_samples))) or (self.choices.resolve().policy.num_samples,)
 
     @property
-    def problems_path(self) -> Path:
-        """The file that is read: the one chosen, or the examples in the package."""
-        return Path(self.problems) if self.problems else example_problems_path()
-
-    @property
     def answer_range(self) -> AnswerRange:
         """The range in which answers are votes."""
         return self.choices.resolve().rollout.answer_range
@@ -95,12 +91,13 @@ class Tuning(Task):
         Raises:
             ConfigError: there are none.
         """
-        problem_set = read_problems(self.problems_path)
+        path = problems_path(self)
+        problem_set = read_problems(path)
         votes = read_references(problem_set.references, self.answer_range)
         scored = tuple(row for row in problem_set.rows if row.problem.id in votes)
         unscored = tuple(row.problem.id for row in problem_set.rows if row.problem.id not in votes)
         wanted = f"an answer that is a vote in the range {self.answer_range}"
-        require(bool(scored), f"{self.problems_path} has no problem with {wanted}")
+        require(bool(scored), f"{path} has no problem with {wanted}")
         remark = f"left out: {named(unscored)} without {wanted}" if unscored else ""
         return ProblemSet(scored).shuffled(self.choices.seed), remark
 
@@ -135,17 +132,8 @@ class ProblemBatch:
         """By the places of its problems, from 1."""
         return f"{self.first + 1:04d}-{self.last:04d}"
 
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """Of its problems."""
-        return tuple(row.problem.id for row in self.rows)
-
     def write(self, folder: Path) -> Path:
-        """The file in `folder`: the same bytes each time.
-
-        Raises:
-            OSError: it can't be written.
-        """
+        """Write the problems file in `folder`: the same bytes each time."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.name}.jsonl"
         rows = [{"id": one.problem.id, "problem": one.problem.statement, "answer": one.reference} for one in self.rows]
@@ -163,7 +151,7 @@ def begin(tuning: Tuning, folder: Path) -> None:
         "format_version": _FORMAT_VERSION,
         **asdict(tuning),
         "space": dict(tuning.space.spelled),
-        "problems_sha256": file_sha256(tuning.problems_path),
+        "problems_sha256": file_sha256(problems_path(tuning)),
     }
     if (folder / _FILE).exists():
         raise RunLogError(f"{folder} already holds a search; name another folder, or go on with --resume")
@@ -194,17 +182,13 @@ def read_tuning(folder: Path) -> Tuning:
         tuning = Tuning(choices=Choices(**content["choices"]), space=SearchSpace(content["space"]), **given)
     except (ConfigError, KeyError, TypeError) as error:
         raise RunLogError(f"{path} doesn't say what was searched ({error!r}); start anew") from error
-    if file_sha256(tuning.problems_path) != content.get("problems_sha256"):
+    if file_sha256(problems_path(tuning)) != content.get("problems_sha256"):
         raise ConfigError(f"the problems file has changed since the search in {folder}; start anew with it")
     return tuning
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write a file of a search, whole or not at all.
-
-    Raises:
-        OSError: it can't be written.
-    """
+    """Write a file of a search, whole or not at all."""
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     draft.replace(path)

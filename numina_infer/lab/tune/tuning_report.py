@@ -14,15 +14,9 @@ from rich.table import Table
 from numina_infer.answers.references import Accepted
 from numina_infer.core.errors import RunLogError
 from numina_infer.core.ports import CacheStats
+from numina_infer.core.records import Problem
 from numina_infer.lab.evaluate.marking import mark_integers, samples_of
-from numina_infer.lab.evaluate.metrics import (
-    Difference,
-    Estimate,
-    Tally,
-    maj_at_k,
-    paired_difference,
-    vote_estimate,
-)
+from numina_infer.lab.evaluate.metrics import Difference, Estimate, Tally, maj_at_k, paired_difference, vote_estimate
 from numina_infer.lab.replay.recording import read_recording
 from numina_infer.lab.tune.search_space import Setting
 
@@ -33,12 +27,10 @@ _DIGITS = 9
 class TrialStanding(StrEnum):
     """How far a setting was taken."""
 
-    OPEN = "open"
-    """It is being tried."""
-    DROPPED = "dropped"
-    """It was unlikely to be better than the best, and got no more problems."""
     WHOLE = "whole"
     """It got all problems."""
+    DROPPED = "dropped"
+    """It was unlikely to be better than the best, and got no more problems."""
 
 
 @dataclass(slots=True)
@@ -54,25 +46,25 @@ class Trial:
     """Spent on it."""
     num_hits: int = 0
     """Turns that came from the cache, so that the seconds are fewer than it would take."""
-    standing: TrialStanding = TrialStanding.OPEN
+    standing: TrialStanding = TrialStanding.WHOLE
 
     @property
     def num_problems(self) -> int:
         """How many it has been tried on."""
         return len(self.tallies)
 
-    def add(self, folder: Path, problem_ids: Sequence[str], references: Mapping[str, Accepted]) -> None:
-        """Add the results of a run folder; `problem_ids` are its problems in the search's order.
+    def add(self, folder: Path, problems: Sequence[Problem], references: Mapping[str, Accepted]) -> None:
+        """Add the results of the run in `folder`; `problems` are its problems in the search's order.
 
         Raises:
             RunLogError: it can't be read, or lacks a problem.
         """
-        recorded = {one.problem.id: one for one in read_recording(folder).problems}
-        if missing := [problem_id for problem_id in problem_ids if problem_id not in recorded]:
-            raise RunLogError(f"{folder} lacks {len(missing)} of its problems, {missing[0]} first; remove the search")
-        for problem_id in problem_ids:
-            one = recorded[problem_id]
-            self.tallies.append(mark_integers(samples_of(one), references[problem_id]).tally)
+        recorded = {one.problem: one for one in read_recording(folder).problems}
+        for problem in problems:
+            if problem not in recorded:
+                raise RunLogError(f"{folder} lacks the problem {problem.id}; start the search anew")
+            one = recorded[problem]
+            self.tallies.append(mark_integers(samples_of(one), references[problem.id]).tally)
             self.num_tokens += sum(trajectory.num_tokens for trajectory in one.trajectories)
 
     def scores(self, n: int) -> list[float]:
