@@ -1,12 +1,11 @@
-"""What a Jupyter cell shows: tables, and single trajectories to read, as HTML in which every text is escaped.
+"""How results look: tables in a terminal, and tables and single trajectories in a Jupyter cell.
 
-Jupyter typesets the formulae. A text of the model's can't make markup.
+Jupyter typesets the formulae. All text is escaped, so that a text of the model's can't make markup.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
-from itertools import islice
 from pathlib import Path
 
 from rich.table import Table
@@ -14,10 +13,21 @@ from rich.table import Table
 from numina_infer.core.config import require
 from numina_infer.core.records import Trajectory, Turn
 from numina_infer.formats.fences import unify_newlines
+from numina_infer.lab.evaluate.matching import named
 from numina_infer.lab.report.texts import find_programs, said
 from numina_infer.runs.history import read_logged_problems
 
 _BLOCK = "margin:4px 0;padding:6px 10px;overflow-x:auto;background:#8881;border-left:3px solid"
+
+
+def make_table(title: str, names: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
+    """A table for a terminal: the first column is text, the others are figures."""
+    table = Table(title=title, title_justify="left")
+    for number, name in enumerate(names):
+        table.add_column(name, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def html_table(table: Table, *lines: str) -> str:
@@ -68,15 +78,11 @@ def read_trajectory(run: str | Path, problem_id: str, index: int = 0) -> Reading
         ConfigError: the run has no such trajectory.
     """
     problems = {problem.opened.problem_id: problem for problem in read_logged_problems(Path(run))}
-    require(problem_id in problems, f"the run in {run} has no problem {problem_id!r}; it has {_some(problems)}")
+    require(problem_id in problems, f"the run in {run} has no problem {problem_id!r}; it has {named(tuple(problems))}")
     found = {trajectory.index: trajectory for trajectory in problems[problem_id].trajectories}
-    require(index in found, f"problem {problem_id} has no trajectory {index} that ended; it has {_some(found)}")
+    indices = ", ".join(map(str, found)) or "none"
+    require(index in found, f"problem {problem_id} has no trajectory {index} that ended; it has {indices}")
     return Reading(found[index])
-
-
-def _some(names: Collection[object]) -> str:
-    first = ", ".join(map(str, islice(names, 9)))
-    return first + (" …" if len(names) > 9 else "") or "none"
 
 
 def _shown(turn: Turn) -> Iterator[str]:

@@ -11,6 +11,7 @@ by 3.5, so two scores say little. The same problems solved twice say more, since
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from numina_infer.core.config import require, require_choice
 from numina_infer.core.ports import Advance
@@ -193,12 +194,11 @@ def _evaluate_one(one: Referenced, grader: GraderName, compare: Grader) -> Evalu
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One problem in both runs."""
+    """One problem in both runs, and its maj@k in each."""
 
     first: Evaluated
     second: Evaluated
     first_score: float
-    """maj@k."""
     second_score: float
 
 
@@ -226,9 +226,7 @@ class Comparison:
     @property
     def scores(self) -> tuple[float, float]:
         """maj@k of the two runs over the problems of both."""
-        both = zip(*((pair.first_score, pair.second_score) for pair in self.pairs), strict=True)
-        first, second = (sum(scores) / len(self.pairs) for scores in both)
-        return first, second
+        return fmean(pair.first_score for pair in self.pairs), fmean(pair.second_score for pair in self.pairs)
 
     @property
     def num_right_alone(self) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """An evaluation as pandas frames for a notebook, as records for JSON, and as tables for a terminal."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from numina_infer.core.records import ExecutionStatus, NoAnswer
+from numina_infer.lab.cells import make_table
 from numina_infer.lab.evaluate.evaluation import Comparison, Evaluation
 from numina_infer.lab.evaluate.metrics import Estimate, Tally, wilson
 
@@ -205,28 +206,27 @@ def tables(evaluation: Evaluation, ks: Sequence[int] | None = None) -> Iterator[
         (str(k), str(evaluation.majority(k)), str(evaluation.passes(k)), str(evaluation.num_short(k) or ""))
         for k in (evaluation.ks if ks is None else ks)
     ]
-    yield _table("of k samples (95 %)", ("k", "maj@k", "pass@k", "problems with fewer"), curve)
+    yield make_table("of k samples (95 %)", ("k", "maj@k", "pass@k", "problems with fewer"), curve)
     if len(losses):
         title = f"votes lost: {losses['count'].sum()} of {evaluation.num_samples}"
         rows = _rows(losses, "{}", "{}", "{}", "{:.1%}")
-        yield _table(title, ("reason", "how it ended", "samples", "share"), rows)
+        yield make_table(title, ("reason", "how it ended", "samples", "share"), rows)
     rows = _rows(cost_frame(evaluation), "{}", "{:,.1f}", "{:,.1f}", "{:,.1f}")
-    yield _table("a problem took", ("", "mean", "median", "most"), rows)
+    yield make_table("a problem took", ("", "mean", "median", "most"), rows)
     if len(programs):
         rows = _rows(programs, "{}", "{}", "{:.1%}")
-        yield _table(f"{programs['count'].sum()} programs", ("ended", "programs", "share"), rows)
+        yield make_table(f"{programs['count'].sum()} programs", ("ended", "programs", "share"), rows)
     bins = _rows(calibration_frame(evaluation), "{:.0%}", "{:.0%}", "{}", "{:.1%}", "{:.1%}", "{:.1%}", "{:.1%}")
     if bins:
         names = ("share above", "up to", "problems", "mean share", "winner right", "from (95 %)", "to")
-        yield _table("the winner's share of the votes", names, bins)
+        yield make_table("the winner's share of the votes", names, bins)
 
 
 def accuracy_table(evaluation: Evaluation) -> Table:
     """How often the verdicts are right, and the plain vote behind them."""
-    rows = [("plain vote of all samples", str(evaluation.vote))]
-    if evaluation.verdicts is not None:
-        rows.insert(0, ("verdicts", str(evaluation.verdicts)))
-    return _table(f"{evaluation.name}: {len(evaluation.problems)} problems", ("", "right (95 %)"), rows)
+    shares = {"verdicts": evaluation.verdicts, "plain vote of all samples": evaluation.vote}
+    rows = [(name, str(share)) for name, share in shares.items() if share is not None]
+    return make_table(f"{evaluation.name}: {len(evaluation.problems)} problems", ("", "right (95 %)"), rows)
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -238,7 +238,7 @@ def comparison_table(comparison: Comparison) -> Table:
         ("difference (95 %)", str(Estimate(gap.value, gap.low, gap.high)), ""),
     ]
     names = ("", comparison.first.name, comparison.second.name)
-    return _table(f"{len(comparison.pairs)} problems of both runs", names, rows)
+    return make_table(f"{len(comparison.pairs)} problems of both runs", names, rows)
 
 
 def _shares(names: Sequence[str], kinds: Iterable[tuple[str, ...]], total: int) -> "pd.DataFrame":
@@ -248,22 +248,13 @@ def _shares(names: Sequence[str], kinds: Iterable[tuple[str, ...]], total: int) 
     return _frame(rows, [*names, "count", "share"])
 
 
-def _frame(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None) -> "pd.DataFrame":
+def _frame(rows: Iterable[Record], columns: list[str] | None = None) -> "pd.DataFrame":
     import pandas as pd
 
-    return pd.DataFrame(list(rows), columns=None if columns is None else list(columns))
+    return pd.DataFrame(list(rows), columns=columns)
 
 
 def _rows(frame: "pd.DataFrame", *formats: str) -> list[list[str]]:
     """The cells of a frame as text, a format for each column."""
     rows = frame.itertuples(index=False, name=None)
     return [[form.format(cell) for form, cell in zip(formats, row, strict=True)] for row in rows]
-
-
-def _table(title: str, names: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    table = Table(title=title, title_justify="left")
-    for number, name in enumerate(names):
-        table.add_column(name, justify="right" if number else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    return table

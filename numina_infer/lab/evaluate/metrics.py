@@ -133,18 +133,13 @@ def _not_above(votes: int, rivals: tuple[int, ...]) -> "Array":
     able = [rival for rival in rivals if rival >= votes]
     table = np.zeros((len(able) + 1, len(able) * votes + 1))
     table[0, 0] = 1
-    for rival in able:
-        table = _with_rival(table, rival, votes)
+    for rival in able:  # the table's rows: rivals that tie; its columns: samples drawn
+        grown = table.copy()
+        for drawn in range(1, votes):
+            grown[:, drawn:] += comb(rival, drawn) * table[:, :-drawn]
+        grown[1:, votes:] += comb(rival, votes) * table[:-1, :-votes]
+        table = grown
     return np.asarray((table / np.arange(1, len(able) + 2)[:, None]).sum(axis=0))
-
-
-def _with_rival(table: "Array", rival: int, votes: int) -> "Array":
-    """`table` (rows: rivals tied at `votes`; columns: samples drawn) with one more rival of so many samples."""
-    grown = table.copy()
-    for drawn in range(1, votes):
-        grown[:, drawn:] += comb(rival, drawn) * table[:, :-drawn]
-    grown[1:, votes:] += comb(rival, votes) * table[:-1, :-votes]
-    return grown
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,9 @@ from numina_infer.app.tasks import Collection
 from numina_infer.core.errors import ConfigError, EngineError, RunLogError
 from numina_infer.core.ports import CacheStats, Engine
 from numina_infer.lab.evaluate.metrics import paired_difference
-from numina_infer.lab.tune.search_space import NAMES, Setting, Value
+from numina_infer.lab.tune.search_space import NAMES, Setting
 from numina_infer.lab.tune.tuning_folder import ProblemBatch, Tuning, begin, read_json, read_tuning, write_json
-from numina_infer.lab.tune.tuning_report import Trial, TrialStanding, TuningReport, best_of
+from numina_infer.lab.tune.tuning_report import Trial, TrialStanding, TuningReport, rank
 from numina_infer.runs.problems import ProblemSet
 from numina_infer.runs.progress import show_time
 from numina_infer.solving.contest import Parts
@@ -74,8 +74,8 @@ def search(
         begin(tuning, folder)
     if remark:
         console.print(remark, soft_wrap=True)
-    with _alone(folder), ExitStack() as stack:
-        return _Search(tuning, problems, folder, console, backends, stack).run()
+    with _alone(folder):
+        return _Search(tuning, problems, folder, console, backends).run()
 
 
 @contextmanager
@@ -93,16 +93,10 @@ class _Search:
     """One session of a search."""
 
     def __init__(
-        self,
-        tuning: Tuning,
-        problems: ProblemSet,
-        folder: Path,
-        console: Console,
-        backends: Backends | None,
-        stack: ExitStack,
+        self, tuning: Tuning, problems: ProblemSet, folder: Path, console: Console, backends: Backends | None
     ) -> None:
-        self._tuning, self._folder, self._console = tuning, folder, console
-        self._backends, self._stack = backends, stack
+        self._tuning, self._folder, self._console, self._backends = tuning, folder, console, backends
+        self._stack = ExitStack()
         self._batches = tuning.batches(problems.rows)
         self._references = read_references(problems.references, tuning.answer_range)
         self._n = tuning.ns[-1]
@@ -115,12 +109,21 @@ class _Search:
 
     def run(self) -> TuningReport:
         """Try all settings; what an earlier session did is read."""
-        while (setting := self._proposals.ask(self._done)) is not None:
-            self._say(f"[{len(self._done) + 1}/{self._proposals.num_trials}] {setting}")
-            trial = self._done[setting] = self._try(setting)
-            self._proposals.tell(trial)
-            self._say_end(trial)
-        report = TuningReport(tuple(self._done.values()), self._tuning.ns, self._batches[-1].last, self._counts)
+        num_all = self._proposals.num_trials
+        with self._stack:
+            while (setting := self._proposals.ask(self._done)) is not None:
+                place = f"[{len(self._done) + 1}/{num_all}] {setting}"
+                self._say(place)
+                trial = self._done[setting] = self._try(setting)
+                self._proposals.tell(trial)
+                gone = sum(one.seconds for one in self._done.values())
+                left = gone / len(self._done) * (num_all - len(self._done))
+                self._say(
+                    f"{place}: maj@{self._n} {trial.estimate(self._n)} on {trial.num_problems} problems, "
+                    f"{trial.standing}; {show_time(gone)} gone, about {show_time(left)} left"
+                )
+            counts = self._counts
+        report = TuningReport(tuple(self._done.values()), self._tuning.ns, self._batches[-1].last, counts)
         write_json(self._folder / "result.json", report.record)
         return report
 
@@ -141,7 +144,7 @@ class _Search:
 
     def _is_unlikely_to_win(self, trial: Trial) -> bool:
         """Whether `trial` is hardly better than the best setting so far, on the same problems."""
-        best = best_of(self._done.values(), self._n)
+        best = min(self._done.values(), key=lambda one: rank(one, self._n), default=None)
         if best is None:
             return False
         theirs = best.scores(self._n)[: trial.num_problems]
@@ -198,15 +201,6 @@ class _Search:
         counts = None if self._engine is None else self._engine.stats.cache
         return counts or CacheStats()
 
-    def _say_end(self, trial: Trial) -> None:
-        num_done, num_all = len(self._done), self._proposals.num_trials
-        gone = sum(one.seconds for one in self._done.values())
-        self._say(
-            f"[{num_done}/{num_all}] {trial.setting}: maj@{self._n} {trial.estimate(self._n)} on "
-            f"{trial.num_problems} problems, {trial.standing}; {show_time(gone)} gone, "
-            f"about {show_time(gone / num_done * (num_all - num_done))} left"
-        )
-
     def _say(self, line: str) -> None:
         self._console.print(line, soft_wrap=True)
 
@@ -229,7 +223,10 @@ class _Proposals:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = optuna.create_study(direction="maximize")
         self._asked: Asked | None = None
-        if first := self._space.within(_baseline(tuning)):
+        preset = tuning.choices.resolve()
+        homes = (preset.rollout.sampling, preset.rollout, preset)
+        own = {name: next(getattr(home, name) for home in homes if hasattr(home, name)) for name in NAMES}
+        if first := self._space.within(own):
             self._study.enqueue_trial(first)
         if self._space.size <= self.num_trials:
             for setting in self._space.settings:
@@ -266,10 +263,3 @@ class _Proposals:
             self._study.tell(self._asked, state=TrialState.PRUNED)
         else:
             self._study.tell(self._asked, trial.score(self._n))
-
-
-def _baseline(tuning: Tuning) -> Mapping[str, Value]:
-    """The values that the choices give without a search, which is the setting that others have to beat."""
-    preset = tuning.choices.resolve()
-    homes = (preset.rollout.sampling, preset.rollout, preset)
-    return {name: next(getattr(home, name) for home in homes if hasattr(home, name)) for name in NAMES}

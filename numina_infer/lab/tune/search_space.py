@@ -26,8 +26,6 @@ _STEP = 0.01
 _MOST_STEPS = 10_000
 _LARGEST = 10**9
 """The largest whole number: more tokens than any text has."""
-_FEW = 20
-"""So many values of a dimension are checked one by one; of more, the first and the last."""
 _DIGITS = 6
 """Sums of steps are rounded to these, so that 0.9 isn't 0.9000000000000001."""
 
@@ -111,10 +109,9 @@ class SearchSpace:
         return {name: values[name] for name, one in self.dimensions.items() if values.get(name) in one.values}
 
     def require_usable(self, choices: Choices) -> None:
-        """Raise `ConfigError` where `choices` don't take a value."""
-        for name, dimension in self.dimensions.items():
-            values = dimension.values
-            for value in values if len(values) <= _FEW else (values[0], values[-1]):
+        """Raise `ConfigError` where `choices` don't take a value of a list, or an end of a range."""
+        for name, one in self.dimensions.items():
+            for value in one.values if one.step is None else (one.values[0], one.values[-1]):
                 Setting(((name, value),)).applied(choices).resolve()
 
 

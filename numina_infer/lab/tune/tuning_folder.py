@@ -201,9 +201,6 @@ def read_json(path: Path) -> dict[str, Any]:
         RunLogError: it is no JSON object, or can't be read.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
         raise RunLogError(f"can't read {path}: {error}") from error
-    if not isinstance(content, dict):
-        raise RunLogError(f"{path} holds no JSON object")
-    return content

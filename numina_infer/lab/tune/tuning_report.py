@@ -4,7 +4,7 @@ The best of many equal settings looks better than it is. So the two best are com
 and where they can't be told apart the sentence says so and names the cheaper one.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +15,7 @@ from numina_infer.answers.references import Accepted
 from numina_infer.core.errors import RunLogError
 from numina_infer.core.ports import CacheStats
 from numina_infer.core.records import Problem
+from numina_infer.lab.cells import html_table, make_table
 from numina_infer.lab.evaluate.marking import mark_integers, samples_of
 from numina_infer.lab.evaluate.metrics import Difference, Estimate, Tally, maj_at_k, paired_difference, vote_estimate
 from numina_infer.lab.replay.recording import read_recording
@@ -106,8 +107,6 @@ class TuningReport:
         return f"<TuningReport: {self.verdict}>"
 
     def _repr_html_(self) -> str:
-        from numina_infer.lab.cells import html_table
-
         return html_table(self.table(), self.note, self.verdict)
 
     @property
@@ -118,8 +117,7 @@ class TuningReport:
     @property
     def ranked(self) -> tuple[Trial, ...]:
         """The best first: by their vote, then by their cost; those that were dropped behind all others."""
-        is_dropped = TrialStanding.DROPPED
-        return tuple(sorted(self.trials, key=lambda trial: (trial.standing is is_dropped, *_rank(trial, self.n))))
+        return tuple(sorted(self.trials, key=lambda trial: rank(trial, self.n)))
 
     @property
     def best(self) -> Trial:
@@ -162,13 +160,10 @@ class TuningReport:
 
     def table(self) -> Table:
         """The table for people."""
-        table = Table(title="Settings, the best first", title_justify="left")
-        table.add_column("setting", overflow="fold")
         votes = [f"maj@{n}" for n in self.ns]
-        for name in ("problems", *votes, "P(better than best)", "tokens/problem", "s/problem"):
-            table.add_column(name, justify="right")
-        for trial in self.ranked:
-            table.add_row(
+        names = ("setting", "problems", *votes, "P(better than best)", "tokens/problem", "s/problem")
+        rows = (
+            (
                 str(trial.setting),
                 f"{trial.num_problems}{' (dropped)' * (trial.standing is TrialStanding.DROPPED)}",
                 *(str(trial.estimate(n)) for n in self.ns),
@@ -176,7 +171,9 @@ class TuningReport:
                 f"{trial.tokens_per_problem(self.n):.0f}",
                 f"{trial.seconds_per_problem:.1f}{'*' if trial.num_hits else ''}",
             )
-        return table
+            for trial in self.ranked
+        )
+        return make_table("Settings, the best first", names, rows)
 
     @property
     def note(self) -> str:
@@ -209,12 +206,7 @@ class TuningReport:
         }
 
 
-def _rank(trial: Trial, n: int) -> tuple[float, float]:
-    """The key that orders settings: the better vote first, of equals the cheaper."""
-    return -round(trial.score(n), _DIGITS), trial.tokens_per_problem(n)
-
-
-def best_of(trials: Iterable[Trial], n: int) -> Trial | None:
-    """The best of those that had all problems; None where there is none."""
-    whole = (trial for trial in trials if trial.standing is TrialStanding.WHOLE)
-    return min(whole, key=lambda trial: _rank(trial, n), default=None)
+def rank(trial: Trial, n: int) -> tuple[bool, float, float]:
+    """The key that orders settings: the better vote first, of equals the cheaper; dropped ones behind all others."""
+    is_dropped = trial.standing is TrialStanding.DROPPED
+    return is_dropped, -round(trial.score(n), _DIGITS), trial.tokens_per_problem(n)
