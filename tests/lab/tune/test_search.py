@@ -303,6 +303,14 @@ def test_a_damaged_search_is_named(tmp_path: Path) -> None:
             read_tuning(tmp_path)
 
 
+def test_damaged_costs_are_named(sums: Path, tmp_path: Path) -> None:
+    """They say which batches are whole."""
+    search(scripted_search(sums, {"max_turns": "1,2"}), tmp_path / "tuning")
+    (tmp_path / "tuning" / "spent.json").write_text("{")
+    with pytest.raises(RunLogError, match=r"can't read .*spent\.json"):
+        search(None, tmp_path / "tuning", resume=True)
+
+
 def test_two_searches_dont_share_a_folder(sums: Path, tmp_path: Path) -> None:
     """The second says so."""
     search(scripted_search(sums, {"max_turns": "1,2"}), tmp_path / "tuning")
