@@ -48,7 +48,7 @@ run.verdicts
 
 # %% [markdown]
 # maj@k is what a vote of k samples is worth, pass@k whether one of k is right.
-# Both are exact means over all subsets of the recorded samples; shaded: two-level bootstrap, 95 %.
+# Both are exact means over all subsets of the recorded samples; shaded: Student's t over problems, 95 %.
 # The gap between them is what better voting could win.
 
 # %%

@@ -203,9 +203,8 @@ def _list(name: str, text: str | None, kind: Callable[[str], Value]) -> Sequence
 
 
 def _evaluate(chosen: argparse.Namespace) -> int:
-    from numina_infer.lab.evaluate.comparison import compare
-    from numina_infer.lab.evaluate.frames import comparison_record, evaluation_record
-    from numina_infer.lab.evaluate.tables import comparison_table, tables
+    from numina_infer.lab.evaluate.evaluation import compare
+    from numina_infer.lab.evaluate.frames import comparison_record, comparison_table, evaluation_record, tables
 
     with showing_progress("problems marked") as tell:
         done = _evaluations(chosen, tell)

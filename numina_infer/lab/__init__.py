@@ -7,8 +7,8 @@
 
 In: run folders, and problems files with answers. Out: tables, figures, pages and data sets; no verdict of a contest
 ever depends on them. The rooms: `replay/` decides a recorded run again, `evaluate/` scores it, `tune/` searches
-sampling parameters, `report/` makes an HTML page, `export/` makes training data. `cells.py` is how results look in
-Jupyter.
+sampling parameters, `report/` makes an HTML page, `export/` makes training data. `cells.py` is how results and single
+trajectories look in Jupyter.
 Names are imported when they are first used, so `from numina_infer import lab` costs nothing.
 """
 
@@ -17,57 +17,42 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from numina_infer.app.choices import Choices
-    from numina_infer.lab.evaluate import frames, plots
-    from numina_infer.lab.evaluate.comparison import compare
-    from numina_infer.lab.evaluate.evaluation import evaluate_run
-    from numina_infer.lab.evaluate.reading import read_trajectory
-    from numina_infer.lab.replay.recording import read_recording
-    from numina_infer.lab.replay.replay import replay_run
-    from numina_infer.lab.replay.replay_table import replay_frame
-    from numina_infer.lab.replay.variant import Change, sweep
-    from numina_infer.lab.report.report_page import write_report
-    from numina_infer.lab.tune.search import search
-    from numina_infer.lab.tune.search_space import SearchSpace
-    from numina_infer.lab.tune.tuning_folder import Tuning
-    from numina_infer.runs.history import read_run
-
-__all__ = [
-    "Change",
-    "Choices",
-    "SearchSpace",
-    "Tuning",
-    "compare",
-    "evaluate_run",
-    "frames",
-    "plots",
-    "read_recording",
-    "read_run",
-    "read_trajectory",
-    "replay_frame",
-    "replay_run",
-    "search",
-    "sweep",
-    "write_report",
-]
+    from numina_infer.app.choices import Choices as Choices
+    from numina_infer.lab.cells import read_trajectory as read_trajectory
+    from numina_infer.lab.evaluate import frames as frames
+    from numina_infer.lab.evaluate import plots as plots
+    from numina_infer.lab.evaluate.evaluation import compare as compare
+    from numina_infer.lab.evaluate.evaluation import evaluate_run as evaluate_run
+    from numina_infer.lab.replay.recording import read_recording as read_recording
+    from numina_infer.lab.replay.replay import replay_run as replay_run
+    from numina_infer.lab.replay.replay_table import replay_frame as replay_frame
+    from numina_infer.lab.replay.variant import Change as Change
+    from numina_infer.lab.replay.variant import sweep as sweep
+    from numina_infer.lab.report.report_page import write_report as write_report
+    from numina_infer.lab.tune.search import search as search
+    from numina_infer.lab.tune.search_space import SearchSpace as SearchSpace
+    from numina_infer.lab.tune.tuning_folder import Tuning as Tuning
+    from numina_infer.runs.history import read_run as read_run
 
 _HOMES = {
     "Change": "lab.replay.variant",
     "Choices": "app.choices",
     "SearchSpace": "lab.tune.search_space",
     "Tuning": "lab.tune.tuning_folder",
-    "compare": "lab.evaluate.comparison",
+    "compare": "lab.evaluate.evaluation",
     "evaluate_run": "lab.evaluate.evaluation",
+    "frames": "lab.evaluate.frames",
+    "plots": "lab.evaluate.plots",
     "read_recording": "lab.replay.recording",
     "read_run": "runs.history",
-    "read_trajectory": "lab.evaluate.reading",
+    "read_trajectory": "lab.cells",
     "replay_frame": "lab.replay.replay_table",
     "replay_run": "lab.replay.replay",
     "search": "lab.tune.search",
     "sweep": "lab.replay.variant",
     "write_report": "lab.report.report_page",
 }
-_MODULES = {"frames": "lab.evaluate.frames", "plots": "lab.evaluate.plots"}
+__all__ = list(_HOMES)
 
 # Libraries of models and of Optuna import tqdm, which warns in red in every notebook where ipywidgets isn't installed.
 warnings.filterwarnings("ignore", message="IProgress not found")
@@ -75,10 +60,10 @@ warnings.filterwarnings("ignore", message="IProgress not found")
 
 def __getattr__(name: str) -> object:
     """Import a public name on first use."""
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(f"numina_infer.{_MODULES.get(name) or _HOMES[name]}")
-    value = module if name in _MODULES else getattr(module, name)
+    module = import_module(f"numina_infer.{_HOMES[name]}")
+    value = getattr(module, name, module)  # `frames` and `plots` are modules themselves
     globals()[name] = value
     return value
 

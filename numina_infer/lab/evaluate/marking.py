@@ -40,14 +40,9 @@ class Marks:
     """Answers that can't be compared with the reference, and why."""
 
     @property
-    def counts(self) -> Counter[str]:
-        """Samples by answer."""
-        return Counter(answer for answer in self.answers if answer is not None)
-
-    @property
     def tally(self) -> Tally:
         """As the metrics count them; a problem without a sample counts as one that had no vote."""
-        counts = self.counts
+        counts = Counter(answer for answer in self.answers if answer is not None)
         return Tally(
             right=tuple(count for answer, count in counts.items() if answer in self.right),
             wrong=tuple(count for answer, count in counts.items() if answer not in self.right),
@@ -82,12 +77,24 @@ def mark_general(samples: Iterable[Trajectory], reference: str, grader: Grader) 
         GradingError: its processes don't start.
     """
     stated = [_stated(sample) for sample in samples]
-    groups = _Groups(reference, grader)
-    frequent = Counter(text for text in stated if text is not None)
-    for text, _ in sorted(frequent.items(), key=lambda item: (-item[1], item[0])):
-        groups.add(text)
-    answers = tuple(None if text is None else groups.group_of[text] for text in stated)
-    return Marks(answers, frozenset(groups.right), groups.undecided)
+    counts = Counter(text for text in stated if text is not None)
+    right, wrong = "", list[str]()
+    undecided: dict[str, str] = {}
+    group_of: dict[str, str] = {}
+    for text in sorted(counts, key=lambda text: (-counts[text], text)):
+        group_of[text] = text
+        grade = _grade(reference, text, grader)
+        match grade.verdict:
+            case GradeVerdict.RIGHT:
+                group_of[text] = right = right or text
+            case GradeVerdict.UNDECIDED:
+                undecided[text] = grade.reason
+            case GradeVerdict.WRONG:
+                group_of[text] = next((first for first in wrong if _is_same(first, text, grader)), text)
+                if group_of[text] == text:
+                    wrong.append(text)
+    answers = tuple(None if text is None else group_of[text] for text in stated)
+    return Marks(answers, frozenset({right} - {""}), undecided)
 
 
 _LOST = {NoAnswer.CUT_OFF, NoAnswer.UNFINISHED, NoAnswer.NOT_STATED}
@@ -96,50 +103,18 @@ _LOST = {NoAnswer.CUT_OFF, NoAnswer.UNFINISHED, NoAnswer.NOT_STATED}
 def _stated(sample: Trajectory) -> str | None:
     answer = sample.answer
     is_stated = answer.source is not AnswerSource.NOWHERE and answer.reason not in _LOST
-    return answer.raw.strip() if is_stated and answer.raw.strip() else None
+    return answer.raw.strip() or None if is_stated else None
 
 
-class _Groups:
-    """The answers to one problem as they fall into groups."""
+def _grade(reference: str, text: str, grader: Grader) -> Grade:
+    integers, integer = read_integers(reference), read_integer(text)
+    if integers and not isinstance(integer, NoAnswer):
+        return Grade(GradeVerdict.RIGHT if integer in integers else GradeVerdict.WRONG)
+    return grader.grade(reference, text)
 
-    def __init__(self, reference: str, grader: Grader) -> None:
-        self._reference = reference
-        self._integers = read_integers(reference)
-        self._grader = grader
-        self._wrong: list[str] = []
-        self.group_of: dict[str, str] = {}
-        self.right: list[str] = []
-        """The first text that is right; none or one."""
-        self.undecided: dict[str, str] = {}
 
-    def add(self, text: str) -> None:
-        """Put one more text into its group, or into one of its own."""
-        grade = self._against_reference(text)
-        match grade.verdict:
-            case GradeVerdict.RIGHT:
-                self.right = self.right or [text]
-                self.group_of[text] = self.right[0]
-            case GradeVerdict.UNDECIDED:
-                self.undecided[text] = grade.reason
-                self.group_of[text] = text
-            case GradeVerdict.WRONG:
-                self.group_of[text] = self._among_wrong(text)
-
-    def _against_reference(self, text: str) -> Grade:
-        integer = read_integer(text)
-        if self._integers and not isinstance(integer, NoAnswer):
-            return Grade(GradeVerdict.RIGHT if integer in self._integers else GradeVerdict.WRONG)
-        return self._grader.grade(self._reference, text)
-
-    def _among_wrong(self, text: str) -> str:
-        for first in self._wrong:
-            if self._is_same(first, text):
-                return first
-        self._wrong.append(text)
-        return text
-
-    def _is_same(self, first: str, text: str) -> bool:
-        one, other = read_integer(first), read_integer(text)
-        if not isinstance(one, NoAnswer) and not isinstance(other, NoAnswer):
-            return one == other
-        return self._grader.grade(first, text).verdict is GradeVerdict.RIGHT
+def _is_same(first: str, text: str, grader: Grader) -> bool:
+    one, other = read_integer(first), read_integer(text)
+    if not isinstance(one, NoAnswer) and not isinstance(other, NoAnswer):
+        return one == other
+    return grader.grade(first, text).verdict is GradeVerdict.RIGHT

@@ -2,17 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from numina_infer.lab.evaluate.comparison import Comparison
-from numina_infer.lab.evaluate.evaluation import Evaluation
-from numina_infer.lab.evaluate.frames import (
-    calibration_frame,
-    comparison_frame,
-    curve_frame,
-    lead_frame,
-    loss_frame,
-    problem_frame,
-    sample_frame,
-)
+from numina_infer.lab.evaluate.evaluation import Comparison, Evaluation
+from numina_infer.lab.evaluate.frames import calibration_frame, comparison_frame, curve_frame, loss_frame, sample_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +23,9 @@ def plot_curves(*evaluations: Evaluation) -> "Figure":
         for place, (metric, style) in enumerate((("maj@k", "-"), ("pass@k", "--"))):
             label = metric if is_alone else f"{evaluation.name}: {metric}"
             color = f"C{place if is_alone else number}"
-            _shaded_line(axes, frame[frame["metric"] == metric], label, style, color)
+            part = frame[frame["metric"] == metric]
+            axes.plot(part["k"], 100 * part["value"], style, color=color, label=label)
+            axes.fill_between(part["k"], 100 * part["low"], 100 * part["high"], color=color, alpha=_SHADE, linewidth=0)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(lambda k, _: f"{k:g}")
     axes.set_ylim(0, 100)
@@ -40,19 +33,11 @@ def plot_curves(*evaluations: Evaluation) -> "Figure":
     return figure
 
 
-def _shaded_line(axes: "Axes", frame: "pd.DataFrame", label: str, style: str, color: str) -> None:
-    axes.plot(frame["k"], 100 * frame["value"], style, color=color, label=label)
-    axes.fill_between(frame["k"], 100 * frame["low"], 100 * frame["high"], color=color, alpha=_SHADE, linewidth=0)
-
-
 def plot_losses(evaluation: Evaluation) -> "Figure":
     """Where votes are lost: samples without a vote, by reason and outcome."""
     frame = loss_frame(evaluation).iloc[::-1]
     figure, axes = _axes("votes lost", "share of all samples, %", "reason, and how the sample ended")
-    axes.barh(
-        [f"{reason} ({outcome})" for reason, outcome in zip(frame["reason"], frame["outcome"], strict=True)],
-        100 * frame["share"],
-    )
+    axes.barh(frame["reason"] + " (" + frame["outcome"] + ")", 100 * frame["share"])
     if frame.empty:
         axes.text(0.5, 0.5, "no vote was lost", ha="center", transform=axes.transAxes)
     return figure
@@ -77,44 +62,16 @@ def _plot_by_mark(evaluation: Evaluation, column: str, title: str, label: str) -
     return figure
 
 
-def plot_costs(evaluation: Evaluation) -> "Figure":
-    """What each problem took, in tokens, the dearest first; right and wrong verdicts in two colours."""
-    frame = problem_frame(evaluation).sort_values("num_tokens", ascending=False, ignore_index=True)
-    figure, axes = _axes("cost of problems", "problems, the dearest first", "tokens of all samples")
-    for is_right, name, color in ((True, "right", _RIGHT), (False, "wrong", _WRONG)):
-        chosen = frame[frame["is_right"] == is_right]
-        axes.bar(chosen.index, chosen["num_tokens"], color=color, label=name)
-    axes.legend()
-    return figure
-
-
 def plot_calibration(evaluation: Evaluation) -> "Figure":
     """The winner's share of the votes against how often it is right, with 95 % intervals."""
     frame = calibration_frame(evaluation)
     figure, axes = _axes("calibration of the vote", "the winner's share of the votes, %", "winner right, %")
     axes.plot([0, 100], [0, 100], ":", color="gray", label="as the share says")
     below, above = frame["right"] - frame["right_low"], frame["right_high"] - frame["right"]
-    axes.errorbar(
-        100 * frame["mean_share"],
-        100 * frame["right"],
-        yerr=[100 * below, 100 * above],
-        fmt="o-",
-        capsize=3,
-        label="measured",
-    )
+    spread = [100 * below, 100 * above]
+    axes.errorbar(100 * frame["mean_share"], 100 * frame["right"], spread, fmt="o-", capsize=3, label="measured")
     for x, y, count in zip(frame["mean_share"], frame["right"], frame["num_problems"], strict=True):
         axes.annotate(f"{count}", (100 * x, 100 * y), textcoords="offset points", xytext=(6, -12))
-    axes.legend()
-    return figure
-
-
-def plot_leads(evaluation: Evaluation, num_samples: int = 8) -> "Figure":
-    """How often the winner of a few samples is right, by how many of them voted for it."""
-    frame = lead_frame(evaluation, num_samples)
-    figure, axes = _axes(f"the winner of {num_samples} samples", "votes for the winner", "of votes, %")
-    axes.bar(frame["votes"], 100 * frame["share_of_votes"], alpha=0.4, color="gray", label="how often")
-    axes.plot(frame["votes"], 100 * frame["share_right"], "o-", label="right then")
-    axes.set_ylim(0, 100)
     axes.legend()
     return figure
 

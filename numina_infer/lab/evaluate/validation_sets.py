@@ -25,20 +25,15 @@ _SPLITS = ("train", "test", "validation")
 class ValidationSet:
     """A set on the hub, and the size that it should have."""
 
-    name: str
     hub_id: str
     num_problems: int
-    meaning: str
 
 
-VALIDATION_SETS: Mapping[str, ValidationSet] = {
-    one.name: one
-    for one in (
-        ValidationSet("amc", "AI-MO/aimo-validation-amc", 83, "AMC 12 of 2022 and 2023, answers as integers"),
-        ValidationSet("aime", "AI-MO/aimo-validation-aime", 90, "AIME of 2022 to 2024"),
-        ValidationSet("math-4", "AI-MO/aimo-validation-math-level-4", 754, "MATH's test set, level 4, integers"),
-        ValidationSet("math-5", "AI-MO/aimo-validation-math-level-5", 721, "MATH's test set, level 5, integers"),
-    )
+VALIDATION_SETS = {
+    "amc": ValidationSet("AI-MO/aimo-validation-amc", 83),
+    "aime": ValidationSet("AI-MO/aimo-validation-aime", 90),
+    "math-4": ValidationSet("AI-MO/aimo-validation-math-level-4", 754),
+    "math-5": ValidationSet("AI-MO/aimo-validation-math-level-5", 721),
 }
 
 
@@ -58,14 +53,14 @@ def load_set(source: str, *, expect: str | None = None) -> LoadedSet:
     Raises:
         ConfigError: nothing is known by that name, it can't be loaded, or it holds no problems.
     """
-    expected = _expected(source, expect)
+    names = VALIDATION_SETS | {one.hub_id: one for one in VALIDATION_SETS.values()}
+    if expect is not None and expect not in VALIDATION_SETS:
+        raise ConfigError(f"no set is called {expect!r}; choose one of {', '.join(VALIDATION_SETS)}")
     if Path(source).suffix.lower() in _SUFFIXES:
         problems = read_problems(source)
     else:
-        problems = _problem_set(
-            _hub_rows(expected.hub_id if source in VALIDATION_SETS and expected else source), source
-        )
-    return LoadedSet(problems, tuple(_warnings(problems, source, expected)))
+        problems = _problem_set(_hub_rows(names[source].hub_id if source in names else source), source)
+    return LoadedSet(problems, tuple(_warnings(problems, source, names.get(expect or source))))
 
 
 def write_problems(problems: ProblemSet, path: Path) -> None:
@@ -84,14 +79,6 @@ def write_problems(problems: ProblemSet, path: Path) -> None:
         raise ConfigError(f"{path} is there already; name another file, or remove it") from error
 
 
-def _expected(source: str, expect: str | None) -> ValidationSet | None:
-    if expect is not None and expect not in VALIDATION_SETS:
-        raise ConfigError(f"no set is called {expect!r}; choose one of {', '.join(VALIDATION_SETS)}")
-    if expect is not None:
-        return VALIDATION_SETS[expect]
-    return next((one for one in VALIDATION_SETS.values() if source in {one.name, one.hub_id}), None)
-
-
 def _hub_rows(source: str) -> Iterable[Mapping[str, Any]]:
     """The rows of a dataset on the hub, or of a folder here that is laid out like one."""
     try:
@@ -101,8 +88,9 @@ def _hub_rows(source: str) -> Iterable[Mapping[str, Any]]:
     try:
         splits = datasets.load_dataset(source)
     except Exception as error:
+        reason = (str(error) or type(error).__name__).partition("\n")[0]
         raise ConfigError(
-            f"{source} can't be loaded as a dataset: {_first_line(error)}; give one of {', '.join(VALIDATION_SETS)}, "
+            f"{source} can't be loaded as a dataset: {reason}; give one of {', '.join(VALIDATION_SETS)}, "
             "a dataset's id on the hub, or a file that ends in .csv, .jsonl or .parquet"
         ) from error
     name = next((split for split in _SPLITS if split in splits), None)
@@ -112,16 +100,11 @@ def _hub_rows(source: str) -> Iterable[Mapping[str, Any]]:
     return rows
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).partition("\n")[0]
-
-
 def _problem_set(rows: Iterable[Mapping[str, Any]], source: str) -> ProblemSet:
     read = tuple(_row(number, row, source) for number, row in enumerate(rows))
     if not read:
         raise ProblemsFileError(f"{source} holds no problem")
-    repeated = len(read) - len({row.problem.id for row in read})
-    if repeated:
+    if repeated := len(read) - len({row.problem.id for row in read}):
         raise ProblemsFileError(f"{source}: {repeated} rows have the id of another; give each problem its own")
     return ProblemSet(read)
 
@@ -141,9 +124,8 @@ def _warnings(problems: ProblemSet, source: str, expected: ValidationSet | None)
     count = len(problems.rows)
     if expected is not None and count != expected.num_problems:
         yield (
-            f"{source} holds {count} problems, {expected.name} ({expected.hub_id}) has {expected.num_problems}; "
+            f"{source} holds {count} problems, {expected.hub_id} has {expected.num_problems}; "
             "its figures won't be comparable with published ones"
         )
-    without = count - len(problems.references)
-    if without:
+    if without := count - len(problems.references):
         yield f"{without} of {count} problems of {source} have no answer, and can't be scored"

@@ -19,16 +19,13 @@ if TYPE_CHECKING:
 
 Value = str | int | float
 
-_SHARES = ("temperature", "top_p", "min_p")
 _WHOLE = ("top_k", "max_tokens", "max_turns")
-NAMES = (*_SHARES, *_WHOLE, "format")
+NAMES = ("temperature", "top_p", "min_p", *_WHOLE, "format")
 """Fields of `Choices` that can be searched."""
 _STEP = 0.01
 _MOST_STEPS = 10_000
 _LARGEST = 10**9
 """The largest whole number: more tokens than any text has."""
-_FEW = 20
-"""So many values of a dimension are checked one by one; of more, the first and the last."""
 _DIGITS = 6
 """Sums of steps are rounded to these, so that 0.9 isn't 0.9000000000000001."""
 
@@ -102,32 +99,20 @@ class SearchSpace:
         named = [[(name, value) for value in one.values] for name, one in self.dimensions.items()]
         return (Setting(values) for values in itertools.product(*named))
 
-    @property
-    def distributions(self) -> "dict[str, BaseDistribution]":
-        """As Optuna has them."""
-        return {name: dimension.distribution() for name, dimension in self.dimensions.items()}
-
     def setting(self, values: Mapping[str, Value]) -> Setting:
         """The setting of values that Optuna drew."""
-        return Setting(tuple((name, _rounded(values[name])) for name in self.dimensions))
+        drawn = {name: values[name] for name in NAMES if name in self.spelled}
+        return Setting(tuple((name, round(v, _DIGITS) if isinstance(v, float) else v) for name, v in drawn.items()))
 
-    def within(self, values: Mapping[str, Value]) -> Mapping[str, Value]:
+    def within(self, values: Mapping[str, Value]) -> dict[str, Value]:
         """Those of `values` that lie in the space."""
-        dimensions = self.dimensions
-        return {
-            name: value for name, value in values.items() if name in dimensions and value in dimensions[name].values
-        }
+        return {name: values[name] for name, one in self.dimensions.items() if values.get(name) in one.values}
 
     def require_usable(self, choices: Choices) -> None:
-        """Raise `ConfigError` where `choices` don't take a value."""
-        for name, dimension in self.dimensions.items():
-            values = dimension.values
-            for value in values if len(values) <= _FEW else (values[0], values[-1]):
+        """Raise `ConfigError` where `choices` don't take a value of a list, or an end of a range."""
+        for name, one in self.dimensions.items():
+            for value in one.values if one.step is None else (one.values[0], one.values[-1]):
                 Setting(((name, value),)).applied(choices).resolve()
-
-
-def _rounded(value: Value) -> Value:
-    return round(value, _DIGITS) if isinstance(value, float) else value
 
 
 def _dimension(name: str, text: str) -> Dimension:
@@ -140,19 +125,17 @@ def _dimension(name: str, text: str) -> Dimension:
 
 def _range(name: str, text: str) -> Dimension:
     require(name != "format", f"format is {text!r}; give a list of names, such as numina,chat")
-    parts = [_value(name, part.strip(), text) for part in text.split(":")]
+    parts: list[Any] = [_value(name, part.strip(), text) for part in text.split(":")]
     require(len(parts) in {2, 3}, f"{name} is {text!r}; give LOW:HIGH or LOW:HIGH:STEP")
     low, high, step = (*parts, 1 if name in _WHOLE else _STEP)[:3]
-    assert not isinstance(low, str) and not isinstance(high, str) and not isinstance(step, str)  # noqa: S101, PT018 (no format)
     require(low < high, f"{name} is {text!r}; give the lower end first")
     require(step > 0, f"{name} is {text!r}; the step must be above 0")
     num_steps = (high - low) / step
     require(num_steps < _MOST_STEPS, f"{name} is {text!r}, which has too many values; give a larger STEP")
-    require(
-        abs(num_steps - round(num_steps)) < 1e-6, f"{name} is {text!r}; the step must lead from one end to the other"
-    )
-    values = (low + number * step for number in range(round(num_steps) + 1))
-    return Dimension(tuple(int(one) if isinstance(step, int) else round(one, _DIGITS) for one in values), step)
+    leads = abs(num_steps - round(num_steps)) < 1e-6
+    require(leads, f"{name} is {text!r}; the step must lead from one end to the other")
+    # A whole number that is rounded stays one.
+    return Dimension(tuple(round(low + number * step, _DIGITS) for number in range(round(num_steps) + 1)), step)
 
 
 def _value(name: str, part: str, text: str) -> Value:

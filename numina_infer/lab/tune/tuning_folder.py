@@ -1,12 +1,12 @@
 """The definition of a search, and its folder.
 
-The folder holds `tuning.json` (the definition), `study.journal` (Optuna's record of the settings), `problems/` (the
-batches, as problems files), `settings/` (a run folder for each setting and batch), `cache/` (completions, unless
-another folder was named) and, in the end, `result.json`.
+The folder holds `tuning.json` (the definition), `problems/` (the batches, as problems files), `settings/` (a run
+folder for each setting and batch), `spent.json` (what the settings took), `cache/` (completions, unless another folder
+was named) and, in the end, `result.json`.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Any
 
 from numina_infer.answers.references import read_references
 from numina_infer.app.choices import Choices, EngineName
-from numina_infer.app.tasks import COLLECT, Task
+from numina_infer.app.run_folder import problems_path
+from numina_infer.app.tasks import COLLECT, Collection, Task
 from numina_infer.core.config import StopRule, require, require_whole
 from numina_infer.core.errors import ConfigError, RunLogError
 from numina_infer.core.presets import Preset
@@ -22,7 +23,7 @@ from numina_infer.core.records import AnswerRange
 from numina_infer.lab.evaluate.matching import named
 from numina_infer.lab.evaluate.metrics import MOST_SAMPLES
 from numina_infer.lab.tune.search_space import SearchSpace
-from numina_infer.runs.problems import ProblemRow, ProblemSet, example_problems_path, read_problems
+from numina_infer.runs.problems import ProblemRow, ProblemSet, read_problems
 from numina_infer.runs.provenance import file_sha256
 
 _FORMAT_VERSION = 1
@@ -50,8 +51,8 @@ class Tuning(Task):
 
     def __post_init__(self) -> None:
         Task.__post_init__(self)
+        Collection(self.problems, self.choices, self.concurrent_problems)  # refuses what no batch can be run with
         require_whole("num_trials", self.num_trials, 1)
-        require_whole("concurrent_problems", self.concurrent_problems, 1)
         for number in self.num_samples:
             require_whole("num_samples", number, 1)
             require(number <= MOST_SAMPLES, f"num_samples is {number}; {MOST_SAMPLES} are the most")
@@ -70,18 +71,9 @@ class Tuning(Task):
             f"engine is {choices.engine} for a search, whose texts tell nothing of a setting; choose another",
         )
         require(not choices.paper, "paper with a search, which compares single samples; leave it out")
-        require(
-            choices.time_limit_s is None,
-            f"time_limit_s is {choices.time_limit_s} for a search, which has no contest clock; leave it out",
-        )
-        both = sorted(
-            set(self.space.spelled) & {name for name in asdict(choices) if getattr(choices, name) is not None}
-        )
-        require(not both, f"{' and '.join(both)} is chosen and searched; leave one of the two out")
-        require(
-            choices.num_samples is None,
-            f"num_samples is {choices.num_samples} in what all settings share; give it to the search",
-        )
+        searched = ("num_samples", *self.space.spelled)
+        both = [name for name in searched if getattr(choices, name) is not None]
+        require(not both, f"{' and '.join(both)} is chosen for all settings and searched; leave one of the two out")
 
     @property
     def ns(self) -> tuple[int, ...]:
@@ -89,45 +81,30 @@ class Tuning(Task):
         return tuple(sorted(set(self.num_samples))) or (self.choices.resolve().policy.num_samples,)
 
     @property
-    def problems_path(self) -> Path:
-        """The file that is read: the one chosen, or the examples in the package."""
-        return Path(self.problems) if self.problems else example_problems_path()
+    def answer_range(self) -> AnswerRange:
+        """The range in which answers are votes."""
+        return self.choices.resolve().rollout.answer_range
 
-    def scored_problems(self) -> ProblemSet:
-        """The problems that have a reference to score by, in the search's own order: the same for every setting.
+    def scored_problems(self) -> tuple[ProblemSet, str]:
+        """The problems with a reference to score by, in an order of the search's own, and a remark on the others.
 
         Raises:
             ConfigError: there are none.
         """
-        scored, _ = self._by_reference()
-        require(
-            bool(scored),
-            f"{self.problems_path} has no problem with an answer that is a vote in the range {self._answer_range}",
-        )
-        return ProblemSet(scored).shuffled(self.choices.seed)
-
-    @property
-    def remark(self) -> str:
-        """Which problems are left out, and why; nothing where none is."""
-        _, unscored = self._by_reference()
-        ids = tuple(row.problem.id for row in unscored)
-        reason = f"without an answer that is a vote in the range {self._answer_range}"
-        return f"left out: {named(ids)} {reason}" if ids else ""
-
-    @property
-    def _answer_range(self) -> AnswerRange:
-        return self.choices.resolve().rollout.answer_range
-
-    def _by_reference(self) -> tuple[tuple[ProblemRow, ...], tuple[ProblemRow, ...]]:
-        """Problems that votes can hit, and the others."""
-        problem_set = read_problems(self.problems_path)
-        votes = read_references(problem_set.references, self._answer_range)
+        path = problems_path(self)
+        problem_set = read_problems(path)
+        votes = read_references(problem_set.references, self.answer_range)
         scored = tuple(row for row in problem_set.rows if row.problem.id in votes)
-        return scored, tuple(row for row in problem_set.rows if row.problem.id not in votes)
+        unscored = tuple(row.problem.id for row in problem_set.rows if row.problem.id not in votes)
+        wanted = f"an answer that is a vote in the range {self.answer_range}"
+        require(bool(scored), f"{path} has no problem with {wanted}")
+        remark = f"left out: {named(unscored)} without {wanted}" if unscored else ""
+        return ProblemSet(scored).shuffled(self.choices.seed), remark
 
-    def steps(self, num_problems: int) -> tuple[int, ...]:
-        """The heats, as far as there are problems."""
-        return tuple(sorted({min(heat, num_problems) for heat in self.heats}))
+    def batches(self, rows: Sequence[ProblemRow]) -> tuple["ProblemBatch", ...]:
+        """`rows` in batches that end at the heats, as far as there are so many."""
+        steps = sorted({min(heat, len(rows)) for heat in self.heats})
+        return tuple(ProblemBatch(first, tuple(rows[first:last])) for first, last in pairwise((0, *steps)))
 
     def preset(self, choices: Choices) -> Preset:
         """The preset of `choices`, with a policy that lets every sample run to its end."""
@@ -142,7 +119,7 @@ class ProblemBatch:
     """Some problems, in the search's order."""
 
     first: int
-    """The place of the first of them, from 0."""
+    """How many problems a setting has before these."""
     rows: tuple[ProblemRow, ...]
 
     @property
@@ -155,27 +132,13 @@ class ProblemBatch:
         """By the places of its problems, from 1."""
         return f"{self.first + 1:04d}-{self.last:04d}"
 
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """Of its problems."""
-        return tuple(row.problem.id for row in self.rows)
-
     def write(self, folder: Path) -> Path:
-        """The file in `folder`: the same bytes each time.
-
-        Raises:
-            OSError: it can't be written.
-        """
+        """Write the problems file in `folder`: the same bytes each time."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.name}.jsonl"
         rows = [{"id": one.problem.id, "problem": one.problem.statement, "answer": one.reference} for one in self.rows]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         return path
-
-
-def cut(rows: Sequence[ProblemRow], steps: Sequence[int]) -> tuple[ProblemBatch, ...]:
-    """`rows` in batches that end at `steps`."""
-    return tuple(ProblemBatch(first, tuple(rows[first:last])) for first, last in pairwise((0, *steps)))
 
 
 def begin(tuning: Tuning, folder: Path) -> None:
@@ -184,12 +147,11 @@ def begin(tuning: Tuning, folder: Path) -> None:
     Raises:
         RunLogError: `folder` holds a search, or can't be written.
     """
-    chosen = {name: value for name, value in asdict(tuning).items() if name != "space"}
     content = {
         "format_version": _FORMAT_VERSION,
-        **chosen,
+        **asdict(tuning),
         "space": dict(tuning.space.spelled),
-        "problems_sha256": file_sha256(tuning.problems_path),
+        "problems_sha256": file_sha256(problems_path(tuning)),
     }
     if (folder / _FILE).exists():
         raise RunLogError(f"{folder} already holds a search; name another folder, or go on with --resume")
@@ -200,17 +162,6 @@ def begin(tuning: Tuning, folder: Path) -> None:
         raise RunLogError(f"can't write the search into {folder}: {error.strerror or error}") from error
 
 
-def write_json(path: Path, content: object) -> None:
-    """Write a file of a search, whole or not at all.
-
-    Raises:
-        OSError: it can't be written.
-    """
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    draft.replace(path)
-
-
 def read_tuning(folder: Path) -> Tuning:
     """Read the definition of the search in `folder`, to resume it.
 
@@ -218,31 +169,38 @@ def read_tuning(folder: Path) -> Tuning:
         RunLogError: `folder` holds no search.
         ConfigError: the problems file has changed.
     """
-    content = _content(folder)
+    path = folder / _FILE
+    if not path.exists():
+        raise RunLogError(f"{folder} holds no search: there is no {_FILE} in it")
+    content = read_json(path)
+    if (found := content.get("format_version")) != _FORMAT_VERSION:
+        raise RunLogError(f"{path} has format {found}; this version reads {_FORMAT_VERSION}")
     try:
-        tuning = _tuning(content)
+        plain = ("problems", "num_trials", "drop_below", "concurrent_problems")
+        given: dict[str, Any] = {name: content[name] for name in plain}
+        given |= {name: tuple(content[name]) for name in ("num_samples", "heats")}
+        tuning = Tuning(choices=Choices(**content["choices"]), space=SearchSpace(content["space"]), **given)
     except (ConfigError, KeyError, TypeError) as error:
-        raise RunLogError(f"{folder / _FILE} doesn't say what was searched ({error!r}); start anew") from error
-    if file_sha256(tuning.problems_path) != content.get("problems_sha256"):
+        raise RunLogError(f"{path} doesn't say what was searched ({error!r}); start anew") from error
+    if file_sha256(problems_path(tuning)) != content.get("problems_sha256"):
         raise ConfigError(f"the problems file has changed since the search in {folder}; start anew with it")
     return tuning
 
 
-def _content(folder: Path) -> Mapping[str, Any]:
+def write_json(path: Path, content: object) -> None:
+    """Write a file of a search, whole or not at all."""
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read such a file.
+
+    Raises:
+        RunLogError: it is no JSON object, or can't be read.
+    """
     try:
-        content = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RunLogError(f"{folder} holds no search: there is no {_FILE} in it") from error
-    except (OSError, ValueError) as error:
-        raise RunLogError(f"can't read {folder / _FILE}: {error}") from error
-    found = content.get("format_version") if isinstance(content, dict) else None
-    if found != _FORMAT_VERSION:
-        raise RunLogError(f"{folder / _FILE} has format {found}; this version reads {_FORMAT_VERSION}")
-    return dict(content)
-
-
-def _tuning(content: Mapping[str, Any]) -> Tuning:
-    names = ("problems", "num_trials", "drop_below", "concurrent_problems")
-    given: dict[str, Any] = {name: content[name] for name in names}
-    given |= {name: tuple(content[name]) for name in ("num_samples", "heats")}
-    return Tuning(choices=Choices(**content["choices"]), space=SearchSpace(content["space"]), **given)
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
+        raise RunLogError(f"can't read {path}: {error}") from error

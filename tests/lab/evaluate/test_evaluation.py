@@ -8,6 +8,7 @@ import pytest
 from numina_infer.core.errors import ConfigError, RunLogError
 from numina_infer.core.records import AnswerRange, NoAnswer, Outcome, StopReason
 from numina_infer.lab.evaluate.evaluation import Evaluation, evaluate_run
+from numina_infer.lab.evaluate.frames import loss_frame
 from numina_infer.lab.evaluate.marking import GraderName
 from numina_infer.lab.evaluate.metrics import Tally
 from numina_infer.lab.replay.recording import read_recording
@@ -56,9 +57,10 @@ def test_lost_votes_are_counted_by_reason_and_outcome(tmp_path: Path) -> None:
     """Of the samples alone: what a verdict broke off lost nothing."""
     decided = RecordedRun(stop_reason=StopReason.DECIDED, num_broken_off=2).write(tmp_path / "run", SAMPLES)
     done = evaluate_run(decided, ANSWERS)
-    assert list(done.losses.items()) == [
-        ((NoAnswer.NOT_STATED, Outcome.FINISHED), 3),
-        ((NoAnswer.NOT_AN_INTEGER, Outcome.FINISHED), 1),
+    lost = loss_frame(done)[["reason", "outcome", "count"]].itertuples(index=False, name=None)
+    assert list(lost) == [
+        (NoAnswer.NOT_STATED, Outcome.FINISHED, 3),
+        (NoAnswer.NOT_AN_INTEGER, Outcome.FINISHED, 1),
     ]
     assert done.problems[0].num_tokens == sum(20 + index for index in range(4)) + 2
     assert any("stopped when they were decided" in remark for remark in done.remarks)
@@ -101,8 +103,8 @@ def test_what_cannot_be_evaluated_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("answers", "words"),
     [
-        ({}, "hold no answer"),
-        ({"x1": "3"}, "of 1 problem .x1.*made from"),
+        ({}, "with answers .left out: 1 problem .late. have no reference"),
+        ({"x1": "3"}, "made from.* 1 problem .x1. have a reference and aren't in the run"),
         ({"late": "3"}, "no verdict yet"),
     ],
 )
@@ -128,7 +130,7 @@ def test_an_id_before_another_statement_is_another_problem(run: Path, tmp_path: 
     assert done.left_out.otherwise_stated == ("tied",)
     assert done.left_out.without_reference == ("hard", "lost")
     references.write_text(json.dumps(rows[1]))
-    with pytest.raises(ConfigError, match="ids in common and no statement"):
+    with pytest.raises(ConfigError, match=r"1 problem \(tied\) have the id of a reference and another statement"):
         evaluate_run(run, references)
 
 

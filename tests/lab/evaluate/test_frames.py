@@ -12,10 +12,8 @@ import pytest
 from rich.console import Console
 
 from numina_infer.lab.evaluate import frames, plots
-from numina_infer.lab.evaluate.comparison import Comparison, compare
-from numina_infer.lab.evaluate.evaluation import Evaluation, evaluate_run
-from numina_infer.lab.evaluate.frames import comparison_record, evaluation_record
-from numina_infer.lab.evaluate.tables import comparison_table, tables
+from numina_infer.lab.evaluate.evaluation import Comparison, Evaluation, compare, evaluate_run
+from numina_infer.lab.evaluate.frames import comparison_record, comparison_table, evaluation_record, tables
 from tests.lab.recorded_runs import RecordedRun, Samples
 
 SAMPLES: Samples = {"a": ["1"] * 7 + ["2"], "b": ["1", "2", None, None] * 2, "c": ["3"] * 8, "d": [None] * 8}
@@ -71,7 +69,6 @@ def test_a_run_without_losses_and_programs_has_empty_frames_with_columns(tmp_pat
     """So that a cell that looks at them works."""
     one = evaluate_run(RecordedRun().write(tmp_path / "run", {"a": ["1"]}), {"a": "1"})
     assert list(frames.loss_frame(one).columns) == ["reason", "outcome", "count", "share"]
-    assert frames.lead_frame(one).empty
     assert plots.plot_losses(one).axes[0].texts[0].get_text() == "no vote was lost"
 
 
@@ -95,9 +92,7 @@ PLOTS: dict[str, Callable[[Evaluation], object]] = {
     "losses": plots.plot_losses,
     "lengths": plots.plot_lengths,
     "times": plots.plot_times,
-    "costs": plots.plot_costs,
     "calibration": plots.plot_calibration,
-    "leads": plots.plot_leads,
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from numina_infer.core.errors import ConfigError, GradingError
 from numina_infer.lab.evaluate import grading
-from numina_infer.lab.evaluate.grading import Grade, Grader, GradeVerdict, GradingConfig
+from numina_infer.lab.evaluate.grading import Grade, Grader, GradeVerdict
 
 RIGHT, WRONG, UNDECIDED = GradeVerdict
 
@@ -17,7 +17,7 @@ RIGHT, WRONG, UNDECIDED = GradeVerdict
 @pytest.fixture(scope="module")
 def grader() -> Iterator[Grader]:
     """One process, started once for all tests that it survives."""
-    with Grader(GradingConfig(num_workers=1)) as one:
+    with Grader(1) as one:
         yield one
 
 
@@ -52,7 +52,7 @@ def test_answers_are_compared_as_mathematics(
 @pytest.mark.parametrize("tower", ["10^{10^{10}}", "2^{2^{40}}", "1000000!", r"\binom{10^9}{10^8}"])
 def test_a_tower_ends_by_the_clock(tower: str) -> None:
     """With a second for each comparison; whoever computes it is killed."""
-    with Grader(GradingConfig(num_workers=1, timeout_s=1)) as grader:
+    with Grader(1, timeout_s=1) as grader:
         assert grader.grade("5", tower).verdict is UNDECIDED
 
 
@@ -65,7 +65,7 @@ def test_equal_texts_need_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_process_that_takes_too_much_memory_costs_one_verdict() -> None:
     """It says so itself, or dies of it."""
-    with Grader(GradingConfig(num_workers=1, memory_bytes=700 * 1024**2)) as grader:
+    with Grader(1, memory_bytes=700 * 1024**2) as grader:
         assert grader.grade("5", r"10^{3 \cdot 10^9}").verdict is UNDECIDED
         assert grader.grade("1/2", "0.5").verdict is RIGHT
 
@@ -83,26 +83,25 @@ def _stand_in(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        ("not json\n", "no JSON"),
-        ("[1]\n", "no object"),
-        ('{"same": 1}\n', "None"),
-        ('{"same": "yes", "reason": 7}\n', "7"),
-        ("x" * 5000, "no end"),
-        ("[" * 3000 + "\n", "no JSON"),
+        ("Right\n", "Right"),
+        ("right wrong\n", "right wrong"),
+        ("\n", "no reply"),
+        ("x" * 5000, "xxx"),
+        ("right" * 1000 + "\n", "right"),
     ],
 )
-def test_only_a_boolean_is_a_verdict(monkeypatch: pytest.MonkeyPatch, reply: str, reason: str) -> None:
+def test_only_the_two_words_are_a_verdict(monkeypatch: pytest.MonkeyPatch, reply: str, reason: str) -> None:
     """Whatever else a process sends decides nothing."""
     parts = [
         "import sys",
-        "print({}, flush=True)",
+        "print('ready', flush=True)",
         "input()",
         f"sys.stdout.write({reply!r})",
         "sys.stdout.flush()",
         "input()",
     ]
     _stand_in(monkeypatch, "; ".join(parts))
-    with Grader(GradingConfig(num_workers=1)) as grader:
+    with Grader(1) as grader:
         grade = grader.grade("1", "2")
     assert grade.verdict is UNDECIDED
     assert reason in grade.reason
@@ -114,27 +113,27 @@ def test_a_killed_process_is_replaced(grader: Grader) -> None:
     process = grader._workers.queue[0]._process
     assert process is not None
     process.kill()
-    assert grader.grade("1/2", "0.6").reason == "its process died"
+    assert "its process died" in grader.grade("1/2", "0.6").reason
     assert grader.grade("1/2", "0.5").verdict is RIGHT
 
 
 def test_a_process_that_dies_costs_one_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice, if two die."""
-    _stand_in(monkeypatch, "print('{}', flush=True); input()")
-    with Grader(GradingConfig(num_workers=1)) as grader:
-        assert [grader.grade("1", "2").reason for _ in range(2)] == ["its process died"] * 2
+    _stand_in(monkeypatch, "print('ready', flush=True); input()")
+    with Grader(1) as grader:
+        assert all("its process died" in grader.grade("1", "2").reason for _ in range(2))
 
 
 def test_a_process_that_does_not_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not a thousand undecided answers."""
     _stand_in(monkeypatch, "raise SystemExit(1)")
-    with Grader(GradingConfig(num_workers=1)) as grader, pytest.raises(GradingError, match="doesn't start"):
+    with Grader(1) as grader, pytest.raises(GradingError, match="doesn't start"):
         grader.grade("1", "2")
 
 
 def test_no_process_is_left(grader: Grader) -> None:
     """Closing ends it, whatever it does."""
-    with Grader(GradingConfig(num_workers=1)) as other:
+    with Grader(1) as other:
         other.grade("1", "2")
         process = other._workers.queue[0]._process
         assert process is not None
@@ -142,15 +141,15 @@ def test_no_process_is_left(grader: Grader) -> None:
     assert process.returncode is not None
 
 
-def test_tasks_come_back_as_they_end(grader: Grader) -> None:
-    """All of them."""
-    tasks = [lambda n=n: (n, grader.grade("7", str(n)).verdict) for n in range(5, 9)]
-    assert dict(grader.each(tasks)) == {5: WRONG, 6: WRONG, 7: RIGHT, 8: WRONG}
+def test_tasks_come_back_in_order(grader: Grader) -> None:
+    """All of them, in their order."""
+    verdicts = grader.each(lambda n: grader.grade("7", str(n)).verdict, range(5, 9))
+    assert list(verdicts) == [WRONG, WRONG, RIGHT, WRONG]
 
 
 def test_whoever_stops_waiting_ends_the_tasks() -> None:
     """Ctrl-C isn't kept by a problem with a thousand answers: from then on nothing is compared."""
-    with Grader(GradingConfig(num_workers=1)) as grader:
+    with Grader(1) as grader:
         grades: list[Grade] = []
 
         def compare() -> None:
@@ -160,16 +159,9 @@ def test_whoever_stops_waiting_ends_the_tasks() -> None:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            list(grader.each([interrupt, compare, compare]))
+            list(grader.each(lambda task: task(), [interrupt, compare, compare]))
         assert grader.grade("1/2", "0.5") == Grade(UNDECIDED, "stopped")
         assert len(grades) <= 10
-
-
-@pytest.mark.parametrize("settings", [{"num_workers": -1}, {"timeout_s": 0}, {"memory_bytes": 0}])
-def test_settings_that_cannot_be_used_are_named(settings: dict[str, int]) -> None:
-    """Before anything is started."""
-    with pytest.raises(ConfigError, match=next(iter(settings))):
-        GradingConfig(**settings)
 
 
 def test_without_math_verify_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,15 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.lab.evaluate.intervals import (
+from numina_infer.lab.evaluate.metrics import (
     Difference,
     Estimate,
+    Tally,
+    majority_curve,
     paired_difference,
     pass_estimate,
     vote_estimate,
     wilson,
 )
-from numina_infer.lab.evaluate.metrics import Tally, majority_curve
 from tests.examples import costly
 from tests.lab.evaluate.tallies import tallies
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from numina_infer.core.records import StopReason, Trajectory
-from numina_infer.lab.evaluate.grading import Grader, GradingConfig
+from numina_infer.lab.evaluate.grading import Grader
 from numina_infer.lab.evaluate.marking import mark_general, mark_integers, samples_of
 from numina_infer.lab.evaluate.metrics import MOST_SAMPLES, Tally
 from numina_infer.lab.replay.recording import read_recording
@@ -16,7 +16,7 @@ from tests.lab.recorded_runs import RecordedRun
 @pytest.fixture(scope="module")
 def grader() -> Iterator[Grader]:
     """One process for all tests."""
-    with Grader(GradingConfig(num_workers=1)) as one:
+    with Grader(1) as one:
         yield one
 
 
@@ -48,7 +48,7 @@ def test_general_answers_fall_into_groups(tmp_path: Path, grader: Grader) -> Non
 
 def test_an_answer_that_cannot_be_compared_is_a_group_of_its_own(tmp_path: Path) -> None:
     """Not right, and named with the reason."""
-    with Grader(GradingConfig(num_workers=1, timeout_s=1)) as strict:
+    with Grader(1, timeout_s=1) as strict:
         marks = mark_general(samples(tmp_path, ["1/2", "10^{10^{10}}", "10^{10^{10}}"]), "1/2", strict)
     assert marks.tally == Tally((1,), (2,))
     assert list(marks.undecided) == ["10^{10^{10}}"]

@@ -21,9 +21,8 @@ from numina_infer.engines.scripted_engine import ScriptedEngine
 from numina_infer.engines.scripts import sum_of_numbers
 from numina_infer.lab.tune import search as searching
 from numina_infer.lab.tune.search_space import SearchSpace, Setting
-from numina_infer.lab.tune.trial import TrialStanding
 from numina_infer.lab.tune.tuning_folder import Tuning, read_tuning
-from numina_infer.lab.tune.tuning_report import TuningReport
+from numina_infer.lab.tune.tuning_report import TrialStanding, TuningReport
 from numina_infer.runs.history import read_info
 from numina_infer.runs.progress import RunConsole
 from tests.summing import SUMMING, write_sums
@@ -230,10 +229,10 @@ def test_an_engine_that_breaks_ends_the_search_and_it_goes_on_later(
 
 
 def test_runs_that_are_gone_are_named(sums: Path, tmp_path: Path) -> None:
-    """Nothing is made up for them."""
+    """With the first folder that is missing; nothing is made up for them."""
     search(scripted_search(sums, {"max_turns": "1,2"}), tmp_path / "tuning")
     (tmp_path / "tuning" / "settings").rename(tmp_path / "elsewhere")
-    with pytest.raises(RunLogError, match="max_turns 1 are gone"):
+    with pytest.raises(RunLogError, match="max_turns=1/0001-0004 holds no run"):
         search(None, tmp_path / "tuning", resume=True)
 
 
@@ -279,9 +278,8 @@ def test_problems_without_answers_are_no_ground_to_search_on(tmp_path: Path) -> 
 
 def test_problems_without_answers_are_left_out_and_named(sums: Path, tmp_path: Path) -> None:
     """The others are searched on."""
-    assert scripted_search(sums).remark.startswith(
-        "left out: 1 problem (bare) without an answer that is a vote in the range"
-    )
+    _, remark = scripted_search(sums).scored_problems()
+    assert remark.startswith("left out: 1 problem (bare) without an answer that is a vote in the range")
     shown = io.StringIO()
     search(scripted_search(sums, {"max_turns": "1,2"}, heats=(2,)), tmp_path / "tuning", RunConsole(shown))
     assert "bare" in shown.getvalue()
@@ -303,6 +301,14 @@ def test_a_damaged_search_is_named(tmp_path: Path) -> None:
         (tmp_path / "tuning.json").write_text(content)
         with pytest.raises(RunLogError, match=r"tuning\.json"):
             read_tuning(tmp_path)
+
+
+def test_damaged_costs_are_named(sums: Path, tmp_path: Path) -> None:
+    """They say which batches are whole."""
+    search(scripted_search(sums, {"max_turns": "1,2"}), tmp_path / "tuning")
+    (tmp_path / "tuning" / "spent.json").write_text("{")
+    with pytest.raises(RunLogError, match=r"can't read .*spent\.json"):
+        search(None, tmp_path / "tuning", resume=True)
 
 
 def test_two_searches_dont_share_a_folder(sums: Path, tmp_path: Path) -> None:

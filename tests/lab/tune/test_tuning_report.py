@@ -7,9 +7,8 @@ from pathlib import Path
 from numina_infer.core.ports import CacheStats
 from numina_infer.lab.evaluate.metrics import Tally
 from numina_infer.lab.tune.search_space import Setting
-from numina_infer.lab.tune.trial import Trial, TrialStanding
 from numina_infer.lab.tune.tuning_folder import write_json
-from numina_infer.lab.tune.tuning_report import TuningReport, best_of
+from numina_infer.lab.tune.tuning_report import Trial, TrialStanding, TuningReport
 from numina_infer.runs.progress import RunConsole
 
 
@@ -65,8 +64,6 @@ def test_the_best_come_first_then_the_cheaper_and_the_dropped_last() -> None:
     dear, cheap = tried(0.4, [4, 4, 0], tokens=900), tried(0.6, [0, 4, 4], tokens=800)
     dropped, worse = tried(0.2, [4, 4], standing=TrialStanding.DROPPED), tried(0.8, [4, 0, 0])
     assert report(dropped, worse, dear, cheap).ranked == (cheap, dear, worse, dropped)
-    assert best_of([dropped, worse, dear, cheap], 4) is cheap
-    assert best_of([dropped], 4) is None
 
 
 def test_votes_of_fewer_samples_are_worked_out_from_the_same() -> None:
