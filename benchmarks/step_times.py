@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from numina_infer.core.errors import EngineError
-from numina_infer.engines.http.endpoint import Endpoint, EndpointLostError
+from numina_infer.engines.http.endpoint import Endpoint
+from numina_infer.engines.http.wire import EndpointLostError
 from numina_infer.engines.vllm.serving.stopwatch import REPEATS, Stopwatch
 from numina_infer.engines.vllm.vllm_server import VllmServer
 from numina_infer.engines.vocabulary import TokenizerVocabulary

@@ -11,8 +11,7 @@ from numina_infer.core.ports import Cutoff
 from numina_infer.core.records import Completion, FinishReason, Part, StopReason
 from numina_infer.engines.http.endpoint import Endpoint, counter
 from numina_infer.engines.http.openai_api import OpenAIEngine
-from numina_infer.engines.http.streamed_reply import TokenReply
-from numina_infer.engines.http.wire import Dialect, TurnRequest
+from numina_infer.engines.http.wire import Dialect, TokenReply, TurnRequest
 from numina_infer.engines.vllm.launch import SERVED_NAME
 from numina_infer.engines.vocabulary import TokenizerVocabulary
 from tests.vllm.servers import RunningServer, started, tiny_launch

@@ -15,7 +15,7 @@ from numina_infer.core.openable import Openable
 from numina_infer.core.ports import Announce, EngineStats
 from numina_infer.core.restarts import RestartPolicy, Restarts
 from numina_infer.engines.http.endpoint import Endpoint
-from numina_infer.engines.http.endpoint_pool import Repair
+from numina_infer.engines.http.endpoint_pool import EndpointState
 from numina_infer.engines.http.openai_api import OpenAIDecoder, OpenAIEngine
 from numina_infer.engines.local.models import weights_hash
 from numina_infer.engines.vllm import server_place
@@ -72,25 +72,25 @@ class ServerGroup:
         while True:
             await anyio.sleep(_RESTARTS.pause_s)
             for server in self.servers:
-                if server.is_ours and not server.is_alive and await self.restart(server) is Repair.DONE:
+                if server.is_ours and not server.is_alive and await self.restart(server) is EndpointState.REPAIRED:
                     self.restarts[server].worked()
 
-    async def restart(self, server: VllmServer) -> Repair:
+    async def restart(self, server: VllmServer) -> EndpointState:
         """Restart `server`, unless it failed too often in a row."""
         restarts = self.restarts[server]
         if restarts.gives_up():
-            return Repair.GIVEN_UP
+            return EndpointState.DEAD
         why = server.why_gone
         with suppress(OSError):  # a console that can't be written to costs no server
             self._report(f"{server.name} {f'ended ({why}) and ' if why else ''}is restarted")
         try:
             await server.restart()
         except PlaceTakenError:
-            return Repair.FAILED  # another process is starting it, so this one didn't fail
+            return EndpointState.AWAITED  # another process is starting it, so this one didn't fail
         except (EngineError, OSError) as error:
             restarts.failed("couldn't be restarted", error)
-            return Repair.GIVEN_UP if restarts.gives_up() else Repair.FAILED
-        return Repair.DONE
+            return EndpointState.DEAD if restarts.gives_up() else EndpointState.AWAITED
+        return EndpointState.REPAIRED
 
     async def end_ours(self) -> None:
         """End the servers that this object started."""
@@ -179,7 +179,7 @@ class VllmEngine(Openable):
         """Why its server has ended, by its log; empty while it runs."""
         return self._server(endpoint).why_gone
 
-    async def repair(self, endpoint: Endpoint) -> Repair:
+    async def repair(self, endpoint: Endpoint) -> EndpointState:
         """Restart the server behind `endpoint`, but not over and over without a token in between."""
         server, num_signs = self._server(endpoint), endpoint.num_signs
         if num_signs > self._num_signs.get(server, 0):
@@ -189,7 +189,7 @@ class VllmEngine(Openable):
         self._num_signs[server] = num_signs
         self._unproved.discard(server)
         repair = await self._group.restart(server)
-        if repair is Repair.DONE:
+        if repair is EndpointState.REPAIRED:
             self._unproved.add(server)
         return repair
 

@@ -12,9 +12,8 @@ import pytest
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import EngineError
 from numina_infer.engines.http.address import Address
-from numina_infer.engines.http.endpoint import Abilities, Endpoint, EndpointLostError
-from numina_infer.engines.http.streamed_reply import TextReply
-from numina_infer.engines.http.wire import Dialect, TurnRequest
+from numina_infer.engines.http.endpoint import Endpoint
+from numina_infer.engines.http.wire import Abilities, Dialect, EndpointLostError, TextReply, TurnRequest
 
 pytestmark = pytest.mark.anyio
 TURN = TurnRequest("1 + 1", SamplingParams(), max_tokens=5, seed=0, priority=0)

@@ -24,7 +24,7 @@ from numina_infer.engines.http import endpoint_pool as pool
 from numina_infer.engines.http import openai_api
 from numina_infer.engines.http.address import KEY_VARIABLE, Address
 from numina_infer.engines.http.endpoint import Endpoint
-from numina_infer.engines.http.endpoint_pool import EndpointState, Repair
+from numina_infer.engines.http.endpoint_pool import EndpointState
 from numina_infer.engines.http.openai_api import OpenAIEngine
 from numina_infer.engines.scripted_engine import VOCABULARY, ScriptedEngine
 from numina_infer.engines.vocabulary import Vocabulary
@@ -314,13 +314,13 @@ class Mender:
         """It never is."""
         return ""
 
-    async def repair(self, _endpoint: Endpoint) -> Repair:
+    async def repair(self, _endpoint: Endpoint) -> EndpointState:
         """Try."""
         self.num_repairs += 1
         self._server.mood = Mood(is_broken=self.num_repairs < self._num_needed)
         if self.breaks:
             raise OSError("no space left on device")
-        return Repair.GIVEN_UP if self.num_repairs == self._num_most else Repair.DONE
+        return EndpointState.DEAD if self.num_repairs == self._num_most else EndpointState.REPAIRED
 
 
 @asynccontextmanager

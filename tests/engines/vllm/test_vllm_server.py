@@ -21,7 +21,7 @@ from numina_infer.engines.http import endpoint_pool as pool
 from numina_infer.engines.http import openai_api
 from numina_infer.engines.http.address import Address
 from numina_infer.engines.http.endpoint import Endpoint
-from numina_infer.engines.http.endpoint_pool import Repair
+from numina_infer.engines.http.endpoint_pool import EndpointState
 from numina_infer.engines.scripted_engine import VOCABULARY
 from numina_infer.engines.vllm import server_place, vllm_server
 from numina_infer.engines.vllm.launch import Launch
@@ -379,10 +379,10 @@ async def test_a_server_that_was_left_dead_and_gave_tokens_again_may_be_restarte
     monkeypatch.setattr(VllmServer, "restart", fail)
     monkeypatch.setattr(VllmServer, "why_gone", "")
     monkeypatch.setattr(engine, "_server", lambda _: engine.servers[0])
-    in_vain = [Repair.FAILED, Repair.FAILED, Repair.GIVEN_UP, Repair.GIVEN_UP]
+    in_vain = [EndpointState.AWAITED, EndpointState.AWAITED, EndpointState.DEAD, EndpointState.DEAD]
     assert [await engine.repair(endpoint) for _ in in_vain] == in_vain
     endpoint.num_signs = 1
-    assert await engine.repair(endpoint) is Repair.FAILED
+    assert await engine.repair(endpoint) is EndpointState.AWAITED
 
 
 async def test_an_engine_whose_servers_are_left_dead_is_made_anew_by_the_late_one_around_it(machine: Machine) -> None:
@@ -414,7 +414,7 @@ async def test_a_kept_server_that_another_process_is_starting_is_waited_for(mach
     async with engine_on(machine, launch, keep=True) as engine:
         asked = 0
 
-        async def repair(endpoint: Endpoint) -> Repair:
+        async def repair(endpoint: Endpoint) -> EndpointState:
             nonlocal asked
             asked += 1
             return await VllmEngine.repair(engine, endpoint)
