@@ -79,8 +79,7 @@ def add_probe(commands: Commands) -> None:
         _probe,
         help="measure what vLLM does here in which time",
         description="Start vLLM for a model, in both layouts where there are two GPUs, and measure\ndecoding steps "
-        "over batch size and context, the rate of prompts, the room for keys and values, what seeds cost,\nand how "
-        "many sandbox slots leave the servers alone.",
+        "over batch size and context, the rate of prompts, and the room for keys and values.",
         epilog=_PROBE_EXAMPLES,
     )
     add_model(parser)
@@ -153,8 +152,8 @@ def _fit(chosen: argparse.Namespace) -> int:
 
 
 def _serve(chosen: argparse.Namespace) -> int:
-    from numina_infer.engines.vllm.serving import serve as commands
-    from numina_infer.engines.vllm.serving.server_plan import plan_servers
+    from numina_infer.engines.vllm import server_group as commands
+    from numina_infer.engines.vllm.launch import plan_servers
 
     console = make_console(sys.stdout)
     if chosen.list:
@@ -167,7 +166,7 @@ def _serve(chosen: argparse.Namespace) -> int:
 
 
 def _probe(chosen: argparse.Namespace) -> int:
-    from numina_infer.engines.vllm.serving.probe import ProbePlan, probe
+    from numina_infer.engines.vllm.probe import ProbePlan, probe
 
     plan = ProbePlan(chosen.model, _server_config(chosen), chosen.vllm_python, is_short=chosen.short)
     return probe(plan, chosen.out, make_console(sys.stdout))

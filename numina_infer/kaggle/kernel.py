@@ -39,7 +39,7 @@ from numina_infer.competitions.known import Competition, get_competition
 from numina_infer.core.errors import ConfigError, EngineError
 from numina_infer.core.ports import Engine
 from numina_infer.core.presets import Preset, get_preset
-from numina_infer.engines.vllm.serving.probe import ProbePlan, probe
+from numina_infer.engines.vllm.probe import ProbePlan, probe
 from numina_infer.formats.numina import NUMINA
 from numina_infer.kaggle.inputs import Inputs
 from numina_infer.kaggle.kernel_log import KernelLog, open_run_log, process_start

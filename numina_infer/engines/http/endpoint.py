@@ -45,7 +45,6 @@ _SAMPLED = "vllm:generation_tokens_total"
 _CACHE_CONFIG = re.compile(r"^vllm:cache_config_info\{(.*)\}", re.MULTILINE)
 _CACHE_LABEL = re.compile(r'\b(num_gpu_blocks|block_size)="(\d{1,19})"')
 _COUNTER_LOOKS, _COUNTER_EVERY_S = 4, 0.5
-_LONGEST_PAUSE_S = 30.0
 _LOOK_TIMEOUT_S = 20.0
 """For a question that costs a server nothing, such as which model it has."""
 _TRIAL_TIMEOUT_S = 60.0
@@ -54,11 +53,6 @@ _TRIAL_TIMEOUT_S = 60.0
 
 class EndpointBusyError(EngineError):
     """The endpoint takes no more for now."""
-
-    def __init__(self, message: str, pause_s: float) -> None:
-        super().__init__(message)
-        self.pause_s = pause_s
-        """How long it asks us to wait; 0 where it doesn't say."""
 
 
 class Sink(Protocol):
@@ -234,7 +228,7 @@ class Endpoint:
         status = response.status_code
         said = without_key(error_message(_object(response) or _decoded(response)))
         if status in _BUSY:
-            return EndpointBusyError(f"{self.address} is busy: {said}", _pause_s(response))
+            return EndpointBusyError(f"{self.address} is busy: {said}")
         if status in _BROKEN:
             return EndpointLostError(f"{self.address} broke: {said}")
         if status in {401, 403}:
@@ -290,13 +284,6 @@ def _object(response: httpx2.Response) -> Mapping[str, Any]:
 def _decoded(response: httpx2.Response) -> str:
     """The body as text in UTF-8, whatever encoding the server names: some are no encodings of texts."""
     return response.content.decode("utf-8", "replace")
-
-
-def _pause_s(response: httpx2.Response) -> float:
-    try:
-        return min(max(0.0, float(response.headers.get("retry-after", 0))), _LONGEST_PAUSE_S)
-    except ValueError:
-        return 0.0
 
 
 def _entry(models: Mapping[str, Any], wanted: str, place: str) -> Mapping[str, Any]:

@@ -222,32 +222,29 @@ class EndpointPool(Openable):
         self._model = self.known[0].model
 
     async def _greet(self, endpoint: Endpoint, refusals: list[EngineError]) -> None:
-        with anyio.move_on_after(self._config.greet_s) as scope:
-            try:
-                await self._greet_patiently(endpoint)
-            except EngineError as error:
-                refusals.append(error)
-        if scope.cancelled_caught:
+        """Greet one endpoint, which may still be starting."""
+        is_reported = False
+        with anyio.move_on_after(self._config.greet_s):
+            while endpoint.abilities is None and not refusals:
+                try:
+                    await endpoint.greet(self._model, with_tokens=self._with_tokens)
+                except (EndpointLostError, EndpointBusyError) as error:
+                    if not is_reported:
+                        self._report(f"waiting up to {self._config.greet_s:g} s for an answer: {error}")
+                    is_reported = True
+                    await anyio.sleep(LOOK_EVERY_S)
+                except EngineError as error:
+                    refusals.append(error)
+        if endpoint.abilities is None:
             _log.warning("%s doesn't answer; it is used once it does", endpoint.address)
-        elif endpoint.abilities is not None and endpoint.abilities.dialect is Dialect.TEXT:
+        elif endpoint.abilities.dialect is Dialect.TEXT:
             self._report(f"{endpoint.address} is spoken to in text, not in token ids (docs/engines.md)")
 
-    async def _greet_patiently(self, endpoint: Endpoint) -> None:
-        is_reported = False
-        while endpoint.abilities is None:
-            try:
-                await endpoint.greet(self._model, with_tokens=self._with_tokens)
-            except (EndpointLostError, EndpointBusyError) as error:
-                if not is_reported:
-                    self._report(f"waiting up to {self._config.greet_s:g} s for an answer: {error}")
-                is_reported = True
-                await anyio.sleep(LOOK_EVERY_S)
-
     def _begin_watch(self, endpoint: Endpoint) -> _Watched:
-        abilities, seqs = endpoint.abilities, self._config.max_num_seqs
-        if abilities is None:
-            return _Watched(EndpointCapacity(endpoint, seqs, is_open=False), EndpointState.AWAITED)
-        return _Watched(EndpointCapacity(endpoint, seqs, kv_tokens=abilities.kv_tokens), EndpointState.OPEN)
+        known = endpoint.abilities
+        kv_tokens = known.kv_tokens if known is not None else None
+        room = EndpointCapacity(endpoint, self._config.max_num_seqs, kv_tokens, is_open=known is not None)
+        return _Watched(room, EndpointState.AWAITED if known is None else EndpointState.OPEN)
 
     async def _watch(self, watched: _Watched) -> None:
         """Look at one endpoint now and then, as long as the engine runs."""

@@ -144,17 +144,16 @@ class _Writing:
         """Ask until the turn is complete; a busy endpoint is asked again for ever, a lost turn `max_losses` times."""
         num_lost, pause_s = 0, _SHORTEST_PAUSE_S
         while self._reply.finish_reason is None:
-            asked_s = 0.0
             try:
                 await self._play()
                 break
-            except EndpointBusyError as busy:
-                asked_s = busy.pause_s
+            except EndpointBusyError:
+                pass
             except EndpointLostError as lost:
                 num_lost += 1
                 if num_lost > self._engine.config.max_losses:
                     raise EngineError(f"a turn was lost {num_lost} times, at last since {lost}") from lost
-            await anyio.sleep(asked_s or pause_s)
+            await anyio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _play(self) -> None:

@@ -61,8 +61,7 @@ class TurnRequest:
     params: SamplingParams
     max_tokens: int
     """The turn's own limit, or what is left of the context."""
-    seed: int | None
-    """None takes the server's own generator, which the whole batch shares."""
+    seed: int
     priority: int
     """The ticket: lower goes first."""
     end_ids: Sequence[int] = ()
@@ -99,13 +98,15 @@ def request(turn: TurnRequest, endpoint: Abilities) -> dict[str, Any]:
         "max_tokens": turn.max_tokens,
         "temperature": params.temperature,
         "top_p": params.top_p,
+        "seed": turn.seed,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    if turn.seed is not None:
-        body["seed"] = turn.seed
     if endpoint.dialect is Dialect.TEXT:
-        _refuse_filters(params)
+        if params.top_k or params.min_p:
+            raise EngineError(
+                "top_k and min_p can't be asked of an endpoint without vLLM's extensions; leave them out"
+            )
         return body
     body |= {
         "prompt": list(turn.prompt),
@@ -121,14 +122,6 @@ def request(turn: TurnRequest, endpoint: Abilities) -> dict[str, Any]:
     if turn.ignore_eos:
         body["ignore_eos"] = True
     return {**body, "priority": turn.priority} if endpoint.takes_priority else body
-
-
-def _refuse_filters(params: SamplingParams) -> None:
-    given = [name for name, value in (("top_k", params.top_k), ("min_p", params.min_p)) if value]
-    if given:
-        raise EngineError(
-            f"{' and '.join(given)} can't be asked of an endpoint that lacks vLLM's extensions; leave it out"
-        )
 
 
 async def read_chunks(received: AsyncIterator[bytes]) -> AsyncIterator[Chunk]:
@@ -238,24 +231,21 @@ class TokenReply:
         for index, token_id in enumerate(chunk.token_ids):
             if self.finish_reason is not None:
                 break
-            self._push(token_id)
+            if token_id in self._vocabulary.end_ids:
+                self._transcript.push_eos()
+            elif self._vocabulary.has(token_id):
+                self._transcript.push(token_id)
+            else:
+                raise EngineError(
+                    f"the endpoint sent token {token_id}, which the tokenizer doesn't have; "
+                    "give the model's own folder as the tokenizer"
+                )
             if index < len(chunk.logprobs):
                 self._logprob += chunk.logprobs[index]
                 self._num_logprobs += 1
         self._num_cached_tokens = chunk.num_cached_tokens or self._num_cached_tokens
         if chunk.finish_reason is not None and self.finish_reason is None:
             self._end(chunk)
-
-    def _push(self, token_id: int) -> None:
-        if token_id in self._vocabulary.end_ids:
-            self._transcript.push_eos()
-        elif self._vocabulary.has(token_id):
-            self._transcript.push(token_id)
-        else:
-            raise EngineError(
-                f"the endpoint sent token {token_id}, which the tokenizer doesn't have; "
-                "give the model's own folder as the tokenizer"
-            )
 
     def _end(self, chunk: Chunk) -> None:
         """End where the server stopped, though its tokens don't say so."""

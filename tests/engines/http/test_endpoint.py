@@ -3,10 +3,8 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import anyio
-import httpx2
 import pytest
 
 from drills.engines.http_server import HttpServer, Request, Response
@@ -213,13 +211,3 @@ def test_the_capacity_stands_in_vllms_metrics() -> None:
     assert kv_tokens("") is None
     assert kv_tokens('vllm:cache_config_info{block_size="16",num_gpu_blocks="None"} 1.0') is None
     assert counter(METRICS, "vllm:num_requests_running") == 5
-
-
-@pytest.mark.parametrize(
-    ("retry_after", "pause_s"),
-    [("3", 3.0), ("999", 30.0), ("-1", 0.0), ("nan", 0.0), ("Wed, 21 Oct", 0.0), (None, 0.0)],
-)
-def test_a_server_may_say_how_long_to_wait(retry_after: str | None, pause_s: float) -> None:
-    """In seconds, within reason."""
-    headers: dict[str, Any] = {"retry-after": retry_after} if retry_after is not None else {}
-    assert module._pause_s(httpx2.Response(429, headers=headers)) == pause_s

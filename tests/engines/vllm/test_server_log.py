@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.engines.vllm.server_log import cause, read_log, stage, tail
+from numina_infer.engines.vllm.server_place import cause, read_log, without_prefix
 
 API = "(APIServer pid=11) INFO 11-24 07:10:01 [server.py:42]"
 CORE = "(EngineCore_DP0 pid=12) ERROR 11-24 07:10:02 [core.py:842]"
@@ -68,15 +68,10 @@ def test_a_log_without_a_cause_names_none(lines: list[str]) -> None:
     assert cause(lines) == ""
 
 
-def test_the_end_of_the_log_is_shown_without_its_empty_lines() -> None:
-    """For the case that the cause isn't it."""
-    assert tail(["a", "", "b", "c", " "], count=2) == "  b\n  c"
-
-
-def test_the_stage_is_what_was_said_last() -> None:
-    """Without the prefix."""
-    assert stage([f"{API} loading", "something else", f"{API} compiling", ""]) == "compiling"
-    assert stage([]) == ""
+@pytest.mark.parametrize("prefix", ["", f"{API} ", "(Worker_TP0 pid=13) "])
+def test_a_line_is_shown_without_its_prefix(prefix: str) -> None:
+    """Process, level, time and place tell nobody how far a start is."""
+    assert without_prefix(f"{prefix}loading the weights") == "loading the weights"
 
 
 def test_a_long_log_is_read_from_its_end(tmp_path: Path) -> None:

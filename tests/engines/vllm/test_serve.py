@@ -8,8 +8,9 @@ import anyio
 import pytest
 
 from numina_infer.core.engine_config import ServerConfig
+from numina_infer.engines.vllm import server_group as commands
 from numina_infer.engines.vllm.launch import Launch
-from numina_infer.engines.vllm.serving import serve as commands
+from numina_infer.engines.vllm.server_place import KeeperNote
 from numina_infer.engines.vllm.vllm_server import VllmServer
 from numina_infer.runs.progress import RunConsole
 from tests.engines.vllm.fake_vllm import fake_python
@@ -31,6 +32,12 @@ def started(folder: Path, *, keep: bool) -> VllmServer:
     return server
 
 
+def note_of(server: VllmServer) -> KeeperNote:
+    """Who keeps it."""
+    assert server.note is not None
+    return server.note
+
+
 def said(output: io.StringIO) -> str:
     """What was printed, in one line."""
     return " ".join(output.getvalue().split())
@@ -43,8 +50,8 @@ def test_only_servers_that_were_left_running_are_ended(folder: Path) -> None:
     console = RunConsole(output)
     try:
         assert commands.show_running(console) == 0
-        assert str(kept.pid) in said(output)
-        assert str(owned.pid) in said(output)
+        assert str(note_of(kept).pid) in said(output)
+        assert str(note_of(owned).pid) in said(output)
         assert commands.stop_running(console) == 0
         assert "belongs to a run" in said(output)
         assert (kept.is_alive, owned.is_alive) == (False, True)
