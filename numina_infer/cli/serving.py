@@ -166,10 +166,10 @@ def _serve(chosen: argparse.Namespace) -> int:
 
 
 def _probe(chosen: argparse.Namespace) -> int:
-    from numina_infer.engines.vllm.probe import ProbePlan, probe
+    from numina_infer.engines.vllm.probe import probe
 
-    plan = ProbePlan(chosen.model, _server_config(chosen), chosen.vllm_python, is_short=chosen.short)
-    return probe(plan, chosen.out, make_console(sys.stdout))
+    server, python, console = _server_config(chosen), chosen.vllm_python, make_console(sys.stdout)
+    return probe(chosen.model, server, chosen.out, console, vllm_python=python, is_short=chosen.short)
 
 
 def _server_config(chosen: argparse.Namespace) -> ServerConfig:

@@ -135,7 +135,7 @@ async def test_at_the_cutoff_the_server_drops_the_request(tiny_server: RunningSe
 
         async def go() -> None:
             with cutoff.scope():
-                await endpoint.play(TurnRequest(prompt_ids, params, 900, 1, 0, ignore_eos=True), reply)
+                await endpoint.play(TurnRequest(prompt_ids, params, 900, 1, 0, ignore_eos=True), reply.take)
 
         group.start_soon(go)
         await _until(endpoint, "vllm:num_requests_running", 1)
@@ -157,7 +157,7 @@ async def test_the_lower_ticket_is_served_first(narrow_server: RunningServer) ->
 
     async def play(endpoint: Endpoint, ticket: int) -> None:
         reply = TokenReply(vocabulary, params, prompt_ids, room=900)
-        await endpoint.play(TurnRequest(prompt_ids, params, 8, seed=ticket, priority=ticket), reply)
+        await endpoint.play(TurnRequest(prompt_ids, params, 8, seed=ticket, priority=ticket), reply.take)
         served.append(ticket)
 
     async with Endpoint(narrow_server.server.address) as endpoint, anyio.create_task_group() as group:

@@ -10,8 +10,7 @@ up to anyio 4.16 at least, a read that is cancelled in the very moment in which 
 
 import asyncio
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -121,7 +120,7 @@ class _Backend(httpcore2.AsyncNetworkBackend):
         timeout: float | None = None,
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002 (the client's own signature)
     ) -> "_Stream":
-        with _as(httpcore2.ConnectError, httpcore2.ConnectTimeout), anyio.fail_after(timeout):
+        with anyio.fail_after(timeout):
             return _Stream(*await asyncio.open_unix_connection(path))
 
     async def sleep(self, seconds: float) -> None:
@@ -133,13 +132,16 @@ class _Stream(httpcore2.AsyncNetworkStream):
         self._reader, self._writer = reader, writer
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        with _as(httpcore2.ReadError, httpcore2.ReadTimeout), anyio.fail_after(timeout):
+        with anyio.fail_after(timeout):
             return await self._reader.read(max_bytes)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        with _as(httpcore2.WriteError, httpcore2.WriteTimeout), anyio.fail_after(timeout):
-            self._writer.write(buffer)
-            await self._writer.drain()
+        try:
+            with anyio.fail_after(timeout):
+                self._writer.write(buffer)
+                await self._writer.drain()
+        except OSError as error:  # which the pool knows to overlook where the server has answered already
+            raise httpcore2.WriteError(str(error)) from error
 
     async def aclose(self) -> None:
         self._writer.transport.abort()
@@ -147,13 +149,3 @@ class _Stream(httpcore2.AsyncNetworkStream):
     def get_extra_info(self, info: str) -> Any:
         """The pool asks only whether the server has closed an idle connection."""
         return self._reader.at_eof() if info == "is_readable" else None
-
-
-@contextmanager
-def _as(failure: type[Exception], timeout: type[Exception]) -> Iterator[None]:
-    try:
-        yield
-    except TimeoutError as error:
-        raise timeout(str(error)) from error
-    except OSError as error:
-        raise failure(str(error)) from error

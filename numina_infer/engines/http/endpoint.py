@@ -5,10 +5,10 @@ of vLLM's extensions. Later requests leave out the extensions that it lacks, or 
 """
 
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import anyio
 import h11
@@ -16,7 +16,7 @@ import httpx2
 
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import EngineError, EngineRefusalError
-from numina_infer.core.records import FinishReason, is_count
+from numina_infer.core.records import is_count
 from numina_infer.engines.http.address import KEY_VARIABLE, Address, without_key
 from numina_infer.engines.http.wire import (
     Abilities,
@@ -55,17 +55,8 @@ class EndpointBusyError(EngineError):
     """The endpoint takes no more for now."""
 
 
-class Sink(Protocol):
-    """Where a reply streams into."""
-
-    @property
-    def finish_reason(self) -> FinishReason | None:
-        """Why it is complete; None while more is to come."""
-        ...
-
-    def take(self, chunk: Chunk) -> None:
-        """Read one piece."""
-        ...
+Take = Callable[[Chunk], bool]
+"""Reads one piece of a reply, and says whether that is complete."""
 
 
 class Endpoint:
@@ -166,8 +157,8 @@ class Endpoint:
             return _decoded(response) if response.status_code == 200 else ""
         return ""
 
-    async def play(self, turn: TurnRequest, reply: Sink) -> None:
-        """Have `turn` written into `reply`, to its end; cancelling it makes the server drop the request.
+    async def play(self, turn: TurnRequest, take: Take) -> None:
+        """Have `turn` written and every piece taken, to its end; cancelling it makes the server drop the request.
 
         Raises:
             EndpointLostError: it went away, or was given up, before the end.
@@ -180,8 +171,8 @@ class Endpoint:
         try:
             with anyio.CancelScope() as scope:
                 self._turns.add(scope)
-                await self._stream(turn, reply)
-            if scope.cancelled_caught and reply.finish_reason is None:
+                await self._stream(turn, take)
+            if scope.cancelled_caught:
                 raise EndpointLostError(f"{self.address} was given up: it {self._why_given_up}")
         finally:
             self.num_running -= 1
@@ -193,8 +184,8 @@ class Endpoint:
         for scope in self._turns:
             scope.cancel()
 
-    async def _stream(self, turn: TurnRequest, reply: Sink) -> None:
-        body = request(turn, self.known)
+    async def _stream(self, turn: TurnRequest, take: Take) -> None:
+        body, is_complete = request(turn, self.known), False
         with self._one_error():
             asked = self._client.build_request("POST", "/v1/completions", json=body)
             response = await self._client.send(asked, stream=True)
@@ -206,13 +197,13 @@ class Endpoint:
             async for chunk in read_chunks(self._received(response)):
                 self.last_sign_at = anyio.current_time()
                 self.num_signs += 1
-                reply.take(chunk)
-                if reply.finish_reason is not None and chunk.finish_reason is None:
-                    return  # the server doesn't know that this was the end; closing the connection tells it
+                is_complete = take(chunk)
+                if is_complete and chunk.finish_reason is None:
+                    break  # the server doesn't know that this was the end; closing the connection tells it
         finally:
             with suppress(*_FAILURES):  # the reply has been read, or given up
                 await response.aclose()
-        if reply.finish_reason is None:
+        if not is_complete:
             raise EndpointLostError(f"{self.address} broke off in the middle of a turn")
 
     async def _received(self, response: httpx2.Response) -> AsyncIterator[bytes]:

@@ -19,7 +19,7 @@ from numina_infer.core.engine_config import ClientConfig
 from numina_infer.core.errors import EngineError
 from numina_infer.core.openable import Openable
 from numina_infer.core.ports import Announce, Cutoff, EngineStats
-from numina_infer.core.records import Completion, FinishReason, Part, plain_text
+from numina_infer.core.records import Completion, Part, plain_text
 from numina_infer.engines.admission import Seat
 from numina_infer.engines.context import render
 from numina_infer.engines.http.address import Address
@@ -105,7 +105,7 @@ class OpenAIEngine(Openable):
 
 
 class _Writing:
-    """One turn while it is being asked for, perhaps several times; as a `Sink` it counts what comes in."""
+    """One turn while it is being asked for, perhaps several times."""
 
     def __init__(
         self, engine: OpenAIEngine, seat: Seat[Endpoint], context: Sequence[Part], params: SamplingParams, seed: int
@@ -164,22 +164,19 @@ class _Writing:
             dialect = endpoint.known.dialect
             self._reply = self._new_reply(dialect)
             try:
-                await endpoint.play(self._request(dialect), self)
+                await endpoint.play(self._request(dialect), self._take)
             except EndpointLostError as lost:
                 self._lost = max(self._lost, self._reply, key=lambda reply: reply.num_tokens)
                 await pool.doubt(endpoint, str(lost))
                 raise
 
-    @property
-    def finish_reason(self) -> FinishReason | None:
-        return self._reply.finish_reason
-
-    def take(self, chunk: Chunk) -> None:
+    def _take(self, chunk: Chunk) -> bool:
         before = self._reply.num_tokens
-        self._reply.take(chunk)
+        is_complete = self._reply.take(chunk)
         new = self._reply.num_tokens - before
         self._engine.num_tokens += new
         self._seat.live += new
+        return is_complete
 
 
 class OpenAIDecoder:

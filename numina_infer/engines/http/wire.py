@@ -222,8 +222,8 @@ class TokenReply:
         """Why it is complete."""
         return self._transcript.finish_reason
 
-    def take(self, chunk: Chunk) -> None:
-        """Read one piece; tokens behind the end of the turn are left out.
+    def take(self, chunk: Chunk) -> bool:
+        """Read one piece; returns whether the reply is complete. Tokens behind the end of the turn are left out.
 
         Raises:
             EngineError: it can't belong to what was asked.
@@ -246,6 +246,7 @@ class TokenReply:
         self._num_cached_tokens = chunk.num_cached_tokens or self._num_cached_tokens
         if chunk.finish_reason is not None and self.finish_reason is None:
             self._end(chunk)
+        return self.finish_reason is not None
 
     def _end(self, chunk: Chunk) -> None:
         """End where the server stopped, though its tokens don't say so."""
@@ -281,8 +282,8 @@ class TextReply:
         self._stop_reason: str | None = None
         self._num_prompt_tokens = self._num_cached_tokens = 0
 
-    def take(self, chunk: Chunk) -> None:
-        """Read one piece, and look for stop strings in it."""
+    def take(self, chunk: Chunk) -> bool:
+        """Read one piece, and look for stop strings in it; returns whether the reply is complete."""
         if self.finish_reason is None:
             searched = max(0, len(self._text) - max(map(len, self._params.stop), default=1) + 1)
             self._text += chunk.text
@@ -294,6 +295,7 @@ class TextReply:
                 self.finish_reason = FinishReason.CONTEXT
         self._num_prompt_tokens = chunk.num_prompt_tokens or self._num_prompt_tokens
         self._num_cached_tokens = chunk.num_cached_tokens or self._num_cached_tokens
+        return self.finish_reason is not None
 
     def _find_end(self, chunk: Chunk, searched: int) -> None:
         if stop := find_stop(self._text, self._params.stop, searched):

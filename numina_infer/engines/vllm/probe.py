@@ -11,7 +11,7 @@ import itertools
 import json
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from rich.console import Console
 from numina_infer.core.config import SamplingParams, require
 from numina_infer.core.engine_config import LayoutName, ServerConfig
 from numina_infer.core.errors import ConfigError, EngineError
-from numina_infer.core.records import FinishReason
 from numina_infer.engines.http.endpoint import Endpoint
 from numina_infer.engines.http.wire import Chunk, TurnRequest
 from numina_infer.engines.vllm.launch import Launch, plan_servers
@@ -42,57 +41,38 @@ _PREFILLS = (256, 1024, 2048)
 _WORDS = "Let the sum of the first n positive integers be 5050 and find the largest prime that divides it. "
 
 
-@dataclass(frozen=True, slots=True)
-class ProbePlan:
-    """The model, its servers, and the grid of batches and contexts."""
-
-    model: str
-    server: ServerConfig
-    vllm_python: str = ""
-    is_short: bool = False
-
-    def __post_init__(self) -> None:
-        least = self.contexts[0] + STEPS
-        require(
-            not self.server.max_model_len or self.server.max_model_len >= least,
-            f"max_model_len is {self.server.max_model_len}; the probe needs at least {least} tokens",
-        )
-
-    @property
-    def batches(self) -> Sequence[int]:
-        """Requests at once, on each server."""
-        grid = _SHORT_BATCHES if self.is_short else _BATCHES
-        return [batch for batch in grid if batch <= self.server.max_num_seqs]
-
-    @property
-    def contexts(self) -> Sequence[int]:
-        """Tokens that each request begins with."""
-        return _SHORT_CONTEXTS if self.is_short else _CONTEXTS
-
-
-def probe(plan: ProbePlan, file: Path, console: Console) -> int:
+def probe(
+    model: str, server: ServerConfig, file: Path, console: Console, *, vllm_python: str = "", is_short: bool = False
+) -> int:
     """Measure each layout that the GPUs allow, into `file`, which keeps the figures so far if the probe is stopped.
 
     Raises:
         ConfigError: the model can't be used here, or `file` can't be written.
         EngineError: a server doesn't come up.
     """
-    findings = _Findings(plan, file, console)
+    least = _CONTEXTS[0] + STEPS
+    require(
+        not server.max_model_len or server.max_model_len >= least,
+        f"max_model_len is {server.max_model_len}; the probe needs at least {least} tokens",
+    )
+    findings = _Findings(model, file, console)
     try:
         findings.write()
     except OSError as error:
         raise ConfigError(f"can't write {file}: {error.strerror or error}; name another with --out") from error
-    is_choice = len(find_gpus()) > 1 and plan.server.layout is LayoutName.AUTO
-    for layout in (LayoutName.TENSOR_PARALLEL, LayoutName.REPLICAS) if is_choice else (plan.server.layout,):
-        config = replace(plan.server, layout=layout)
+    batches, contexts = (_SHORT_BATCHES, _SHORT_CONTEXTS) if is_short else (_BATCHES, _CONTEXTS)
+    fitting = [batch for batch in batches if batch <= server.max_num_seqs]
+    is_choice = len(find_gpus()) > 1 and server.layout is LayoutName.AUTO
+    for layout in (LayoutName.TENSOR_PARALLEL, LayoutName.REPLICAS) if is_choice else (server.layout,):
+        config = replace(server, layout=layout)
         try:
-            launches = plan_servers(plan.model, config, python=plan.vllm_python, report=console.print)
+            launches = plan_servers(model, config, python=vllm_python, report=console.print)
         except ConfigError as error:
             if not is_choice:
                 raise
             console.print(f"{layout} is left out: {error}", soft_wrap=True)
             continue
-        anyio.run(findings.measure, launches)
+        anyio.run(findings.measure, launches, fitting, contexts)
     console.print(f"written to {file}", soft_wrap=True)
     return 0
 
@@ -100,13 +80,13 @@ def probe(plan: ProbePlan, file: Path, console: Console) -> int:
 class _Findings:
     """The figures so far, kept on disk."""
 
-    def __init__(self, plan: ProbePlan, file: Path, console: Console) -> None:
-        self._plan, self._file, self._console = plan, file, console
+    def __init__(self, model: str, file: Path, console: Console) -> None:
+        self._file, self._console = file, console
         self._content: dict[str, Any] = {
             "format_version": FORMAT_VERSION,
             "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": dict(machine()),
-            "model": plan.model,
+            "model": model,
             "layouts": [],
         }
 
@@ -120,8 +100,8 @@ class _Findings:
         self.write()
         self._console.print(line, soft_wrap=True)
 
-    async def measure(self, launches: Sequence[Launch]) -> None:
-        """Start the servers of one layout and measure them."""
+    async def measure(self, launches: Sequence[Launch], batches: Sequence[int], contexts: Sequence[int]) -> None:
+        """Start the servers of one layout and measure them: decoding with each batch and context that has room."""
         group = ServerGroup(launches, keep=False, report=self._console.print)
         async with group, AsyncExitStack() as stack:
             endpoints = [await stack.enter_async_context(Endpoint(server.address)) for server in group.servers]
@@ -137,15 +117,17 @@ class _Findings:
             }
             self._content["layouts"].append(layout)
             watch = Stopwatch(endpoints, TokenizerVocabulary.from_folder(launches[0].model))
-            await self._decode(watch, layout)
+            room = layout["kv_tokens"] / len(launches)
+            grid = [
+                (context, batch)
+                for context, batch in itertools.product(contexts, batches)
+                if batch * (context + STEPS) <= room and context + STEPS <= layout["max_model_len"]
+            ]
+            await self._decode(watch, grid, layout)
             await self._prefill(watch, layout)
 
-    async def _decode(self, watch: "Stopwatch", layout: dict[str, Any]) -> None:
+    async def _decode(self, watch: "Stopwatch", grid: Sequence[tuple[int, int]], layout: dict[str, Any]) -> None:
         """Measure the whole grid several times, so that one bad minute spoils no figure."""
-        room = layout["kv_tokens"] / len(layout["servers"])
-        contexts = [context for context in self._plan.contexts if context + STEPS <= layout["max_model_len"]]
-        pairs = itertools.product(contexts, self._plan.batches)
-        grid = [(context, batch) for context, batch in pairs if batch * (context + STEPS) <= room]
         least: dict[tuple[int, int], float] = {}
         for number, (context, batch) in itertools.product(range(1, REPEATS + 1), grid):
             step_s = await watch.step_s(batch, context)
@@ -163,19 +145,8 @@ class _Findings:
             self._report(f"prompt of {tokens} tokens: {tokens / seconds:.0f} tokens a second")
 
 
-@dataclass(slots=True)
-class _Pace:
-    """When the pieces of one reply came, and how many tokens there were by then."""
-
-    finish_reason: FinishReason | None = None
-    times: list[tuple[float, int]] = field(default_factory=list)
-
-    def take(self, chunk: Chunk) -> None:
-        if chunk.token_ids:
-            written = self.times[-1][1] if self.times else 0
-            self.times.append((anyio.current_time(), written + len(chunk.token_ids)))
-        if chunk.finish_reason is not None:
-            self.finish_reason = FinishReason.LENGTH
+_Pace = list[tuple[float, int]]
+"""When the pieces of one reply came, and how many tokens there were by then."""
 
 
 class Stopwatch:
@@ -215,14 +186,21 @@ class Stopwatch:
         for _ in range(REPEATS):
             prompt, begun = self._prompt(tokens), anyio.current_time()
             pace = await self._play(self._endpoints[0], prompt, 1, seed=0)
-            times.append(pace.times[0][0] - begun)
+            times.append(pace[0][0] - begun)
         return min(times)
 
     async def _play(self, endpoint: Endpoint, prompt: list[int], num_tokens: int, seed: int) -> _Pace:
-        pace = _Pace()
+        pace: _Pace = []
+
+        def take(chunk: Chunk) -> bool:
+            if chunk.token_ids:
+                written = pace[-1][1] if pace else 0
+                pace.append((anyio.current_time(), written + len(chunk.token_ids)))
+            return chunk.finish_reason is not None
+
         params = SamplingParams(max_tokens=num_tokens)
-        await endpoint.play(TurnRequest(prompt, params, num_tokens, seed, 0, ignore_eos=True), pace)
-        if not pace.times:
+        await endpoint.play(TurnRequest(prompt, params, num_tokens, seed, 0, ignore_eos=True), take)
+        if not pace:
             raise EngineError(f"{endpoint.address} sent no token ids, so nothing can be timed; it must be vLLM")
         return pace
 
@@ -235,11 +213,11 @@ class Stopwatch:
 
 def _common_step_s(paces: Sequence[_Pace]) -> float:
     """The mean step while all requests were writing; of each, from its first piece in that time to its last."""
-    begin = max(pace.times[0][0] for pace in paces)
-    end = min(pace.times[-1][0] for pace in paces)
+    begin = max(pace[0][0] for pace in paces)
+    end = min(pace[-1][0] for pace in paces)
     steps = []
     for pace in paces:
-        within = [(at, written) for at, written in pace.times if begin <= at <= end]
+        within = [(at, written) for at, written in pace if begin <= at <= end]
         if len(within) >= 2 and within[-1][1] > within[0][1]:
             steps.append((within[-1][0] - within[0][0]) / (within[-1][1] - within[0][1]))
     if not steps:
