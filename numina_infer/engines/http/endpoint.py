@@ -17,19 +17,9 @@ import httpx2
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import EngineError, EngineRefusalError
 from numina_infer.core.records import is_count
+from numina_infer.engines.http import wire
 from numina_infer.engines.http.address import KEY_VARIABLE, Address, without_key
-from numina_infer.engines.http.wire import (
-    Abilities,
-    Chunk,
-    Dialect,
-    EndpointLostError,
-    TurnRequest,
-    encodable,
-    error_message,
-    read_chunk,
-    read_chunks,
-    request,
-)
+from numina_infer.engines.http.wire import Abilities, Chunk, Dialect, EndpointLostError, TurnRequest, text_of
 
 _FAILURES: tuple[type[Exception], ...] = (
     *(httpx2.HTTPError, httpx2.InvalidURL, httpx2.CookieConflict, h11.ProtocolError, RuntimeError, UnicodeError),
@@ -44,7 +34,7 @@ _LACKS_IT = frozenset({400, 404, 405, 422, 501})
 _SAMPLED = "vllm:generation_tokens_total"
 _CACHE_CONFIG = re.compile(r"^vllm:cache_config_info\{(.*)\}", re.MULTILINE)
 _CACHE_LABEL = re.compile(r'\b(num_gpu_blocks|block_size)="(\d{1,19})"')
-_COUNTER_LOOKS, _COUNTER_EVERY_S = 4, 0.5
+_COUNTER_PAUSE_S = 2.0
 _LOOK_TIMEOUT_S = 20.0
 """For a question that costs a server nothing, such as which model it has."""
 _TRIAL_TIMEOUT_S = 60.0
@@ -104,7 +94,7 @@ class Endpoint:
             max_model_len=window if is_count(window) and window else None,
             kv_tokens=kv_tokens(await self.metrics()),
             version=await self._version(),
-            root=_text(entry.get("root")),
+            root=text_of(entry.get("root")),
         )
         return self.abilities
 
@@ -120,7 +110,7 @@ class Endpoint:
 
     async def _version(self) -> str:
         with suppress(EngineError):
-            return _text((await self._json("/version")).get("version"))
+            return text_of((await self._json("/version")).get("version"))
         return ""
 
     async def is_healthy(self) -> bool:
@@ -144,11 +134,8 @@ class Endpoint:
     async def is_generating(self) -> bool:
         """Whether it samples tokens, be it for others: vLLM's own counter moves within a second or two."""
         before = counter(await self.metrics(), _SAMPLED)
-        for _ in range(_COUNTER_LOOKS):
-            await anyio.sleep(_COUNTER_EVERY_S)
-            if counter(await self.metrics(), _SAMPLED) > before:
-                return True
-        return False
+        await anyio.sleep(_COUNTER_PAUSE_S)
+        return counter(await self.metrics(), _SAMPLED) > before
 
     async def metrics(self) -> str:
         """The server's counters in Prometheus' text format; nothing where there are none."""
@@ -185,7 +172,7 @@ class Endpoint:
             scope.cancel()
 
     async def _stream(self, turn: TurnRequest, take: Take) -> None:
-        body, is_complete = request(turn, self.known), False
+        body, is_complete = wire.request(turn, self.known), False
         with self._one_error():
             asked = self._client.build_request("POST", "/v1/completions", json=body)
             response = await self._client.send(asked, stream=True)
@@ -194,7 +181,7 @@ class Endpoint:
                 with self._one_error():
                     await response.aread()
                 raise self._refusal(response)
-            async for chunk in read_chunks(self._received(response)):
+            async for chunk in wire.read_chunks(self._received(response)):
                 self.last_sign_at = anyio.current_time()
                 self.num_signs += 1
                 is_complete = take(chunk)
@@ -217,7 +204,7 @@ class Endpoint:
 
     def _refusal(self, response: httpx2.Response) -> EngineError:
         status = response.status_code
-        said = without_key(error_message(_object(response) or _decoded(response)))
+        said = without_key(wire.error_message(_object(response) or _decoded(response)))
         if status in _BUSY:
             return EndpointBusyError(f"{self.address} is busy: {said}")
         if status in _BROKEN:
@@ -230,7 +217,7 @@ class Endpoint:
         """Whether a request that is spoken so gets the reply it asks for."""
         prompt = [1] if spoken.dialect is Dialect.TOKENS else "1"
         turn = TurnRequest(prompt, SamplingParams(temperature=0.0), max_tokens=1, seed=0, priority=1)
-        body = request(turn, spoken)
+        body = wire.request(turn, spoken)
         body = {name: value for name, value in body.items() if name not in {"stream", "stream_options"}}
         response = await self._ask("/v1/completions", body, timeout_s=_TRIAL_TIMEOUT_S)
         if response.status_code in _LACKS_IT:
@@ -240,7 +227,7 @@ class Endpoint:
         if spoken.dialect is Dialect.TEXT:
             return True
         with suppress(EngineError):
-            return bool(read_chunk(response.content).token_ids)
+            return bool(wire.read_chunk(response.content).token_ids)
         return False
 
     async def _json(self, path: str) -> Mapping[str, Any]:
@@ -281,7 +268,7 @@ def _entry(models: Mapping[str, Any], wanted: str, place: str) -> Mapping[str, A
     """The entry of the model list for `wanted`, or its first; entries whose name no request can hold don't count."""
     listed = models.get("data")
     objects = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
-    entries = [entry for entry in objects if entry.get("id") and entry["id"] == _text(entry["id"])]
+    entries = [entry for entry in objects if entry.get("id") and entry["id"] == text_of(entry["id"])]
     if not entries:
         raise EngineError(f"{place} lists no model; it must be an OpenAI-compatible server")
     named = [entry for entry in entries if wanted in {"", entry["id"]}]
@@ -308,8 +295,3 @@ def counter(metrics: str, name: str) -> float:
             with suppress(ValueError):
                 total += float(line.rpartition(" ")[2])
     return total
-
-
-def _text(value: object) -> str:
-    """`value` where it is a text, made such that no log stumbles over it."""
-    return encodable(value) if isinstance(value, str) else ""

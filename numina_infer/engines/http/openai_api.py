@@ -25,15 +25,7 @@ from numina_infer.engines.context import render
 from numina_infer.engines.http.address import Address
 from numina_infer.engines.http.endpoint import Endpoint, EndpointBusyError
 from numina_infer.engines.http.endpoint_pool import EndpointPool, Owner
-from numina_infer.engines.http.wire import (
-    Chunk,
-    Dialect,
-    EndpointLostError,
-    Reply,
-    TextReply,
-    TokenReply,
-    TurnRequest,
-)
+from numina_infer.engines.http.wire import Chunk, Dialect, EndpointLostError, Reply, TextReply, TokenReply, TurnRequest
 from numina_infer.engines.vocabulary import Vocabulary
 
 _log = logging.getLogger(__name__)

@@ -164,7 +164,7 @@ def _read(event: Mapping[str, Any]) -> Chunk:
     logprobs = (choice.get("logprobs") or {}).get("token_logprobs") or ()
     return Chunk(
         token_ids=tuple(map(_token_id, choice.get("token_ids") or ())),
-        text=encodable(str(choice.get("text") or "")),
+        text=text_of(choice.get("text")),
         logprobs=tuple(float(value) for value in logprobs if value is not None and math.isfinite(value)),
         finish_reason=choice.get("finish_reason"),
         stop_reason=choice.get("stop_reason"),
@@ -174,9 +174,9 @@ def _read(event: Mapping[str, Any]) -> Chunk:
     )
 
 
-def encodable(text: str) -> str:
-    """`text` with a question mark for half a surrogate pair, which JSON can spell and no later request can hold."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def text_of(value: object) -> str:
+    """`value` where it is a text, with a question mark for half a surrogate pair, which no request or log can hold."""
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else ""
 
 
 def _token_id(value: object) -> int:

@@ -141,7 +141,8 @@ def plan_servers(model: str, config: ServerConfig, *, python: str = "", report: 
     interpreter = find_vllm_python(python)
     folder = find_folder(model, report)
     profile = find_profile(str(folder))
-    fit = lay_out(profile, config, find_gpus() or (find_cpu(),))
+    devices = find_gpus() or (find_cpu(),)
+    fit = lay_out(profile, config, devices)
     settings = replace(config, max_model_len=fit.config.max_model_len)
     if not fit.device.is_gpu:
         report(f"{model}: on the CPU; {fit.arithmetic}")
@@ -152,7 +153,10 @@ def plan_servers(model: str, config: ServerConfig, *, python: str = "", report: 
     report(f"{model}: {fit.kv_tokens:,} tokens of KV, {samples}")
     for warning in profile.warnings(fit.layout):
         report(f"warning: {warning}")
-    return tuple(Launch(interpreter, folder, settings, gpus) for gpus in _gpus(fit))
+    visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    names = visible or [str(number) for number in range(len(devices))]
+    shares = [tuple(names[number] for number in each) for each in fit.layout.devices]
+    return tuple(Launch(interpreter, folder, settings, gpus) for gpus in shares)
 
 
 def lay_out(profile: Profile, config: ServerConfig, devices: Sequence[Device]) -> Fit:
@@ -180,12 +184,6 @@ def lay_out(profile: Profile, config: ServerConfig, devices: Sequence[Device]) -
 def wanted_dtype(config: ServerConfig) -> Dtype | None:
     """The precision that `config` asks for; None where it is left to the weights and the device."""
     return _DTYPES[config.dtype] if config.dtype in _DTYPES else Dtype(config.dtype)
-
-
-def _gpus(fit: Fit) -> tuple[tuple[str, ...], ...]:
-    """The GPUs of each server, as CUDA_VISIBLE_DEVICES names them."""
-    visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
-    return tuple(tuple(visible[number] if visible else str(number) for number in each) for each in fit.layout.devices)
 
 
 def find_vllm_python(named: str = "") -> Path:

@@ -30,13 +30,12 @@ _MAX_SOCKET_BYTES = 107
 """The path of a unix socket may have so many at most."""
 _TAIL_BYTES = 256 * 1024
 _PREFIX = re.compile(r"^(?:\([^)]*pid=\d+\)\s*)?(?:(?:INFO|WARNING|ERROR|DEBUG)\s+[\d-]+ [\d:]+\s+\[[^\]]*\]\s*)?")
-_EXCEPTION = re.compile(
+_CAUSE = re.compile(
     r"^(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*)?(?:Error|Exception|Interrupt|Exit|Killed)\b\s*(?::.*)?$"
     r"|^[a-z_]\w*(?:\.\w+)*\.[A-Z]\w*: .+$"  # some, such as triton's OutOfResources, have names of other kinds
+    r"|^(?:\S+\.py|vllm)?:?\s*error: |^\S+: No module named "  # a wrong argument; an interpreter without vLLM
 )
 _KILLED = re.compile(r"Failed core proc\(s\): \{.*: -(\d+)")
-_NO_MODULE = re.compile(r": (No module named .+)$")
-_USAGE = re.compile(r"^(?:\S+\.py|vllm)?:?\s*error: ")
 _VALIDATION = re.compile(r"\d+ validation errors? for \w+$")
 """Pydantic's; what was wrong stands in the next line."""
 _MASKS = ("Engine core initialization failed", "Engine core proc", "WorkerProc initialization failed")
@@ -208,15 +207,11 @@ def read_log(file: Path) -> list[str]:
 
 
 def cause(lines: list[str]) -> str:
-    """The line that best says why the server ended: the last exception before the one that hides it."""
-    found = ""
+    """The line that best says why the server ended: the last error before the one that hides it."""
+    found = "its log names no cause"
     bare = [without_prefix(line) for line in lines]
     for line, following in zip(bare, [*bare[1:], ""], strict=False):
-        if _USAGE.match(line):
-            return line
-        if missing := _NO_MODULE.search(line):
-            found = missing[1]
-        if _EXCEPTION.match(line):
+        if _CAUSE.match(line):
             if any(mask in line for mask in _MASKS):
                 killed = _KILLED.search(line)
                 return (

@@ -57,7 +57,7 @@ class VllmServer:
     @property
     def why_gone(self) -> str:
         """Why its process has ended, by its log; empty while it runs."""
-        return "" if self.is_alive else _why(self._log)
+        return "" if self.is_alive else cause(self._log)
 
     @property
     def address(self) -> Address:
@@ -185,11 +185,7 @@ class VllmServer:
     def _failure(self, what: str) -> str:
         lines = self._log
         tail = "".join(f"\n  {line}" for line in lines[-_TAIL_LINES:])
-        return f"{self.name} {what}: {_why(lines)[:_CAUSE_CHARS]}\nthe last lines of its log:{tail}"
-
-
-def _why(log: list[str]) -> str:
-    return cause(log) or "its log names no cause"
+        return f"{self.name} {what}: {cause(lines)[:_CAUSE_CHARS]}\nthe last lines of its log:{tail}"
 
 
 async def end_server(place: ServerPlace, note: KeeperNote, *, forget: bool = True) -> None:
