@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import anyio
 import httpcore2
@@ -53,17 +52,16 @@ class Address:
             path = Path(text.removeprefix("unix:")).expanduser().absolute()
             return cls("http://localhost", str(path))
         try:
-            parts = urlsplit(text)
-            is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-        except ValueError as error:  # of a port or of brackets
-            raise ConfigError(f"endpoint {text!r} is no address: {error}") from error
+            url = httpx2.URL(text)
+        except httpx2.InvalidURL as error:
+            raise ConfigError(f"endpoint {text!r:.80} is no address: {error}") from error
         require(
-            is_url,
+            url.scheme in {"http", "https"} and bool(url.host) and (url.port is None or 0 < url.port < 65_536),
             f"endpoint {text!r} is no address; give https://host, http://host:port, or the path of a unix socket",
         )
         require(
-            not ("@" in parts.netloc or parts.query or parts.fragment or any(map(str.isspace, text))),
-            f"the endpoint at {parts.hostname} has more than an address: a password, a query, a fragment or a blank; "
+            not (url.userinfo or url.query or url.fragment or any(map(str.isspace, text))),
+            f"the endpoint at {url.host} has more than an address: a password, a query, a fragment or a blank; "
             f"leave it out, and put a key into {KEY_VARIABLE}",
         )
         return cls(text.rstrip("/").removesuffix("/v1").rstrip("/"))
@@ -76,16 +74,13 @@ class Address:
         """A client for this address, on which as many streams may run as are asked for.
 
         Raises:
-            ConfigError: no request can hold the address or the key.
+            ConfigError: no request can hold the key.
         """
         transport = _SocketTransport(self.socket) if self.socket else httpx2.AsyncHTTPTransport(limits=_LIMITS)
         headers = {} if self.socket else _authorization()
         # No limit on reading: a queue may be long, and the endpoint pool finds stalls.
         timeout = httpx2.Timeout(_CONNECT_TIMEOUT_S, read=None)
-        try:
-            return httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=timeout, transport=transport)
-        except httpx2.InvalidURL as error:
-            raise ConfigError(f"endpoint {self.url!r:.80} is no address: {error}") from error
+        return httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=timeout, transport=transport)
 
 
 def _authorization() -> dict[str, str]:
