@@ -51,9 +51,8 @@ from numina_infer.core.ports import Format
 from numina_infer.core.presets import PRESETS, Preset
 from numina_infer.core.records import Problem
 from numina_infer.engines.local.models import find_folder
-from numina_infer.engines.vllm.launch import Launch
+from numina_infer.engines.vllm.launch import Launch, find_vllm_python
 from numina_infer.engines.vllm.vllm_engine import VllmEngine
-from numina_infer.engines.vllm.vllm_python import find_vllm_python
 from numina_infer.formats.catalogue import make_format
 from numina_infer.runs.problems import example_problems_path, read_problems
 from numina_infer.sandbox import Sandbox

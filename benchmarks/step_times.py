@@ -1,4 +1,4 @@
-"""How fast one running server is, in the shape of a layout of `probe.json` (`engines/vllm/serving/probe.py`).
+"""How fast one running server is, in the shape of a layout of `probe.json` (`engines/vllm/probe.py`).
 
 A simulator of schedules takes these figures; runs that were measured on the same server tell how right it is.
 """
@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from numina_infer.core.errors import EngineError
-from numina_infer.engines.http.endpoint import Endpoint, EndpointLostError
-from numina_infer.engines.vllm.serving.stopwatch import REPEATS, Stopwatch
+from numina_infer.engines.http.endpoint import Endpoint
+from numina_infer.engines.http.wire import EndpointLostError
+from numina_infer.engines.vllm.probe import REPEATS, Stopwatch
 from numina_infer.engines.vllm.vllm_server import VllmServer
 from numina_infer.engines.vocabulary import TokenizerVocabulary
 

@@ -42,8 +42,6 @@ class Mood:
     """Every completion ends in an internal error, though it is healthy otherwise."""
     num_busy: int = 0
     """How many of the next requests are answered with 429."""
-    retry_after: str = ""
-    """The header that says when to come back."""
     num_broken: int = 0
     """How many of the next replies break off after `breaks_after` tokens."""
     breaks_after: int = 0
@@ -126,8 +124,7 @@ class StandIn:
             return Response.of({"error": {"message": "internal error"}}, 500)
         if self.mood.num_busy and body.get("stream"):
             self.mood = replace(self.mood, num_busy=self.mood.num_busy - 1)
-            when = (("retry-after", self.mood.retry_after),) if self.mood.retry_after else ()
-            return Response.of({"error": {"message": "too many requests"}}, 429, *when)
+            return Response.of({"error": {"message": "too many requests"}}, 429)
         if not self.mood.is_vllm and not isinstance(body["prompt"], str):
             return Response.of({"error": {"message": "prompt must be a string"}}, 400)
         if not self.mood.takes_priority and body.get("priority"):

@@ -41,7 +41,7 @@ def make_engine(
 
 
 def _vllm_engine(choices: Choices, preset: Preset, report: Announce) -> "VllmEngine":
-    from numina_infer.engines.vllm.serving.server_plan import plan_servers
+    from numina_infer.engines.vllm.launch import plan_servers
     from numina_infer.engines.vllm.vllm_engine import VllmEngine
 
     python = choices.vllm_python or ""
@@ -67,7 +67,7 @@ def endpoint_model(choices: Choices, report: Announce) -> Path | None:
     """The folder of the model that the endpoints serve: the one named, or that of a server of ours; None otherwise."""
     from numina_infer.engines.http.address import Address
     from numina_infer.engines.local.models import find_folder
-    from numina_infer.engines.vllm.serving.server_plan import served_model
+    from numina_infer.engines.vllm.server_place import served_model
 
     if choices.model:
         return find_folder(choices.model, report)

@@ -148,8 +148,8 @@ def _fit(chosen: argparse.Namespace) -> int:
 
 
 def _serve(chosen: argparse.Namespace) -> int:
-    from numina_infer.engines.vllm.serving import serve as commands
-    from numina_infer.engines.vllm.serving.server_plan import plan_servers
+    from numina_infer.engines.vllm import server_group as commands
+    from numina_infer.engines.vllm.launch import plan_servers
 
     console = make_console(sys.stdout)
     if chosen.list:
@@ -162,10 +162,10 @@ def _serve(chosen: argparse.Namespace) -> int:
 
 
 def _probe(chosen: argparse.Namespace) -> int:
-    from numina_infer.engines.vllm.serving.probe import ProbePlan, probe
+    from numina_infer.engines.vllm.probe import probe
 
-    plan = ProbePlan(chosen.model, _server_config(chosen), chosen.vllm_python, is_short=chosen.short)
-    return probe(plan, chosen.out, make_console(sys.stdout))
+    server, python, console = _server_config(chosen), chosen.vllm_python, make_console(sys.stdout)
+    return probe(chosen.model, server, chosen.out, console, vllm_python=python, is_short=chosen.short)
 
 
 def _server_config(chosen: argparse.Namespace) -> ServerConfig:

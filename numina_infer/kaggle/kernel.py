@@ -39,7 +39,7 @@ from numina_infer.competitions.known import Competition, get_competition
 from numina_infer.core.errors import ConfigError, EngineError
 from numina_infer.core.ports import Engine
 from numina_infer.core.presets import Preset, get_preset
-from numina_infer.engines.vllm.serving.probe import ProbePlan, probe
+from numina_infer.engines.vllm.probe import probe
 from numina_infer.formats.numina import NUMINA
 from numina_infer.kaggle.inputs import Inputs
 from numina_infer.kaggle.kernel_log import KernelLog, open_run_log, process_start
@@ -173,8 +173,8 @@ class Kernel:
         if self.place is Place.RERUN:
             return
         choices = self._with_vllm(replace(self._choices(), engine=EngineName.VLLM))
-        plan = ProbePlan(choices.model_name, choices.resolve().server, choices.vllm_python or "", is_short=True)
-        probe(plan, self.output / "probe.json", self.console)
+        file, python = self.output / "probe.json", choices.vllm_python or ""
+        probe(choices.model_name, choices.resolve().server, file, self.console, vllm_python=python, is_short=True)
 
     def _summary(self, log: RunLog, source: ProblemSource, preset: Preset) -> Summary:
         summary = summarize(log.folder, source.references, preset, log_trouble=log.trouble)

@@ -7,7 +7,8 @@ import pytest
 
 from numina_infer.core.errors import EngineError
 from numina_infer.engines.http.address import Address
-from numina_infer.engines.http.endpoint import Abilities, Endpoint
+from numina_infer.engines.http.endpoint import Endpoint
+from numina_infer.engines.http.wire import Abilities
 
 MODELS = {"object": "list", "data": [{"id": "m", "max_model_len": 4096, "root": "/m"}]}
 TRIAL = {"choices": [{"text": "", "token_ids": [0], "finish_reason": "length"}]}

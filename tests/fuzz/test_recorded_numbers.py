@@ -17,8 +17,7 @@ from numina_infer.core.events import Ended
 from numina_infer.core.presets import Preset, get_preset
 from numina_infer.core.records import LARGEST_WHOLE, Completion, ExtractedAnswer, Outcome, Trajectory, Turn
 from numina_infer.engines.http.endpoint import kv_tokens
-from numina_infer.engines.http.streamed_reply import Reply, TextReply, TokenReply
-from numina_infer.engines.http.wire import read_chunks
+from numina_infer.engines.http.wire import Reply, TextReply, TokenReply, read_chunks
 from numina_infer.engines.scripted_engine import VOCABULARY
 from numina_infer.lab.replay.recording import read_preset
 from numina_infer.runs.history import read_events

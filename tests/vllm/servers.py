@@ -15,9 +15,8 @@ from numina_infer.core.ports import Cutoff, Engine
 from numina_infer.core.records import Completion
 from numina_infer.engines.http.openai_api import OpenAIEngine
 from numina_infer.engines.vllm import server_place
-from numina_infer.engines.vllm.launch import Launch
+from numina_infer.engines.vllm.launch import Launch, find_vllm_python
 from numina_infer.engines.vllm.server_place import ServerPlace
-from numina_infer.engines.vllm.vllm_python import find_vllm_python
 from numina_infer.engines.vllm.vllm_server import VllmServer
 from numina_infer.engines.vocabulary import TokenizerVocabulary
 

@@ -47,8 +47,8 @@ async def test_a_server_ends_with_all_its_processes(tiny_model: Path) -> None:
     server.start()
     await server.wait_until_healthy()
     assert len(processes(server.place)) >= 3
-    keeper = server.pid
-    os.kill(keeper, signal.SIGKILL)
+    assert server.note is not None
+    os.kill(server.note.pid, signal.SIGKILL)
     await server.stop()
     assert processes(server.place) == []
 
@@ -63,7 +63,7 @@ async def test_a_kept_server_is_found_again(tiny_model: Path) -> None:
     try:
         async with VllmEngine([launch], ClientConfig(), report=reports.append) as second:
             assert (await write(second, 1)).text == completion.text
-            assert second.servers[0].pid == server.pid
+            assert second.servers[0].note == server.note
         assert any("running already" in line for line in reports)
         assert server.is_alive
         assert not VllmServer(tiny_launch(tiny_model, "--seed", "2"), keep=True, report=reports.append).find()

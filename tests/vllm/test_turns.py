@@ -11,8 +11,7 @@ from numina_infer.core.ports import Cutoff
 from numina_infer.core.records import Completion, FinishReason, Part, StopReason
 from numina_infer.engines.http.endpoint import Endpoint, counter
 from numina_infer.engines.http.openai_api import OpenAIEngine
-from numina_infer.engines.http.streamed_reply import TokenReply
-from numina_infer.engines.http.wire import Dialect, TurnRequest
+from numina_infer.engines.http.wire import Dialect, TokenReply, TurnRequest
 from numina_infer.engines.vllm.launch import SERVED_NAME
 from numina_infer.engines.vocabulary import TokenizerVocabulary
 from tests.vllm.servers import RunningServer, started, tiny_launch
@@ -136,7 +135,7 @@ async def test_at_the_cutoff_the_server_drops_the_request(tiny_server: RunningSe
 
         async def go() -> None:
             with cutoff.scope():
-                await endpoint.play(TurnRequest(prompt_ids, params, 900, 1, 0, ignore_eos=True), reply)
+                await endpoint.play(TurnRequest(prompt_ids, params, 900, 1, 0, ignore_eos=True), reply.take)
 
         group.start_soon(go)
         await _until(endpoint, "vllm:num_requests_running", 1)
@@ -158,7 +157,7 @@ async def test_the_lower_ticket_is_served_first(narrow_server: RunningServer) ->
 
     async def play(endpoint: Endpoint, ticket: int) -> None:
         reply = TokenReply(vocabulary, params, prompt_ids, room=900)
-        await endpoint.play(TurnRequest(prompt_ids, params, 8, seed=ticket, priority=ticket), reply)
+        await endpoint.play(TurnRequest(prompt_ids, params, 8, seed=ticket, priority=ticket), reply.take)
         served.append(ticket)
 
     async with Endpoint(narrow_server.server.address) as endpoint, anyio.create_task_group() as group:

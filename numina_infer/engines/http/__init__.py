@@ -5,7 +5,6 @@ In: addresses and turns. Out: replies as they stream in, and endpoints that are 
     openai_api.py        the engine: asks each turn, again where it is lost
     endpoint_pool.py     all endpoints: their states, and who watches and repairs them
     endpoint.py          one endpoint: what it can do, whether it works, a turn played on it
-    wire.py              a turn as a request, and the pieces of its reply
-    streamed_reply.py    pieces → a completion
-    address.py, http_client.py, socket_transport.py    where a server listens, and HTTP to it
+    wire.py              a turn as a request, the pieces of its reply, and the completion made of them
+    address.py           where a server listens, and the HTTP client that reaches it
 """

@@ -2,25 +2,30 @@
 
 A server of ours listens on a unix socket: no port to collide with, and nobody on the network can reach it.
 The key of a remote one comes from the environment and is neither logged nor recorded.
+
+Sockets have a transport of ours, on asyncio's own streams. The HTTP client's reads through anyio's `UNIXSocketStream`:
+up to anyio 4.16 at least, a read that is cancelled in the very moment in which data comes leaves an
+`InvalidStateError` in the event loop's log, and at a cutoff all trajectories are cancelled in the middle of a stream.
 """
 
+import asyncio
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
+from typing import Any, Self
+
+import anyio
+import httpcore2
+import httpx2
 
 from numina_infer.core.config import require
 from numina_infer.core.errors import ConfigError
 
-if TYPE_CHECKING:
-    import httpx2
-
 KEY_VARIABLE = "NUMINA_INFER_API_KEY"
 """The environment variable that holds the key of endpoints that ask for one."""
-CONNECT_TIMEOUT_S = 10.0
-LOOK_TIMEOUT_S = 20.0
-"""For a question that costs a server nothing, such as which model it has."""
+_CONNECT_TIMEOUT_S = 10.0
+_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +52,17 @@ class Address:
             path = Path(text.removeprefix("unix:")).expanduser().absolute()
             return cls("http://localhost", str(path))
         try:
-            parts = urlsplit(text)
-            is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-        except ValueError as error:  # of a port or of brackets
-            raise ConfigError(f"endpoint {text!r} is no address: {error}") from error
+            url = httpx2.URL(text)
+        except httpx2.InvalidURL as error:
+            raise ConfigError(f"endpoint {text!r:.80} is no address: {error}") from error
         require(
-            is_url,
+            url.scheme in {"http", "https"} and bool(url.host) and (url.port is None or 0 < url.port < 65_536),
             f"endpoint {text!r} is no address; give https://host, http://host:port, or the path of a unix socket",
         )
         require(
-            not (parts.query or parts.fragment or any(map(str.isspace, text))),
-            f"the endpoint at {parts.hostname} has more than an address: a query, a fragment or a blank; leave "
-            f"it out, and put a key into {KEY_VARIABLE}",
-        )
-        require(
-            parts.username is None and parts.password is None,
-            f"the endpoint at {parts.hostname} holds a password; put the key into {KEY_VARIABLE} instead",
+            not (url.userinfo or url.query or url.fragment or any(map(str.isspace, text))),
+            f"the endpoint at {url.host} has more than an address: a password, a query, a fragment or a blank; "
+            f"leave it out, and put a key into {KEY_VARIABLE}",
         )
         return cls(text.rstrip("/").removesuffix("/v1").rstrip("/"))
 
@@ -70,25 +70,17 @@ class Address:
         """The form in which users write it."""
         return self.socket or self.url
 
-    def client(self) -> "httpx2.AsyncClient":
+    def client(self) -> httpx2.AsyncClient:
         """A client for this address, on which as many streams may run as are asked for.
 
         Raises:
-            ConfigError: no request can hold the address or the key.
+            ConfigError: no request can hold the key.
         """
-        import httpx2
-
-        from numina_infer.engines.http.socket_transport import SocketTransport
-
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=32)
-        transport = SocketTransport(self.socket, limits) if self.socket else httpx2.AsyncHTTPTransport(limits=limits)
+        transport = _SocketTransport(self.socket) if self.socket else httpx2.AsyncHTTPTransport(limits=_LIMITS)
         headers = {} if self.socket else _authorization()
         # No limit on reading: a queue may be long, and the endpoint pool finds stalls.
-        timeout = httpx2.Timeout(CONNECT_TIMEOUT_S, read=None)
-        try:
-            return httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=timeout, transport=transport)
-        except httpx2.InvalidURL as error:
-            raise ConfigError(f"endpoint {self.url!r:.80} is no address: {error}") from error
+        timeout = httpx2.Timeout(_CONNECT_TIMEOUT_S, read=None)
+        return httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=timeout, transport=transport)
 
 
 def _authorization() -> dict[str, str]:
@@ -102,3 +94,53 @@ def without_key(text: str) -> str:
     """`text` from a server without our key: some repeat it."""
     key = os.environ.get(KEY_VARIABLE)
     return text.replace(key, "…") if key else text
+
+
+class _SocketTransport(httpx2.AsyncHTTPTransport):
+    def __init__(self, path: str) -> None:
+        super().__init__(verify=False, limits=_LIMITS)
+        self._pool = httpcore2.AsyncConnectionPool(
+            uds=path,
+            max_connections=_LIMITS.max_connections,
+            max_keepalive_connections=_LIMITS.max_keepalive_connections,
+            keepalive_expiry=_LIMITS.keepalive_expiry,
+            network_backend=_Backend(),
+        )
+
+
+class _Backend(httpcore2.AsyncNetworkBackend):
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,
+        socket_options: Iterable[Any] | None = None,  # noqa: ARG002 (the client's own signature)
+    ) -> "_Stream":
+        with anyio.fail_after(timeout):
+            return _Stream(*await asyncio.open_unix_connection(path))
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+
+
+class _Stream(httpcore2.AsyncNetworkStream):
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        with anyio.fail_after(timeout):
+            return await self._reader.read(max_bytes)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        try:
+            with anyio.fail_after(timeout):
+                self._writer.write(buffer)
+                await self._writer.drain()
+        except OSError as error:  # which the pool knows to overlook where the server has answered already
+            raise httpcore2.WriteError(str(error)) from error
+
+    async def aclose(self) -> None:
+        self._writer.transport.abort()
+
+    def get_extra_info(self, info: str) -> Any:
+        """The pool asks only whether the server has closed an idle connection."""
+        return self._reader.at_eof() if info == "is_readable" else None

@@ -13,12 +13,12 @@ One task an endpoint does all of this in order, so no endpoint is used again whi
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import anyio
 
@@ -29,10 +29,12 @@ from numina_infer.core.openable import Openable, run_in_background
 from numina_infer.core.ports import Announce
 from numina_infer.engines.admission import Admission, EndpointCapacity
 from numina_infer.engines.http.address import Address
-from numina_infer.engines.http.endpoint import Abilities, Endpoint, EndpointBusyError, EndpointLostError
-from numina_infer.engines.http.wire import Dialect
+from numina_infer.engines.http.endpoint import Endpoint, EndpointBusyError
+from numina_infer.engines.http.wire import Abilities, Dialect, EndpointLostError
 
 _log = logging.getLogger(__name__)
+
+_Given = TypeVar("_Given")
 
 LOOK_EVERY_S = 1.0
 UNKNOWN_WINDOW = 1_000_000
@@ -49,9 +51,10 @@ class EndpointState(StrEnum):
     REPAIRED = "repaired"
     """Its owner says that it works; it is used once it gives a token, and lost again if that takes too long."""
     AWAITED = "awaited"
-    """Nobody can repair it, or it wasn't reached at the start; it is used once it answers."""
+    """Nobody can repair it, its repair failed, or it wasn't reached at the start; it is used once it answers, and
+    repaired again as long as its server's process is gone."""
     DEAD = "dead"
-    """Its owner has given it up; it is used if it answers all the same."""
+    """Its owner has given it up after too many repairs; it is used if it answers all the same."""
 
 
 _NEXT: Mapping[EndpointState, frozenset[EndpointState]] = {
@@ -63,23 +66,6 @@ _NEXT: Mapping[EndpointState, frozenset[EndpointState]] = {
 }
 
 
-class Repair(StrEnum):
-    """How an attempt to repair a server ended."""
-
-    DONE = "done"
-    FAILED = "failed"
-    """It is tried again as long as the server's process is gone."""
-    GIVEN_UP = "given up"
-    """It failed too often, and isn't tried any more."""
-
-
-_AFTER_REPAIR = {
-    Repair.DONE: EndpointState.REPAIRED,
-    Repair.FAILED: EndpointState.AWAITED,
-    Repair.GIVEN_UP: EndpointState.DEAD,
-}
-
-
 class Owner(Protocol):
     """The part that started the servers behind the endpoints, and can restart them."""
 
@@ -87,8 +73,11 @@ class Owner(Protocol):
         """Why the server's process has ended; empty while it runs, or where nobody can tell. Asked all the time."""
         ...
 
-    async def repair(self, endpoint: Endpoint) -> Repair:
-        """Restart the server behind an endpoint that was dropped, or that gave no token since its last repair."""
+    async def repair(self, endpoint: Endpoint) -> EndpointState:
+        """Restart the server behind an endpoint that was dropped, or that gave no token since its last repair.
+
+        The endpoint is then `REPAIRED`, `AWAITED` where that failed, or `DEAD` where it isn't tried any more.
+        """
         ...
 
 
@@ -168,25 +157,28 @@ class EndpointPool(Openable):
         """Where each endpoint stands."""
         return tuple(watched.state for watched in self._watched)
 
-    @contextmanager
-    def patience(self) -> Iterator[None]:
-        """Wait in here for a place; it ends after `patience_s`, and at once where no endpoint can come back.
+    @asynccontextmanager
+    async def patiently(self, wait: Callable[[], AbstractAsyncContextManager[_Given]]) -> AsyncIterator[_Given]:
+        """Enter what `wait` makes, a seat or a turn, however long that takes, as long as any endpoint is left.
 
         Raises:
             EngineGoneError: every server has been given up by its owner.
-            EngineError: no endpoint is left, and none came back in time.
+            EngineError: no endpoint is left, and none came back within `patience_s`.
         """
-        self._require_hope()
-        with anyio.move_on_after(self._config.patience_s) as scope:
-            self._waiting.add(scope)
-            try:
-                yield
-            finally:
-                self._waiting.discard(scope)
-        if scope.cancelled_caught:
+        async with AsyncExitStack() as stack:
             self._require_hope()
-            if EndpointState.OPEN not in self.states:
-                raise EngineError(f"no endpoint came back within {self._config.patience_s:g} s")
+            while True:
+                with anyio.move_on_after(self._config.patience_s) as scope:
+                    self._waiting.add(scope)
+                    try:
+                        given = await stack.enter_async_context(wait())
+                        break
+                    finally:
+                        self._waiting.discard(scope)
+                self._require_hope()
+                if EndpointState.OPEN not in self.states:
+                    raise EngineError(f"no endpoint came back within {self._config.patience_s:g} s")
+            yield given
 
     def _require_hope(self) -> None:
         if self._is_hopeless:
@@ -230,32 +222,29 @@ class EndpointPool(Openable):
         self._model = self.known[0].model
 
     async def _greet(self, endpoint: Endpoint, refusals: list[EngineError]) -> None:
-        with anyio.move_on_after(self._config.greet_s) as scope:
-            try:
-                await self._greet_patiently(endpoint)
-            except EngineError as error:
-                refusals.append(error)
-        if scope.cancelled_caught:
-            _log.warning("%s doesn't answer; it is used once it does", endpoint.address)
-
-    async def _greet_patiently(self, endpoint: Endpoint) -> None:
+        """Greet one endpoint, which may still be starting."""
         is_reported = False
-        while endpoint.abilities is None:
-            try:
-                await endpoint.greet(self._model, with_tokens=self._with_tokens)
-            except (EndpointLostError, EndpointBusyError) as error:
-                if not is_reported:
-                    self._report(f"waiting up to {self._config.greet_s:g} s for an answer: {error}")
-                is_reported = True
-                await anyio.sleep(LOOK_EVERY_S)
-        if endpoint.abilities.dialect is Dialect.TEXT:
+        with anyio.move_on_after(self._config.greet_s):
+            while endpoint.abilities is None and not refusals:
+                try:
+                    await endpoint.greet(self._model, with_tokens=self._with_tokens)
+                except (EndpointLostError, EndpointBusyError) as error:
+                    if not is_reported:
+                        self._report(f"waiting up to {self._config.greet_s:g} s for an answer: {error}")
+                    is_reported = True
+                    await anyio.sleep(LOOK_EVERY_S)
+                except EngineError as error:
+                    refusals.append(error)
+        if endpoint.abilities is None:
+            _log.warning("%s doesn't answer; it is used once it does", endpoint.address)
+        elif endpoint.abilities.dialect is Dialect.TEXT:
             self._report(f"{endpoint.address} is spoken to in text, not in token ids (docs/engines.md)")
 
     def _begin_watch(self, endpoint: Endpoint) -> _Watched:
-        abilities, seqs = endpoint.abilities, self._config.max_num_seqs
-        if abilities is None:
-            return _Watched(EndpointCapacity(endpoint, seqs, is_open=False), EndpointState.AWAITED)
-        return _Watched(EndpointCapacity(endpoint, seqs, kv_tokens=abilities.kv_tokens), EndpointState.OPEN)
+        known = endpoint.abilities
+        kv_tokens = known.kv_tokens if known is not None else None
+        room = EndpointCapacity(endpoint, self._config.max_num_seqs, kv_tokens, is_open=known is not None)
+        return _Watched(room, EndpointState.AWAITED if known is None else EndpointState.OPEN)
 
     async def _watch(self, watched: _Watched) -> None:
         """Look at one endpoint now and then, as long as the engine runs."""
@@ -283,13 +272,13 @@ class EndpointPool(Openable):
             await self._use_again(watched)
 
     async def _repair(self, watched: _Watched) -> None:
-        repair = await self._ask_owner(watched.endpoint)
-        if self._owner and repair is Repair.GIVEN_UP:
+        state = await self._ask_owner(watched.endpoint)
+        if self._owner and state is EndpointState.DEAD:
             why = self._owner.why_gone(watched.endpoint) or "it gives no token"
             self._note(watched.endpoint, f"is left dead, after as many restarts as it may have: {why}")
-        watched.move(_AFTER_REPAIR[repair])
+        watched.move(state)
         watched.due = math.inf
-        if repair is Repair.DONE:
+        if state is EndpointState.REPAIRED:
             watched.not_before = -math.inf
             # Its first token may take as long as at the first greeting, and must not take for ever.
             watched.due = anyio.current_time() + self._config.greet_s
@@ -297,15 +286,14 @@ class EndpointPool(Openable):
             for scope in self._waiting:
                 scope.cancel()
 
-    async def _ask_owner(self, endpoint: Endpoint) -> Repair:
+    async def _ask_owner(self, endpoint: Endpoint) -> EndpointState:
         """Have the owner repair; an owner that breaks has failed, and the endpoint may come back by itself."""
-        if self._owner is None:
-            return Repair.FAILED
-        try:
-            return await self._owner.repair(endpoint)
-        except (EngineError, OSError) as error:
-            _log.warning("%s can't be repaired: %s", endpoint.address, error)
-            return Repair.FAILED
+        if self._owner is not None:
+            try:
+                return await self._owner.repair(endpoint)
+            except (EngineError, OSError) as error:
+                _log.warning("%s can't be repaired: %s", endpoint.address, error)
+        return EndpointState.AWAITED
 
     async def _look_for_stall(self, watched: _Watched) -> None:
         endpoint = watched.endpoint

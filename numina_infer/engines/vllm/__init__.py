@@ -2,9 +2,10 @@
 
 In: a model and how to serve it. Out: completions, and servers that end with this process or stay for the next.
 
-    vllm_engine.py       the engine, and a group of servers that start and end together
-    vllm_server.py       one server's process; keeper.py ends it and all it started, for certain
-    launch.py, vllm_python.py          the command that starts it, and the interpreter that has vLLM
-    server_place.py, server_log.py     its folder (socket, log, note), and what its log says
-    serving/             the commands `serve` and `probe`, and which servers suit this machine
+    launch.py          which servers suit the model and this machine, and the command that starts each
+    vllm_server.py     one server's process; keeper.py ends it and all it started, for certain
+    server_place.py    its folder: socket, log, and a note of who keeps it
+    server_group.py    servers that start and end together, and the command `serve`
+    vllm_engine.py     the engine
+    probe.py           the command `probe`: how fast they are
 """

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,7 +47,7 @@ def main(arguments: list[str]) -> int:
         server.terminate()
         with suppress(subprocess.TimeoutExpired):
             server.wait(GRACE_S)
-    _kill_descendants()
+    _kill_children()
     return code or 0
 
 
@@ -96,13 +95,12 @@ def _reap_orphans(server_pid: int) -> None:
             _wait_for(pid)
 
 
-def _kill_descendants() -> None:
+def _kill_children() -> None:
     """Kill until nothing is left; children of the killed become ours."""
-    while pids := list(_descendants(os.getpid())):
+    while pids := _children(os.getpid()):
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        for pid in _children(os.getpid()):
             _wait_for(pid)
         time.sleep(0.01)
 
@@ -110,12 +108,6 @@ def _kill_descendants() -> None:
 def _wait_for(pid: int) -> None:
     with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
-
-
-def _descendants(root: int) -> Iterator[int]:
-    for child in _children(root):
-        yield child
-        yield from _descendants(child)
 
 
 def _children(parent: int) -> list[int]:

@@ -2,11 +2,15 @@
 
 A server that was left running is found again by its key: the hash of everything that it was started with.
 Only this user may enter the folder, so only this user reaches the socket.
+
+The log is read for why a start failed. vLLM ends such a start with «Engine core initialization failed. See root cause
+above», which hides the cause; it stands in an earlier traceback, of another process.
 """
 
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -21,9 +25,20 @@ from numina_infer.core.errors import EngineError
 MARK = "NUMINA_INFER_SERVER"
 """The environment variable that marks the processes of a server."""
 _GONE_S = 10.0
-_SOCKET, _LOG, _NOTE, _LOCK = "socket", "log", "server.json", "lock"
+_NOTE = "server.json"
 _MAX_SOCKET_BYTES = 107
 """The path of a unix socket may have so many at most."""
+_TAIL_BYTES = 256 * 1024
+_PREFIX = re.compile(r"^(?:\([^)]*pid=\d+\)\s*)?(?:(?:INFO|WARNING|ERROR|DEBUG)\s+[\d-]+ [\d:]+\s+\[[^\]]*\]\s*)?")
+_CAUSE = re.compile(
+    r"^(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*)?(?:Error|Exception|Interrupt|Exit|Killed)\b\s*(?::.*)?$"
+    r"|^[a-z_]\w*(?:\.\w+)*\.[A-Z]\w*: .+$"  # some, such as triton's OutOfResources, have names of other kinds
+    r"|^(?:\S+\.py|vllm)?:?\s*error: |^\S+: No module named "  # a wrong argument; an interpreter without vLLM
+)
+_KILLED = re.compile(r"Failed core proc\(s\): \{.*: -(\d+)")
+_VALIDATION = re.compile(r"\d+ validation errors? for \w+$")
+"""Pydantic's; what was wrong stands in the next line."""
+_MASKS = ("Engine core initialization failed", "Engine core proc", "WorkerProc initialization failed")
 
 
 class PlaceTakenError(EngineError):
@@ -56,12 +71,12 @@ class ServerPlace:
     @property
     def socket(self) -> Path:
         """Where the server listens."""
-        return self.folder / _SOCKET
+        return self.folder / "socket"
 
     @property
     def log(self) -> Path:
         """Its output."""
-        return self.folder / _LOG
+        return self.folder / "log"
 
     @property
     def is_kept(self) -> bool:
@@ -89,10 +104,7 @@ class ServerPlace:
             return None
 
     def kill_leftovers(self) -> None:
-        """Kill the server's processes that a killed keeper left behind.
-
-        Returns once all are gone, or after `_GONE_S`, where the kernel holds a process back.
-        """
+        """Kill what a killed keeper left behind; returns once all is gone, or after `_GONE_S`."""
         until = time.monotonic() + _GONE_S
         while (found := list(self._marked())) and time.monotonic() < until:
             for pid in found:
@@ -119,7 +131,7 @@ class ServerPlace:
             PlaceTakenError: another process is starting it right now.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self.folder / _LOCK).open("w") as stream:
+        with (self.folder / "lock").open("w") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -141,6 +153,13 @@ def owned(key: str) -> ServerPlace:
         if note is not None and not note.is_alive:
             ServerPlace(folder).remove()
     return ServerPlace(Path(tempfile.mkdtemp(prefix=f"{key}-", dir=_root())))
+
+
+def served_model(socket: str) -> Path | None:
+    """The folder of the model that a server of ours on `socket` has; None for somebody else's server."""
+    place = ServerPlace(Path(socket).parent)
+    note = place.read_note()
+    return Path(note.model) if note is not None and place.socket == Path(socket) else None
 
 
 def running() -> tuple[tuple[ServerPlace, KeeperNote], ...]:
@@ -169,9 +188,39 @@ def socket_root(below: str) -> Path:
 def _root() -> Path:
     """A folder of this user's."""
     name = f"numina-infer-{os.getuid()}"
-    root = socket_root(f"{name}/0123456789abcdef-12345678/{_SOCKET}") / name
+    root = socket_root(f"{name}/0123456789abcdef-12345678/socket") / name
     root.mkdir(mode=0o700, exist_ok=True)
     status = root.lstat()
     if root.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise EngineError(f"{root} is open to others; remove it, or set TMPDIR to a folder of your own")
     return root
+
+
+def read_log(file: Path) -> list[str]:
+    """The last lines of the log, at most 256 kB of it."""
+    try:
+        with file.open("rb") as stream:
+            stream.seek(max(0, file.stat().st_size - _TAIL_BYTES))
+            return stream.read().decode(errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def cause(lines: list[str]) -> str:
+    """The line that best says why the server ended: the last error before the one that hides it."""
+    found = "its log names no cause"
+    bare = [without_prefix(line) for line in lines]
+    for line, following in zip(bare, [*bare[1:], ""], strict=False):
+        if _CAUSE.match(line):
+            if any(mask in line for mask in _MASKS):
+                killed = _KILLED.search(line)
+                return (
+                    f"its engine core was killed by signal {killed[1]}; memory may have run out" if killed else found
+                )
+            found = f"{line}: {following}" if _VALIDATION.search(line) else line
+    return found
+
+
+def without_prefix(line: str) -> str:
+    """A line of the log without process, level, time and place."""
+    return _PREFIX.sub("", line).strip()

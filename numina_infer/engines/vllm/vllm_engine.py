@@ -1,104 +1,24 @@
 """vLLM as an engine: starts and restarts servers, on which `OpenAIEngine` plays the turns."""
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
-from typing import Self
 
-import anyio
-
-from numina_infer.core.config import require
 from numina_infer.core.engine_config import ClientConfig
 from numina_infer.core.errors import EngineError
 from numina_infer.core.openable import Openable
 from numina_infer.core.ports import Announce, EngineStats
-from numina_infer.core.restarts import RestartPolicy, Restarts
 from numina_infer.engines.http.endpoint import Endpoint
-from numina_infer.engines.http.endpoint_pool import Repair
+from numina_infer.engines.http.endpoint_pool import EndpointState
 from numina_infer.engines.http.openai_api import OpenAIDecoder, OpenAIEngine
 from numina_infer.engines.local.models import weights_hash
-from numina_infer.engines.vllm import server_place
 from numina_infer.engines.vllm.launch import Launch
-from numina_infer.engines.vllm.server_place import PlaceTakenError
+from numina_infer.engines.vllm.server_group import ServerGroup
 from numina_infer.engines.vllm.vllm_server import VllmServer
 from numina_infer.engines.vocabulary import TokenizerVocabulary
 
 _log = logging.getLogger(__name__)
-
-_RESTARTS = RestartPolicy(max_starts=3, pause_s=0.5)
-"""A restart after which the server gives no token has failed too."""
-
-
-class ServerGroup:
-    """Servers with the same model, started together and ended together: `async with ServerGroup(...) as servers`.
-
-    Servers that run already are used and left running, and with `keep` those that are started here.
-
-    Raises on entering:
-        EngineError: a server doesn't come up; the text has the cause.
-    """
-
-    def __init__(
-        self, launches: Sequence[Launch], *, keep: bool, attached: bool | None = None, report: Announce
-    ) -> None:
-        """`attached` ends kept servers with this process; see `VllmServer`."""
-        require(bool(launches), "no server is to be started; name at least one GPU, or none at all for the CPU")
-        self.servers = tuple(VllmServer(launch, keep=keep, attached=attached, report=report) for launch in launches)
-        self.restarts = {server: Restarts(server.name, _RESTARTS) for server in self.servers}
-        self._keep, self._report = keep, report
-
-    async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as failing:
-            failing.push_async_callback(self.end_ours)
-            with ExitStack() as locks:
-                for server in self.servers:
-                    if self._keep:
-                        locks.enter_context(server_place.kept(server.launch.key).alone())
-                    if not server.find():
-                        server.start()
-                for server in self.servers:
-                    await server.wait_until_healthy()
-            failing.pop_all()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for server in self.servers:
-            server.is_ours &= not server.stays
-        await self.end_ours()
-
-    async def revive(self) -> None:
-        """Restart each of our servers that ends, until cancelled; after three restarts in vain it is left dead."""
-        while True:
-            await anyio.sleep(_RESTARTS.pause_s)
-            for server in self.servers:
-                if server.is_ours and not server.is_alive and await self.restart(server) is Repair.DONE:
-                    self.restarts[server].worked()
-
-    async def restart(self, server: VllmServer) -> Repair:
-        """Restart `server`, unless it failed too often in a row."""
-        restarts = self.restarts[server]
-        if restarts.gives_up():
-            return Repair.GIVEN_UP
-        why = server.why_gone
-        with suppress(OSError):  # a console that can't be written to costs no server
-            self._report(f"{server.name} {f'ended ({why}) and ' if why else ''}is restarted")
-        try:
-            await server.restart()
-        except PlaceTakenError:
-            return Repair.FAILED  # another process is starting it, so this one didn't fail
-        except (EngineError, OSError) as error:
-            restarts.failed("couldn't be restarted", error)
-            return Repair.GIVEN_UP if restarts.gives_up() else Repair.FAILED
-        return Repair.DONE
-
-    async def end_ours(self) -> None:
-        """End the servers that this object started."""
-        with anyio.CancelScope(shield=True):
-            async with anyio.create_task_group() as group:
-                for server in self.servers:
-                    if server.is_ours:
-                        group.start_soon(server.stop)
 
 
 class VllmEngine(Openable):
@@ -134,15 +54,13 @@ class VllmEngine(Openable):
         )
         self._engine = await stack.enter_async_context(engine)
 
-    @asynccontextmanager
-    async def slot(self, ticket: int) -> AsyncIterator[OpenAIDecoder]:
+    def slot(self, ticket: int) -> AbstractAsyncContextManager[OpenAIDecoder]:
         """A place for one trajectory, on the server with most room.
 
-        Raises:
+        Raises on entering:
             EngineGoneError: every server is left dead, after restarts in vain.
         """
-        async with self._running.slot(ticket) as decoder:
-            yield decoder
+        return self._running.slot(ticket)
 
     @property
     def stats(self) -> EngineStats:
@@ -179,7 +97,7 @@ class VllmEngine(Openable):
         """Why its server has ended, by its log; empty while it runs."""
         return self._server(endpoint).why_gone
 
-    async def repair(self, endpoint: Endpoint) -> Repair:
+    async def repair(self, endpoint: Endpoint) -> EndpointState:
         """Restart the server behind `endpoint`, but not over and over without a token in between."""
         server, num_signs = self._server(endpoint), endpoint.num_signs
         if num_signs > self._num_signs.get(server, 0):
@@ -189,7 +107,7 @@ class VllmEngine(Openable):
         self._num_signs[server] = num_signs
         self._unproved.discard(server)
         repair = await self._group.restart(server)
-        if repair is Repair.DONE:
+        if repair is EndpointState.REPAIRED:
             self._unproved.add(server)
         return repair
 

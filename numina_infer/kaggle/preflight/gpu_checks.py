@@ -7,7 +7,7 @@ CUDA 13); compute capabilities and data types come from `models.capability`, mem
 from collections.abc import Mapping, Sequence
 
 from numina_infer.core.errors import ConfigError
-from numina_infer.engines.vllm.serving.server_plan import lay_out, wanted_dtype
+from numina_infer.engines.vllm.launch import lay_out, wanted_dtype
 from numina_infer.kaggle.preflight.light import Check, Light, amber, green, red
 from numina_infer.kaggle.preflight.machine import Machine
 from numina_infer.kaggle.preflight.run_plan import RunPlan

@@ -20,7 +20,7 @@ from numina_infer.core.config import Rung, SandboxConfig
 from numina_infer.core.errors import EngineError, NuminaError
 from numina_infer.engines.local import smollm2
 from numina_infer.engines.vllm import server_place
-from numina_infer.engines.vllm.vllm_python import find_vllm_python
+from numina_infer.engines.vllm.launch import find_vllm_python
 from numina_infer.kaggle.mounted_package import Package, find_package, is_installed
 from numina_infer.kaggle.preflight.run_plan import RunPlan
 from numina_infer.kaggle.wheel_prefix import find_installed

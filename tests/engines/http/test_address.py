@@ -58,7 +58,7 @@ async def test_the_key_goes_to_hosts_alone(text: str, sent: str | None, monkeypa
 def test_an_address_that_the_client_cannot_use_is_refused(address: str) -> None:
     """Though it is written as one."""
     with pytest.raises(ConfigError, match="is no address"):
-        Address.parse(address).client()
+        Address.parse(address)
 
 
 @pytest.mark.parametrize("key", ["a\n", "é", "a\rb"])

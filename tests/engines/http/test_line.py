@@ -12,9 +12,8 @@ import pytest
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import EngineError
 from numina_infer.engines.http.address import Address
-from numina_infer.engines.http.endpoint import Abilities, Endpoint, EndpointLostError
-from numina_infer.engines.http.streamed_reply import TextReply
-from numina_infer.engines.http.wire import Dialect, TurnRequest
+from numina_infer.engines.http.endpoint import Endpoint
+from numina_infer.engines.http.wire import Abilities, Dialect, EndpointLostError, TextReply, TurnRequest
 
 pytestmark = pytest.mark.anyio
 TURN = TurnRequest("1 + 1", SamplingParams(), max_tokens=5, seed=0, priority=0)
@@ -78,7 +77,7 @@ async def endpoint_on(
 async def assert_lost(endpoint: Endpoint) -> None:
     """For a turn, for a greeting, and for every look."""
     with pytest.raises(EndpointLostError):
-        await endpoint.play(TURN, TextReply(SamplingParams()))
+        await endpoint.play(TURN, TextReply(SamplingParams()).take)
     with pytest.raises(EngineError):
         await endpoint.greet()
     assert not await endpoint.is_healthy()
@@ -120,7 +119,7 @@ async def test_a_turn_that_is_complete_is_kept_when_its_connection_breaks_in_the
 
     reply = TextReply(SamplingParams())
     async with endpoint_on(Transport(RuntimeError(), pieces=0), monkeypatch) as endpoint:
-        await endpoint.play(TURN, reply)
+        await endpoint.play(TURN, reply.take)
     assert reply.completion(0).text == "2"
 
 
@@ -128,12 +127,12 @@ async def test_an_error_of_ours_in_the_middle_of_a_turn_is_no_lost_line(monkeypa
     """Or it would be tried again for ever."""
 
     class Broken(TextReply):
-        def take(self, chunk: object) -> None:
+        def take(self, chunk: object) -> bool:
             raise RuntimeError("a mistake of ours")
 
     async with endpoint_on(Failing(RuntimeError(), pieces=1), monkeypatch) as endpoint:
         with pytest.raises(RuntimeError, match="a mistake of ours"):
-            await endpoint.play(TURN, Broken(SamplingParams()))
+            await endpoint.play(TURN, Broken(SamplingParams()).take)
 
 
 @pytest.mark.parametrize("charset", ["undefined", "zlib_codec", "rot13", "no-such"])
@@ -148,7 +147,7 @@ async def test_a_charset_that_is_none_is_not_taken(charset: str, monkeypatch: py
     async with endpoint_on(Told(), monkeypatch) as endpoint:
         assert await endpoint.metrics() == "busy: 1"
         with pytest.raises(EndpointLostError, match="busy: 1"):
-            await endpoint.play(TURN, TextReply(SamplingParams()))
+            await endpoint.play(TURN, TextReply(SamplingParams()).take)
 
 
 def test_every_root_of_the_clients_errors_is_known() -> None:

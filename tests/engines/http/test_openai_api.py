@@ -24,7 +24,7 @@ from numina_infer.engines.http import endpoint_pool as pool
 from numina_infer.engines.http import openai_api
 from numina_infer.engines.http.address import KEY_VARIABLE, Address
 from numina_infer.engines.http.endpoint import Endpoint
-from numina_infer.engines.http.endpoint_pool import EndpointState, Repair
+from numina_infer.engines.http.endpoint_pool import EndpointState
 from numina_infer.engines.http.openai_api import OpenAIEngine
 from numina_infer.engines.scripted_engine import VOCABULARY, ScriptedEngine
 from numina_infer.engines.vocabulary import Vocabulary
@@ -135,10 +135,9 @@ async def test_the_cutoff_closes_the_connection_and_the_server_drops_the_request
     assert endless("", 0).startswith(completion.text)
 
 
-@pytest.mark.parametrize("retry_after", ["", "0", "0.01", "soon"])
-async def test_a_busy_endpoint_is_asked_again_for_the_same(retry_after: str, sockets: Path) -> None:
-    """Whether it says when or not; a busy one isn't given up."""
-    mood = Mood(num_busy=2, retry_after=retry_after)
+async def test_a_busy_endpoint_is_asked_again_for_the_same(sockets: Path) -> None:
+    """A busy one isn't given up."""
+    mood = Mood(num_busy=2)
     async with StandIn(sockets / "a", chatter, mood=mood) as server, engine_for(server, max_losses=0) as engine:
         completion = await write(engine, seed=7)
     first, *others = server.requests
@@ -314,13 +313,13 @@ class Mender:
         """It never is."""
         return ""
 
-    async def repair(self, _endpoint: Endpoint) -> Repair:
+    async def repair(self, _endpoint: Endpoint) -> EndpointState:
         """Try."""
         self.num_repairs += 1
         self._server.mood = Mood(is_broken=self.num_repairs < self._num_needed)
         if self.breaks:
             raise OSError("no space left on device")
-        return Repair.GIVEN_UP if self.num_repairs == self._num_most else Repair.DONE
+        return EndpointState.DEAD if self.num_repairs == self._num_most else EndpointState.REPAIRED
 
 
 @asynccontextmanager

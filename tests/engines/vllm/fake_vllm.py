@@ -58,7 +58,9 @@ def say(context_text: str, seed: int) -> str:
 def main(folder: Path, arguments: list[str]) -> None:
     """Be the server."""
     number = len(starts(folder)) + 1
-    (folder / f"pid-{number:03}").write_text(str(os.getpid()))
+    draft = folder / f"draft-{number:03}"
+    draft.write_text(str(os.getpid()))
+    draft.rename(folder / f"pid-{number:03}")  # whole from the first look on
     fate = Fate((folder / str(min(number, len(list(folder.glob("[0-9]*")))))).read_text())
     parser = argparse.ArgumentParser()
     parser.add_argument("--uds", type=Path, required=True)

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from numina_infer.engines.vllm import keeper
-from numina_infer.engines.vllm.server_log import cause, read_log
-from numina_infer.engines.vllm.server_place import MARK, KeeperNote, ServerPlace, born
+from numina_infer.engines.vllm.server_place import MARK, KeeperNote, ServerPlace, born, cause, read_log
 from tests.engines.vllm import process_tree
 from tests.waiting import wait_until
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.engines.vllm.server_log import cause, read_log, stage, tail
+from numina_infer.engines.vllm.server_place import cause, read_log, without_prefix
 
 API = "(APIServer pid=11) INFO 11-24 07:10:01 [server.py:42]"
 CORE = "(EngineCore_DP0 pid=12) ERROR 11-24 07:10:02 [core.py:842]"
@@ -65,18 +65,13 @@ def test_a_wrong_argument_is_the_cause() -> None:
 @pytest.mark.parametrize("lines", [[], [""], [f"{API} all is well"], [MASK], ["an Error: of nobody"], ["Errors: 0"]])
 def test_a_log_without_a_cause_names_none(lines: list[str]) -> None:
     """Better none than a wrong one; a mask alone is none."""
-    assert cause(lines) == ""
+    assert cause(lines) == "its log names no cause"
 
 
-def test_the_end_of_the_log_is_shown_without_its_empty_lines() -> None:
-    """For the case that the cause isn't it."""
-    assert tail(["a", "", "b", "c", " "], count=2) == "  b\n  c"
-
-
-def test_the_stage_is_what_was_said_last() -> None:
-    """Without the prefix."""
-    assert stage([f"{API} loading", "something else", f"{API} compiling", ""]) == "compiling"
-    assert stage([]) == ""
+@pytest.mark.parametrize("prefix", ["", f"{API} ", "(Worker_TP0 pid=13) "])
+def test_a_line_is_shown_without_its_prefix(prefix: str) -> None:
+    """Process, level, time and place tell nobody how far a start is."""
+    assert without_prefix(f"{prefix}loading the weights") == "loading the weights"
 
 
 def test_a_long_log_is_read_from_its_end(tmp_path: Path) -> None:
@@ -105,4 +100,4 @@ def test_exceptions_with_names_of_other_kinds_are_found() -> None:
 def test_an_environment_without_vllm_says_so() -> None:
     """Python's own line has no exception's name."""
     said = "/usr/bin/python: Error while finding module specification for 'vllm.x' (No module named 'vllm')"
-    assert cause([said, "/usr/bin/python: No module named vllm"]) == "No module named vllm"
+    assert cause([said, "/usr/bin/python: No module named vllm"]) == "/usr/bin/python: No module named vllm"

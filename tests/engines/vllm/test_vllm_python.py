@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from numina_infer.core.errors import ConfigError, EngineError
-from numina_infer.engines.vllm import vllm_python
-from numina_infer.engines.vllm.vllm_python import VARIABLE, find_vllm_python
+from numina_infer.engines.vllm import launch
+from numina_infer.engines.vllm.launch import PYTHON_VARIABLE, find_vllm_python
 
 
 @pytest.fixture(autouse=True)
 def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No vLLM in any of the places."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(VARIABLE, raising=False)
-    monkeypatch.setattr(vllm_python, "__file__", str(tmp_path / "package" / "engines" / "vllm" / "vllm_python.py"))
+    monkeypatch.delenv(PYTHON_VARIABLE, raising=False)
+    monkeypatch.setattr(launch, "__file__", str(tmp_path / "package" / "engines" / "vllm" / "launch.py"))
 
 
 def executable(path: Path) -> Path:
@@ -35,7 +35,7 @@ def test_the_one_that_is_named_wins_over_the_environment_and_that_over_what_was_
     built = executable(tmp_path / ".venv-vllm" / "bin" / "python")
     assert find_vllm_python() == built
     in_environment = executable(tmp_path / "b" / "python")
-    monkeypatch.setenv(VARIABLE, str(in_environment))
+    monkeypatch.setenv(PYTHON_VARIABLE, str(in_environment))
     assert find_vllm_python() == in_environment
     executable(tmp_path / "a" / "python")
     assert find_vllm_python("a/python") == tmp_path / "a" / "python"

@@ -1,6 +1,7 @@
 """Servers that are started, watched, restarted and ended: real processes, a fake vLLM in them."""
 
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -21,12 +22,13 @@ from numina_infer.engines.http import endpoint_pool as pool
 from numina_infer.engines.http import openai_api
 from numina_infer.engines.http.address import Address
 from numina_infer.engines.http.endpoint import Endpoint
-from numina_infer.engines.http.endpoint_pool import Repair
+from numina_infer.engines.http.endpoint_pool import EndpointState
 from numina_infer.engines.scripted_engine import VOCABULARY
 from numina_infer.engines.vllm import server_place, vllm_server
 from numina_infer.engines.vllm.launch import Launch
+from numina_infer.engines.vllm.server_group import ServerGroup
 from numina_infer.engines.vllm.server_place import KeeperNote, ServerPlace
-from numina_infer.engines.vllm.vllm_engine import ServerGroup, VllmEngine
+from numina_infer.engines.vllm.vllm_engine import VllmEngine
 from numina_infer.engines.vllm.vllm_server import VllmServer, end_server
 from numina_infer.engines.vocabulary import TokenizerVocabulary
 from numina_infer.solving.supervised import SupervisedEngine
@@ -153,16 +155,13 @@ async def test_a_server_that_is_never_healthy_is_ended_at_its_deadline(machine: 
     assert (machine.pids, machine.places) == ([], [])
 
 
-async def test_a_start_that_takes_long_tells_how_far_it_is(machine: Machine) -> None:
+async def test_a_start_that_takes_long_tells_how_far_it_is(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the server's own words, now and then."""
-    log = machine.folder / "log"
-    begun = anyio.current_time() - 20
-    progress = vllm_server._Progress("vLLM", machine.reported.append, begun)
-    progress.report(log)
-    log.write_text("(APIServer pid=1) INFO 11-24 07:10:01 [fake.py:1] loading the weights\n")
-    progress.report(log)
-    vllm_server._Progress("vLLM", machine.reported.append, begun).report(log)
-    assert machine.reported == ["vLLM is starting, 20 s", "vLLM is starting, 20 s: loading the weights"]
+    monkeypatch.setattr(vllm_server, "_REPORT_EVERY_S", 0.1)
+    launch = machine.launch(Fate.SULKS, start_timeout_s=2.0)
+    with pytest.raises(EngineError, match="wasn't ready"):
+        await engine_on(machine, launch).__aenter__()
+    assert re.fullmatch(r"vLLM on the CPU is starting, [012] s; loading the weights", machine.reported[-1])
 
 
 async def test_an_interpreter_that_is_not_there_is_the_cause(machine: Machine) -> None:
@@ -199,7 +198,7 @@ async def test_a_kept_server_is_found_by_the_next_and_not_by_one_with_other_sett
     script = (
         "import sys, anyio; from pathlib import Path; from numina_infer.core.engine_config import ServerConfig\n"
         "from numina_infer.engines.vllm.launch import Launch\n"
-        "from numina_infer.engines.vllm.vllm_engine import ServerGroup\n"
+        "from numina_infer.engines.vllm.server_group import ServerGroup\n"
         "async def main():\n"
         "    launch = Launch(Path(sys.argv[1]), Path(sys.argv[2]), ServerConfig())\n"
         "    async with ServerGroup([launch], keep=True, report=print): pass\n"
@@ -379,10 +378,10 @@ async def test_a_server_that_was_left_dead_and_gave_tokens_again_may_be_restarte
     monkeypatch.setattr(VllmServer, "restart", fail)
     monkeypatch.setattr(VllmServer, "why_gone", "")
     monkeypatch.setattr(engine, "_server", lambda _: engine.servers[0])
-    in_vain = [Repair.FAILED, Repair.FAILED, Repair.GIVEN_UP, Repair.GIVEN_UP]
+    in_vain = [EndpointState.AWAITED, EndpointState.AWAITED, EndpointState.DEAD, EndpointState.DEAD]
     assert [await engine.repair(endpoint) for _ in in_vain] == in_vain
     endpoint.num_signs = 1
-    assert await engine.repair(endpoint) is Repair.FAILED
+    assert await engine.repair(endpoint) is EndpointState.AWAITED
 
 
 async def test_an_engine_whose_servers_are_left_dead_is_made_anew_by_the_late_one_around_it(machine: Machine) -> None:
@@ -414,7 +413,7 @@ async def test_a_kept_server_that_another_process_is_starting_is_waited_for(mach
     async with engine_on(machine, launch, keep=True) as engine:
         asked = 0
 
-        async def repair(endpoint: Endpoint) -> Repair:
+        async def repair(endpoint: Endpoint) -> EndpointState:
             nonlocal asked
             asked += 1
             return await VllmEngine.repair(engine, endpoint)

@@ -161,9 +161,7 @@ def attached(tmp_path: Path, tiny_model: Path) -> Inputs:
 
 def test_all_that_is_attached_is_found(attached: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Model, wheels, package and problems; once vLLM is installed the wheels don't count."""
-    monkeypatch.setattr(
-        "numina_infer.engines.vllm.vllm_python._candidates", lambda: iter(())
-    )  # a checkout may have one
+    monkeypatch.setattr("numina_infer.engines.vllm.launch._BUILT", Path("nowhere"))  # a checkout may have one
     plan = RunPlan(AIMO_3, Place.COMMIT, EngineName.VLLM, inputs=attached, prefix=tmp_path / "prefix")
     seen = look_at(plan, "model", "engine", "package", "problems")
     assert seen.broken == {}

@@ -10,10 +10,9 @@ import pytest
 from numina_infer.core.engine_config import LayoutName, ServerConfig
 from numina_infer.core.errors import ConfigError
 from numina_infer.core.presets import get_preset
-from numina_infer.engines.vllm.launch import Launch
-from numina_infer.engines.vllm.server_place import KeeperNote, ServerPlace
-from numina_infer.engines.vllm.serving import server_plan as plan
-from numina_infer.engines.vllm.serving.server_plan import plan_servers, served_model
+from numina_infer.engines.vllm import launch as plan
+from numina_infer.engines.vllm.launch import Launch, plan_servers
+from numina_infer.engines.vllm.server_place import KeeperNote, ServerPlace, served_model
 from numina_infer.models.gpus import T4, Device, get_gpu
 
 DEEPSEEK_MATH_7B: dict[str, Any] = {
