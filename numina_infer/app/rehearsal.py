@@ -11,10 +11,9 @@ from rich.console import Console
 from numina_infer.app.composition import Backends, make_parts, open_contest
 from numina_infer.app.run_folder import begun_info, problems_path, resumed_info
 from numina_infer.app.tasks import Rehearsal
-from numina_infer.competitions.gateways.aimo_gateway import AimoGateway
-from numina_infer.competitions.gateways.predict_gateway import KaggleEvaluationGateway
+from numina_infer.competitions.gateways import AimoGateway, KaggleEvaluationGateway
 from numina_infer.competitions.known import Api
-from numina_infer.competitions.mock.aimo import make_env
+from numina_infer.competitions.mock.aimo import MockAimoEnv
 from numina_infer.competitions.mock.kaggle_evaluation import KaggleEvaluation
 from numina_infer.competitions.mock.relay import RelayConfig
 from numina_infer.competitions.two_processes import SeparateCompetition
@@ -76,7 +75,7 @@ def _make_competition(
 ) -> tuple[MockCompetition, Gateway]:
     """Kaggle's side, and ours that talks to it."""
     if rehearsal.api is Api.AIMO:
-        env = make_env(problem_set, output_dir=folder, answer_range=preset.rollout.answer_range)
+        env = MockAimoEnv(problem_set, output_dir=folder, answer_range=preset.rollout.answer_range)
         return env, AimoGateway(env)
     competition: KaggleEvaluation | SeparateCompetition
     if rehearsal.separate:

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 from numina_infer.app.choices import Choices
 from numina_infer.app.options import Option
 from numina_infer.competitions.known import Api, get_competition
-from numina_infer.competitions.relay_faults import RelayFault
+from numina_infer.competitions.mock.relay import RelayFault
 from numina_infer.core.config import require, require_choice, require_whole
 
 _NEWEST_API = "0.9.0"

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from numina_infer.core.errors import RunLogError
 from numina_infer.core.events import Ended, Event, Opened, Solved, Started, Stopped
-from numina_infer.core.records import Problem, Solution, Trajectory
-from numina_infer.runs.log import READABLE_VERSIONS, RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE, read_rows
-from numina_infer.runs.rows import RowError, read_record
+from numina_infer.core.records import ExecutionStatus, Problem, Solution, Trajectory
+from numina_infer.runs.log import READABLE_VERSIONS, RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE
+from numina_infer.runs.rows import RowError, read_record, read_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,8 +140,13 @@ class Outline:
     num_failed: int = 0
     """Trajectories that failed."""
     num_tokens: int = 0
+    """Tokens sampled."""
+    programs: Counter[ExecutionStatus] = field(default_factory=Counter)
+    """Programs that were run, by how they ended."""
     answers: Counter[int] = field(default_factory=Counter)
     """Trajectories by their vote."""
+    errors: list[str] = field(default_factory=list)
+    """The errors that ended trajectories."""
     solution: Solution | None = None
 
     @property
@@ -166,6 +171,8 @@ class Outline:
         self.num_ended += 1
         self.num_failed += trajectory.outcome.is_failure
         self.num_tokens += trajectory.num_tokens
+        self.programs.update(execution.status for execution in trajectory.executions)
+        self.errors += [trajectory.error] if trajectory.error else []
         if trajectory.answer.value is not None:
             self.answers[trajectory.answer.value] += 1
 

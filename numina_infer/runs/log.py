@@ -1,4 +1,4 @@
-"""The run log's writer: JSON lines, one for each event, in their order.
+"""The run log's writer: JSON lines, one for each event, in their order; and the observers that see events after it.
 
 A run folder holds `run.json` (what was run, on what), `trajectories.jsonl` (problems opened, trajectories started
 and ended) and `solutions.jsonl` (verdicts). The two JSONL files share one sequence number.
@@ -12,7 +12,8 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import is_dataclass
 from functools import partial
@@ -23,6 +24,7 @@ from numina_infer.core.errors import RunLogError
 from numina_infer.core.events import Event, Solved
 from numina_infer.core.ports import Announce
 from numina_infer.runs.background import Background
+from numina_infer.runs.rows import read_rows
 
 FORMAT_VERSION = 3
 READABLE_VERSIONS = frozenset({1, 2, FORMAT_VERSION})
@@ -32,7 +34,12 @@ TRAJECTORIES_FILE = "trajectories.jsonl"
 SOLUTIONS_FILE = "solutions.jsonl"
 
 _PATIENCE_S = 10.0
-"""How long one write may take before the log is given up."""
+"""How long one write, or an observer over one event, may take before it is given up."""
+_RECORDED_FIRST_S = 1.0
+"""How long an observer waits for the log, so that what people see is on the disk unless that hangs."""
+
+Observer = Callable[[Event], None]
+"""Called with every event after it is recorded, on a thread of its own; no more once it hangs."""
 
 _log = logging.getLogger(__name__)
 
@@ -216,6 +223,47 @@ class NoLog(RunLog):
         self._voice.close()
 
 
+class Recorders:
+    """The run log of a contest and its observers, such as a progress display; only `catch_up` and `close` wait for them.
+
+    Each observer has a thread of its own, since a terminal or a pipe may take as long as it likes.
+    """
+
+    def __init__(self, log: RunLog, observers: Sequence[Observer]) -> None:
+        """Events go to `log` first, then to `observers` in their order."""
+        self._run_log = log
+        self._observers = [(observer, Background("contest-observer", _PATIENCE_S)) for observer in observers]
+
+    def note(self, event: Event) -> None:
+        """Pass `event` on; never raises."""
+        try:
+            self._run_log.write(event)
+        except Exception as error:  # noqa: BLE001 (a record is worth no vote)
+            self._run_log.say(_log.error, "a %s event can't be recorded: %r", type(event).__name__.lower(), error)
+        for observer, thread in self._observers:
+            thread.do(partial(self._show, observer, event))
+
+    def _show(self, observer: Observer, event: Event) -> None:
+        self._run_log.flush(_RECORDED_FIRST_S)
+        observer(event)
+
+    def catch_up(self, timeout_s: float) -> None:
+        """Wait until everything passed on is recorded, for `timeout_s` at most."""
+        until = time.monotonic() + timeout_s
+        flushes = (thread.flush for _, thread in self._observers)
+        for flush in (self._run_log.flush, *flushes, self._run_log.let_speak):
+            flush(max(0.0, until - time.monotonic()))
+
+    def close(self) -> None:
+        """Call observers no more, once they have caught up; the run's summary lists those that hung."""
+        for _, thread in self._observers:
+            thread.close()
+            if thread.is_given_up:
+                text = f"an observer took longer than {_PATIENCE_S:g} s over an event, and is told no more"
+                self._run_log.tell(text)
+        self._run_log.let_speak()
+
+
 def _write_whole(path: Path, text: str, tell: Announce) -> None:
     """Write `text` whole or not at all, and `tell` the reason if it fails."""
     draft = path.with_suffix(".tmp")
@@ -245,33 +293,6 @@ def _lock(file: IO[bytes], folder: Path) -> None:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise RunLogError(f"another process is writing the run in {folder}; wait for it, or name another") from error
-
-
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of one JSONL file of a run, without a torn last line; a missing file has none.
-
-    Only one row at a time is in memory, since the log of a collection may be larger.
-
-    Raises:
-        RunLogError: a line in the middle isn't a row.
-    """
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if line.endswith(b"\n"):
-                yield _read_row(line, path, number)
-
-
-def _read_row(line: bytes, path: Path, number: int) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        text = f"line {number} of {path} isn't JSON ({error}); the file was changed after the run"
-        raise RunLogError(text, line=number) from error
-    if not isinstance(row, dict) or not isinstance(row.get("seq"), int) or "event" not in row:
-        raise RunLogError(f"line {number} of {path} has no seq and event; this isn't a run log", line=number)
-    return row
 
 
 def _cut_torn_lines(folder: Path) -> int:

@@ -5,15 +5,18 @@ unknown, or of another type raises an error that names it, and so does an intege
 other programs can't hold. Only the token ids of an engine may be of any size.
 """
 
+import json
 import types
 import typing
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import StrEnum
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, TypeVar
 
+from numina_infer.core.errors import RunLogError
 from numina_infer.core.records import LARGEST_WHOLE
 
 Record = TypeVar("Record")
@@ -22,6 +25,33 @@ Read = Callable[[Any], Any]
 
 class RowError(ValueError):
     """A row isn't a record of the expected type; the text names the field."""
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of one JSONL file of a run, without a torn last line; a missing file has none.
+
+    Only one row at a time is in memory, since the log of a collection may be larger.
+
+    Raises:
+        RunLogError: a line in the middle isn't a row.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.endswith(b"\n"):
+                yield _read_row(line, path, number)
+
+
+def _read_row(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        text = f"line {number} of {path} isn't JSON ({error}); the file was changed after the run"
+        raise RunLogError(text, line=number) from error
+    if not isinstance(row, dict) or not isinstance(row.get("seq"), int) or "event" not in row:
+        raise RunLogError(f"line {number} of {path} has no seq and event; this isn't a run log", line=number)
+    return row
 
 
 def read_record(kind: type[Record], row: object, *, is_strict: bool = True) -> Record:

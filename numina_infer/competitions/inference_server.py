@@ -11,9 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
 from numina_infer.competitions.api_versions import ApiVersion, Predict
-from numina_infer.competitions.wire.grpc_channel import OPTIONS, no_listener
-from numina_infer.competitions.wire.messages import SEND, SERVICE
-from numina_infer.competitions.wire.payloads import decode_request, encode_reply, require_packages
+from numina_infer.competitions.messages import CHANNEL_OPTIONS, SEND, SERVICE, no_listener, require_packages
 from numina_infer.core.errors import GatewayError
 
 if TYPE_CHECKING:
@@ -67,7 +65,7 @@ class InferenceServer:
             ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict"),
             handlers=[grpc.method_handlers_generic_handler(SERVICE, {SEND: handler})],
             # Else two servers could share a port, and calls would go to either.
-            options=(*OPTIONS, ("grpc.so_reuseport", 0)),
+            options=(*CHANNEL_OPTIONS, ("grpc.so_reuseport", 0)),
         )
         self.port = self._listen(server)
         server.start()
@@ -105,11 +103,13 @@ class InferenceServer:
 
     def _reply(self, data: bytes, _: "grpc.ServicerContext") -> bytes:
         """Answer one call; gRPC sends the message of an exception that is raised here."""
+        from numina_infer.competitions.payloads import decode_request, encode_reply
+
         request = decode_request(data)
         if request.name != self._predict.__name__:
             raise NotImplementedError(f"{no_listener(request.name)}.")
         try:
-            reply = self._predict(*request.args, **request.kwargs)
+            reply = self._predict(*request.args)
         except Exception:
             raise
         except BaseException as interrupt:
