@@ -1,17 +1,17 @@
 """What a user chooses, on the command line or in a notebook, and the preset that results from it.
 
 `Choices` joins three records, of the model, of sampling and of deciding, and each changes its own part of the preset.
-Every field says in its metadata how the command line takes it. All of them stand in `run.json`, so that a run can be
-resumed from there alone.
+Every field says in its annotation how the command line takes it, and `cli/parser.py` declares the options of a whole
+record at once. All of them stand in `run.json`, so that a run can be resumed from there alone.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from inspect import get_annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from numina_infer.app.options import Option
 from numina_infer.competitions.known import get_competition
 from numina_infer.core.config import (
     BankConfig,
@@ -44,6 +44,27 @@ class EngineName(StrEnum):
     SCRIPTED = "scripted"
     SIMULATED = "simulated"
     """Recorded samples on a machine that isn't here, in virtual time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of the command line, in a field's annotation: `Annotated[int, Option("trajectories", "N")]`."""
+
+    meaning: str
+    """Its line in the help."""
+    metavar: str | None = None
+    """How its value is shown; None takes the option's name in capitals."""
+    flag: str = ""
+    """How it is spelled, where that isn't the field's name."""
+
+
+def own_options(record: type) -> Mapping[str, tuple[object, Option]]:
+    """Type and option of each field that has one, by name, without those that `record` inherits."""
+    return {
+        name: (annotation.__origin__, annotation.__metadata__[0])
+        for name, annotation in get_annotations(record).items()
+        if hasattr(annotation, "__metadata__")
+    }
 
 
 _ONLY_WITH = {

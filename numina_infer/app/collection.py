@@ -7,29 +7,24 @@ leave; seeds don't depend on any of it.
 """
 
 import math
-import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
-from numina_infer.answers.references import read_references
-from numina_infer.app.composition import Backends, Info, make_parts, open_contest
-from numina_infer.app.run_folder import begun_info, problems_path, resumed_info
-from numina_infer.app.tasks import Collection
+from numina_infer.app.composition import Backends, make_parts, open_contest
+from numina_infer.app.tasks import Collection, Info, task_info
 from numina_infer.core.errors import EngineError
 from numina_infer.core.events import Ended, Event, Opened, Solved
 from numina_infer.core.interrupt import deferred_interrupt
 from numina_infer.core.records import Problem, Solution
-from numina_infer.runs.collection_summary import CollectionSession, CollectionSummary, summarize_collection
 from numina_infer.runs.history import read_outlines
 from numina_infer.runs.log import RunLog
 from numina_infer.runs.problems import read_problems
-from numina_infer.runs.progress import show_collection
+from numina_infer.runs.summary import CollectionSession, CollectionSummary, summarize_collection
 from numina_infer.solving.contest import Contest, Parts
 
 _LOOK_EVERY_S = 0.5
@@ -58,16 +53,17 @@ def collect(
         RunLogError: `folder` can't be written, or holds another run.
         EngineError: the engine doesn't start, or has gone for good.
     """
-    problem_set = read_problems(problems_path(collection))
+    problem_set = read_problems(collection.problems_path)
     parts = parts or _make_parts(collection, console, backends)
-    info = resumed_info(collection, folder) if resume else begun_info(collection, parts.preset)
+    info = task_info(collection, parts.preset, folder, resume=resume)
     with RunLog(folder, resume=resume) as log:
         done = _complete_problems(folder) if resume else {}
-        left = [problem for problem in problem_set.problems if problem not in done]
-        work = _Work(collection.concurrent_problems, left, done)
-        session = work.do(parts, log, info, console) if left else CollectionSession()
-    references = read_references(problem_set.references, parts.preset.rollout.answer_range)
-    return summarize_collection(folder, references, session, is_simulated=parts.clock.is_virtual)
+        left = deque(problem for problem in problem_set.problems if problem not in done)
+        session = CollectionSession()
+        if left:
+            session = _solve_all(left, done, collection.concurrent_problems, parts, log, info, console)
+    simulated = parts.clock.is_virtual
+    return summarize_collection(folder, problem_set.references, parts.preset, session, is_simulated=simulated)
 
 
 def _make_parts(collection: Collection, console: Console, backends: Backends | None) -> Parts:
@@ -85,72 +81,47 @@ def _complete_problems(folder: Path) -> Mapping[Problem, Solution]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What one session does."""
+def _solve_all(
+    pile: deque[Problem],
+    done: Mapping[Problem, Solution],
+    at_once: int,
+    parts: Parts,
+    log: RunLog,
+    info: Info,
+    console: Console,
+) -> CollectionSession:
+    """Solve the problems of `pile` in its order, `at_once` at a time."""
+    num_left, vigil = len(pile), _Vigil(log.folder)
+    opening = open_contest(
+        parts,
+        log,
+        info,
+        num_problems=num_left + len(done),
+        solved=done,
+        console=console,
+        is_collection=True,
+        observers=[vigil],
+    )
+    with ThreadPoolExecutor(at_once) as threads, opening as contest:
+        if parts.portal is None:
+            _tell_of_empty_seats(contest, at_once, parts.preset.policy.at_once, num_left, console)
+        started = parts.clock.now()
+        _await_all(at_once, partial(threads.submit, _solve_from, pile, contest, vigil), pile, contest)
+        return CollectionSession(num_left, parts.clock.now() - started)
 
-    at_once: int
-    left: Sequence[Problem]
-    done: Mapping[Problem, Solution]
 
-    def do(self, parts: Parts, log: RunLog, info: Info, console: Console) -> CollectionSession:
-        """Solve what is left, `at_once` problems at a time."""
-        opening = open_contest(
-            parts,
-            log,
-            info,
-            num_problems=len(self.left) + len(self.done),
-            solved=self.done,
-            console=console,
-            show=show_collection,
-            observers=[vigil := _Vigil(log.folder)],
+def _tell_of_empty_seats(contest: Contest, at_once: int, width: int, num_left: int, console: Console) -> None:
+    """Say how many problems at once would fill the engine, if these don't and it says how many it takes."""
+    described = contest.engine.describe()
+    num_places = int(described.get("num_endpoints", described.get("num_replicas", 1)))
+    num_seats = int(described.get("max_num_seqs", 0)) * num_places
+    wanted = min(math.ceil(num_seats / width), num_left)
+    if at_once < wanted:
+        console.print(
+            f"{at_once} problems at once with {width} trajectories each leave seats of the engine empty, "
+            f"which has {num_seats}; --concurrent-problems {wanted} fills it",
+            soft_wrap=True,
         )
-        with ThreadPoolExecutor(self.at_once) as threads, opening as contest:
-            if parts.portal is None:
-                self._tell_of_empty_seats(contest, parts.preset.policy.at_once, console)
-            started = parts.clock.now()
-            pile = _Pile(self.left)
-            _await_all(self.at_once, partial(threads.submit, _solve_from, pile, contest, vigil), pile, contest)
-            return CollectionSession(len(self.left), parts.clock.now() - started)
-
-    def _tell_of_empty_seats(self, contest: Contest, width: int, console: Console) -> None:
-        """Say how many problems at once would fill the engine, if these don't."""
-        num_seats = _num_seats(contest.engine.describe())
-        wanted = min(math.ceil(num_seats / width), len(self.left))
-        if self.at_once < wanted:
-            console.print(
-                f"{self.at_once} problems at once with {width} trajectories each leave seats of the engine empty, "
-                f"which has {num_seats}; --concurrent-problems {wanted} fills it",
-                soft_wrap=True,
-            )
-
-
-def _num_seats(described: Mapping[str, str | int | float]) -> int:
-    """How many trajectories the engine takes at once; 0 where it doesn't say."""
-    num_places = described.get("num_endpoints", described.get("num_replicas", 1))
-    return int(described.get("max_num_seqs", 0)) * int(num_places)
-
-
-class _Pile:
-    """Problems in the file's order, each for one thread only."""
-
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self._problems = deque(problems)
-        self._lock = threading.Lock()
-
-    def __iter__(self) -> Iterator[Problem]:
-        return self
-
-    def __next__(self) -> Problem:
-        with self._lock:
-            if not self._problems:
-                raise StopIteration
-            return self._problems.popleft()
-
-    def clear(self) -> None:
-        """Leave the rest for another session."""
-        with self._lock:
-            self._problems.clear()
 
 
 class _Vigil:
@@ -190,13 +161,17 @@ class _Vigil:
             )
 
 
-def _solve_from(pile: _Pile, contest: Contest, vigil: _Vigil) -> None:
-    for problem in pile:
+def _solve_from(pile: deque[Problem], contest: Contest, vigil: _Vigil) -> None:
+    while True:
+        try:
+            problem = pile.popleft()  # each for one thread only
+        except IndexError:
+            return
         contest.solve(problem)
         vigil.require_life()
 
 
-def _await_all(count: int, submit: Callable[[], Future[None]], pile: _Pile, contest: Contest) -> None:
+def _await_all(count: int, submit: Callable[[], Future[None]], pile: deque[Problem], contest: Contest) -> None:
     """Return when `count` solvers are done; when one fails or the user interrupts, end what is in work first."""
     solvers: list[Future[None]] = []
     try:
@@ -207,7 +182,7 @@ def _await_all(count: int, submit: Callable[[], Future[None]], pile: _Pile, cont
             # A Ctrl-C right before a wait doesn't end it, so every wait ends by itself.
             _, left = wait(solvers, timeout=_LOOK_EVERY_S, return_when=FIRST_EXCEPTION)
     finally:
-        pile.clear()
+        pile.clear()  # the rest is for another session
         # Again and again, since one may be opening a problem in this very moment.
         while not all(solver.done() for solver in solvers):
             contest.interrupt()

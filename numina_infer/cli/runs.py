@@ -9,8 +9,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from numina_infer.app.choices import Choices, DecidingChoices, EngineName, ModelChoices, SamplingChoices
-from numina_infer.app.options import own_options
+from numina_infer.app.choices import Choices, DecidingChoices, EngineName, ModelChoices, SamplingChoices, own_options
 from numina_infer.app.tasks import COLLECT, Collection, Rehearsal, Task
 from numina_infer.cli.parser import Commands, add_command, add_json, add_options, flag, make_console
 from numina_infer.competitions.known import COMPETITIONS, get_competition
@@ -176,7 +175,7 @@ def find_run(
     Raises:
         ConfigError: anything else was chosen for a run that goes on.
     """
-    from numina_infer.app.run_folder import new_folder
+    from numina_infer.app.tasks import new_folder
 
     if "resume" not in given:
         return given.get("out") or new_folder(), make(given)
@@ -206,7 +205,7 @@ def _rehearsal(given: Mapping[str, Any]) -> Rehearsal:
 
 def _rehearse(chosen: argparse.Namespace) -> int:
     from numina_infer.app.rehearsal import rehearse
-    from numina_infer.app.run_folder import read_task
+    from numina_infer.app.tasks import read_task
 
     console, given = make_console(sys.stdout), vars(chosen)
     folder, rehearsal = find_run(given, _rehearsal, lambda folder: read_task(Rehearsal, folder))
@@ -230,7 +229,7 @@ def _collection(given: Mapping[str, Any]) -> Collection:
 
 def _collect(chosen: argparse.Namespace) -> int:
     from numina_infer.app.collection import collect
-    from numina_infer.app.run_folder import read_task
+    from numina_infer.app.tasks import read_task
 
     console, given = make_console(sys.stdout), vars(chosen)
     folder, collection = find_run(given, _collection, lambda folder: read_task(Collection, folder))

@@ -5,8 +5,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from numina_infer.app.choices import SamplingChoices
-from numina_infer.app.options import own_options
+from numina_infer.app.choices import SamplingChoices, own_options
 from numina_infer.app.tasks import COLLECT
 from numina_infer.cli.parser import Commands, add_command, flag, make_console
 from numina_infer.cli.runs import add_choices, add_folder, find_run, make_collecting_choices, telling_how_to_go_on

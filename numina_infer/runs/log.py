@@ -34,7 +34,9 @@ TRAJECTORIES_FILE = "trajectories.jsonl"
 SOLUTIONS_FILE = "solutions.jsonl"
 
 _PATIENCE_S = 10.0
-"""How long one write, or an observer over one event, may take before it is given up."""
+"""How long one write may take before the log is given up."""
+_OBSERVER_PATIENCE_S = 10.0
+"""How long an observer may take over one event before it is given up."""
 _RECORDED_FIRST_S = 1.0
 """How long an observer waits for the log, so that what people see is on the disk unless that hangs."""
 
@@ -224,7 +226,7 @@ class NoLog(RunLog):
 
 
 class Recorders:
-    """The run log of a contest and its observers, such as a progress display; only `catch_up` and `close` wait for them.
+    """The run log of a contest and its observers, such as a progress display; `catch_up` and `close` wait for them.
 
     Each observer has a thread of its own, since a terminal or a pipe may take as long as it likes.
     """
@@ -232,7 +234,7 @@ class Recorders:
     def __init__(self, log: RunLog, observers: Sequence[Observer]) -> None:
         """Events go to `log` first, then to `observers` in their order."""
         self._run_log = log
-        self._observers = [(observer, Background("contest-observer", _PATIENCE_S)) for observer in observers]
+        self._observers = [(observer, Background("contest-observer", _OBSERVER_PATIENCE_S)) for observer in observers]
 
     def note(self, event: Event) -> None:
         """Pass `event` on; never raises."""
@@ -259,7 +261,7 @@ class Recorders:
         for _, thread in self._observers:
             thread.close()
             if thread.is_given_up:
-                text = f"an observer took longer than {_PATIENCE_S:g} s over an event, and is told no more"
+                text = f"an observer took longer than {_OBSERVER_PATIENCE_S:g} s over an event, and is told no more"
                 self._run_log.tell(text)
         self._run_log.let_speak()
 
