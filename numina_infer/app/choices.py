@@ -217,11 +217,7 @@ class SamplingChoices:
     code_timeout_s: Annotated[float | None, Option("for one program", "SECONDS")] = None
 
     def with_sampling(self, preset: Preset) -> Preset:
-        """`preset` with what was chosen of format, sampling parameters and limits of a trajectory.
-
-        Raises:
-            ConfigError: a value can't be used.
-        """
+        """`preset` with the chosen format, sampling and limits of a trajectory; `ConfigError` if a value is unfit."""
         fmt = preset.format if self.format is None else self.format
         require_format(fmt)
         parameters = _chosen(self, "max_tokens", "temperature", "top_p", "top_k", "min_p")
@@ -271,11 +267,7 @@ class DecidingChoices:
             object.__setattr__(self, "answer_range", answer_range)
 
     def with_deciding(self, preset: Preset) -> Preset:
-        """`preset` with what was chosen of its policy, its time bank and its answer range.
-
-        Raises:
-            ConfigError: a value can't be used, or contradicts `paper`.
-        """
+        """`preset` with the chosen policy, bank and answer range; `ConfigError` if a value is unfit."""
         rollout = replace(preset.rollout, **_chosen(self, "answer_range"))
         if self.answer_range is None and self.competition is not None:
             rollout = replace(rollout, answer_range=get_competition(self.competition).answer_range)
@@ -336,11 +328,7 @@ class Choices(DecidingChoices, SamplingChoices, ModelChoices):
         DecidingChoices.__post_init__(self)
 
     def resolve(self) -> Preset:
-        """The preset with everything that was chosen.
-
-        Raises:
-            ConfigError: the preset is unknown or a value can't be used.
-        """
+        """The preset with everything that was chosen; `ConfigError` if it is unknown or a value can't be used."""
         preset = self.with_deciding(self.with_sampling(self.with_model(get_preset(self.preset))))
         lowest_rung = Rung.LIMITS if self.allow_limits_only else preset.sandbox.lowest_rung
         return replace(

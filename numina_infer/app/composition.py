@@ -10,7 +10,6 @@ from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, n
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -34,10 +33,6 @@ from numina_infer.solving.contest import Contest, Parts, open_portal
 from numina_infer.solving.paper.paper_solver import PaperSolver
 from numina_infer.solving.solver import MakeSolver, Solver
 from numina_infer.solving.supervised import Make, SupervisedEngine, SupervisedSandbox
-
-if TYPE_CHECKING:
-    from numina_infer.engines.http.openai_api import OpenAIEngine
-    from numina_infer.engines.vllm.vllm_engine import VllmEngine
 
 _T4_SLOTS = 3
 """Slots of the simulated sandbox: Kaggle's T4 machine has four cores, and the sandbox takes all but one."""
@@ -68,14 +63,9 @@ def make_parts(
     at_once: int = 1,
     backends: Backends | None = None,
 ) -> Parts:
-    """The parts of a contest as chosen; none of them is opened yet.
+    """The parts of a contest as chosen, with `at_once` problems in work; none of them is opened yet.
 
-    Args:
-        choices: what was chosen.
-        report: takes a line about everything that takes long.
-        preset: the choices' preset with changes of the caller's; None takes it unchanged.
-        at_once: how many problems will be in work at once.
-        backends: engine and sandbox to take instead.
+    `report` takes a line about everything that takes long; `preset` is the choices' with changes of the caller's.
 
     Raises:
         ConfigError: something chosen can't be found or used.
@@ -151,7 +141,7 @@ def make_engine(
     return TransformersEngine(config, report=report)
 
 
-def _vllm_engine(choices: Choices, preset: Preset, report: Announce) -> "VllmEngine":
+def _vllm_engine(choices: Choices, preset: Preset, report: Announce) -> AbstractAsyncContextManager[Engine]:
     from numina_infer.engines.vllm.serving.server_plan import plan_servers
     from numina_infer.engines.vllm.vllm_engine import VllmEngine
 
@@ -160,7 +150,7 @@ def _vllm_engine(choices: Choices, preset: Preset, report: Announce) -> "VllmEng
     return VllmEngine(launches, preset.client, keep=choices.keep_server, report=report)
 
 
-def _client_engine(choices: Choices, preset: Preset, report: Announce) -> "OpenAIEngine":
+def _client_engine(choices: Choices, preset: Preset, report: Announce) -> AbstractAsyncContextManager[Engine]:
     """The client of the endpoints that were named, with the tokenizer of the model that they serve if it is here."""
     from numina_infer.engines.http.address import Address
     from numina_infer.engines.http.openai_api import OpenAIEngine
@@ -187,11 +177,7 @@ def endpoint_model(choices: Choices, report: Announce) -> Path | None:
 
 
 def choose_format(choices: Choices, preset: Preset, report: Announce) -> Format:
-    """The format that was chosen; `chat` takes the template of the chosen model, which is fetched if it isn't here.
-
-    Raises:
-        ConfigError: there is no such model, or it has no template.
-    """
+    """The format that was chosen; `chat` takes the model's template, and `ConfigError` is raised if it has none."""
     folder = _template_folder(choices, report) if preset.format == CHAT else None
     return make_format(preset.format, max_calls=preset.rollout.max_turns - 1, model_folder=folder)
 
@@ -246,10 +232,7 @@ def _simulated_parts(
 def opened(parts: Parts) -> Iterator[tuple[Parts, Engine]]:
     """`parts` with engine and sandbox running, for one contest after another, so that a model is loaded once.
 
-    The engine that runs comes with them.
-
-    Raises:
-        NuminaError: engine or sandbox don't start.
+    The engine that runs comes with them; `NuminaError` if engine or sandbox don't start.
     """
     with open_portal(parts.clock) as portal, ExitStack() as stack:
         engine = stack.enter_context(portal.wrap_async_context_manager(parts.engine))
@@ -271,10 +254,8 @@ def open_contest(
 ) -> Iterator[Contest]:
     """A contest with engine and sandbox running and progress on `console`; `run.json` describes what runs.
 
-    The display gets every event, one line for all problems of a collection, and then the `observers` do.
-
-    Raises:
-        NuminaError: engine or sandbox don't start.
+    The display, one line for all problems of a collection, gets every event, and then the `observers` do.
+    `NuminaError` is raised if engine or sandbox don't start.
     """
     log.describe(info)
     board = Scoreboard(

@@ -140,11 +140,7 @@ def run_info(choices: Choices, preset: Preset) -> Info:
 
 
 def task_info(task: Task, preset: Preset, folder: Path, *, resume: bool) -> Info:
-    """`run.json` of a run that begins, or goes on in `folder`.
-
-    Raises:
-        ConfigError: a file that the run reads has changed since it began.
-    """
+    """`run.json` of a run that begins, or goes on in `folder`; `ConfigError` if a file that it reads has changed."""
     hashes, now = _file_hashes(task), datetime.now(UTC).isoformat(timespec="seconds")
     if not resume:
         chosen = {each.name: getattr(task, each.name) for each in fields(task) if each.name != "choices"}
@@ -164,11 +160,7 @@ def _file_hashes(task: Task) -> dict[str, str | None]:
 
 
 def read_task(kind: type[AnyTask], folder: Path) -> AnyTask:
-    """What was chosen for the run in `folder`, to go on with it.
-
-    Raises:
-        RunLogError: `folder` holds no run of this kind.
-    """
+    """What was chosen for the run in `folder`, to go on with it; `RunLogError` if that is no run of this kind."""
     info = read_info(folder)
     found = info.get("command", Rehearsal.command)  # early runs are rehearsals, and don't name their command
     if found != kind.command:

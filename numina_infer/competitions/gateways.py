@@ -10,8 +10,8 @@ nothing is caught or cached here.
 """
 
 import operator
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from numina_infer.competitions.api_versions import Predict
 from numina_infer.core.errors import GatewayError
@@ -24,22 +24,15 @@ RunCompetition = Callable[[Predict], None]
 """Runs a competition that calls this `predict`; `GatewayError` if the competition's side breaks off."""
 
 
-class AimoEnv(Protocol):
-    """The result of `aimo.make_env()`, and `mock.aimo.MockAimoEnv`."""
-
-    def iter_test(self) -> "Iterator[tuple[pd.DataFrame, pd.DataFrame] | None]":
-        """Frames of one row, `test` (id, problem) and `sample_submission` (id, answer)."""
-        ...
-
-    def predict(self, submission: "pd.DataFrame", /) -> None:
-        """Take `sample_submission` with its answer set."""
-        ...
-
-
 class AimoGateway:
     """Iterates over the competition's problems, and answers each before it takes the next."""
 
-    def __init__(self, env: AimoEnv) -> None:
+    def __init__(self, env: Any) -> None:
+        """Serve `env`, the result of `aimo.make_env()` or a `MockAimoEnv`, which has the same two methods.
+
+        `iter_test()` yields frames of one row, `test` (id, problem) and `sample_submission` (id, answer); `predict`
+        takes the latter with its answer set.
+        """
         self._env = env
 
     def serve(self, answer: Callable[[Problem], int]) -> None:

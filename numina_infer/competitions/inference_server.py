@@ -30,11 +30,8 @@ class InferenceServer:
     ) -> None:
         """Make a server that doesn't listen yet.
 
-        Args:
-            predict: the function to call; requests name it.
-            version: the version of the relay that will call.
-            ports: the first free one is taken, and 0 is any; if empty, the version's, where the relay looks.
-            is_rerun: listen on every interface, since the relay is in another container; else on localhost.
+        It takes the first free one of `ports`, where 0 is any, or of the version's, where the relay looks.
+        In a rerun it listens on every interface, since the relay is in another container; else on localhost.
 
         Raises:
             ConfigError: a package is missing, or Kaggle's server would refuse to register `predict`.
@@ -52,11 +49,7 @@ class InferenceServer:
         """The port that it listens on; 0 before that."""
 
     def __enter__(self) -> Self:
-        """Listen.
-
-        Raises:
-            GatewayError: no port is free.
-        """
+        """Listen; `GatewayError` if no port is free."""
         import grpc
 
         # It has no serializers, so that it takes and gives bytes.
@@ -78,8 +71,7 @@ class InferenceServer:
     def serve(self) -> None:
         """Block until the server is stopped, by `stop` or a Ctrl-C; calls that run then get no reply.
 
-        Raises:
-            BaseException: `predict` raised one that is no `Exception`, such as `SystemExit`.
+        An exception of `predict` that is no `Exception`, such as `SystemExit`, is raised here.
         """
         while not self._ended.wait(_SIGNAL_LATENCY_S):
             pass

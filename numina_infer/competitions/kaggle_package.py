@@ -24,16 +24,14 @@ from numina_infer.core.ports import Announce, Gateway
 PATH_VARIABLE = "KAGGLE_EVALUATION_PATH"
 """The environment variable that names the package, or the folder that holds it; it is looked at first."""
 
-INPUT_ROOTS = (Path("/kaggle/input"),)
-
 
 def kaggle_gateway(
     competition: Competition,
     report: Announce,
     *,
     is_rerun: bool,
+    roots: Sequence[Path],
     problems: Path | None = None,
-    roots: Sequence[Path] = INPUT_ROOTS,
 ) -> Gateway:
     """The gateway of Kaggle's own module for `competition`; `report` hears if our server takes its place in a rerun.
 
@@ -130,7 +128,7 @@ def _kaggles_server(
     return run
 
 
-def load_package(competition: Competition, roots: Sequence[Path] = INPUT_ROOTS) -> ModuleType | None:
+def load_package(competition: Competition, roots: Sequence[Path]) -> ModuleType | None:
     """Import Kaggle's module for `competition`; None if there is none.
 
     Raises:
@@ -151,7 +149,7 @@ def load_package(competition: Competition, roots: Sequence[Path] = INPUT_ROOTS) 
         ) from error
 
 
-def find_package(competition: Competition, roots: Sequence[Path] = INPUT_ROOTS) -> Path | None:
+def find_package(competition: Competition, roots: Sequence[Path]) -> Path | None:
     """The folder from which Kaggle's module for `competition` can be imported; None if there is none.
 
     Looks at `$KAGGLE_EVALUATION_PATH`, then at the competition's folder under `roots`, then at `sys.path`.

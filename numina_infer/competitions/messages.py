@@ -27,9 +27,7 @@ PAYLOAD_FIELDS = {
     "none_value": (5, "bool"),
     "pandas_dataframe_value": (9, "bytes"),
     "polars_dataframe_value": (10, "bytes"),
-    "pandas_series_value": (11, "bytes"),
     "polars_series_value": (12, "bytes"),
-    "numpy_scalar_value": (14, "bytes"),
 }
 """The kinds of value, of which a payload holds at most one: name → field number and type, as Kaggle numbers them."""
 
@@ -88,11 +86,7 @@ def message_class(name: str) -> Any:
 
 
 def parse(name: str, data: bytes) -> Any:
-    """Read `data` as a message of the class `name`.
-
-    Raises:
-        GatewayError: it isn't one.
-    """
+    """Read `data` as a message of the class `name`; `GatewayError` if it isn't one."""
     from google.protobuf.message import DecodeError
 
     try:

@@ -2,8 +2,8 @@
 
     decode_request(encode_request("predict", "a", 52)) == Request("predict", ("a", 52))
 
-Frames and series of pandas travel as Parquet, frames of polars as an Arrow stream, its series as Parquet, scalars of
-numpy as .npy: all of these hold data alone, and nothing that arrives is unpickled.
+Frames of pandas travel as Parquet, frames of polars as an Arrow stream, its series as Parquet: all of these hold data
+alone, and nothing that arrives is unpickled.
 The package also sends lists, arrays and, in newer versions, models; no competition does, so these are refused.
 """
 
@@ -74,11 +74,7 @@ def to_payload(value: object) -> Any:
 
 
 def from_payload(payload: Any) -> object:
-    """The value in a `Payload` message.
-
-    Raises:
-        GatewayError: its kind is unknown, or the value can't be read.
-    """
+    """The value in a `Payload` message; `GatewayError` if its kind is unknown, or the value can't be read."""
     name = payload.WhichOneof("value")
     kind = next((kind for kind in _KINDS if kind.field == name), None)
     if kind is None:
@@ -106,7 +102,7 @@ class _Kind:
     decode: Callable[[Any], object]
 
 
-def _encode_int(value: int) -> int:
+def _encode_int(value: "int | np.integer[Any]") -> int:
     if not -_MAX_INT <= value < _MAX_INT:
         raise GatewayError(f"the integer {value!r:.60} is beyond 64 bits and can't be sent")
     return int(value)
@@ -116,10 +112,6 @@ def _encode_pandas(frame: pd.DataFrame) -> bytes:
     file = io.BytesIO()
     frame.to_parquet(file, index=False, compression="lz4")
     return file.getvalue()
-
-
-def _decode_pandas(data: bytes) -> pd.DataFrame:
-    return pd.read_parquet(io.BytesIO(data))
 
 
 def _encode_polars(frame: pl.DataFrame) -> bytes:
@@ -147,32 +139,8 @@ def _encode_polars_series(series: pl.Series) -> bytes:
     return file.getvalue()
 
 
-def _encode_scalar(scalar: np.generic) -> bytes:
-    if not isinstance(scalar, np.number | np.bool_):
-        raise GatewayError(f"a {type(scalar).__name__} of numpy can't be sent; send a number")
-    file = io.BytesIO()
-    np.save(file, scalar, allow_pickle=False)
-    return file.getvalue()
-
-
-def _decode_scalar(data: bytes) -> np.generic:
-    # `np.load` would take an archive of arrays too, and give back an open file.
-    array: np.ndarray[Any, Any] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-    scalar = array[()]
-    if not isinstance(scalar, np.number | np.bool_):
-        raise GatewayError(f"a scalar came that is an array of shape {array.shape} and type {array.dtype}")
-    return scalar
-
-
 _KINDS = (
-    _Kind(np.generic, "numpy_scalar_value", _encode_scalar, _decode_scalar),
-    _Kind(pd.DataFrame, "pandas_dataframe_value", _encode_pandas, _decode_pandas),
-    _Kind(
-        pd.Series,
-        "pandas_series_value",
-        lambda series: _encode_pandas(series.to_frame()),
-        lambda data: _decode_pandas(data).iloc[:, 0],
-    ),
+    _Kind(pd.DataFrame, "pandas_dataframe_value", _encode_pandas, lambda data: pd.read_parquet(io.BytesIO(data))),
     _Kind(pl.DataFrame, "polars_dataframe_value", _encode_polars, _decode_polars),
     _Kind(
         pl.Series,
@@ -183,7 +151,8 @@ _KINDS = (
     _Kind(str, "str_value", str, str),
     _Kind(bool, "bool_value", bool, bool),
     _Kind(int, "int_value", _encode_int, int),
+    _Kind(np.integer, "int_value", _encode_int, int),
     _Kind(float, "float_value", float, float),
     _Kind(type(None), "none_value", lambda _: True, lambda _: None),
 )
-"""The first that fits counts, since numpy's floats are also floats, and bools are also integers."""
+"""The first that fits counts, since bools are also integers."""

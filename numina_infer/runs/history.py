@@ -123,11 +123,7 @@ class LoggedProblem:
 
 
 def read_logged_problems(folder: Path) -> list[LoggedProblem]:
-    """The problems of a run, in the order of their last openings.
-
-    Raises:
-        RunLogError: the log is damaged.
-    """
+    """The problems of a run, in the order of their last openings; `RunLogError` if the log is damaged."""
     return fold_by_problem(read_events(folder), LoggedProblem)
 
 
@@ -178,25 +174,21 @@ class Outline:
 
 
 def read_outlines(folder: Path) -> list[Outline]:
-    """The outlines of all problems, in the order of their last openings.
-
-    Raises:
-        RunLogError: the log is damaged.
-    """
+    """The outlines of all problems, in the order of their last openings; `RunLogError` if the log is damaged."""
     return fold_by_problem(read_events(folder), lambda opened: Outline(replace(opened, prompt="")))
 
 
-def solved_problems(folder: Path) -> dict[Problem, Solution]:
-    """The problems of a run with their verdicts, which a resumed run gives again."""
-    return {outline.problem: outline.solution for outline in read_outlines(folder) if outline.solution is not None}
+def solved_problems(folder: Path, *, are_complete: bool = False) -> dict[Problem, Solution]:
+    """The problems of a run with their verdicts, which a resumed run gives again; only complete ones on request."""
+    return {
+        outline.problem: outline.solution
+        for outline in read_outlines(folder)
+        if outline.solution is not None and (outline.is_complete or not are_complete)
+    }
 
 
 def read_info(folder: Path) -> Mapping[str, Any]:
-    """`run.json` of a run folder.
-
-    Raises:
-        RunLogError: it is missing or damaged, or its format isn't known.
-    """
+    """`run.json` of a run folder; `RunLogError` if it is missing or damaged, or its format isn't known."""
     try:
         read = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -8,6 +8,7 @@ docs/run-log.md explains every field; `history.py` reads them back.
 """
 
 import fcntl
+import io
 import json
 import logging
 import os
@@ -71,18 +72,24 @@ class RunLog:
         self._lock = threading.Lock()
         self._disk, self._patience_s = Background("run-log", patience_s), patience_s
         self._voice = Background("run-log-voice", patience_s)
+        self._trajectories: IO[bytes]
+        self._solutions: IO[bytes]
+        self._open(resume=resume)
+
+    def _open(self, *, resume: bool) -> None:
         with ExitStack() as files:
             try:
-                folder.mkdir(parents=True, exist_ok=True)
-                self._trajectories = files.enter_context((folder / TRAJECTORIES_FILE).open("ab", buffering=0))
-                _lock(self._trajectories, folder)
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._trajectories = files.enter_context((self.folder / TRAJECTORIES_FILE).open("ab", buffering=0))
+                _lock(self._trajectories, self.folder)
                 if resume:
-                    self._next_seq = _cut_torn_lines(folder)
-                elif any(read_rows(folder / TRAJECTORIES_FILE)):
-                    raise RunLogError(f"{folder} already holds a run; name another folder, or go on with --resume")
-                self._solutions = files.enter_context((folder / SOLUTIONS_FILE).open("ab", buffering=0))
+                    self._next_seq = _cut_torn_lines(self.folder)
+                elif any(read_rows(self.folder / TRAJECTORIES_FILE)):
+                    text = f"{self.folder} already holds a run; name another folder, or go on with --resume"
+                    raise RunLogError(text)
+                self._solutions = files.enter_context((self.folder / SOLUTIONS_FILE).open("ab", buffering=0))
             except OSError as error:
-                raise RunLogError(f"can't write the run log in {folder}: {error.strerror or error}") from error
+                raise RunLogError(f"can't write the run log in {self.folder}: {error.strerror or error}") from error
             files.pop_all()
 
     def describe(self, info: Mapping[str, object], *, is_waited_for: bool = True) -> None:
@@ -201,28 +208,15 @@ class NoLog(RunLog):
     """Keeps nothing, so that a contest goes on if no folder can be written."""
 
     def __init__(self, why: str) -> None:
-        self.folder = Path(os.devnull)
-        self.trouble = f"there is no run log: {why}"
-        self._is_closed, self._patience_s = False, _PATIENCE_S
-        self._voice = Background("run-log-voice", _PATIENCE_S)
+        super().__init__(Path(os.devnull), is_vital=False)
+        self.tell(f"there is no run log: {why}")
+        self._is_ended = True
+
+    def _open(self, *, resume: bool) -> None:  # noqa: ARG002 (there is nothing to open)
+        self._trajectories = self._solutions = io.BytesIO()
 
     def describe(self, info: Mapping[str, object], *, is_waited_for: bool = True) -> None:
         """Nothing."""
-
-    def write(self, event: Event) -> None:
-        """Nothing."""
-
-    def flush(self, timeout_s: float) -> None:
-        """Nothing."""
-
-    def tell(self, trouble: str) -> None:
-        """Have the summary list `trouble` too."""
-        self.trouble = f"{self.trouble}; {trouble}"
-
-    def close(self) -> None:
-        """Say what is still to be said."""
-        self._is_closed = True
-        self._voice.close()
 
 
 class Recorders:
@@ -300,14 +294,9 @@ def _lock(file: IO[bytes], folder: Path) -> None:
 def _cut_torn_lines(folder: Path) -> int:
     """Cut off the torn last line that a kill may leave in each file; returns the next sequence number."""
     next_seq = 0
-    for name in (TRAJECTORIES_FILE, SOLUTIONS_FILE):
-        path = folder / name
-        next_seq = max(next_seq, max((row["seq"] + 1 for row in read_rows(path)), default=0))
+    for path in (folder / TRAJECTORIES_FILE, folder / SOLUTIONS_FILE):
+        next_seq = max([next_seq, *(row["seq"] + 1 for row in read_rows(path))])
         if path.exists():
-            os.truncate(path, _length_of_whole_lines(path))
+            with path.open("rb") as file:
+                os.truncate(path, sum(len(line) for line in file if line.endswith(b"\n")))
     return next_seq
-
-
-def _length_of_whole_lines(path: Path) -> int:
-    with path.open("rb") as file:
-        return sum(len(line) for line in file if line.endswith(b"\n"))

@@ -78,14 +78,12 @@ class Scoreboard:
     """Of the problems that are open."""
     num_ended: int = 0
     """Trajectories that have ended."""
-    started: float = field(init=False)
+    _began_at: float | None = None
     """The time at which the first problem was opened, so that an engine's start slows no figure."""
-    _has_begun: bool = False
     _num_solved_before: int = field(init=False)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.started = self.now()
         self._num_solved_before = self.num_solved
 
     def update(self, event: Event) -> None:
@@ -94,7 +92,7 @@ class Scoreboard:
             self.num_ended += isinstance(event, Ended)
             match event:
                 case Opened():
-                    self._begin()
+                    self._began_at = self.now() if self._began_at is None else self._began_at
                     self.problem_id = event.problem_id
                     self.ledgers[event.problem_id] = fold(None, event)
                 case Solved():
@@ -105,14 +103,13 @@ class Scoreboard:
                 case _:
                     pass
 
-    def _begin(self) -> None:
-        if not self._has_begun:
-            self._has_begun, self.started = True, self.now()
+    @property
+    def _seconds(self) -> float:
+        return 0.0 if self._began_at is None else self.now() - self._began_at
 
     @property
-    def tokens_per_s(self) -> float:
-        """Tokens sampled a second since the run began."""
-        return self.stats().num_tokens / max(self.now() - self.started, 1e-9)
+    def _speed(self) -> str:
+        return f"{self.stats().num_tokens / max(self._seconds, 1e-9):.0f} tok/s"
 
     @property
     def line(self) -> str:
@@ -125,7 +122,7 @@ class Scoreboard:
         return (
             f"{self._place(self.num_solved)} {len(self.ledgers)} problems in work, "
             f"{stats.num_running} trajectories decoding, {self.num_ended} ended, {cached}"
-            f"{self.tokens_per_s:.0f} tok/s, {self.time_left} left"
+            f"{self._speed}, {self._time_left} left"
         )
 
     def _problem_line(self) -> str:
@@ -136,19 +133,19 @@ class Scoreboard:
         return (
             f"{self._place(self.num_solved + 1)} {self.problem_id}: "
             f"{ledger.num_running} running, {ledger.num_ended} done, "
-            f"votes {show_votes(ledger.ballot)}, {self.tokens_per_s:.0f} tok/s, {show_time(left)} left"
+            f"votes {show_votes(ledger.ballot)}, {self._speed}, {show_time(left)} left"
         )
 
     def _place(self, number: int) -> str:
         return f"{self.title}[{min(number, self.num_problems)}/{self.num_problems}]"
 
     @property
-    def time_left(self) -> str:
+    def _time_left(self) -> str:
         """How long the other problems take at the speed so far; `?` before one was solved."""
         num_solved = self.num_solved - self._num_solved_before
         if not num_solved:
             return "?"
-        return show_time((self.now() - self.started) / num_solved * (self.num_problems - self.num_solved))
+        return show_time(self._seconds / num_solved * (self.num_problems - self.num_solved))
 
     def opening(self, event: Opened) -> str:
         """One problem's beginning in one line."""

@@ -81,7 +81,7 @@ def _reader(kind: Any, is_strict: bool) -> Read:
     if is_dataclass(kind):
         readers = {name: _reader(hint, is_strict) for name, hint in typing.get_type_hints(kind).items()}
         return partial(_record, kind, readers, is_strict)
-    return partial(_enum, kind) if issubclass(kind, StrEnum) else _PLAIN[kind]
+    return (lambda value: kind(_text(value))) if issubclass(kind, StrEnum) else _PLAIN[kind]
 
 
 def _record(kind: Any, readers: Mapping[str, Read], is_strict: bool, row: object) -> object:
@@ -138,30 +138,23 @@ def _any_integer(value: object) -> int:
     return value
 
 
-def _list(value: object) -> list[Any]:
-    if not isinstance(value, list):
-        raise RowError(f"{_shown(value)} is no list")
-    return value
+def _checked(kind: type, text: str) -> Read:
+    """A reader of values of one type, with the text of its error."""
+
+    def read(value: object) -> object:
+        if not isinstance(value, kind):
+            raise RowError(f"{_shown(value)} is {text}")
+        return value
+
+    return read
+
+
+_list, _object = _checked(list, "no list"), _checked(dict, "no object")
+_text, _truth = _checked(str, "no text"), _checked(bool, "neither true nor false")
 
 
 def _mapping(key: Read, read: Read, value: object) -> dict[object, object]:
     return {key(name): read(inner) for name, inner in _object(value).items()}
-
-
-def _object(value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise RowError(f"{_shown(value)} is no object")
-    return value
-
-
-def _enum(kind: type[StrEnum], value: object) -> StrEnum:
-    return kind(_text(value))
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise RowError(f"{_shown(value)} is no text")
-    return value
 
 
 def _integer(value: object) -> int:
@@ -179,12 +172,6 @@ def _number(value: object) -> float:
         return float(value)
     except OverflowError as error:
         raise RowError("a number is beyond what a float holds") from error
-
-
-def _truth(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise RowError(f"{_shown(value)} is neither true nor false")
-    return value
 
 
 _PLAIN: Mapping[Any, Read] = {str: _text, int: _integer, float: _number, bool: _truth}

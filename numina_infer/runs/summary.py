@@ -13,13 +13,14 @@ from rich.table import Table
 from numina_infer.answers.references import Accepted, read_reference, show_reference
 from numina_infer.core.config import BankConfig
 from numina_infer.core.presets import Preset
-from numina_infer.core.records import ExecutionStatus, NoAnswer, Solution, StopReason
+from numina_infer.core.records import AnswerRange, ExecutionStatus, NoAnswer, Solution, StopReason
 from numina_infer.runs.history import Outline, read_outlines
 from numina_infer.runs.progress import show_time, show_votes
 from numina_infer.voting.ballot import Ballot
 
 _MOST_LISTED = 20
 """Different failures listed; of the others only the number is shown."""
+_COLUMNS = ("problem", "answer", "reference", "votes", "stopped", "ended", "programs ok", "tokens", "seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +91,14 @@ class Summary:
     @property
     def failures(self) -> tuple[str, ...]:
         """All failures, each in one line with the number of times."""
-        all_of_them = (self.log_trouble, self._surprise, *self.incidents, *self.errors)
+        announced, came = self.bank.num_problems if self.bank else None, len(self.problems)
+        is_surprise = not self.log_trouble and announced not in {None, came}
+        surprise = f"{announced} problems were announced, and {came} came" if is_surprise else ""
+        all_of_them = (self.log_trouble, surprise, *self.incidents, *self.errors)
         times = Counter(failure.partition("\n")[0] for failure in all_of_them if failure)
         lines = [failure if many == 1 else f"{failure} ({many} times)" for failure, many in times.items()]
         rest = len(lines) - _MOST_LISTED
         return tuple(lines) if rest <= 0 else (*lines[:_MOST_LISTED], f"and {rest} other things")
-
-    @property
-    def _surprise(self) -> str:
-        announced, came = self.bank.num_problems if self.bank else None, len(self.problems)
-        if self.log_trouble or announced in {None, came}:
-            return ""
-        return f"{announced} problems were announced, and {came} came"
 
     @property
     def has_failed(self) -> bool:
@@ -162,13 +159,9 @@ class Summary:
     def table(self) -> Table:
         """The table for people."""
         table = Table(title=f"{self._title}Summary", title_justify="left")
-        table.add_column("problem", overflow="fold")
-        for name in ("answer", "reference"):
-            table.add_column(name, justify="right")
-        table.add_column("votes", overflow="fold")
-        table.add_column("stopped")
-        for name in ("ended", "programs ok", "tokens", "seconds"):
-            table.add_column(name, justify="right")
+        for name in _COLUMNS:
+            is_text = name in {"problem", "votes", "stopped"}
+            table.add_column(name, justify="left" if is_text else "right", overflow="fold" if is_text else "ellipsis")
         for problem in self.problems:
             table.add_row(*_cells(problem))
         return table
@@ -191,21 +184,6 @@ def _cells(problem: ProblemSummary) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class CollectionSession:
-    """The work since a collection was started or resumed."""
-
-    num_solved: int = 0
-    seconds: float = 0.0
-    """Since engine and sandbox ran."""
-
-    @property
-    def line(self) -> str:
-        """Its problems, time and speed."""
-        pace = f", {60 * self.num_solved / self.seconds:.1f} a minute" if self.seconds > 0 else ""
-        return f"this session: {self.num_solved} problems in {show_time(self.seconds)}{pace}"
-
-
-@dataclass(frozen=True, slots=True)
 class CollectionSummary(Summary):
     """All problems of a collection with a verdict, of this session and earlier ones.
 
@@ -213,7 +191,10 @@ class CollectionSummary(Summary):
     (arXiv 2107.03374), estimated here by the share of all that are.
     """
 
-    session: CollectionSession = CollectionSession()
+    num_in_session: int = 0
+    """Problems solved since the collection was started or resumed."""
+    session_s: float = 0.0
+    """The time since engine and sandbox ran, in seconds."""
 
     @property
     def pass_at_1(self) -> float:
@@ -241,13 +222,15 @@ class CollectionSummary(Summary):
     @property
     def line(self) -> str:
         """The collection in one sentence."""
+        pace = f", {60 * self.num_in_session / self.session_s:.1f} a minute" if self.session_s > 0 else ""
         accuracy = ", none with a reference"
         if self.num_scored:
             by_vote = f"right by vote ({self.num_correct / self.num_scored:.1%}), pass@1 {self.pass_at_1:.1%}"
             accuracy = f": {self.num_correct} of {self.num_scored} with a reference {by_vote}"
         return (
             f"{self._title}{len(self.problems)} problems{accuracy}; "
-            f"{self.num_trajectories} trajectories, {self.num_tokens} tokens; {self.session.line}."
+            f"{self.num_trajectories} trajectories, {self.num_tokens} tokens; "
+            f"this session: {self.num_in_session} problems in {show_time(self.session_s)}{pace}."
         )
 
 
@@ -263,18 +246,14 @@ def summarize(
 
     `log_trouble` is the writer's `RunLog.trouble`, since a log that isn't whole can't say so.
     """
-    return Summary(_problems(folder, references, preset), preset.contest.bank, is_simulated, log_trouble)
+    problems = summarize_problems(folder, references, preset.rollout.answer_range)
+    return Summary(problems, preset.contest.bank, is_simulated, log_trouble)
 
 
-def summarize_collection(
-    folder: Path, references: Mapping[str, str], preset: Preset, session: CollectionSession, *, is_simulated: bool
-) -> CollectionSummary:
-    """The summary of the collection in `folder`, scored likewise."""
-    return CollectionSummary(_problems(folder, references, preset), is_simulated=is_simulated, session=session)
-
-
-def _problems(folder: Path, references: Mapping[str, str], preset: Preset) -> tuple[ProblemSummary, ...]:
-    answer_range = preset.rollout.answer_range
+def summarize_problems(
+    folder: Path, references: Mapping[str, str], answer_range: AnswerRange
+) -> tuple[ProblemSummary, ...]:
+    """The problems with a verdict of the run in `folder`, scored by `references` (problem id to reference text)."""
     return tuple(
         ProblemSummary(solution, outline, read_reference(references.get(solution.problem_id), answer_range))
         for outline in read_outlines(folder)

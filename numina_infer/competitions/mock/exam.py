@@ -76,6 +76,7 @@ class Exam:
     def __init__(self, problem_set: ProblemSet, output_dir: str | Path) -> None:
         """Pose the problems in their order, and write into `output_dir`; `ConfigError` if that can't be written to."""
         self._rows = problem_set.rows
+        self._ids: list[str] = []
         self._output_dir = writable_folder(output_dir)
         self._answers: list[SubmittedAnswer] = []
         self.status = ExamStatus.INITIALIZED
@@ -83,18 +84,14 @@ class Exam:
     @property
     def submission(self) -> Submission:
         """The answers so far."""
-        return Submission(tuple(row.problem.id for row in self._rows[: len(self._answers)]), tuple(self._answers))
+        return Submission(tuple(self._ids), tuple(self._answers))
 
     def write_submission(self) -> None:
         """Write the answers so far into the output folder; `ConfigError` if it can't be written to."""
         self.submission.write(self._output_dir)
 
     def pose_all(self) -> Iterator[ProblemRow]:
-        """Pose each problem after the answer to the one before, then write the submission.
-
-        Raises:
-            GatewayError: the competition was run before, or the posed problem has no answer.
-        """
+        """Pose each problem after the answer to the one before, then write the submission; only once."""
         if self.status is not ExamStatus.INITIALIZED:
             raise GatewayError("a competition can be run only once; make a new one to run it again")
         for row in self._rows:
@@ -108,28 +105,21 @@ class Exam:
     @property
     def pending(self) -> ProblemRow:
         """The posed problem; `GatewayError` if none waits for an answer."""
-        self._require_pending()
-        return self._rows[len(self._answers)]
-
-    def accept(self, answer: SubmittedAnswer) -> None:
-        """Take `answer` for the posed problem; `GatewayError` if none waits for one."""
-        self._require_pending()
-        self._answers.append(answer)
-        self.status = ExamStatus.PREDICTION_RECEIVED
-
-    def _require_pending(self) -> None:
         if self.status is ExamStatus.FINISHED:
             raise GatewayError("every problem is answered already; predict once a problem, and no more")
         if self.status is not ExamStatus.PREDICTION_NEEDED:
             raise GatewayError("no problem is waiting for an answer; take the next one first")
+        return self._rows[len(self._answers)]
+
+    def accept(self, answer: SubmittedAnswer) -> None:
+        """Take `answer` for the posed problem; `GatewayError` if none waits for one."""
+        self._ids.append(self.pending.problem.id)
+        self._answers.append(answer)
+        self.status = ExamStatus.PREDICTION_RECEIVED
 
 
 def writable_folder(folder: str | Path) -> Path:
-    """Make `folder` if need be, and check now rather than after nine hours that it can be written to.
-
-    Raises:
-        ConfigError: it can't be made or written to.
-    """
+    """Make `folder` if need be; `ConfigError` now, rather than after nine hours, if it can't be written to."""
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)

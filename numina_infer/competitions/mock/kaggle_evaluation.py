@@ -30,10 +30,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 Call = Callable[["Sequence[pl.Series]", float | None], object]
-"""Calls `predict` with these columns, each of length 1, with a deadline in seconds or None.
-
-It returns the reply, or a `Failure`.
-"""
+"""Calls `predict` with these columns of length 1, with a deadline in seconds or None: a reply, or a `Failure`."""
 
 _MAX_DETAILS = 8000
 """Characters of `ErrorDetails` in `result.json`."""
@@ -59,17 +56,11 @@ class Examination(Exam):
         deadline_s: float | None = None,
         extra_columns: Sequence[str] = (),
     ) -> None:
-        """Make the competition.
+        """Make the competition; `ConfigError` if polars isn't installed, or a value can't be used.
 
-        Args:
-            problem_set: the problems, posed in this order.
-            version: how the relay behaves, a key of `API_VERSIONS`.
-            output_dir: the folder for the submission and `result.json`.
-            deadline_s: seconds for each call but the first; None takes the version's own.
-            extra_columns: sent after id and statement; `answer` holds the reference, others a meaningless text.
-
-        Raises:
-            ConfigError: polars isn't installed, or a value can't be used.
+        `version` is a key of `API_VERSIONS`; `deadline_s`, for each call but the first, is the version's own by
+        default. `extra_columns` are sent after id and statement: `answer` holds the reference, others a meaningless
+        text.
         """
         require_packages("polars")
         self.version = get_version(version)
@@ -79,11 +70,7 @@ class Examination(Exam):
         self._extra_columns = tuple(extra_columns)
 
     def _examine(self, call: Call) -> None:
-        """Pose every problem by `call`, then write the submission.
-
-        Raises:
-            GatewayError: a call went wrong; `result.json` holds the same.
-        """
+        """Pose every problem by `call`, then write the submission; a call that goes wrong is a `GatewayError`."""
         for row in self.pose_all():
             # The model may be loaded in the first call, so that has no deadline.
             reply = call(self._columns(row), self._deadline_s if self._answers else None)

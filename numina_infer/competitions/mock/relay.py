@@ -13,18 +13,20 @@ import argparse
 import json
 import os
 import random
+import signal
 import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, Self
 
 from numina_infer.competitions.api_versions import API_VERSIONS, STARTUP_LIMIT_S, ErrorType, get_version
 from numina_infer.competitions.messages import require_packages
 from numina_infer.competitions.mock.kaggle_evaluation import Examination, Failure
-from numina_infer.competitions.mock.relay_client import Cancelled, RelayClient, TcpProxy
+from numina_infer.competitions.mock.relay_client import RelayClient, TcpProxy
 from numina_infer.core.config import require_choice
 from numina_infer.core.errors import ConfigError, GatewayError
 from numina_infer.core.help_formatter import HelpFormatter
@@ -40,8 +42,7 @@ _EXTRA_COLUMNS = ("answer", "source")
 
 _EXAMPLES = """\
 examples:
-  python -m numina_infer.competitions.mock.relay --problems test.csv --out run                      AIMO-3's relay
-  python -m numina_infer.competitions.mock.relay --problems test.csv --out run --version 0.3.0      AIMO-2's
+  python -m numina_infer.competitions.mock.relay --problems test.csv --out run --version 0.3.0      AIMO-2's relay
   python -m numina_infer.competitions.mock.relay --problems test.csv --out run --nasty drop --nasty ask-twice
 
 An inference server must listen, or begin to within 15 minutes.
@@ -89,11 +90,7 @@ class Relay(Examination):
     """The competition, run once over gRPC; it hangs up at the end of `with`."""
 
     def __init__(self, problem_set: ProblemSet, output_dir: str | Path, config: RelayConfig | None = None) -> None:
-        """Make a relay that hasn't called yet.
-
-        Raises:
-            ConfigError: a package is missing, a value can't be used, or `output_dir` can't be written to.
-        """
+        """Make a relay that hasn't called yet; `ConfigError` if a package is missing, or a value can't be used."""
         config = config or RelayConfig()
         require_packages()
         super().__init__(
@@ -118,29 +115,15 @@ class Relay(Examination):
         for proxy in self._proxies:
             proxy.close()
 
-    @property
-    def num_cuts(self) -> int:
-        """Connections that were broken on purpose."""
-        return sum(proxy.num_cuts for proxy in self._proxies)
-
     def run(self) -> None:
-        """Pose every problem, then write the submission.
-
-        Raises:
-            GatewayError: a call went wrong; `result.json` holds the same.
-            Cancelled: by another thread.
-        """
+        """Pose every problem, then write the submission; `GatewayError`, as in `result.json`, if a call goes wrong."""
         self._examine(self._call)
-
-    def cancel(self) -> None:
-        """Make `run` raise `Cancelled`, from another thread."""
-        self._client.cancel()
 
     def _call(self, columns: "Sequence[pl.Series]", deadline_s: float | None) -> object:
         from numina_infer.competitions.payloads import encode_reply
 
         if self._draws(RelayFault.DELAY):
-            self._client.pause(self._chance.uniform(0, _LONGEST_DELAY_S))
+            sleep(self._chance.uniform(0, _LONGEST_DELAY_S))
         if self._draws(RelayFault.DROP):
             for proxy in self._proxies:
                 proxy.arm()
@@ -165,26 +148,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             config = RelayConfig(**json.loads(chosen.config))
         with Relay(read_problems(chosen.problems), chosen.out, config) as relay:
             if chosen.config:
-                threading.Thread(target=_cancel_at_eof, args=(relay,), daemon=True).start()
-            return _run(relay)
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have left it ignored
+                threading.Thread(target=_interrupt_at_eof, daemon=True).start()
+            try:
+                relay.run()
+            except KeyboardInterrupt:
+                relay.write_submission()
+                return 130
     except (ConfigError, GatewayError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - it speaks to people
         return 2 if isinstance(error, ConfigError) else 1
-
-
-def _run(relay: Relay) -> int:
-    try:
-        relay.run()
-    except (KeyboardInterrupt, Cancelled):
-        relay.write_submission()
-        return 130
     return 0
 
 
-def _cancel_at_eof(relay: Relay) -> None:
+def _interrupt_at_eof() -> None:
     while os.read(0, 1024):
         pass
-    relay.cancel()
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -27,39 +27,24 @@ _OPTIONS = (*CHANNEL_OPTIONS, ("grpc.enable_http_proxy", 0))
 _CHUNK = 65536
 
 
-class Cancelled(Exception):  # noqa: N818 (it was asked for, so it is no error)
-    """The client was cancelled while it waited."""
-
-
 class RelayClient:
     """A client of one inference server on this machine; close it at the end."""
 
     def __init__(self, ports: Sequence[int], version: ApiVersion, *, startup_limit_s: float = STARTUP_LIMIT_S) -> None:
-        """Make a client that hasn't connected yet; it will try `ports` in turn until one replies.
-
-        Raises:
-            ConfigError: `startup_limit_s` isn't above 0.
-        """
+        """Make a client that will try `ports` in turn until one replies; `ConfigError` if the limit isn't above 0."""
         require_positive("startup_limit_s", startup_limit_s)
         self._ports, self._version, self._startup_limit_s = tuple(ports), version, startup_limit_s
         self._channel: grpc.Channel | None = None
-        self._has_replied = False
-        self._cancelled = threading.Event()
-        self._calling: Any = None
 
     def call(self, columns: "Sequence[pl.Series]", deadline_s: float | None) -> object:
-        """Call `predict`, as `kaggle_evaluation.Call`; before the first reply, wait for the server to start.
-
-        Raises:
-            Cancelled: by another thread.
-        """
+        """Call `predict`, as `kaggle_evaluation.Call`; before the first reply, wait for the server to start."""
         import grpc
 
         from numina_infer.competitions.payloads import decode_reply, encode_request
 
         request = encode_request(_ENDPOINT, *columns)
         try:
-            data = self._send(request, deadline_s) if self._has_replied else self._look_and_send(request)
+            data = _send(self._channel, request, deadline_s) if self._channel else self._look_and_send(request)
         except grpc.RpcError as error:
             return _failure(error, self._version)
         if data is None:
@@ -68,16 +53,6 @@ class RelayClient:
             return decode_reply(data)
         except GatewayError as error:
             return Failure(ErrorType.GATEWAY_RAISED_EXCEPTION, str(error))
-
-    def cancel(self) -> None:
-        """End the current call, from another thread, and make no other."""
-        self._cancelled.set()
-        if (calling := self._calling) is not None:
-            calling.cancel()
-
-    def pause(self, seconds: float) -> None:
-        """Wait for so many seconds, or until cancelled."""
-        self._cancelled.wait(seconds)
 
     def close(self) -> None:
         """Close the connection."""
@@ -91,36 +66,29 @@ class RelayClient:
         last = time.monotonic() + self._startup_limit_s
         while time.monotonic() < last:
             for port in self._ports:
-                self.close()
-                self._channel = grpc.insecure_channel(f"localhost:{port}", options=_OPTIONS)
+                channel = grpc.insecure_channel(f"localhost:{port}", options=_OPTIONS)
                 try:
-                    data = self._send(request, None)
+                    data = _send(channel, request, None)
                 except grpc.RpcError as error:
+                    channel.close()
                     if error.code() is not grpc.StatusCode.UNAVAILABLE:
                         raise
                 else:
-                    self._has_replied = True
+                    self._channel = channel
                     return data
-                self.pause(self._version.retry_s)
+                time.sleep(self._version.retry_s)
         return None
 
-    def _send(self, request: bytes, deadline_s: float | None) -> bytes:
-        import grpc
 
-        if self._channel is None:
-            raise AssertionError("a reply came over no channel")
-        send: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(f"/{SERVICE}/{SEND}")
-        self._calling = send.future(request, timeout=deadline_s, wait_for_ready=False)
-        if self._cancelled.is_set():
-            self._calling.cancel()
-        try:
-            data: bytes = self._calling.result()
-        except grpc.FutureCancelledError as error:
-            raise Cancelled from error
-        except BaseException:  # such as a Ctrl-C
-            self._calling.cancel()
-            raise
-        return data
+def _send(channel: "grpc.Channel", request: bytes, deadline_s: float | None) -> bytes:
+    send: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{SERVICE}/{SEND}")
+    calling: Any = send.future(request, timeout=deadline_s, wait_for_ready=False)
+    try:
+        data: bytes = calling.result()
+    except BaseException:  # such as a Ctrl-C
+        calling.cancel()
+        raise
+    return data
 
 
 def _failure(error: Any, version: ApiVersion) -> Failure:
@@ -149,15 +117,9 @@ class TcpProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._lock = threading.Lock()
         self._is_armed = False
-        self.num_cuts = 0
-        """Connections that were cut so far."""
+        self.port: int = self._listener.getsockname()[1]
+        """The free port that it listens on."""
         threading.Thread(target=self._accept, name="tcp-proxy", daemon=True).start()
-
-    @property
-    def port(self) -> int:
-        """The port that it listens on."""
-        port: int = self._listener.getsockname()[1]
-        return port
 
     def arm(self) -> None:
         """Cut the connection on which the server sends something next, before that arrives."""
@@ -201,5 +163,4 @@ class TcpProxy:
         """Whether to cut the connection now; disarms the proxy."""
         with self._lock:
             was_armed, self._is_armed = self._is_armed, False
-            self.num_cuts += was_armed
         return was_armed

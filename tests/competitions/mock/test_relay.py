@@ -18,8 +18,7 @@ from numina_infer.competitions.api_versions import API_VERSIONS, Predict
 from numina_infer.competitions.gateways import make_predict
 from numina_infer.competitions.inference_server import InferenceServer
 from numina_infer.competitions.mock.relay import Relay, RelayConfig, RelayFault, main
-from numina_infer.competitions.mock.relay_client import RelayClient
-from numina_infer.competitions.two_processes import RelayProcess
+from numina_infer.competitions.two_processes import SeparateCompetition
 from numina_infer.core.config import ContestConfig, Policy, RolloutConfig, SamplingParams
 from numina_infer.core.errors import ConfigError, GatewayError
 from numina_infer.core.events import Opened, Solved
@@ -201,7 +200,6 @@ def test_a_nasty_relay_gets_one_verdict_a_problem(tmp_path: Path, nasty: tuple[R
         f"p{n}" for n in range(10)
     )
     assert sum(isinstance(event, Solved) for event in events) == 10
-    assert (competition.relay.num_cuts > 0) == (RelayFault.DROP in nasty)
     assert (calls.total() > 10) == bool({RelayFault.DROP, RelayFault.ASK_TWICE} & set(nasty))
     assert columns == ({4} if RelayFault.EXTRA_COLUMNS in nasty else {2})
 
@@ -231,7 +229,11 @@ def test_another_reply_to_the_same_problem_ends_the_run(tmp_path: Path) -> None:
 def test_delays_are_drawn_from_the_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Up to a second, before some calls."""
     delays: list[list[float]] = []
-    monkeypatch.setattr(RelayClient, "pause", lambda _, seconds: delays[-1].append(seconds))
+
+    def note(seconds: float) -> None:
+        delays[-1].append(seconds)
+
+    monkeypatch.setattr("numina_infer.competitions.mock.relay.sleep", note)
     for _ in range(2):
         delays.append([])
         GrpcCompetition(TEN, tmp_path, RelayConfig(nasty=(RelayFault.DELAY,))).run(make_predict(lambda _: 5))
@@ -261,12 +263,7 @@ def test_bad_settings_are_named_in_one_line(
 
 def serve_separately(predict: Predict, problems: Path, out: Path) -> None:
     """A relay in a process of its own, asking a server here."""
-    with (
-        InferenceServer(predict, API_VERSIONS["0.9.0"], ports=ANY_PORT) as server,
-        RelayProcess(problems, out, RelayConfig(ports=(server.port,))) as relay,
-    ):
-        relay.wait()
-    relay.require_success()
+    SeparateCompetition(problems, out, RelayConfig(ports=ANY_PORT)).run(predict)
 
 
 def test_a_process_of_its_own_writes_the_submission(two: Path, tmp_path: Path) -> None:
@@ -286,21 +283,3 @@ def test_a_process_that_cannot_read_its_problems_says_so(tmp_path: Path) -> None
     """It ends with the code for a value that can't be used."""
     with pytest.raises(ConfigError, match=r"no file .*none\.csv"):
         serve_separately(right, tmp_path / "none.csv", tmp_path / "out")
-
-
-def test_a_process_left_early_writes_the_submission_so_far(two: Path, tmp_path: Path, wedge: threading.Event) -> None:
-    """As by Ctrl-C: the call that is out is left, and what was answered is kept."""
-    reached = threading.Event()
-
-    def stuck(_: str) -> object:
-        reached.set()
-        return wedge.wait()
-
-    with InferenceServer(replying(stuck), API_VERSIONS["0.9.0"], ports=ANY_PORT) as server:
-        config = RelayConfig(ports=(server.port,))
-        with RelayProcess(two, tmp_path / "out", config) as relay:
-            reached.wait()
-    assert (tmp_path / "out" / "submission.csv").read_text() == "id,answer\n007,2\n"
-    assert not (tmp_path / "out" / "result.json").exists()
-    with pytest.raises(GatewayError, match="exit code 130"):
-        relay.require_success()
