@@ -109,7 +109,8 @@ class Scoreboard:
 
     @property
     def _speed(self) -> str:
-        return f"{self.stats().num_tokens / max(self._seconds, 1e-9):.0f} tok/s"
+        seconds = self._seconds
+        return f"{self.stats().num_tokens / seconds if seconds else 0:.0f} tok/s"
 
     @property
     def line(self) -> str:
