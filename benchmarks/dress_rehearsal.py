@@ -41,6 +41,7 @@ from numina_infer.core.config import BankConfig
 from numina_infer.core.errors import EngineError
 from numina_infer.core.help_formatter import HelpFormatter
 from numina_infer.core.presets import Preset, get_preset
+from numina_infer.core.records import ExecutionStatus
 from numina_infer.engines.local.models import find_folder
 from numina_infer.kaggle.build.notebook import Notebook
 from numina_infer.kaggle.place import RERUN_VARIABLE
@@ -365,10 +366,10 @@ def _read(scene: Scene, peaks: Peaks, wall_s: float, relay_code: int, left: int)
         fallbacks=summary.num_fallbacks,
         decided=sum(solution.stop_reason == "decided" for solution in solutions),
         right=summary.num_correct,
-        trajectories=sum(len(problem.trajectories) for problem in summary.problems),
-        tokens=sum(problem.num_tokens for problem in summary.problems),
-        programs=sum(problem.num_programs for problem in summary.problems),
-        programs_ok=sum(problem.num_programs_ok for problem in summary.problems),
+        trajectories=sum(problem.outline.num_ended for problem in summary.problems),
+        tokens=summary.num_tokens,
+        programs=sum(problem.outline.programs.total() for problem in summary.problems),
+        programs_ok=sum(problem.outline.programs[ExecutionStatus.OK] for problem in summary.problems),
         seconds_a_problem=(min(seconds), statistics.median(seconds), max(seconds)),
         unused=(end + scene.bank.reserve_s - max(solution.solved_at for solution in solutions)) / scene.limit_s,
         told=summary.failures,
@@ -381,16 +382,18 @@ def _read(scene: Scene, peaks: Peaks, wall_s: float, relay_code: int, left: int)
 
 def _due(problem: ProblemSummary) -> float:
     """Loop time that its slice and its grace let no reply pass."""
-    assert problem.slice is not None
-    return problem.solution.opened_at + problem.slice.seconds + problem.slice.grace_s
+    cut = problem.outline.opened.slice
+    assert cut is not None
+    return problem.solution.opened_at + cut.seconds + cut.grace_s
 
 
 def _end(summary: Summary) -> float:
     """Loop time that the bank lets no reply pass: the first problem was told how long that is."""
     first = min(summary.problems, key=lambda problem: problem.solution.opened_at)
-    assert first.slice is not None
-    assert first.slice.left_s is not None
-    return first.solution.opened_at + first.slice.left_s
+    cut = first.outline.opened.slice
+    assert cut is not None
+    assert cut.left_s is not None
+    return first.solution.opened_at + cut.left_s
 
 
 def targets(found: Rehearsed) -> list[Target]:

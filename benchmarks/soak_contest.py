@@ -24,7 +24,8 @@ from rich.console import Console
 from benchmarks.frame import Target, finish, name_machine, read_options, show
 from benchmarks.holdings import NAMES, Held, Sample, Trend, held_by, trend, watch
 from numina_infer.app.choices import Choices
-from numina_infer.app.composition import make_parts, open_contest, run_info
+from numina_infer.app.composition import make_parts, open_contest
+from numina_infer.app.tasks import run_info
 from numina_infer.core.help_formatter import HelpFormatter
 from numina_infer.core.records import Problem
 from numina_infer.runs.history import read_run

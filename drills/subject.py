@@ -16,8 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
 from numina_infer.app.choices import Choices
-from numina_infer.app.composition import Backends
-from numina_infer.app.engine_choice import make_engine
+from numina_infer.app.composition import Backends, make_engine
 from numina_infer.cli import main as run_command_line
 from numina_infer.core.ports import Announce, Engine, Gateway
 from numina_infer.core.presets import Preset

@@ -3,8 +3,7 @@
 In: `Choices`, what a user wants, or a `Rehearsal` or a `Collection` with everything that defines one; and, for those
 who bring their own, `Backends` with engine, sandbox and gateway. Out: an open contest, a submission, a run folder.
 
-`choices.py` has the choices and the preset that they result in, `options.py` how the command line takes a field;
-`engine_choice.py` makes the engine and the format that were chosen, `composition.py` puts all parts together;
-`tasks.py` has the runs that can be resumed, `run_folder.py` reads and writes their `run.json`, and `rehearsal.py` and
-`collection.py` run them.
+`choices.py` has the choices, the preset that they result in, and how the command line takes them; `composition.py`
+makes what was chosen and puts all parts together; `tasks.py` has the runs that can be resumed, with their `run.json`,
+and `rehearsal.py` and `collection.py` run them.
 """

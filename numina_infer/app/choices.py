@@ -1,17 +1,17 @@
 """What a user chooses, on the command line or in a notebook, and the preset that results from it.
 
 `Choices` joins three records, of the model, of sampling and of deciding, and each changes its own part of the preset.
-Every field says in its metadata how the command line takes it. All of them stand in `run.json`, so that a run can be
-resumed from there alone.
+Every field says in its annotation how the command line takes it, and `cli/parser.py` declares the options of a whole
+record at once. All of them stand in `run.json`, so that a run can be resumed from there alone.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from inspect import get_annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from numina_infer.app.options import Option
 from numina_infer.competitions.known import get_competition
 from numina_infer.core.config import (
     BankConfig,
@@ -44,6 +44,27 @@ class EngineName(StrEnum):
     SCRIPTED = "scripted"
     SIMULATED = "simulated"
     """Recorded samples on a machine that isn't here, in virtual time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of the command line, in a field's annotation: `Annotated[int, Option("trajectories", "N")]`."""
+
+    meaning: str
+    """Its line in the help."""
+    metavar: str | None = None
+    """How its value is shown; None takes the option's name in capitals."""
+    flag: str = ""
+    """How it is spelled, where that isn't the field's name."""
+
+
+def own_options(record: type) -> Mapping[str, tuple[object, Option]]:
+    """Type and option of each field that has one, by name, without those that `record` inherits."""
+    return {
+        name: (annotation.__origin__, annotation.__metadata__[0])
+        for name, annotation in get_annotations(record).items()
+        if hasattr(annotation, "__metadata__")
+    }
 
 
 _ONLY_WITH = {
@@ -196,11 +217,7 @@ class SamplingChoices:
     code_timeout_s: Annotated[float | None, Option("for one program", "SECONDS")] = None
 
     def with_sampling(self, preset: Preset) -> Preset:
-        """`preset` with what was chosen of format, sampling parameters and limits of a trajectory.
-
-        Raises:
-            ConfigError: a value can't be used.
-        """
+        """`preset` with the chosen format, sampling and limits of a trajectory; `ConfigError` if a value is unfit."""
         fmt = preset.format if self.format is None else self.format
         require_format(fmt)
         parameters = _chosen(self, "max_tokens", "temperature", "top_p", "top_k", "min_p")
@@ -250,11 +267,7 @@ class DecidingChoices:
             object.__setattr__(self, "answer_range", answer_range)
 
     def with_deciding(self, preset: Preset) -> Preset:
-        """`preset` with what was chosen of its policy, its time bank and its answer range.
-
-        Raises:
-            ConfigError: a value can't be used, or contradicts `paper`.
-        """
+        """`preset` with the chosen policy, bank and answer range; `ConfigError` if a value is unfit."""
         rollout = replace(preset.rollout, **_chosen(self, "answer_range"))
         if self.answer_range is None and self.competition is not None:
             rollout = replace(rollout, answer_range=get_competition(self.competition).answer_range)
@@ -315,11 +328,7 @@ class Choices(DecidingChoices, SamplingChoices, ModelChoices):
         DecidingChoices.__post_init__(self)
 
     def resolve(self) -> Preset:
-        """The preset with everything that was chosen.
-
-        Raises:
-            ConfigError: the preset is unknown or a value can't be used.
-        """
+        """The preset with everything that was chosen; `ConfigError` if it is unknown or a value can't be used."""
         preset = self.with_deciding(self.with_sampling(self.with_model(get_preset(self.preset))))
         lowest_rung = Rung.LIMITS if self.allow_limits_only else preset.sandbox.lowest_rung
         return replace(

@@ -7,35 +7,32 @@ gateway can be handed in (`Backends`), so that a test needs no model and no zygo
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from numina_infer.app.choices import Choices, EngineName
-from numina_infer.app.engine_choice import choose_format, make_engine, samples_path
+from numina_infer.app.tasks import Info, run_info, samples_path
 from numina_infer.core.clock import virtual_clock
 from numina_infer.core.config import SandboxConfig, require
-from numina_infer.core.engine_config import SimulatedConfig
+from numina_infer.core.engine_config import SimulatedConfig, TransformersConfig
 from numina_infer.core.errors import NuminaError
-from numina_infer.core.ports import Announce, Engine, EngineStats, Format, Gateway
+from numina_infer.core.ports import Announce, Engine, Format, Gateway
 from numina_infer.core.ports import Sandbox as SandboxPort
 from numina_infer.core.presets import Preset
 from numina_infer.core.records import Problem, Solution
 from numina_infer.core.restarts import RestartPolicy
-from numina_infer.runs.log import RunLog
-from numina_infer.runs.observers import Observer
-from numina_infer.runs.progress import MakeDisplay, Scoreboard, show_progress
-from numina_infer.runs.provenance import machine, package_versions
+from numina_infer.formats.catalogue import make_format
+from numina_infer.formats.chat import CHAT
+from numina_infer.runs.log import Observer, RunLog
+from numina_infer.runs.progress import Scoreboard, show_progress
 from numina_infer.sandbox import Sandbox
 from numina_infer.solving.contest import Contest, Parts, open_portal
 from numina_infer.solving.paper.paper_solver import PaperSolver
 from numina_infer.solving.solver import MakeSolver, Solver
 from numina_infer.solving.supervised import Make, SupervisedEngine, SupervisedSandbox
-
-Info = Mapping[str, object]
-"""What goes into `run.json`."""
 
 _T4_SLOTS = 3
 """Slots of the simulated sandbox: Kaggle's T4 machine has four cores, and the sandbox takes all but one."""
@@ -66,14 +63,9 @@ def make_parts(
     at_once: int = 1,
     backends: Backends | None = None,
 ) -> Parts:
-    """The parts of a contest as chosen; none of them is opened yet.
+    """The parts of a contest as chosen, with `at_once` problems in work; none of them is opened yet.
 
-    Args:
-        choices: what was chosen.
-        report: takes a line about everything that takes long.
-        preset: the choices' preset with changes of the caller's; None takes it unchanged.
-        at_once: how many problems will be in work at once.
-        backends: engine and sandbox to take instead.
+    `report` takes a line about everything that takes long; `preset` is the choices' with changes of the caller's.
 
     Raises:
         ConfigError: something chosen can't be found or used.
@@ -131,6 +123,75 @@ def shared_parts(parts: Parts, choices: Choices, preset: Preset, report: Announc
     return replace(parts, preset=preset, fmt=choose_format(choices, preset, report))
 
 
+def make_engine(
+    choices: Choices, preset: Preset, report: Announce, at_once: int = 1
+) -> AbstractAsyncContextManager[Engine]:
+    """The engine that was chosen, not opened yet; raises as `make_parts` does."""
+    if choices.engine is EngineName.SCRIPTED:
+        from numina_infer.engines.scripted_engine import ScriptedEngine
+        from numina_infer.engines.scripts import load_script, sum_of_numbers
+
+        return ScriptedEngine(load_script(Path(choices.script)) if choices.script else sum_of_numbers)
+    if choices.engine is EngineName.VLLM:
+        return _client_engine(choices, preset, report) if choices.endpoint else _vllm_engine(choices, preset, report)
+    from numina_infer.engines.local.transformers_engine import TransformersEngine
+
+    max_num_seqs = min(16, at_once * preset.policy.num_samples)
+    config = TransformersConfig(model=choices.model_name, max_num_seqs=max_num_seqs)
+    return TransformersEngine(config, report=report)
+
+
+def _vllm_engine(choices: Choices, preset: Preset, report: Announce) -> AbstractAsyncContextManager[Engine]:
+    from numina_infer.engines.vllm.launch import plan_servers
+    from numina_infer.engines.vllm.vllm_engine import VllmEngine
+
+    python = choices.vllm_python or ""
+    launches = plan_servers(choices.model_name, preset.server, python=python, report=report)
+    return VllmEngine(launches, preset.client, keep=choices.keep_server, report=report)
+
+
+def _client_engine(choices: Choices, preset: Preset, report: Announce) -> AbstractAsyncContextManager[Engine]:
+    """The client of the endpoints that were named, with the tokenizer of the model that they serve if it is here."""
+    from numina_infer.engines.http.address import Address
+    from numina_infer.engines.http.openai_api import OpenAIEngine
+    from numina_infer.engines.vocabulary import TokenizerVocabulary
+
+    addresses = [Address.parse(text) for text in choices.endpoint]
+    folder = endpoint_model(choices, report)
+    if folder is None:
+        report("no --model was given whose tokenizer could be used, so text is exchanged (docs/engines.md)")
+    vocabulary = TokenizerVocabulary.from_folder(folder) if folder is not None else None
+    return OpenAIEngine(addresses, vocabulary, preset.client, report=report)
+
+
+def endpoint_model(choices: Choices, report: Announce) -> Path | None:
+    """The folder of the model that the endpoints serve: the one named, or that of a server of ours; None otherwise."""
+    from numina_infer.engines.http.address import Address
+    from numina_infer.engines.local.models import find_folder
+    from numina_infer.engines.vllm.server_place import served_model
+
+    if choices.model:
+        return find_folder(choices.model, report)
+    sockets = [address.socket for address in map(Address.parse, choices.endpoint) if address.socket is not None]
+    return next((folder for socket in sockets if (folder := served_model(socket)) is not None), None)
+
+
+def choose_format(choices: Choices, preset: Preset, report: Announce) -> Format:
+    """The format that was chosen; `chat` takes the model's template, and `ConfigError` is raised if it has none."""
+    folder = _template_folder(choices, report) if preset.format == CHAT else None
+    return make_format(preset.format, max_calls=preset.rollout.max_turns - 1, model_folder=folder)
+
+
+def _template_folder(choices: Choices, report: Announce) -> Path | None:
+    if choices.engine in {EngineName.SCRIPTED, EngineName.SIMULATED}:  # a script needs no model: fetch none
+        return Path(choices.model_name) if Path(choices.model_name).is_dir() else None
+    if choices.endpoint:
+        return endpoint_model(choices, report)
+    from numina_infer.engines.local.models import find_folder
+
+    return find_folder(choices.model_name, report)
+
+
 def _with_cache(
     choices: Choices, engine: AbstractAsyncContextManager[Engine], report: Announce
 ) -> AbstractAsyncContextManager[Engine]:
@@ -171,25 +232,12 @@ def _simulated_parts(
 def opened(parts: Parts) -> Iterator[tuple[Parts, Engine]]:
     """`parts` with engine and sandbox running, for one contest after another, so that a model is loaded once.
 
-    The engine that runs comes with them.
-
-    Raises:
-        NuminaError: engine or sandbox don't start.
+    The engine that runs comes with them; `NuminaError` if engine or sandbox don't start.
     """
     with open_portal(parts.clock) as portal, ExitStack() as stack:
         engine = stack.enter_context(portal.wrap_async_context_manager(parts.engine))
         sandbox = stack.enter_context(portal.wrap_async_context_manager(parts.sandbox))
         yield replace(parts, engine=nullcontext(engine), sandbox=nullcontext(sandbox), portal=portal), engine
-
-
-def run_info(choices: Choices, preset: Preset) -> Info:
-    """The part of `run.json` that is known before anything is opened."""
-    return {
-        "choices": asdict(choices),
-        "preset": asdict(preset),
-        "versions": package_versions(),
-        "machine": machine(),
-    }
 
 
 @contextmanager
@@ -201,15 +249,13 @@ def open_contest(
     num_problems: int,
     solved: Mapping[Problem, Solution],
     console: Console,
-    show: MakeDisplay = show_progress,
+    is_collection: bool = False,
     observers: Sequence[Observer] = (),
 ) -> Iterator[Contest]:
     """A contest with engine and sandbox running and progress on `console`; `run.json` describes what runs.
 
-    `show` makes the display; it gets every event, and then the `observers` do.
-
-    Raises:
-        NuminaError: engine or sandbox don't start.
+    The display, one line for all problems of a collection, gets every event, and then the `observers` do.
+    `NuminaError` is raised if engine or sandbox don't start.
     """
     log.describe(info)
     board = Scoreboard(
@@ -218,22 +264,20 @@ def open_contest(
         weights=parts.preset.policy.weights,
         now=parts.clock.now,
         title="simulated " if parts.clock.is_virtual else "",
+        is_collection=is_collection,
     )
-    with show(board, console) as progress:
-        contest = Contest(parts, log, solved=solved, observers=[progress, *observers])
-        with contest:
-            board.stats = lambda: contest.engine.stats
-            log.describe({**info, "engine": contest.engine.describe(), "sandbox": contest.sandbox.describe()})
-            try:
-                yield contest
-            finally:
-                if parts.portal is None:  # an engine that contests share is reported once, by their caller
-                    _tell_of_cache(contest.engine.stats, console)
-
-
-def _tell_of_cache(stats: EngineStats, console: Console) -> None:
-    if stats.cache is not None:
-        console.print(stats.cache.line, soft_wrap=True)
+    with (
+        show_progress(board, console) as progress,
+        Contest(parts, log, solved=solved, observers=[progress, *observers]) as contest,
+    ):
+        board.stats = lambda: contest.engine.stats
+        log.describe({**info, "engine": contest.engine.describe(), "sandbox": contest.sandbox.describe()})
+        try:
+            yield contest
+        finally:
+            cache = contest.engine.stats.cache
+            if cache is not None and parts.portal is None:  # an engine that contests share is reported by their caller
+                console.print(cache.line, soft_wrap=True)
 
 
 def solve(

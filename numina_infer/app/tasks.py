@@ -1,17 +1,27 @@
 """The runs that have a folder and can be resumed: a rehearsal and a collection, each with all that defines it.
 
-Their fields stand in `run.json`, and `run_folder.py` reads them back.
+`run.json` says it before anything is opened, and is read back when the run goes on: by the command that began it, and
+with the files that it began with, known by their hashes.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeVar
 
-from numina_infer.app.choices import Choices
-from numina_infer.app.options import Option
+from numina_infer.app.choices import Choices, EngineName, Option
 from numina_infer.competitions.known import Api, get_competition
-from numina_infer.competitions.relay_faults import RelayFault
+from numina_infer.competitions.mock.relay import RelayFault
 from numina_infer.core.config import require, require_choice, require_whole
+from numina_infer.core.errors import ConfigError, RunLogError
+from numina_infer.core.presets import Preset
+from numina_infer.runs.history import read_info
+from numina_infer.runs.problems import example_problems_path, packaged_path
+from numina_infer.runs.provenance import file_sha256, machine, package_versions
+
+Info = Mapping[str, object]
+"""What goes into `run.json`."""
 
 _NEWEST_API = "0.9.0"
 """AIMO-3's kaggle_evaluation, which a rehearsal speaks where no competition is named."""
@@ -36,6 +46,14 @@ class Task:
         require(self.problems != "", "problems is empty; name a problems file, or leave it out for the examples")
         if self.problems is not None:
             object.__setattr__(self, "problems", str(Path(self.problems).absolute()))
+
+    @property
+    def problems_path(self) -> Path:
+        """The file that is read: the one chosen, or the samples that are simulated, or the examples in the package."""
+        if self.problems:
+            return Path(self.problems)
+        is_simulated = self.choices.engine is EngineName.SIMULATED
+        return samples_path(self.choices) if is_simulated else example_problems_path()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +114,63 @@ class Collection(Task):
             f"time_limit_s is {limit} for a collection, which has no contest clock; leave it out, or give "
             "problem_time_s to limit each problem",
         )
+
+
+AnyTask = TypeVar("AnyTask", bound=Task)
+
+
+def samples_path(choices: Choices) -> Path:
+    """The file of recorded samples to simulate: the one chosen, or the one in the package."""
+    return Path(choices.samples) if choices.samples else packaged_path("samples.jsonl")
+
+
+def new_folder() -> Path:
+    """The folder of a run for which none was named."""
+    return Path("runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+
+
+def run_info(choices: Choices, preset: Preset) -> Info:
+    """The part of `run.json` that every run has, known before anything is opened."""
+    return {
+        "choices": asdict(choices),
+        "preset": asdict(preset),
+        "versions": package_versions(),
+        "machine": machine(),
+    }
+
+
+def task_info(task: Task, preset: Preset, folder: Path, *, resume: bool) -> Info:
+    """`run.json` of a run that begins, or goes on in `folder`; `ConfigError` if a file that it reads has changed."""
+    hashes, now = _file_hashes(task), datetime.now(UTC).isoformat(timespec="seconds")
+    if not resume:
+        chosen = {each.name: getattr(task, each.name) for each in fields(task) if each.name != "choices"}
+        return {"command": task.command, **chosen, **hashes, **run_info(task.choices, preset), "sessions": [now]}
+    info = read_info(folder)
+    changed = [name for name, digest in hashes.items() if info.get(name) != digest]
+    if changed:
+        files = " and ".join(name.removesuffix("_sha256") for name in changed)
+        raise ConfigError(f"the {files} file has changed since the run in {folder}; start anew with it")
+    return {**info, "sessions": [*(info.get("sessions") or ()), now]}
+
+
+def _file_hashes(task: Task) -> dict[str, str | None]:
+    chosen = {name: getattr(task.choices, name) for name in ("script", "samples", "probe")}
+    hashes = {f"{name}_sha256": file_sha256(Path(file)) if file else None for name, file in chosen.items()}
+    return {"problems_sha256": file_sha256(task.problems_path), **hashes}
+
+
+def read_task(kind: type[AnyTask], folder: Path) -> AnyTask:
+    """What was chosen for the run in `folder`, to go on with it; `RunLogError` if that is no run of this kind."""
+    info = read_info(folder)
+    found = info.get("command", Rehearsal.command)  # early runs are rehearsals, and don't name their command
+    if found != kind.command:
+        raise RunLogError(
+            f"the run in {folder} is none of {kind.command}; go on with numina-infer {found} --resume {folder}"
+        )
+    try:
+        choices = Choices(**info["choices"])
+        # Runs of before there was a separate relay say nothing of it.
+        others = {each.name: info[each.name] for each in fields(kind) if each.name in info}
+        return kind(**{**others, "problems": info["problems"], "choices": choices})
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunLogError(f"{folder / 'run.json'} doesn't say what was chosen ({error!r}); start anew") from error

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeAlias, get_args, get_origin
 
-from numina_infer.app.options import own_options
+from numina_infer.app.choices import own_options
 from numina_infer.core.help_formatter import HelpFormatter
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from numina_infer.app.choices import Choices, DecidingChoices, EngineName, ModelChoices, SamplingChoices
-from numina_infer.app.options import own_options
+from numina_infer.app.choices import Choices, DecidingChoices, EngineName, ModelChoices, SamplingChoices, own_options
 from numina_infer.app.tasks import COLLECT, Collection, Rehearsal, Task
 from numina_infer.cli.parser import Commands, add_command, add_json, add_option, add_options, flag, make_console
 from numina_infer.competitions.known import COMPETITIONS, get_competition
@@ -200,7 +199,7 @@ def _find_run(given: Mapping[str, Any], make: Callable[[Mapping[str, Any]], Chos
     Raises:
         ConfigError: anything else was chosen for a run that goes on.
     """
-    from numina_infer.app.run_folder import new_folder
+    from numina_infer.app.tasks import new_folder
 
     if "resume" not in given:
         return given.get("out") or new_folder(), make(given)
@@ -233,7 +232,7 @@ def _rehearsal(given: Mapping[str, Any]) -> Rehearsal:
 
 def _rehearse(chosen: argparse.Namespace) -> int:
     from numina_infer.app.rehearsal import rehearse
-    from numina_infer.app.run_folder import read_task
+    from numina_infer.app.tasks import read_task
 
     console, given = make_console(sys.stdout), vars(chosen)
     folder, begun = _find_run(given, _rehearsal)
@@ -253,7 +252,7 @@ def _rehearse(chosen: argparse.Namespace) -> int:
 
 def _collect(chosen: argparse.Namespace) -> int:
     from numina_infer.app.collection import collect
-    from numina_infer.app.run_folder import read_task
+    from numina_infer.app.tasks import read_task
 
     console, given = make_console(sys.stdout), vars(chosen)
     folder, begun = _find_run(given, lambda given: _task(Collection, given, _collecting_choices(given)))

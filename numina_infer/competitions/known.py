@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from numina_infer.competitions.api_versions import API_VERSIONS
+from numina_infer.competitions.api_versions import get_version
 from numina_infer.core.config import BankConfig, require, require_choice, require_positive, require_whole
 from numina_infer.core.records import AnswerRange
 from numina_infer.models.gpus import Device, get_gpu
@@ -54,18 +54,14 @@ class Competition:
     def __post_init__(self) -> None:
         object.__setattr__(self, "api", require_choice("api", self.api, Api))
         object.__setattr__(self, "answer_range", require_choice("answer_range", self.answer_range, AnswerRange))
-        for name in ("time_limit_s", "startup_limit_s"):
-            require_positive(name, getattr(self, name))
-        if self.predict_limit_s is not None:
-            require_positive("predict_limit_s", self.predict_limit_s)
+        for name in ("time_limit_s", "startup_limit_s", "predict_limit_s"):
+            if (limit_s := getattr(self, name)) is not None:
+                require_positive(name, limit_s)
         if self.num_problems is not None:
             require_whole("num_problems", self.num_problems, 1)
         require_whole("num_gpus", self.num_gpus, 1)
         get_gpu(self.gpu)
-        require(
-            self.api_version in API_VERSIONS,
-            f"api_version is {self.api_version!r}; choose one of {', '.join(API_VERSIONS)}",
-        )
+        get_version(self.api_version)
 
     @property
     def devices(self) -> tuple[Device, ...]:
@@ -76,19 +72,14 @@ class Competition:
     def server_class(self) -> str:
         """The class in `package` that calls `predict`, such as `AIMO3InferenceServer` in `aimo_3_inference_server`."""
         stem = self.package.rpartition(".")[2].removesuffix("_inference_server")
-        return f"{''.join(map(_class_word, stem.split('_')))}InferenceServer"
+        words = [word.upper() if word == "aimo" else word.capitalize() for word in stem.split("_")]
+        return f"{''.join(words)}InferenceServer"
 
     def bank(self, time_limit_s: float | None = None, num_problems: int | None = None) -> BankConfig:
         """The time bank's settings for a whole run, or for a rehearsal with less time and its own problems."""
         limited = BankConfig.of_limit(self.time_limit_s if time_limit_s is None else time_limit_s)
         return replace(limited, num_problems=num_problems or self.num_problems, predict_limit_s=self.predict_limit_s)
 
-
-def _class_word(word: str) -> str:
-    return word.upper() if word == "aimo" else word.capitalize()
-
-
-_T4X2 = "NvidiaTeslaT4"
 
 COMPETITIONS: Mapping[str, Competition] = {
     competition.name: competition
@@ -100,7 +91,7 @@ COMPETITIONS: Mapping[str, Competition] = {
             package="aimo",
             answer_range=AnswerRange.MOD_1000,
             time_limit_s=9 * 3600.0,
-            machine_shape=_T4X2,
+            machine_shape="NvidiaTeslaT4",
             gpu="T4",
             num_gpus=2,
         ),

@@ -27,14 +27,13 @@ from rich.console import Console
 from numina_infer.app.choices import Choices, EngineName
 from numina_infer.app.composition import (
     Backends,
-    Info,
+    choose_format,
+    make_engine,
     note_when_ready,
     open_contest,
-    run_info,
     supervised_parts,
 )
-from numina_infer.app.engine_choice import choose_format, make_engine
-from numina_infer.app.run_folder import new_folder
+from numina_infer.app.tasks import Info, new_folder, run_info
 from numina_infer.competitions.known import Competition, get_competition
 from numina_infer.core.errors import ConfigError, EngineError
 from numina_infer.core.ports import Engine

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from numina_infer.competitions.gateways import competition_package as package
+from numina_infer.competitions import kaggle_package as package
 from numina_infer.competitions.known import Api, Competition
 from numina_infer.kaggle.inputs import Inputs
 from numina_infer.kaggle.wheels import Version
@@ -42,7 +42,7 @@ def find_package(competition: Competition, inputs: Inputs) -> Package:
     """Inspect the package of `competition` where the gateway will import it.
 
     Raises:
-        ConfigError: the variable that names its folder names another; see `competitions.gateways.competition_package`.
+        ConfigError: the variable that names its folder names another; see `competitions.kaggle_package`.
     """
     folder = package.find_package(competition, (inputs.root,))
     if folder is None:

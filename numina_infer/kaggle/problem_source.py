@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from numina_infer.competitions.gateways.aimo_gateway import AimoGateway
-from numina_infer.competitions.gateways.kaggle_gateway import kaggle_gateway
-from numina_infer.competitions.gateways.predict_gateway import KaggleEvaluationGateway
+from numina_infer.competitions.gateways import AimoGateway, KaggleEvaluationGateway
+from numina_infer.competitions.kaggle_package import kaggle_gateway
 from numina_infer.competitions.known import Api, Competition
-from numina_infer.competitions.mock.aimo import make_env
+from numina_infer.competitions.mock.aimo import MockAimoEnv
 from numina_infer.competitions.mock.kaggle_evaluation import KaggleEvaluation
 from numina_infer.core.errors import GatewayError
 from numina_infer.core.ports import Announce, Gateway
@@ -86,7 +85,7 @@ def _rehearsed(problems: str, sample: Path | None) -> ProblemSet:
 def _mock_source(competition: Competition, problem_set: ProblemSet, output: Path) -> ProblemSource:
     num_problems, references = len(problem_set.rows), problem_set.references
     if competition.api is Api.AIMO:
-        env = make_env(problem_set, output_dir=output, answer_range=competition.answer_range)
+        env = MockAimoEnv(problem_set, output_dir=output, answer_range=competition.answer_range)
         return ProblemSource(AimoGateway(env), num_problems, references, env.write_submission)
     mock = KaggleEvaluation(problem_set, version=competition.api_version, output_dir=output)
     return ProblemSource(KaggleEvaluationGateway(mock.run), num_problems, references, mock.write_submission)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from numina_infer.core.errors import RunLogError
 from numina_infer.core.events import Ended, Event, Opened, Solved, Started, Stopped
-from numina_infer.core.records import Problem, Solution, Trajectory
-from numina_infer.runs.log import READABLE_VERSIONS, RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE, read_rows
-from numina_infer.runs.rows import RowError, read_record
+from numina_infer.core.records import ExecutionStatus, Problem, Solution, Trajectory
+from numina_infer.runs.log import READABLE_VERSIONS, RUN_FILE, SOLUTIONS_FILE, TRAJECTORIES_FILE
+from numina_infer.runs.rows import RowError, read_record, read_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,11 +123,7 @@ class LoggedProblem:
 
 
 def read_logged_problems(folder: Path) -> list[LoggedProblem]:
-    """The problems of a run, in the order of their last openings.
-
-    Raises:
-        RunLogError: the log is damaged.
-    """
+    """The problems of a run, in the order of their last openings; `RunLogError` if the log is damaged."""
     return fold_by_problem(read_events(folder), LoggedProblem)
 
 
@@ -140,8 +136,13 @@ class Outline:
     num_failed: int = 0
     """Trajectories that failed."""
     num_tokens: int = 0
+    """Tokens sampled."""
+    programs: Counter[ExecutionStatus] = field(default_factory=Counter)
+    """Programs that were run, by how they ended."""
     answers: Counter[int] = field(default_factory=Counter)
     """Trajectories by their vote."""
+    errors: list[str] = field(default_factory=list)
+    """The errors that ended trajectories."""
     solution: Solution | None = None
 
     @property
@@ -166,30 +167,28 @@ class Outline:
         self.num_ended += 1
         self.num_failed += trajectory.outcome.is_failure
         self.num_tokens += trajectory.num_tokens
+        self.programs.update(execution.status for execution in trajectory.executions)
+        self.errors += [trajectory.error] if trajectory.error else []
         if trajectory.answer.value is not None:
             self.answers[trajectory.answer.value] += 1
 
 
 def read_outlines(folder: Path) -> list[Outline]:
-    """The outlines of all problems, in the order of their last openings.
-
-    Raises:
-        RunLogError: the log is damaged.
-    """
+    """The outlines of all problems, in the order of their last openings; `RunLogError` if the log is damaged."""
     return fold_by_problem(read_events(folder), lambda opened: Outline(replace(opened, prompt="")))
 
 
-def solved_problems(folder: Path) -> dict[Problem, Solution]:
-    """The problems of a run with their verdicts, which a resumed run gives again."""
-    return {outline.problem: outline.solution for outline in read_outlines(folder) if outline.solution is not None}
+def solved_problems(folder: Path, *, are_complete: bool = False) -> dict[Problem, Solution]:
+    """The problems of a run with their verdicts, which a resumed run gives again; only complete ones on request."""
+    return {
+        outline.problem: outline.solution
+        for outline in read_outlines(folder)
+        if outline.solution is not None and (outline.is_complete or not are_complete)
+    }
 
 
 def read_info(folder: Path) -> Mapping[str, Any]:
-    """`run.json` of a run folder.
-
-    Raises:
-        RunLogError: it is missing or damaged, or its format isn't known.
-    """
+    """`run.json` of a run folder; `RunLogError` if it is missing or damaged, or its format isn't known."""
     try:
         read = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError as error:

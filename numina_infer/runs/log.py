@@ -1,4 +1,4 @@
-"""The run log's writer: JSON lines, one for each event, in their order.
+"""The run log's writer: JSON lines, one for each event, in their order; and the observers that see events after it.
 
 A run folder holds `run.json` (what was run, on what), `trajectories.jsonl` (problems opened, trajectories started
 and ended) and `solutions.jsonl` (verdicts). The two JSONL files share one sequence number.
@@ -8,11 +8,13 @@ docs/run-log.md explains every field; `history.py` reads them back.
 """
 
 import fcntl
+import io
 import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import is_dataclass
 from functools import partial
@@ -23,6 +25,7 @@ from numina_infer.core.errors import RunLogError
 from numina_infer.core.events import Event, Solved
 from numina_infer.core.ports import Announce
 from numina_infer.runs.background import Background
+from numina_infer.runs.rows import read_rows
 
 FORMAT_VERSION = 3
 READABLE_VERSIONS = frozenset({1, 2, FORMAT_VERSION})
@@ -33,6 +36,13 @@ SOLUTIONS_FILE = "solutions.jsonl"
 
 _PATIENCE_S = 10.0
 """How long one write may take before the log is given up."""
+_OBSERVER_PATIENCE_S = 10.0
+"""How long an observer may take over one event before it is given up."""
+_RECORDED_FIRST_S = 1.0
+"""How long an observer waits for the log, so that what people see is on the disk unless that hangs."""
+
+Observer = Callable[[Event], None]
+"""Called with every event after it is recorded, on a thread of its own; no more once it hangs."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,18 +72,24 @@ class RunLog:
         self._lock = threading.Lock()
         self._disk, self._patience_s = Background("run-log", patience_s), patience_s
         self._voice = Background("run-log-voice", patience_s)
+        self._trajectories: IO[bytes]
+        self._solutions: IO[bytes]
+        self._open(resume=resume)
+
+    def _open(self, *, resume: bool) -> None:
         with ExitStack() as files:
             try:
-                folder.mkdir(parents=True, exist_ok=True)
-                self._trajectories = files.enter_context((folder / TRAJECTORIES_FILE).open("ab", buffering=0))
-                _lock(self._trajectories, folder)
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._trajectories = files.enter_context((self.folder / TRAJECTORIES_FILE).open("ab", buffering=0))
+                _lock(self._trajectories, self.folder)
                 if resume:
-                    self._next_seq = _cut_torn_lines(folder)
-                elif any(read_rows(folder / TRAJECTORIES_FILE)):
-                    raise RunLogError(f"{folder} already holds a run; name another folder, or go on with --resume")
-                self._solutions = files.enter_context((folder / SOLUTIONS_FILE).open("ab", buffering=0))
+                    self._next_seq = _cut_torn_lines(self.folder)
+                elif any(read_rows(self.folder / TRAJECTORIES_FILE)):
+                    text = f"{self.folder} already holds a run; name another folder, or go on with --resume"
+                    raise RunLogError(text)
+                self._solutions = files.enter_context((self.folder / SOLUTIONS_FILE).open("ab", buffering=0))
             except OSError as error:
-                raise RunLogError(f"can't write the run log in {folder}: {error.strerror or error}") from error
+                raise RunLogError(f"can't write the run log in {self.folder}: {error.strerror or error}") from error
             files.pop_all()
 
     def describe(self, info: Mapping[str, object], *, is_waited_for: bool = True) -> None:
@@ -192,28 +208,56 @@ class NoLog(RunLog):
     """Keeps nothing, so that a contest goes on if no folder can be written."""
 
     def __init__(self, why: str) -> None:
-        self.folder = Path(os.devnull)
-        self.trouble = f"there is no run log: {why}"
-        self._is_closed, self._patience_s = False, _PATIENCE_S
-        self._voice = Background("run-log-voice", _PATIENCE_S)
+        super().__init__(Path(os.devnull), is_vital=False)
+        self.tell(f"there is no run log: {why}")
+        self._is_ended = True
+
+    def _open(self, *, resume: bool) -> None:  # noqa: ARG002 (there is nothing to open)
+        self._trajectories = self._solutions = io.BytesIO()
 
     def describe(self, info: Mapping[str, object], *, is_waited_for: bool = True) -> None:
         """Nothing."""
 
-    def write(self, event: Event) -> None:
-        """Nothing."""
 
-    def flush(self, timeout_s: float) -> None:
-        """Nothing."""
+class Recorders:
+    """The run log of a contest and its observers, such as a progress display; `catch_up` and `close` wait for them.
 
-    def tell(self, trouble: str) -> None:
-        """Have the summary list `trouble` too."""
-        self.trouble = f"{self.trouble}; {trouble}"
+    Each observer has a thread of its own, since a terminal or a pipe may take as long as it likes.
+    """
+
+    def __init__(self, log: RunLog, observers: Sequence[Observer]) -> None:
+        """Events go to `log` first, then to `observers` in their order."""
+        self._run_log = log
+        self._observers = [(observer, Background("contest-observer", _OBSERVER_PATIENCE_S)) for observer in observers]
+
+    def note(self, event: Event) -> None:
+        """Pass `event` on; never raises."""
+        try:
+            self._run_log.write(event)
+        except Exception as error:  # noqa: BLE001 (a record is worth no vote)
+            self._run_log.say(_log.error, "a %s event can't be recorded: %r", type(event).__name__.lower(), error)
+        for observer, thread in self._observers:
+            thread.do(partial(self._show, observer, event))
+
+    def _show(self, observer: Observer, event: Event) -> None:
+        self._run_log.flush(_RECORDED_FIRST_S)
+        observer(event)
+
+    def catch_up(self, timeout_s: float) -> None:
+        """Wait until everything passed on is recorded, for `timeout_s` at most."""
+        until = time.monotonic() + timeout_s
+        flushes = (thread.flush for _, thread in self._observers)
+        for flush in (self._run_log.flush, *flushes, self._run_log.let_speak):
+            flush(max(0.0, until - time.monotonic()))
 
     def close(self) -> None:
-        """Say what is still to be said."""
-        self._is_closed = True
-        self._voice.close()
+        """Call observers no more, once they have caught up; the run's summary lists those that hung."""
+        for _, thread in self._observers:
+            thread.close()
+            if thread.is_given_up:
+                text = f"an observer took longer than {_OBSERVER_PATIENCE_S:g} s over an event, and is told no more"
+                self._run_log.tell(text)
+        self._run_log.let_speak()
 
 
 def _write_whole(path: Path, text: str, tell: Announce) -> None:
@@ -247,44 +291,12 @@ def _lock(file: IO[bytes], folder: Path) -> None:
         raise RunLogError(f"another process is writing the run in {folder}; wait for it, or name another") from error
 
 
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of one JSONL file of a run, without a torn last line; a missing file has none.
-
-    Only one row at a time is in memory, since the log of a collection may be larger.
-
-    Raises:
-        RunLogError: a line in the middle isn't a row.
-    """
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if line.endswith(b"\n"):
-                yield _read_row(line, path, number)
-
-
-def _read_row(line: bytes, path: Path, number: int) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        text = f"line {number} of {path} isn't JSON ({error}); the file was changed after the run"
-        raise RunLogError(text, line=number) from error
-    if not isinstance(row, dict) or not isinstance(row.get("seq"), int) or "event" not in row:
-        raise RunLogError(f"line {number} of {path} has no seq and event; this isn't a run log", line=number)
-    return row
-
-
 def _cut_torn_lines(folder: Path) -> int:
     """Cut off the torn last line that a kill may leave in each file; returns the next sequence number."""
     next_seq = 0
-    for name in (TRAJECTORIES_FILE, SOLUTIONS_FILE):
-        path = folder / name
-        next_seq = max(next_seq, max((row["seq"] + 1 for row in read_rows(path)), default=0))
+    for path in (folder / TRAJECTORIES_FILE, folder / SOLUTIONS_FILE):
+        next_seq = max([next_seq, *(row["seq"] + 1 for row in read_rows(path))])
         if path.exists():
-            os.truncate(path, _length_of_whole_lines(path))
+            with path.open("rb") as file:
+                os.truncate(path, sum(len(line) for line in file if line.endswith(b"\n")))
     return next_seq
-
-
-def _length_of_whole_lines(path: Path) -> int:
-    with path.open("rb") as file:
-        return sum(len(line) for line in file if line.endswith(b"\n"))

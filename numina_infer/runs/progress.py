@@ -70,20 +70,20 @@ class Scoreboard:
     """The time of the contest's loop."""
     title: str = ""
     """Stands before every line, such as `simulated `."""
+    is_collection: bool = False
+    """Whether one line is about all problems, and no problem gets a line of its own."""
     problem_id: str = ""
     """The problem that was opened last."""
     ledgers: dict[str, Ledger] = field(default_factory=dict)
     """Of the problems that are open."""
     num_ended: int = 0
     """Trajectories that have ended."""
-    started: float = field(init=False)
+    _began_at: float | None = None
     """The time at which the first problem was opened, so that an engine's start slows no figure."""
-    _has_begun: bool = False
     _num_solved_before: int = field(init=False)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.started = self.now()
         self._num_solved_before = self.num_solved
 
     def update(self, event: Event) -> None:
@@ -92,7 +92,7 @@ class Scoreboard:
             self.num_ended += isinstance(event, Ended)
             match event:
                 case Opened():
-                    self._begin()
+                    self._began_at = self.now() if self._began_at is None else self._began_at
                     self.problem_id = event.problem_id
                     self.ledgers[event.problem_id] = fold(None, event)
                 case Solved():
@@ -103,58 +103,63 @@ class Scoreboard:
                 case _:
                     pass
 
-    def _begin(self) -> None:
-        if not self._has_begun:
-            self._has_begun, self.started = True, self.now()
+    @property
+    def _seconds(self) -> float:
+        return 0.0 if self._began_at is None else self.now() - self._began_at
 
     @property
-    def tokens_per_s(self) -> float:
-        """Tokens sampled a second since the run began."""
-        return self.stats().num_tokens / max(self.now() - self.started, 1e-9)
-
-    @property
-    def collection_line(self) -> str:
-        """Problems, trajectories, speed and time left of a collection, in one line."""
-        stats = self.stats()
-        cached = f"{stats.cache.num_hits} turns from the cache, " if stats.cache is not None else ""
-        return (
-            f"{self.title}[{self.num_solved}/{self.num_problems}] {len(self.ledgers)} problems in work, "
-            f"{stats.num_running} trajectories decoding, {self.num_ended} ended, {cached}"
-            f"{self.tokens_per_s:.0f} tok/s, {self.time_left} left"
-        )
-
-    @property
-    def place(self) -> str:
-        """The number of the problem in work, and how many there are."""
-        return f"{self.title}[{min(self.num_solved + 1, self.num_problems)}/{self.num_problems}]"
+    def _speed(self) -> str:
+        seconds = self._seconds
+        return f"{self.stats().num_tokens / seconds if seconds else 0:.0f} tok/s"
 
     @property
     def line(self) -> str:
-        """Problem, trajectories, votes, speed and time left, in one line."""
+        """The state in one line, of the problem that was opened last or of a whole collection."""
+        return self._collection_line() if self.is_collection else self._problem_line()
+
+    def _collection_line(self) -> str:
+        stats = self.stats()
+        cached = f"{stats.cache.num_hits} turns from the cache, " if stats.cache is not None else ""
+        return (
+            f"{self._place(self.num_solved)} {len(self.ledgers)} problems in work, "
+            f"{stats.num_running} trajectories decoding, {self.num_ended} ended, {cached}"
+            f"{self._speed}, {self._time_left} left"
+        )
+
+    def _problem_line(self) -> str:
         ledger = self.ledgers.get(self.problem_id)
         if ledger is None:
             return f"{self.title}waiting for the next problem"
         left = max(0.0, ledger.deadline - self.now())
         return (
-            f"{self.place} {self.problem_id}: "
+            f"{self._place(self.num_solved + 1)} {self.problem_id}: "
             f"{ledger.num_running} running, {ledger.num_ended} done, "
-            f"votes {show_votes(ledger.ballot)}, {self.tokens_per_s:.0f} tok/s, {show_time(left)} left"
+            f"votes {show_votes(ledger.ballot)}, {self._speed}, {show_time(left)} left"
         )
 
+    def _place(self, number: int) -> str:
+        return f"{self.title}[{min(number, self.num_problems)}/{self.num_problems}]"
+
     @property
-    def time_left(self) -> str:
+    def _time_left(self) -> str:
         """How long the other problems take at the speed so far; `?` before one was solved."""
         num_solved = self.num_solved - self._num_solved_before
         if not num_solved:
             return "?"
-        return show_time((self.now() - self.started) / num_solved * (self.num_problems - self.num_solved))
+        return show_time(self._seconds / num_solved * (self.num_problems - self.num_solved))
+
+    def opening(self, event: Opened) -> str:
+        """One problem's beginning in one line."""
+        left = show_time(event.deadline - event.at)
+        place = self._place(self.num_solved + 1)
+        return f"{place} {event.problem_id}: {event.num_samples} trajectories at most, {left} left"
 
     def verdict(self, solution: Solution) -> str:
         """One problem's end in one line."""
         how = "fallback" if solution.is_fallback else str(solution.stop_reason)
         votes = show_votes(Ballot(solution.votes))
         seconds = solution.solved_at - solution.opened_at
-        place = f"{self.title}[{self.num_solved}/{self.num_problems}]"
+        place = self._place(self.num_solved)
         return f"{place} {solution.problem_id}: {solution.answer} ({how}; votes {votes}; {seconds:.0f} s)"
 
 
@@ -171,11 +176,16 @@ def show_time(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-class Display:
-    """Shows a run while it is entered; this one shows nothing."""
+class PlainProgress:
+    """Lines for a log file: one when a problem opens, one every ten seconds at most, one when it is solved.
+
+    A collection has only those every ten seconds.
+    """
 
     def __init__(self, board: Scoreboard, console: Console) -> None:
         self._board, self._console = board, console
+        self._last = 0.0
+        """The time of the last line."""
 
     def __enter__(self) -> Self:
         return self
@@ -184,52 +194,25 @@ class Display:
         pass
 
     def __call__(self, event: Event) -> None:
-        """Take one event in, quickly and without raising."""
-        self._board.update(event)
-
-    def _say(self, line: str) -> None:
-        with suppress(OSError, ValueError):  # a closed log or terminal must cost no problem
-            self._console.print(Text(line), soft_wrap=not self._console.is_terminal)
-
-
-class PlainProgress(Display):
-    """Lines for a log file: one when a problem opens, one every ten seconds at most, one when it is solved."""
-
-    _last = 0.0
-    """The time of the last line."""
-
-    def __call__(self, event: Event) -> None:
-        """Take one event in and say what is worth a line."""
+        """Take one event in and say what is worth a line; quickly and without raising."""
         self._board.update(event)
         match event:
-            case Solved(solution):
+            case Solved(solution) if not self._board.is_collection:
                 self._say(self._board.verdict(solution))
-            case Opened():
-                left = show_time(event.deadline - event.at)
-                self._say(
-                    f"{self._board.place} {event.problem_id}: {event.num_samples} trajectories at most, {left} left"
-                )
-            case Ended() if time.monotonic() - self._last >= HEARTBEAT_S:
+            case Opened() if not self._board.is_collection:
+                self._say(self._board.opening(event))
+            case Ended() | Solved() if time.monotonic() - self._last >= HEARTBEAT_S:
                 self._say(self._board.line)
             case _:
                 pass
 
     def _say(self, line: str) -> None:
         self._last = time.monotonic()
-        super()._say(line)
+        with suppress(OSError, ValueError):  # a closed log or terminal must cost no problem
+            self._console.print(Text(line), soft_wrap=not self._console.is_terminal)
 
 
-class PlainCollectionProgress(PlainProgress):
-    """Lines of a collection for a log file: one every ten seconds at most."""
-
-    def __call__(self, event: Event) -> None:
-        """Take one event in."""
-        self._board.update(event)
-        if isinstance(event, Ended | Solved) and time.monotonic() - self._last >= HEARTBEAT_S:
-            self._say(self._board.collection_line)
-
-
-class LiveProgress(Display):
+class LiveProgress(PlainProgress):
     """A line on the terminal that is always up to date, with the verdicts above it."""
 
     def __init__(self, board: Scoreboard, console: Console) -> None:
@@ -246,33 +229,13 @@ class LiveProgress(Display):
     def __call__(self, event: Event) -> None:
         """Take one event in; a verdict gets a line of its own."""
         self._board.update(event)
-        if isinstance(event, Solved):
+        if isinstance(event, Solved) and not self._board.is_collection:
             self._say(self._board.verdict(event.solution))
 
     def _render(self) -> Text:
         return Text(self._board.line)
 
 
-class LiveCollectionProgress(LiveProgress):
-    """A collection's line on the terminal that is always up to date."""
-
-    def __call__(self, event: Event) -> None:
-        """Take one event in."""
-        self._board.update(event)
-
-    def _render(self) -> Text:
-        return Text(self._board.collection_line)
-
-
-MakeDisplay = Callable[[Scoreboard, Console], Display]
-"""The display that fits a console, such as `show_progress`."""
-
-
-def show_progress(board: Scoreboard, console: Console) -> Display:
-    """The display of a rehearsal or a contest that fits where the output goes."""
+def show_progress(board: Scoreboard, console: Console) -> PlainProgress:
+    """The display that fits where the output goes."""
     return LiveProgress(board, console) if console.is_terminal else PlainProgress(board, console)
-
-
-def show_collection(board: Scoreboard, console: Console) -> Display:
-    """The display of a collection that fits where the output goes."""
-    return LiveCollectionProgress(board, console) if console.is_terminal else PlainCollectionProgress(board, console)

@@ -5,6 +5,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -13,14 +14,11 @@ PACKAGES = ("numina-infer", "anyio", "numpy", "sympy", "scipy", "torch", "transf
 
 def package_versions() -> Mapping[str, str]:
     """The versions of installed packages that a result may depend on."""
-    return {name: found for name in PACKAGES if (found := _version(name))}
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
+    found = {}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def machine() -> Mapping[str, str | int]:

@@ -5,15 +5,18 @@ unknown, or of another type raises an error that names it, and so does an intege
 other programs can't hold. Only the token ids of an engine may be of any size.
 """
 
+import json
 import types
 import typing
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import StrEnum
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, TypeVar
 
+from numina_infer.core.errors import RunLogError
 from numina_infer.core.records import LARGEST_WHOLE
 
 Record = TypeVar("Record")
@@ -22,6 +25,33 @@ Read = Callable[[Any], Any]
 
 class RowError(ValueError):
     """A row isn't a record of the expected type; the text names the field."""
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of one JSONL file of a run, without a torn last line; a missing file has none.
+
+    Only one row at a time is in memory, since the log of a collection may be larger.
+
+    Raises:
+        RunLogError: a line in the middle isn't a row.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.endswith(b"\n"):
+                yield _read_row(line, path, number)
+
+
+def _read_row(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        text = f"line {number} of {path} isn't JSON ({error}); the file was changed after the run"
+        raise RunLogError(text, line=number) from error
+    if not isinstance(row, dict) or not isinstance(row.get("seq"), int) or "event" not in row:
+        raise RunLogError(f"line {number} of {path} has no seq and event; this isn't a run log", line=number)
+    return row
 
 
 def read_record(kind: type[Record], row: object, *, is_strict: bool = True) -> Record:
@@ -51,7 +81,7 @@ def _reader(kind: Any, is_strict: bool) -> Read:
     if is_dataclass(kind):
         readers = {name: _reader(hint, is_strict) for name, hint in typing.get_type_hints(kind).items()}
         return partial(_record, kind, readers, is_strict)
-    return partial(_enum, kind) if issubclass(kind, StrEnum) else _PLAIN[kind]
+    return (lambda value: kind(_text(value))) if issubclass(kind, StrEnum) else _PLAIN[kind]
 
 
 def _record(kind: Any, readers: Mapping[str, Read], is_strict: bool, row: object) -> object:
@@ -108,30 +138,23 @@ def _any_integer(value: object) -> int:
     return value
 
 
-def _list(value: object) -> list[Any]:
-    if not isinstance(value, list):
-        raise RowError(f"{_shown(value)} is no list")
-    return value
+def _checked(kind: type, text: str) -> Read:
+    """A reader of values of one type, with the text of its error."""
+
+    def read(value: object) -> object:
+        if not isinstance(value, kind):
+            raise RowError(f"{_shown(value)} is {text}")
+        return value
+
+    return read
+
+
+_list, _object = _checked(list, "no list"), _checked(dict, "no object")
+_text, _truth = _checked(str, "no text"), _checked(bool, "neither true nor false")
 
 
 def _mapping(key: Read, read: Read, value: object) -> dict[object, object]:
     return {key(name): read(inner) for name, inner in _object(value).items()}
-
-
-def _object(value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise RowError(f"{_shown(value)} is no object")
-    return value
-
-
-def _enum(kind: type[StrEnum], value: object) -> StrEnum:
-    return kind(_text(value))
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise RowError(f"{_shown(value)} is no text")
-    return value
 
 
 def _integer(value: object) -> int:
@@ -149,12 +172,6 @@ def _number(value: object) -> float:
         return float(value)
     except OverflowError as error:
         raise RowError("a number is beyond what a float holds") from error
-
-
-def _truth(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise RowError(f"{_shown(value)} is neither true nor false")
-    return value
 
 
 _PLAIN: Mapping[Any, Read] = {str: _text, int: _integer, float: _number, bool: _truth}

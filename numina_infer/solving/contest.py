@@ -32,8 +32,7 @@ from numina_infer.core.interrupt import deferred_interrupt
 from numina_infer.core.ports import Engine, Format, Sandbox
 from numina_infer.core.presets import Preset
 from numina_infer.core.records import Problem, Solution, StopReason, plain_text
-from numina_infer.runs.log import RunLog
-from numina_infer.runs.observers import Observer, Recorders
+from numina_infer.runs.log import Observer, Recorders, RunLog
 from numina_infer.solving.pending import PendingProblem, as_asked, as_logged
 from numina_infer.solving.solver import MakeSolver, Solver
 from numina_infer.voting.referee import RULES, Ledger, conclude, fold

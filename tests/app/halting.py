@@ -10,8 +10,7 @@ from typing import Any
 
 import anyio
 
-from numina_infer.app.composition import Backends
-from numina_infer.app.engine_choice import make_engine
+from numina_infer.app.composition import Backends, make_engine
 from numina_infer.cli import main
 from numina_infer.core.ports import Decoder
 

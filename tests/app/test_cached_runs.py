@@ -14,8 +14,7 @@ from numina_infer import read_run, solve
 from numina_infer.app.choices import Choices, EngineName
 from numina_infer.app.collection import collect
 from numina_infer.app.composition import Backends
-from numina_infer.app.run_folder import read_task
-from numina_infer.app.tasks import Collection
+from numina_infer.app.tasks import Collection, read_task
 from numina_infer.cli import main
 from numina_infer.core.errors import ConfigError
 from numina_infer.engines.scripted_engine import ScriptedEngine

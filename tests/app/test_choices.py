@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.app.choices import Choices, DecidingChoices, EngineName, ModelChoices, SamplingChoices
-from numina_infer.app.options import own_options
+from numina_infer.app.choices import Choices, DecidingChoices, EngineName, ModelChoices, SamplingChoices, own_options
 from numina_infer.core.config import SamplingParams, VoteWeights
 from numina_infer.core.errors import ConfigError
 from numina_infer.core.presets import get_preset

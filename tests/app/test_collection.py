@@ -20,8 +20,7 @@ from numina_infer.app.choices import Choices, EngineName
 from numina_infer.app.collection import collect
 from numina_infer.app.composition import Backends
 from numina_infer.app.rehearsal import rehearse
-from numina_infer.app.run_folder import read_task
-from numina_infer.app.tasks import Collection, Rehearsal
+from numina_infer.app.tasks import Collection, Rehearsal, read_task
 from numina_infer.cli import main
 from numina_infer.core.engine_config import ClientConfig
 from numina_infer.core.errors import ConfigError, EngineError, RunLogError
@@ -29,9 +28,9 @@ from numina_infer.core.events import Ended, Opened, Solved
 from numina_infer.core.presets import PRESETS
 from numina_infer.engines.scripted_engine import ScriptedDecoder, ScriptedEngine
 from numina_infer.engines.scripts import sum_of_numbers
-from numina_infer.runs.collection_summary import CollectionSummary
 from numina_infer.runs.history import read_events, read_info
-from numina_infer.runs.progress import LiveCollectionProgress, RunConsole, Scoreboard
+from numina_infer.runs.progress import LiveProgress, RunConsole, Scoreboard
+from numina_infer.runs.summary import CollectionSummary
 from tests.app.scripted_collections import arguments, assert_complete, stop_after, write_script
 from tests.run_folders import EVENTS
 from tests.summing import SUMMING, summing_sandbox, write_sums
@@ -174,7 +173,7 @@ def test_a_finished_collection_resumes_to_itself(sums: Path, tmp_path: Path) -> 
     chosen = read_task(Collection, tmp_path / "run")
     again = collect(chosen, tmp_path / "run", Console(quiet=True), resume=True, backends=SUMMING)
     assert chosen == Collection(str(sums), Choices(engine=EngineName.SCRIPTED, preset="collect", num_samples=3), 4)
-    assert again.outlines == first.outlines
+    assert again.problems == first.problems
     assert {name: content for name, content in before.items() if name != "run.json"} == {
         path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.name != "run.json"
     }
@@ -354,14 +353,14 @@ def test_a_scoreboard_keeps_open_problems_only() -> None:
 def test_the_time_left_is_that_of_the_problems_left() -> None:
     """Two of six were there before, one took ten seconds, so three take thirty."""
     now = 40.0  # the engine starts for a minute
-    board = Scoreboard(num_problems=6, num_solved=2, now=lambda: now)
+    board = Scoreboard(num_problems=6, num_solved=2, now=lambda: now, is_collection=True)
     now = 100.0
-    assert "[2/6]" in board.collection_line
-    assert "? left" in board.collection_line
+    assert "[2/6]" in board.line
+    assert "? left" in board.line
     for event in EVENTS[:7]:
         board.update(event)
     now = 110.0
-    assert board.collection_line == ("[3/6] 0 problems in work, 0 trajectories decoding, 2 ended, 0 tok/s, 0:30 left")
+    assert board.line == ("[3/6] 0 problems in work, 0 trajectories decoding, 2 ended, 0 tok/s, 0:30 left")
 
 
 def test_a_log_file_gets_few_lines(sums: Path, tmp_path: Path) -> None:
@@ -373,9 +372,9 @@ def test_a_log_file_gets_few_lines(sums: Path, tmp_path: Path) -> None:
 def test_a_terminal_gets_a_line_that_is_up_to_date() -> None:
     """For all problems together, and no line for each."""
     screen = io.StringIO()
-    board = Scoreboard(num_problems=3)
+    board = Scoreboard(num_problems=3, is_collection=True)
     console = Console(file=screen, force_terminal=True, width=140)
-    with LiveCollectionProgress(board, console) as shown:
+    with LiveProgress(board, console) as shown:
         for event in EVENTS:
             shown(event)
     assert "[2/3] 0 problems in work" in screen.getvalue()

@@ -18,11 +18,10 @@ from numina_infer import read_run
 from numina_infer.app.choices import Choices, EngineName
 from numina_infer.app.composition import Backends
 from numina_infer.app.rehearsal import rehearse
-from numina_infer.app.run_folder import read_task
-from numina_infer.app.tasks import Rehearsal
+from numina_infer.app.tasks import Rehearsal, read_task
 from numina_infer.cli import main
 from numina_infer.competitions.known import Api
-from numina_infer.competitions.relay_faults import RelayFault
+from numina_infer.competitions.mock.relay import RelayFault
 from numina_infer.core.errors import ConfigError, RunLogError
 from numina_infer.core.records import AnswerRange
 from numina_infer.runs.problems import read_problems

@@ -8,7 +8,8 @@ from anyio.lowlevel import checkpoint
 from rich.console import Console
 
 from numina_infer.app.choices import Choices, EngineName
-from numina_infer.app.composition import Backends, make_parts, open_contest, opened, run_info
+from numina_infer.app.composition import Backends, make_parts, open_contest, opened
+from numina_infer.app.tasks import run_info
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.events import Ended, Started
 from numina_infer.core.ports import Cutoff, Decoder

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from numina_infer.competitions.api_versions import Predict, get_version
-from numina_infer.competitions.gateways.inference_server import InferenceServer
+from numina_infer.competitions.inference_server import InferenceServer
+from numina_infer.competitions.mock.exam import Submission
 from numina_infer.competitions.mock.relay import Relay, RelayConfig
-from numina_infer.competitions.mock.submission import Submission
 from numina_infer.runs.problems import ProblemSet
 
 ANY_PORT = (0,)
@@ -44,6 +44,8 @@ class GrpcCompetition:
             try:
                 self._server.serve()
             except BaseException:
-                self.relay.cancel()
+                # A process would be interrupted; what happens to this one's thread then is nobody's result.
+                self.relay._write_result = lambda result: None  # type: ignore[method-assign]
+                self._server.stop()
                 raise
             asking.result()

@@ -11,12 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from numina_infer.competitions.gateways.aimo_gateway import AimoGateway
-from numina_infer.competitions.gateways.predict_gateway import KaggleEvaluationGateway
-from numina_infer.competitions.mock.aimo import MockAimoEnv, make_env
+from numina_infer.competitions.gateways import AimoGateway, KaggleEvaluationGateway
+from numina_infer.competitions.mock.aimo import MockAimoEnv
 from numina_infer.competitions.mock.kaggle_evaluation import KaggleEvaluation
-from numina_infer.competitions.mock.relay import RelayConfig
-from numina_infer.competitions.relay_faults import RelayFault
+from numina_infer.competitions.mock.relay import RelayConfig, RelayFault
 from numina_infer.core.errors import GatewayError
 from numina_infer.core.ports import Gateway
 from numina_infer.core.records import Problem
@@ -32,21 +30,26 @@ class Pair:
     competition: MockAimoEnv | KaggleEvaluation | GrpcCompetition
 
 
+def in_order(problem_set: ProblemSet, seed: int | None) -> ProblemSet:
+    """The problems, shuffled if there is a seed."""
+    return problem_set if seed is None else problem_set.shuffled(seed)
+
+
 def aimo(problem_set: ProblemSet, folder: Path, seed: int | None = None) -> Pair:
     """AIMO-1."""
-    env = make_env(problem_set, output_dir=folder, shuffle_seed=seed)
+    env = MockAimoEnv(in_order(problem_set, seed), output_dir=folder)
     return Pair(AimoGateway(env), env)
 
 
 def aimo_2(problem_set: ProblemSet, folder: Path, seed: int | None = None) -> Pair:
     """AIMO-2, whose relay checks the ids."""
-    competition = KaggleEvaluation(problem_set, version="0.3.0", output_dir=folder, shuffle_seed=seed)
+    competition = KaggleEvaluation(in_order(problem_set, seed), version="0.3.0", output_dir=folder)
     return Pair(KaggleEvaluationGateway(competition.run), competition)
 
 
 def aimo_3(problem_set: ProblemSet, folder: Path, seed: int | None = None) -> Pair:
     """AIMO-3, whose relay takes a plain function alone, over a file with references."""
-    competition = KaggleEvaluation(problem_set, output_dir=folder, shuffle_seed=seed, extra_columns=("answer",))
+    competition = KaggleEvaluation(in_order(problem_set, seed), output_dir=folder, extra_columns=("answer",))
     return Pair(KaggleEvaluationGateway(competition.run), competition)
 
 

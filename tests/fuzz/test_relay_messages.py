@@ -16,12 +16,11 @@ from hypothesis import strategies as st
 from pyarrow import ipc
 
 from numina_infer.competitions.api_versions import API_VERSIONS, ApiVersion
-from numina_infer.competitions.gateways.aimo_gateway import AimoGateway
-from numina_infer.competitions.gateways.inference_server import InferenceServer
-from numina_infer.competitions.gateways.predict_gateway import make_predict
-from numina_infer.competitions.mock.reply_rules import Failure, read_reply
-from numina_infer.competitions.wire.messages import PAYLOAD_FIELDS, message_class
-from numina_infer.competitions.wire.payloads import (
+from numina_infer.competitions.gateways import AimoGateway, make_predict
+from numina_infer.competitions.inference_server import InferenceServer
+from numina_infer.competitions.messages import PAYLOAD_FIELDS, message_class
+from numina_infer.competitions.mock.kaggle_evaluation import Failure, read_reply
+from numina_infer.competitions.payloads import (
     Request,
     decode_reply,
     decode_request,
@@ -35,30 +34,21 @@ from tests.competitions.wire.wire_values import Bomb, values
 from tests.fuzz.damage import damaged
 
 KNOWN = (
-    *(str, bool, int, float, type(None), list, tuple, dict, io.BytesIO),
-    *(pd.DataFrame, pd.Series, pl.DataFrame, pl.Series, np.ndarray, np.number, np.bool_),
+    *(str, bool, int, float, type(None)),
+    *(pd.DataFrame, pl.DataFrame, pl.Series),
 )
 """What a value may be."""
 CALLS = [
     encode_request("predict", pl.Series("id", ["a"]), pl.Series("problem", ["What is 1+1?"])),
     encode_request("predict", pl.DataFrame({"id": ["a"], "problem": ["?"]}), pd.DataFrame({"x": [1.5]})),
-    encode_request("predict", pd.Series([1, 2], name="x"), np.arange(6.0).reshape(2, 3), np.int64(7)),
-    encode_request("predict", [1, (None, True)], {"k": {"n": [1.5]}}, io.BytesIO(b"abc"), key="value"),
+    encode_request("predict", pl.Series("x", [1.5, None]), np.int64(7)),
+    encode_request("predict", 1, None, True, "a", 1.5),
 ]
 REPLIES = [
     encode_reply(pl.DataFrame({"id": ["a"], "answer": [52]})),
     encode_reply(pd.DataFrame({"id": ["a"], "answer": [52]})),
-    encode_reply([1, {"a": np.float32(2)}]),
+    encode_reply(2.5),
 ]
-
-
-def is_known(value: object) -> bool:
-    """Whether a value is of the kinds that are sent, all the way down."""
-    if isinstance(value, list | tuple):
-        return all(map(is_known, value))
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and is_known(inner) for key, inner in value.items())
-    return isinstance(value, KNOWN)
 
 
 @given(st.sampled_from(CALLS).flatmap(damaged))
@@ -67,15 +57,14 @@ def test_a_damaged_call_is_a_call_or_a_gateway_error(data: bytes) -> None:
     with suppress(GatewayError):
         request = decode_request(data)
         assert isinstance(request, Request)
-        assert is_known(request.args)
-        assert is_known(dict(request.kwargs))
+        assert all(isinstance(value, KNOWN) for value in request.args)
 
 
 @given(st.sampled_from(REPLIES).flatmap(damaged))
 def test_a_damaged_reply_is_a_value_or_a_gateway_error(data: bytes) -> None:
     """As a relay reads it."""
     with suppress(GatewayError):
-        assert is_known(decode_reply(data))
+        assert isinstance(decode_reply(data), KNOWN)
 
 
 @pytest.mark.parametrize("field", [name for name, (_, kind) in PAYLOAD_FIELDS.items() if kind == "bytes"])
@@ -92,11 +81,7 @@ def test_bytes_of_any_kind_are_a_value_of_their_kind_or_a_gateway_error(field: s
 KINDS: dict[str, Any] = {
     "pandas_dataframe_value": pd.DataFrame,
     "polars_dataframe_value": pl.DataFrame,
-    "pandas_series_value": pd.Series,
     "polars_series_value": pl.Series,
-    "numpy_array_value": np.ndarray,
-    "numpy_scalar_value": (np.number, np.bool_),
-    "bytes_io_value": io.BytesIO,
 }
 
 
@@ -121,13 +106,6 @@ def python_type() -> bytes:
 
 
 ARCHIVES = [archive(np.arange(3)), archive(), python_type()]
-
-
-def test_an_archive_of_arrays_is_no_array() -> None:
-    """It would be a file that stays open, and its arrays are read when somebody asks."""
-    payload = message_class("Payload")(numpy_array_value=archive(np.arange(3)))
-    with pytest.raises(GatewayError, match="numpy_array_value"):
-        from_payload(payload)
 
 
 def test_an_arrow_type_that_python_would_unpickle_stays_bytes() -> None:

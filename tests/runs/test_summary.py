@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from numina_infer.core.config import BankConfig
+from numina_infer.core.events import Ended, Opened
 from numina_infer.core.records import (
     Completion,
     Execution,
@@ -11,11 +12,13 @@ from numina_infer.core.records import (
     FinishReason,
     NoAnswer,
     Outcome,
+    Problem,
     Solution,
     StopReason,
     Trajectory,
     Turn,
 )
+from numina_infer.runs.history import Outline
 from numina_infer.runs.summary import ProblemSummary, Summary
 
 BROKEN = Trajectory(
@@ -26,7 +29,10 @@ VERDICT = Solution("a", 5, is_fallback=False, stop_reason=StopReason.DECIDED, in
 
 def problem(*trajectories: Trajectory, solution: Solution = VERDICT) -> ProblemSummary:
     """One problem of a run."""
-    return ProblemSummary(solution, trajectories, frozenset())
+    outline = Outline(Opened(Problem("a", "?"), "", deadline=0.0, num_samples=4, at=0.0))
+    for trajectory in trajectories:
+        outline.take(Ended(trajectory, 0.0))
+    return ProblemSummary(solution, outline, frozenset())
 
 
 def test_what_went_wrong_is_told_once_with_how_often_it_did() -> None:

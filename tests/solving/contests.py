@@ -11,8 +11,7 @@ from numina_infer.core.presets import Preset
 from numina_infer.core.records import Execution, ExecutionStatus, Problem, Solution
 from numina_infer.engines.scripted_engine import ScriptedEngine
 from numina_infer.formats.numina import NUMINA
-from numina_infer.runs.log import RunLog
-from numina_infer.runs.observers import Observer
+from numina_infer.runs.log import Observer, RunLog
 from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.contest import Contest, Parts
 

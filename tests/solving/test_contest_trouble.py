@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import anyio
@@ -24,7 +23,6 @@ from numina_infer.formats import fenced
 from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.history import read_events, read_logged_problems, solved_problems
 from numina_infer.runs.log import RunLog
-from numina_infer.runs.observers import ObserverThread
 from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.contest import Contest, Parts
 from numina_infer.solving.solver import Solver
@@ -366,7 +364,7 @@ def test_an_observer_that_hangs_costs_no_reply_and_no_vote(
     tmp_path: Path, kind: type[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others see all, and the summary is told."""
-    monkeypatch.setattr("numina_infer.runs.observers.ObserverThread", partial(ObserverThread, patience_s=0.1))
+    monkeypatch.setattr("numina_infer.runs.log._OBSERVER_PATIENCE_S", 0.1)
     released, seen = threading.Event(), list[Event]()
 
     def hang(event: Event) -> None:

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numina_infer.competitions.api_versions import API_VERSIONS
-from numina_infer.competitions.gateways.predict_gateway import make_predict
-from numina_infer.competitions.mock.reply_rules import read_reply
-from numina_infer.competitions.wire.payloads import decode_reply, encode_reply
+from numina_infer.competitions.gateways import make_predict
+from numina_infer.competitions.mock.kaggle_evaluation import read_reply
+from numina_infer.competitions.payloads import decode_reply, encode_reply
 from numina_infer.core.clock import virtual_clock
 from numina_infer.core.config import BankConfig, ContestConfig, Policy, RolloutConfig
 from numina_infer.core.presets import Preset

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drills.engines.faulty import Faults, FaultyEngine
-from numina_infer.competitions.gateways.predict_gateway import make_predict
+from numina_infer.competitions.gateways import make_predict
 from numina_infer.core.clock import Clock, virtual_clock
 from numina_infer.core.config import BankConfig, ContestConfig, Policy, RolloutConfig
 from numina_infer.core.errors import ConfigError, EngineError, EngineGoneError, SandboxError

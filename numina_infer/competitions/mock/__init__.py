@@ -2,7 +2,6 @@
 
 In: a set of problems. Out: `submission.csv` and `submission.parquet`, or `result.json` with the reason for none.
 
-`aimo.py` mocks the 2024 API. Since 2025: `examination.py` runs through the problems, `kaggle_evaluation.py` calls
-`predict` in this process, `relay.py` with `relay_client.py` calls it over gRPC, and `tcp_proxy.py` breaks connections.
-`reply_rules.py` says which replies are valid; `exam_state.py` and `submission.py` serve both APIs.
+`exam.py` serves both APIs, `aimo.py` mocks that of 2024. Since 2025: `kaggle_evaluation.py` has the rules, and calls
+`predict` in this process; `relay.py` with `relay_client.py` calls it over gRPC.
 """

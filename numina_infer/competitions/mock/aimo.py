@@ -1,6 +1,6 @@
 """Kaggle's side of AIMO-1: a mock of the module `aimo`, whose problems a kernel iterates over.
 
-    env = make_env(read_problems("test.csv"))
+    env = MockAimoEnv(read_problems("test.csv"))
     for test, sample_submission in env.iter_test():
         env.predict(sample_submission.assign(answer=52))
 
@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from numina_infer.competitions.mock.exam_state import ExamState, ExamStatus
-from numina_infer.competitions.mock.submission import Submission, writable_folder
+from numina_infer.competitions.mock.exam import Exam, ExamStatus
 from numina_infer.core.errors import GatewayError
 from numina_infer.core.records import AnswerRange, Problem
 from numina_infer.runs.problems import ProblemSet
@@ -22,26 +21,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class MockAimoEnv:
-    """The competition, one problem at a time."""
+class MockAimoEnv(Exam):
+    """The competition, one problem at a time; stands for the result of `aimo.make_env()`."""
 
-    def __init__(self, problem_set: ProblemSet, output_dir: Path, answer_range: AnswerRange) -> None:
-        self._state = ExamState(problem_set)
-        self._output_dir = output_dir
-        self._answer_range = answer_range
-
-    @property
-    def submission(self) -> Submission:
-        """The answers so far."""
-        return self._state.submission
-
-    def write_submission(self, folder: str | Path | None = None) -> None:
-        """Write the answers so far into `folder`, by default the output folder.
-
-        Raises:
-            ConfigError: the folder can't be written to.
-        """
-        self.submission.write(self._output_dir if folder is None else folder)
+    def __init__(
+        self,
+        problem_set: ProblemSet,
+        *,
+        output_dir: str | Path = ".",
+        answer_range: AnswerRange = AnswerRange.MOD_1000,
+    ) -> None:
+        super().__init__(problem_set, output_dir)
+        self._largest = answer_range.largest
 
     def iter_test(self) -> "Iterator[tuple[pd.DataFrame, pd.DataFrame] | None]":
         """Yield `(test, sample_submission)`: frames of one row, `id, problem` and `id, answer`.
@@ -52,16 +43,15 @@ class MockAimoEnv:
         Raises:
             GatewayError: it was iterated before.
         """
-        if self._state.status is not ExamStatus.INITIALIZED:
-            raise GatewayError("iter_test() can be iterated only once; make a new env")
-        while (state := self._state.advance()).status is not ExamStatus.FINISHED:
-            self._state = state
-            yield _frames(state.pending.problem)
-            while self._state.status is ExamStatus.PREDICTION_NEEDED:
+        import pandas as pd
+
+        for row in self.pose_all():
+            problem = row.problem
+            test = pd.DataFrame({"id": [problem.id], "problem": [problem.statement]})
+            yield test, pd.DataFrame({"id": [problem.id], "answer": [0]})
+            while self.status is ExamStatus.PREDICTION_NEEDED:
                 print("iter_test() waits: call predict() with an answer first", flush=True)  # noqa: T201 - as Kaggle
                 yield None
-        self._state = state
-        self.write_submission()
 
     def predict(self, submission: "pd.DataFrame") -> None:
         """Take the answer to the posed problem: its `sample_submission` with `answer` set.
@@ -70,7 +60,7 @@ class MockAimoEnv:
             GatewayError: no problem waits for an answer, or this isn't one row with its id and an integer in range;
                 the problem then waits on.
         """
-        self._state = self._state.accept(self._answer(submission, self._state.pending.problem))
+        self.accept(self._answer(submission, self.pending.problem))
 
     def _answer(self, submission: object, problem: Problem) -> int:
         import numpy as np
@@ -82,37 +72,11 @@ class MockAimoEnv:
             raise GatewayError(
                 f"predict() got {len(submission)} rows of {list(submission.columns)}; give it one row of id and answer"
             )
-        if submission["id"].iloc[0] != problem.id:
-            raise GatewayError(
-                f"predict() got id {submission['id'].iloc[0]!r} for {problem.id!r}; keep the id it came with"
-            )
-        answer = submission["answer"].iloc[0]
+        identifier, answer = submission["id"].iloc[0], submission["answer"].iloc[0]
+        if identifier != problem.id:
+            raise GatewayError(f"predict() got id {identifier!r} for {problem.id!r}; keep the id it came with")
         if isinstance(answer, bool) or not isinstance(answer, int | np.integer):
             raise GatewayError(f"the answer {answer!r} to {problem.id!r} is no integer; give an integer")
-        largest = self._answer_range.largest
-        if not 0 <= answer <= largest:
-            raise GatewayError(f"the answer {answer} to {problem.id!r} is out of range; give 0 to {largest}")
+        if not 0 <= answer <= self._largest:
+            raise GatewayError(f"the answer {answer} to {problem.id!r} is out of range; give 0 to {self._largest}")
         return int(answer)
-
-
-def make_env(
-    problem_set: ProblemSet,
-    *,
-    output_dir: str | Path = ".",
-    shuffle_seed: int | None = None,
-    answer_range: AnswerRange = AnswerRange.MOD_1000,
-) -> MockAimoEnv:
-    """The environment that poses `problem_set` in its order, or shuffled by `shuffle_seed`, as Kaggle did.
-
-    Raises:
-        ConfigError: `output_dir`, the folder for the submission, can't be written to.
-    """
-    ordered = problem_set if shuffle_seed is None else problem_set.shuffled(shuffle_seed)
-    return MockAimoEnv(ordered, writable_folder(output_dir), answer_range)
-
-
-def _frames(problem: Problem) -> "tuple[pd.DataFrame, pd.DataFrame]":
-    import pandas as pd
-
-    test = pd.DataFrame({"id": [problem.id], "problem": [problem.statement]})
-    return test, pd.DataFrame({"id": [problem.id], "answer": [0]})

@@ -25,8 +25,7 @@ from numina_infer.answers.references import read_references
 from numina_infer.app.choices import Choices
 from numina_infer.app.collection import collect
 from numina_infer.app.composition import Backends, make_parts, opened, shared_parts
-from numina_infer.app.run_folder import new_folder
-from numina_infer.app.tasks import Collection
+from numina_infer.app.tasks import Collection, new_folder
 from numina_infer.core.errors import ConfigError, EngineError, RunLogError
 from numina_infer.core.ports import CacheStats, Engine
 from numina_infer.lab.evaluate.metrics import paired_difference

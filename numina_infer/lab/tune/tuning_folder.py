@@ -14,7 +14,6 @@ from typing import Any
 
 from numina_infer.answers.references import read_references
 from numina_infer.app.choices import Choices, EngineName
-from numina_infer.app.run_folder import problems_path
 from numina_infer.app.tasks import COLLECT, Collection, Task
 from numina_infer.core.config import StopRule, require, require_whole
 from numina_infer.core.errors import ConfigError, RunLogError
@@ -91,7 +90,7 @@ class Tuning(Task):
         Raises:
             ConfigError: there are none.
         """
-        path = problems_path(self)
+        path = self.problems_path
         problem_set = read_problems(path)
         votes = read_references(problem_set.references, self.answer_range)
         scored = tuple(row for row in problem_set.rows if row.problem.id in votes)
@@ -151,7 +150,7 @@ def begin(tuning: Tuning, folder: Path) -> None:
         "format_version": _FORMAT_VERSION,
         **asdict(tuning),
         "space": dict(tuning.space.spelled),
-        "problems_sha256": file_sha256(problems_path(tuning)),
+        "problems_sha256": file_sha256(tuning.problems_path),
     }
     if (folder / _FILE).exists():
         raise RunLogError(f"{folder} already holds a search; name another folder, or go on with --resume")
@@ -182,7 +181,7 @@ def read_tuning(folder: Path) -> Tuning:
         tuning = Tuning(choices=Choices(**content["choices"]), space=SearchSpace(content["space"]), **given)
     except (ConfigError, KeyError, TypeError) as error:
         raise RunLogError(f"{path} doesn't say what was searched ({error!r}); start anew") from error
-    if file_sha256(problems_path(tuning)) != content.get("problems_sha256"):
+    if file_sha256(tuning.problems_path) != content.get("problems_sha256"):
         raise ConfigError(f"the problems file has changed since the search in {folder}; start anew with it")
     return tuning
 

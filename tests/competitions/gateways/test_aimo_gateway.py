@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from numina_infer.competitions.gateways.aimo_gateway import AimoGateway
+from numina_infer.competitions.gateways import AimoGateway
 from numina_infer.core.errors import GatewayError
 from numina_infer.core.records import Problem
 

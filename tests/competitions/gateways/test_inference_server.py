@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 
 from numina_infer.competitions.api_versions import API_VERSIONS, Predict
-from numina_infer.competitions.gateways.inference_server import InferenceServer
-from numina_infer.competitions.gateways.predict_gateway import make_predict
-from numina_infer.competitions.wire.payloads import decode_reply, encode_request
+from numina_infer.competitions.gateways import make_predict
+from numina_infer.competitions.inference_server import InferenceServer
+from numina_infer.competitions.payloads import decode_reply, encode_request
 from numina_infer.core.errors import ConfigError, GatewayError
 from tests.competitions.relays import ANY_PORT
 

@@ -1,6 +1,5 @@
 """Our `predict`, against every shape of argument a relay may send."""
 
-import sys
 from types import FunctionType
 
 import numpy as np
@@ -9,7 +8,7 @@ import polars as pl
 import pytest
 
 from numina_infer.competitions.api_versions import Predict
-from numina_infer.competitions.gateways.predict_gateway import KaggleEvaluationGateway, make_predict
+from numina_infer.competitions.gateways import KaggleEvaluationGateway, make_predict
 from numina_infer.core.errors import GatewayError
 from numina_infer.core.records import Problem
 
@@ -85,11 +84,8 @@ def test_text_is_exact_to_the_last_character() -> None:
     assert asked == [Problem("a\0", " 1+1?\n\0")]
 
 
-@pytest.mark.parametrize("library", ["polars", "pandas"])
-def test_a_float_is_no_answer(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+def test_a_float_is_no_answer() -> None:
     """Not even 52.0: the core's answers are integers, and anything else is a fault to see at once."""
-    if library == "pandas":
-        monkeypatch.setitem(sys.modules, "polars", None)
     with pytest.raises(TypeError):
         make_predict(lambda _: 52.0)("a", "?")  # type: ignore[arg-type, return-value] # on purpose
 
@@ -99,12 +95,3 @@ def test_answers_are_integers_of_64_bits() -> None:
     reply = make_predict(lambda _: np.int32(52))("a", "?")  # type: ignore[arg-type, return-value] # on purpose
     assert isinstance(reply, pl.DataFrame)
     assert reply["answer"].dtype == pl.Int64
-
-
-def test_without_polars_the_reply_is_a_pandas_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every relay takes either library's frame."""
-    monkeypatch.setitem(sys.modules, "polars", None)
-    reply = echo([])("007", "1+1?")
-    assert isinstance(reply, pd.DataFrame)
-    assert reply.to_dict(orient="list") == {"id": ["007"], "answer": [52]}
-    assert reply["answer"].dtype == np.dtype("int64")

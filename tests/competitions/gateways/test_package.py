@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from numina_infer.competitions.gateways.aimo_gateway import AimoGateway
-from numina_infer.competitions.gateways.competition_package import PATH_VARIABLE, find_package, load_package
-from numina_infer.competitions.gateways.kaggle_gateway import kaggle_gateway
+from numina_infer.competitions.gateways import AimoGateway
+from numina_infer.competitions.kaggle_package import PATH_VARIABLE, find_package, kaggle_gateway, load_package
 from numina_infer.competitions.known import COMPETITIONS, Competition
 from numina_infer.core.errors import ConfigError, GatewayError
 
@@ -165,7 +164,7 @@ def test_in_a_rerun_our_own_server_takes_the_place_of_one_that_does_not_start(
 ) -> None:
     """Whether it breaks when it is made or when it is to listen; one that has asked for something isn't replaced."""
     served: list[object] = []
-    monkeypatch.setattr("numina_infer.competitions.gateways.kaggle_gateway.server_run", lambda *_, **__: served.append)
+    monkeypatch.setattr("numina_infer.competitions.kaggle_package.own_server", lambda _: served.append)
     other = "serve(self): pass" if where.startswith("__init__") else "__init__(self, predict): pass"
     source = f"class AIMO3InferenceServer:\n    def {where}:\n        raise RuntimeError('no port')\n    def {other}\n"
     put_package(tmp_path / AIMO_3.slug, source)

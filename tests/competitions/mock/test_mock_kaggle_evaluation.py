@@ -15,8 +15,6 @@ from pyarrow import parquet
 from numina_infer.competitions.api_versions import API_VERSIONS, Predict
 from numina_infer.competitions.mock.kaggle_evaluation import KaggleEvaluation
 from numina_infer.core.errors import ConfigError, GatewayError
-from numina_infer.core.records import Problem
-from numina_infer.runs.problems import ProblemRow, ProblemSet
 from tests.competitions.replies import TWO, failing, pandas_reply, polars_reply, replying
 
 any_version = pytest.mark.parametrize("version", list(API_VERSIONS))
@@ -187,14 +185,6 @@ def test_a_competition_runs_once(tmp_path: Path) -> None:
     competition.run(replying(polars_reply))
     with pytest.raises(GatewayError, match="make a new one"):
         competition.run(replying(polars_reply))
-
-
-def test_a_seed_shuffles_the_order(tmp_path: Path) -> None:
-    """Kaggle's order is random; the same seed gives the same one."""
-    rows = tuple(ProblemRow(Problem(str(number), "?")) for number in range(10))
-    competition = KaggleEvaluation(ProblemSet(rows), output_dir=tmp_path, shuffle_seed=3)
-    competition.run(replying(polars_reply))
-    assert competition.submission.ids == tuple(problem.id for problem in ProblemSet(rows).shuffled(3).problems)
 
 
 def test_bad_settings_are_named(tmp_path: Path) -> None:

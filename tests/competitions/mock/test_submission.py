@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from numina_infer.competitions.mock.submission import Submission, replace_file
+from numina_infer.competitions.mock.exam import Submission, replace_file
 from numina_infer.core.errors import ConfigError
 
 

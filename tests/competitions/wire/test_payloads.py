@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.competitions.wire.messages import PACKAGE, PAYLOAD_FIELDS, REQUEST, message_class
-from numina_infer.competitions.wire.payloads import (
+from numina_infer.competitions.messages import PACKAGE, PAYLOAD_FIELDS, message_class
+from numina_infer.competitions.payloads import (
     Request,
     decode_reply,
     decode_request,
@@ -28,28 +28,16 @@ from tests.competitions.wire.wire_values import Bomb, integers, texts, values
 columns = st.lists(texts, max_size=4) | st.lists(integers, max_size=4) | st.lists(st.floats(), max_size=4)
 
 
-def typed(value: object) -> object:
-    """`value` in a form that tells 1, 1.0 and True apart, and a list from a tuple."""
-    if isinstance(value, dict):
-        return {key: typed(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value), [typed(inner) for inner in value]
-    return type(value), value
-
-
 @given(value=values)
 def test_values_arrive_as_they_were_sent(value: object) -> None:
-    """Nested ones too, and each of the type that it had."""
-    assert typed(decode_reply(encode_reply(value))) == typed(value)
+    """Each of the type that it had, which tells 1, 1.0 and True apart."""
+    arrived = decode_reply(encode_reply(value))
+    assert (type(arrived), arrived) == (type(value), value)
 
 
-@given(name=texts, args=st.lists(values, max_size=3), kwargs=st.dictionaries(texts, values, max_size=3))
-def test_calls_arrive_as_they_were_sent(name: str, args: list[object], kwargs: dict[str, object]) -> None:
-    """The function's name, what is given by place and what is given by name."""
-    message = message_class(REQUEST)(
-        name=name, args=map(to_payload, args), kwargs={key: to_payload(value) for key, value in kwargs.items()}
-    )
-    assert decode_request(message.SerializeToString()) == Request(name, tuple(args), kwargs)
+@given(name=texts, args=st.lists(values, max_size=3))
+def test_calls_arrive_as_they_were_sent(name: str, args: list[object]) -> None:
+    """The function's name, and what is given by place."""
     assert decode_request(encode_request(name, *args)) == Request(name, tuple(args))
 
 
@@ -64,36 +52,21 @@ def test_frames_and_series_arrive_in_their_own_library(first: list[Any], name: s
     assert isinstance(series, pl.Series)
     pl.testing.assert_series_equal(series, polars_frame[name])
     pandas_frame = pd.DataFrame({name: pd.Series(first, dtype=None if first else "int64")})
-    frame, column = (decode_reply(encode_reply(value)) for value in (pandas_frame, pandas_frame[name]))
+    frame = decode_reply(encode_reply(pandas_frame))
     assert isinstance(frame, pd.DataFrame)
-    assert isinstance(column, pd.Series)
     pd.testing.assert_frame_equal(frame, pandas_frame)
-    pd.testing.assert_series_equal(column, pandas_frame[name])
 
 
-@given(
-    numbers=st.lists(integers, max_size=5).map(lambda row: np.array(row, dtype="int64"))
-    | st.lists(st.floats(), max_size=5).map(lambda row: np.array(row, dtype="float64"))
-    | st.lists(st.booleans(), max_size=4).map(lambda row: np.array([row], dtype="bool"))
-    | st.just(np.array(5))
-)
-def test_arrays_and_their_scalars_arrive(numbers: "np.ndarray[Any, Any]") -> None:
-    """Shape and type included; an array without dimensions isn't a scalar."""
-    arrived = decode_reply(encode_reply(numbers))
-    assert isinstance(arrived, np.ndarray)
-    np.testing.assert_array_equal(arrived, numbers, strict=True)
-    for scalar in numbers.flat:
-        arrived_scalar = decode_reply(encode_reply(scalar))
-        assert type(arrived_scalar) is type(scalar)
-        np.testing.assert_array_equal(arrived_scalar, scalar)
+@given(number=integers)
+def test_integers_of_numpy_arrive_as_integers(number: int) -> None:
+    """Nothing else of numpy is sent."""
+    arrived = decode_reply(encode_reply(np.int64(number)))
+    assert (type(arrived), arrived) == (int, number)
 
 
-def test_bytes_and_floats_of_32_bits() -> None:
-    """A float loses what 32 bits don't hold, as with the real wire."""
+def test_floats_have_32_bits() -> None:
+    """A float loses what these don't hold, as with the real wire."""
     assert decode_reply(encode_reply(0.1)) == np.float32(0.1)
-    arrived = decode_reply(encode_reply(io.BytesIO(b"\0x")))
-    assert isinstance(arrived, io.BytesIO)
-    assert arrived.getvalue() == b"\0x"
 
 
 UNSENDABLE = {
@@ -102,15 +75,14 @@ UNSENDABLE = {
     "bytes": b"x",
     "a complex": 1j,
     "beyond 64 bits": 2**63,
-    "10**30 in a list": [10**30],
+    "a list": [1],
+    "a dict": {"a": 1},
+    "an array": np.arange(3),
     "10**30 in polars": pl.DataFrame({"answer": [10**30]}),
     "10**30 in pandas": pd.DataFrame({"answer": [10**30]}),
-    "objects in an array": np.array([object()]),
     "objects in polars": pl.DataFrame({"x": pl.Series([object()], dtype=pl.Object)}),
     "an enum column": pl.DataFrame({"x": pl.Series(["a"], dtype=pl.Enum(["a"]))}),
-    "a numpy text": np.str_("x"),
     "a name that makes polars panic": pl.DataFrame({"a\0": [1]}),
-    "a key that is no text": {1: 2},
     "half a surrogate pair": "\ud800",
 }
 
@@ -134,9 +106,6 @@ def pickled_array() -> bytes:
 def test_nothing_is_unpickled(field: str, data: bytes) -> None:
     """Pickles where frames and arrays are due, and bytes that are nothing, are refused."""
     payload = message_class("Payload")(**{field: data})
-    if field == "bytes_io_value":
-        assert isinstance(from_payload(payload), io.BytesIO)
-        return
     with pytest.raises(GatewayError, match=field):
         from_payload(payload)
 
@@ -155,13 +124,6 @@ def test_bytes_that_are_no_message_are_a_gateway_error(data: bytes) -> None:
         assert isinstance(decode_request(data), Request)
     except GatewayError:
         return
-
-
-def test_a_scalar_that_is_an_array_is_refused() -> None:
-    """The field holds one number."""
-    payload = message_class("Payload")(numpy_scalar_value=to_payload(np.arange(3)).numpy_array_value)
-    with pytest.raises(GatewayError, match="shape"):
-        from_payload(payload)
 
 
 def test_the_real_packages_messages_may_live_beside_ours() -> None:

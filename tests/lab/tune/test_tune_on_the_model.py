@@ -8,8 +8,7 @@ import pytest
 from rich.console import Console
 
 from numina_infer.app.choices import Choices
-from numina_infer.app.composition import Backends
-from numina_infer.app.engine_choice import make_engine
+from numina_infer.app.composition import Backends, make_engine
 from numina_infer.core.ports import Engine
 from numina_infer.lab.tune.search import search
 from numina_infer.lab.tune.search_space import SearchSpace

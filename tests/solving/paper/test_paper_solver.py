@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from numina_infer import read_run
 from numina_infer.app.choices import Choices, EngineName
 from numina_infer.app.rehearsal import rehearse
-from numina_infer.app.run_folder import read_task
-from numina_infer.app.tasks import Rehearsal
+from numina_infer.app.tasks import Rehearsal, read_task
 from numina_infer.cli import main
 from numina_infer.core.config import Policy, RolloutConfig, SamplingParams, StopRule
 from numina_infer.core.errors import ConfigError, EngineError, SandboxError

@@ -11,9 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
 from numina_infer.competitions.api_versions import ApiVersion, Predict
-from numina_infer.competitions.wire.grpc_channel import OPTIONS, no_listener
-from numina_infer.competitions.wire.messages import SEND, SERVICE
-from numina_infer.competitions.wire.payloads import decode_request, encode_reply, require_packages
+from numina_infer.competitions.messages import CHANNEL_OPTIONS, SEND, SERVICE, no_listener, require_packages
 from numina_infer.core.errors import GatewayError
 
 if TYPE_CHECKING:
@@ -32,11 +30,8 @@ class InferenceServer:
     ) -> None:
         """Make a server that doesn't listen yet.
 
-        Args:
-            predict: the function to call; requests name it.
-            version: the version of the relay that will call.
-            ports: the first free one is taken, and 0 is any; if empty, the version's, where the relay looks.
-            is_rerun: listen on every interface, since the relay is in another container; else on localhost.
+        It takes the first free one of `ports`, where 0 is any, or of the version's, where the relay looks.
+        In a rerun it listens on every interface, since the relay is in another container; else on localhost.
 
         Raises:
             ConfigError: a package is missing, or Kaggle's server would refuse to register `predict`.
@@ -54,11 +49,7 @@ class InferenceServer:
         """The port that it listens on; 0 before that."""
 
     def __enter__(self) -> Self:
-        """Listen.
-
-        Raises:
-            GatewayError: no port is free.
-        """
+        """Listen; `GatewayError` if no port is free."""
         import grpc
 
         # It has no serializers, so that it takes and gives bytes.
@@ -67,7 +58,7 @@ class InferenceServer:
             ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict"),
             handlers=[grpc.method_handlers_generic_handler(SERVICE, {SEND: handler})],
             # Else two servers could share a port, and calls would go to either.
-            options=(*OPTIONS, ("grpc.so_reuseport", 0)),
+            options=(*CHANNEL_OPTIONS, ("grpc.so_reuseport", 0)),
         )
         self.port = self._listen(server)
         server.start()
@@ -80,8 +71,7 @@ class InferenceServer:
     def serve(self) -> None:
         """Block until the server is stopped, by `stop` or a Ctrl-C; calls that run then get no reply.
 
-        Raises:
-            BaseException: `predict` raised one that is no `Exception`, such as `SystemExit`.
+        An exception of `predict` that is no `Exception`, such as `SystemExit`, is raised here.
         """
         while not self._ended.wait(_SIGNAL_LATENCY_S):
             pass
@@ -105,11 +95,13 @@ class InferenceServer:
 
     def _reply(self, data: bytes, _: "grpc.ServicerContext") -> bytes:
         """Answer one call; gRPC sends the message of an exception that is raised here."""
+        from numina_infer.competitions.payloads import decode_request, encode_reply
+
         request = decode_request(data)
         if request.name != self._predict.__name__:
             raise NotImplementedError(f"{no_listener(request.name)}.")
         try:
-            reply = self._predict(*request.args, **request.kwargs)
+            reply = self._predict(*request.args)
         except Exception:
             raise
         except BaseException as interrupt:
