@@ -2,19 +2,18 @@
 
 import argparse
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from numina_infer.app.choices import Choices, EngineName
-from numina_infer.cli.parser import Commands, add_allow_limits_only, add_command, add_json, make_console
+from numina_infer.cli.parser import Commands, add_allow_limits_only, add_command, add_json
 from numina_infer.competitions.known import COMPETITIONS, get_competition
 from numina_infer.core.config import require_choice
 from numina_infer.core.presets import PRESETS
 
 if TYPE_CHECKING:
-    from numina_infer.kaggle.preflight.run_plan import RunPlan
+    from numina_infer.kaggle.preflight.machine import RunPlan
 
 _EXAMPLES = """\
 examples:
@@ -65,7 +64,7 @@ def _doctor(chosen: argparse.Namespace) -> int:
     if chosen.json:
         print(json.dumps(done.as_dict()))
     else:
-        make_console(sys.stdout).print(done.table())
+        print(*done.lines(), sep="\n")
         print(f"{done.worst}: {_MEANING[str(done.worst)]}")
     return 1 if done.worst is Light.RED else 0
 
@@ -73,13 +72,13 @@ def _doctor(chosen: argparse.Namespace) -> int:
 _MEANING = {
     "green": "everything is here",
     "amber": "the run goes on, worse than it could",
-    "red": "the run would fail; what to do stands in the last column",
+    "red": "the run would fail; what to do stands behind what was found",
 }
 
 
 def _plan(chosen: argparse.Namespace) -> "RunPlan":
     from numina_infer.kaggle.place import find_place
-    from numina_infer.kaggle.preflight.run_plan import RunPlan
+    from numina_infer.kaggle.preflight.machine import RunPlan
 
     place = find_place()
     usual = EngineName.VLLM if place.is_kaggle else EngineName.TRANSFORMERS

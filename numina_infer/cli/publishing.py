@@ -24,8 +24,7 @@ _WHEELHOUSE_EXAMPLES = """\
 examples:
   numina-infer kaggle wheelhouse --dry-run                         names and sizes of what would be fetched
   numina-infer kaggle wheelhouse --owner me --out wheelhouse       several GB; the same command goes on after Ctrl-C
-  kaggle datasets create -p wheelhouse
-  numina-infer kaggle wheelhouse --no-vllm --extras transformers,kaggle --python-version here --out wheels"""
+  kaggle datasets create -p wheelhouse"""
 
 _CHECK_EXAMPLES = """\
 examples:
@@ -64,7 +63,6 @@ def _add_build(actions: Commands) -> None:
         "--preset", choices=[*PRESETS], default="", help="default: t4x2 where the competition has T4s, else none"
     )
     parser.add_argument("--slug", default="", help="of the kernel (default: numina-infer-COMPETITION)")
-    parser.add_argument("--title", default="", help="one that becomes the slug (default: the slug)")
     parser.add_argument(
         "--wheelhouse", metavar="OWNER/SLUG", default="", help="the dataset with vLLM's wheels (default: your own)"
     )
@@ -86,15 +84,9 @@ def _add_wheelhouse(actions: Commands) -> None:
     )
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path("wheelhouse"), help="default: wheelhouse")
     parser.add_argument("--owner", metavar="NAME", default="", help="your user name on Kaggle, for the dataset")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--vllm", metavar="VERSION", default="", help="default: 0.19.1, the newest for T4s")
-    which.add_argument("--no-vllm", action="store_true", help="this package instead, with --extras")
-    parser.add_argument("--extras", metavar="NAMES", default="", help="this package too, with these: kaggle,notebook")
-    parser.add_argument(
-        "--python-version", metavar="X.Y", default="3.12", help="Kaggle's (default: 3.12); here: the one that runs"
-    )
+    parser.add_argument("--vllm", metavar="VERSION", default="", help="default: 0.19.1, the newest for T4s")
+    parser.add_argument("--python-version", metavar="X.Y", default="3.12", help="Kaggle's (default: 3.12)")
     parser.add_argument("--dry-run", action="store_true", help="show names and sizes, and fetch nothing")
-    add_json(parser)
 
 
 def _add_check(actions: Commands) -> None:
@@ -113,7 +105,7 @@ def _add_check(actions: Commands) -> None:
 
 
 def _build(chosen: argparse.Namespace) -> int:
-    _require_tools("packaging")
+    _require_tools("packaging", "uv")
     from numina_infer.kaggle.build.push import Push
     from numina_infer.kaggle.build.sources import ModelSource
     from numina_infer.kaggle.show_build import run_build
@@ -124,7 +116,6 @@ def _build(chosen: argparse.Namespace) -> int:
         model=ModelSource.parse(chosen.model),
         preset=chosen.preset,
         slug=chosen.slug,
-        title=chosen.title,
         wheelhouse=chosen.wheelhouse,
         shape=chosen.machine_shape,
     )
@@ -136,22 +127,16 @@ def _wheelhouse(chosen: argparse.Namespace) -> int:
     from numina_infer.kaggle.build.push import VLLM
     from numina_infer.kaggle.build.sources import OWNER_PLACEHOLDER
     from numina_infer.kaggle.show_build import run_wheelhouse
-    from numina_infer.kaggle.wheelhouse.target import HERE, Target
-    from numina_infer.kaggle.wheelhouse.wheelhouse import WantedWheels, split_extras
+    from numina_infer.kaggle.wheelhouse.resolution import Target
+    from numina_infer.kaggle.wheelhouse.wheelhouse import WantedWheels
 
-    wanted = WantedWheels(
-        target=Target.named(chosen.python_version),
-        is_here=chosen.python_version == HERE,
-        vllm="" if chosen.no_vllm else chosen.vllm or VLLM,
-        extras=split_extras(chosen.extras),
-        owner=chosen.owner or OWNER_PLACEHOLDER,
-    )
+    wanted = WantedWheels(Target(chosen.python_version), chosen.vllm or VLLM, chosen.owner or OWNER_PLACEHOLDER)
     console, notes = make_console(sys.stdout), make_console(sys.stderr)
-    return run_wheelhouse(wanted, chosen.out, console, notes, is_dry=chosen.dry_run, as_json=chosen.json)
+    return run_wheelhouse(wanted, chosen.out, console, notes, is_dry=chosen.dry_run)
 
 
 def _check(chosen: argparse.Namespace) -> int:
-    _require_tools("packaging")
+    _require_tools("packaging", "uv")
     from numina_infer.kaggle.show_build import run_check
 
     console = make_console(sys.stdout)
