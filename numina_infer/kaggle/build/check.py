@@ -115,11 +115,12 @@ def _dataset_findings(folder: Path) -> Iterator[Finding]:
     target, here = Target(), version(OWN)
     if fault := folder_fault(folder, LIGHT, target):
         yield Finding("", f"its wheels don't install on Kaggle's image, {target}: {fault}", _BUILD)
-    own = next(iter(folder.glob("numina_infer-*.whl")), None)
-    if own is None:
+    own = sorted(path.name for path in folder.glob("numina_infer-*.whl"))
+    if not own:
         yield Finding("", f"the wheel of {OWN} is missing", _BUILD)
-    elif (found := own.name.split("-")[1]) != here:
-        yield Finding(own.name, f"it is version {found}, and {here} is installed here", _BUILD)
+    for name in own:
+        if (found := name.split("-")[1]) != here:
+            yield Finding(name, f"it is version {found}, and {here} is installed here", _BUILD)
 
 
 def _kernel_findings(folder: Path, own: str, wheelhouse: str) -> Iterator[Finding]:
