@@ -134,7 +134,7 @@ _COMPETITION = """\
 from dataclasses import replace
 from pathlib import Path
 from numina_infer.competitions.known import COMPETITIONS
-from numina_infer.kaggle.inputs import Inputs
+from numina_infer.kaggle.place import Inputs
 COMPETITION = replace(
     COMPETITIONS["aimo-3"], gpu="T4", num_gpus=2, machine_shape="NvidiaTeslaT4", answer_range="0-999",
     num_problems={num_problems}, time_limit_s={time_limit_s},

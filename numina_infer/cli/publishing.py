@@ -24,8 +24,7 @@ _WHEELHOUSE_EXAMPLES = """\
 examples:
   numina-infer kaggle wheelhouse --dry-run                         names and sizes of what would be fetched
   numina-infer kaggle wheelhouse --owner me --out wheelhouse       several GB; the same command goes on after Ctrl-C
-  kaggle datasets create -p wheelhouse
-  numina-infer kaggle wheelhouse --no-vllm --extras transformers,kaggle --python-version here --out wheels"""
+  kaggle datasets create -p wheelhouse"""
 
 _CHECK_EXAMPLES = """\
 examples:
@@ -59,7 +58,6 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
     meaning = "default: t4x2 where the competition has T4s, else none"
     parser.add_argument("--preset", choices=[*PRESETS], default="", help=meaning)
     add_option(parser, "--slug SLUG", "of the kernel (default: numina-infer-COMPETITION)", default="")
-    add_option(parser, "--title TITLE", "one that becomes the slug (default: the slug)", default="")
     add_option(parser, "--wheelhouse OWNER/SLUG", "the dataset with vLLM's wheels (default: your own)", default="")
     add_option(parser, "--machine-shape NAME", "default: the preset's, else the competition's", default="")
 
@@ -67,24 +65,19 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
 def _add_wheelhouse(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--out DIR", "default: wheelhouse", default=Path("wheelhouse"))
     add_option(parser, "--owner NAME", "your user name on Kaggle, for the dataset", default="")
-    which = parser.add_mutually_exclusive_group()
-    add_option(which, "--vllm VERSION", "default: 0.19.1, the newest for T4s", default="")
-    which.add_argument("--no-vllm", action="store_true", help="this package instead, with --extras")
-    add_option(parser, "--extras NAMES", "this package too, with these: kaggle,notebook", default="")
-    meaning = "Kaggle's (default: 3.12); here: the one that runs"
-    add_option(parser, "--python-version X.Y", meaning, default="3.12")
+    add_option(parser, "--vllm VERSION", "default: 0.19.1, the newest for T4s", default="")
+    add_option(parser, "--python-version X.Y", "Kaggle's (default: 3.12)", default="3.12")
     parser.add_argument("--dry-run", action="store_true", help="show names and sizes, and fetch nothing")
-    add_json(parser)
 
 
 def _build(chosen: argparse.Namespace) -> int:
-    _require_tools("packaging")
+    _require_tools("packaging", "uv")
     from numina_infer.kaggle.build.push import Push
     from numina_infer.kaggle.build.sources import ModelSource
     from numina_infer.kaggle.show_build import run_build
 
     competition, model = get_competition(chosen.competition), ModelSource.parse(chosen.model)
-    plain = {name: getattr(chosen, name) for name in ("owner", "preset", "slug", "title", "wheelhouse")}
+    plain = {name: getattr(chosen, name) for name in ("owner", "preset", "slug", "wheelhouse")}
     push = Push(competition=competition, model=model, shape=chosen.machine_shape, **plain)
     return run_build(push, chosen.out, make_console(sys.stdout))
 
@@ -94,22 +87,16 @@ def _wheelhouse(chosen: argparse.Namespace) -> int:
     from numina_infer.kaggle.build.push import VLLM
     from numina_infer.kaggle.build.sources import OWNER_PLACEHOLDER
     from numina_infer.kaggle.show_build import run_wheelhouse
-    from numina_infer.kaggle.wheelhouse.target import HERE, Target
-    from numina_infer.kaggle.wheelhouse.wheelhouse import WantedWheels, split_extras
+    from numina_infer.kaggle.wheelhouse.resolution import Target
+    from numina_infer.kaggle.wheelhouse.wheelhouse import WantedWheels
 
-    wanted = WantedWheels(
-        target=Target.named(chosen.python_version),
-        is_here=chosen.python_version == HERE,
-        vllm="" if chosen.no_vllm else chosen.vllm or VLLM,
-        extras=split_extras(chosen.extras),
-        owner=chosen.owner or OWNER_PLACEHOLDER,
-    )
+    wanted = WantedWheels(Target(chosen.python_version), chosen.vllm or VLLM, chosen.owner or OWNER_PLACEHOLDER)
     console, notes = make_console(sys.stdout), make_console(sys.stderr)
-    return run_wheelhouse(wanted, chosen.out, console, notes, is_dry=chosen.dry_run, as_json=chosen.json)
+    return run_wheelhouse(wanted, chosen.out, console, notes, is_dry=chosen.dry_run)
 
 
 def _check(chosen: argparse.Namespace) -> int:
-    _require_tools("packaging")
+    _require_tools("packaging", "uv")
     from numina_infer.kaggle.show_build import run_check
 
     console = make_console(sys.stdout)

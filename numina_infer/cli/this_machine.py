@@ -15,7 +15,7 @@ from numina_infer.core.engine_config import LayoutName, ServerConfig
 from numina_infer.core.presets import PRESETS
 
 if TYPE_CHECKING:
-    from numina_infer.kaggle.preflight.run_plan import RunPlan
+    from numina_infer.kaggle.preflight.machine import RunPlan
 
 _FIT_EXAMPLES = """\
 examples:
@@ -197,7 +197,7 @@ def _doctor(chosen: argparse.Namespace) -> int:
     if chosen.json:
         print(json.dumps(done.as_dict()))
     else:
-        make_console(sys.stdout).print(done.table())
+        print(*done.lines(), sep="\n")
         print(f"{done.worst}: {_MEANING[str(done.worst)]}")
     return 1 if done.worst is Light.RED else 0
 
@@ -205,13 +205,13 @@ def _doctor(chosen: argparse.Namespace) -> int:
 _MEANING = {
     "green": "everything is here",
     "amber": "the run goes on, worse than it could",
-    "red": "the run would fail; what to do stands in the last column",
+    "red": "the run would fail; what to do stands behind what was found",
 }
 
 
 def _plan(chosen: argparse.Namespace) -> "RunPlan":
     from numina_infer.kaggle.place import find_place
-    from numina_infer.kaggle.preflight.run_plan import RunPlan
+    from numina_infer.kaggle.preflight.machine import RunPlan
 
     place = find_place()
     usual = EngineName.VLLM if place.is_kaggle else EngineName.TRANSFORMERS

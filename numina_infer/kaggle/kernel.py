@@ -40,15 +40,14 @@ from numina_infer.core.ports import Engine
 from numina_infer.core.presets import Preset, get_preset
 from numina_infer.engines.vllm.probe import probe
 from numina_infer.formats.numina import NUMINA
-from numina_infer.kaggle.inputs import Inputs
 from numina_infer.kaggle.kernel_log import KernelLog, open_run_log, process_start
-from numina_infer.kaggle.place import Place, find_place
+from numina_infer.kaggle.place import Inputs, Place, find_place
 from numina_infer.kaggle.preflight.light import Check, Light, Preflight
+from numina_infer.kaggle.preflight.machine import RunPlan
 from numina_infer.kaggle.preflight.preflight import preflight
-from numina_infer.kaggle.preflight.run_plan import RunPlan, is_for_gpus
 from numina_infer.kaggle.problem_source import ProblemSource, find_source
 from numina_infer.kaggle.wheel_prefix import install_vllm
-from numina_infer.models.gpus import require_gpus
+from numina_infer.models.gpus import GpuDriverError, ask_for_gpus, require_gpus
 from numina_infer.runs.log import RunLog
 from numina_infer.runs.progress import RunConsole
 from numina_infer.runs.summary import Summary, summarize
@@ -178,12 +177,8 @@ class Kernel:
     def _summary(self, log: RunLog, source: ProblemSource, preset: Preset) -> Summary:
         summary = summarize(log.folder, source.references, preset, log_trouble=log.trouble)
         self.console.print(summary.table())
-        for line in (
-            summary.line,
-            summary.time_line,
-            summary.vote_line,
-            *map("meanwhile: {}".format, summary.failures),
-        ):
+        failures = map("meanwhile: {}".format, summary.failures)
+        for line in (summary.line, summary.time_line, summary.vote_line, *failures):
             self._report(line)
         return summary
 
@@ -201,8 +196,17 @@ class Kernel:
 
     @cached_property
     def has_gpus(self) -> bool:
-        """Whether this run is planned for GPUs; on Kaggle they are asked for again whenever the engine starts."""
-        return is_for_gpus(self.place, self.inputs)
+        """Whether this run is planned for GPUs; on Kaggle they are asked for again whenever the engine starts.
+
+        A rerun doesn't wait for the driver: an attached model is for GPUs. Elsewhere on Kaggle a driver that fails or
+        doesn't answer isn't taken for a machine without GPUs.
+        """
+        if self.place is Place.RERUN and self.inputs.models():
+            return True
+        try:
+            return bool(ask_for_gpus())
+        except GpuDriverError:
+            return self.place.is_kaggle
 
     @cached_property
     def _plan(self) -> RunPlan:

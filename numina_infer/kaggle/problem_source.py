@@ -15,16 +15,11 @@ from numina_infer.competitions.mock.kaggle_evaluation import KaggleEvaluation
 from numina_infer.core.errors import GatewayError
 from numina_infer.core.ports import Announce, Gateway
 from numina_infer.core.records import Problem
-from numina_infer.kaggle.inputs import Inputs
-from numina_infer.kaggle.place import Place
+from numina_infer.kaggle.place import Inputs, Place
 from numina_infer.runs.problems import ProblemSet, example_problems_path, read_problems
 
 _NUM_EXAMPLES = 2
 """Of our own examples, in a rehearsal that has no other problems."""
-
-
-def _keep_nothing() -> None:
-    """Kaggle's own package writes the submission itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +31,8 @@ class ProblemSource:
     """None where the competition doesn't say."""
     references: Mapping[str, str] = field(default_factory=dict)
     """Answers by problem id, where they are known."""
-    keep: Callable[[], None] = _keep_nothing
-    """Writes the submission so far."""
+    keep: Callable[[], None] = lambda: None
+    """Writes the submission so far, which Kaggle's own package does by itself."""
 
     def serve(self, answer: Callable[[Problem], int]) -> None:
         """Have every problem answered by `answer`; interrupted, the submission so far is written.
@@ -73,13 +68,10 @@ def find_source(
         else:
             report(f"Kaggle's own {competition.package} asks what is in {sample.name}")
             return ProblemSource(gateway, len(read_problems(sample).rows))
-    return _mock_source(competition, _rehearsed(problems, sample), output)
-
-
-def _rehearsed(problems: str, sample: Path | None) -> ProblemSet:
     if problems or sample is not None:
-        return read_problems(problems or sample or "")
-    return ProblemSet(read_problems(example_problems_path()).rows[:_NUM_EXAMPLES])
+        return _mock_source(competition, read_problems(problems or sample or ""), output)
+    examples = ProblemSet(read_problems(example_problems_path()).rows[:_NUM_EXAMPLES])
+    return _mock_source(competition, examples, output)
 
 
 def _mock_source(competition: Competition, problem_set: ProblemSet, output: Path) -> ProblemSource:

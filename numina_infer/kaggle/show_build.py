@@ -1,9 +1,7 @@
 """Runs `numina-infer kaggle build`, `wheelhouse` and `check`, and prints their results."""
 
 import json
-import tempfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -26,14 +24,8 @@ from numina_infer.kaggle.build.check import check
 from numina_infer.kaggle.build.push import Push
 from numina_infer.kaggle.build.sources import OWNER_PLACEHOLDER
 from numina_infer.kaggle.wheelhouse.download import fetch, open_client
-from numina_infer.kaggle.wheelhouse.offline_trial import OfflineTrial, try_wheelhouse
-from numina_infer.kaggle.wheelhouse.wheelhouse import (
-    WantedWheels,
-    WheelPlan,
-    begin,
-    find_wheels,
-    require_own_folder,
-)
+from numina_infer.kaggle.wheelhouse.offline_trial import try_wheelhouse
+from numina_infer.kaggle.wheelhouse.wheelhouse import WantedWheels, WheelPlan, begin, find_wheels, require_own_folder
 
 
 def run_build(push: Push, out: Path, console: Console) -> int:
@@ -46,28 +38,32 @@ def run_build(push: Push, out: Path, console: Console) -> int:
     return 0
 
 
-def run_wheelhouse(
-    wanted: WantedWheels, out: Path, console: Console, notes: Console, *, is_dry: bool, as_json: bool
-) -> int:
-    """Collect wheels, or with `is_dry` only find them; the table, or JSON, goes to `console`, the rest to `notes`.
+def run_wheelhouse(wanted: WantedWheels, out: Path, console: Console, notes: Console, *, is_dry: bool) -> int:
+    """Collect wheels and print the next commands, or with `is_dry` only find them and print a table.
+
+    Results go to `console`, progress to `notes`.
 
     Raises:
         ConfigError: `out` holds something else.
         WheelError: wheels can't be found or fetched, or the finished folder doesn't install by itself.
     """
     require_own_folder(out, wanted)
-    with tempfile.TemporaryDirectory(prefix="numina-infer-") as scratch:
-        plan = find_wheels(wanted, out, Path(scratch), _printer(notes))
-        if not is_dry:
-            begin(plan, out)
-            fetch_all(plan, out, notes)
-    trial = None if is_dry else _tried(out, notes)
-    if as_json:
-        console.out(json.dumps(_as_dict(plan, None if is_dry else out, trial)), highlight=False)
-    elif is_dry:
+    say, note = _printer(console), _printer(notes)
+    plan = find_wheels(wanted, out, note)
+    if is_dry:
         console.print(plan.table())
-    else:
-        _say_next(plan, out, console)
+        return 0
+    begin(plan, out)
+    _fetch_all(plan, out, notes)
+    note("checking that it installs by itself")
+    trial = try_wheelhouse(out)
+    note(trial.line)
+    if trial.findings:
+        raise WheelError("\n".join([f"{out}: {trial.line}", *map(str, trial.findings)]))
+    if wanted.owner == OWNER_PLACEHOLDER:
+        say(f"put your user name in the place of {OWNER_PLACEHOLDER} in {out}/{wanted.dataset.FILE_NAME}, then:")
+    say(f"kaggle datasets create -p {out}")
+    say(f"kaggle datasets status {wanted.dataset.id}")
     return 0
 
 
@@ -82,8 +78,8 @@ def run_check(folder: Path, console: Console, *, may_install: bool, as_json: boo
     """
     checked, say = check(folder, may_install=may_install), _printer(console)
     if as_json:
-        findings = [finding.as_dict() for finding in checked.findings]
-        proof = str(checked.trial.proof) if checked.trial else None
+        proof = checked.trial.proof if checked.trial else None
+        findings = [asdict(finding) for finding in checked.findings]
         console.out(json.dumps({"findings": findings, "wheelhouse": proof}), highlight=False)
         return 2 if findings else 0
     for finding in checked.findings:
@@ -100,67 +96,19 @@ def _printer(console: Console) -> Announce:
     return partial(console.print, soft_wrap=True, markup=False, highlight=False)
 
 
-def fetch_all(plan: WheelPlan, out: Path, notes: Console) -> None:
-    """Download every wheel into `out`, which `begin` has made, with a progress bar; see `fetch` for what it raises."""
+def _fetch_all(plan: WheelPlan, out: Path, notes: Console) -> None:
+    """Download every wheel into `out`, a line each, on a terminal with a progress bar below them."""
     say = _printer(notes)
     say(f"{len(plan.wheels)} wheels, {decimal(plan.total_bytes)}; after Ctrl-C the same command goes on")
-    progress = _progress(notes)
-    shown: AbstractContextManager[object] = progress if notes.is_terminal else nullcontext()
+    columns = (TextColumn("wheels"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    shown = Progress(*columns, console=notes, transient=True, disable=not notes.is_terminal)
     with shown, open_client() as client:
-        bar, before = progress.add_task("wheels", total=plan.total_bytes), 0
+        bar, before = shown.add_task("wheels", total=plan.total_bytes), 0
         for number, wheel in enumerate(plan.wheels, 1):
-            progress.update(bar, description=wheel.name)
-            fetch(wheel, out, client, _advance(progress, bar, before))
+            say(f"[{number}/{len(plan.wheels)}] {wheel.filename}, {wheel.size_text}")
+            fetch(wheel, out, client, partial(_advance, shown, bar, before))
             before += wheel.size or 0
-            if not notes.is_terminal:
-                say(f"[{number}/{len(plan.wheels)}] {wheel.filename}, {wheel.size_text}")
 
 
-def _advance(progress: Progress, bar: TaskID, before: int) -> Callable[[int], None]:
-    return lambda here: progress.update(bar, completed=before + here)
-
-
-def _progress(notes: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description:<28.28}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=notes,
-        transient=True,
-    )
-
-
-def _tried(out: Path, notes: Console) -> OfflineTrial:
-    say = _printer(notes)
-    say("checking that it installs by itself")
-    trial = try_wheelhouse(out)
-    say(trial.line)
-    if trial.findings:
-        raise WheelError("\n".join([f"{out}: {trial.line}", *map(str, trial.findings)]))
-    return trial
-
-
-def _say_next(plan: WheelPlan, out: Path, console: Console) -> None:
-    say = _printer(console)
-    dataset = plan.wanted.dataset
-    if plan.wanted.owner == OWNER_PLACEHOLDER:
-        say(f"put your user name in the place of {OWNER_PLACEHOLDER} in {out}/{dataset.FILE_NAME}, then:")
-    say(f"kaggle datasets create -p {out}")
-    say(f"kaggle datasets status {dataset.id}")
-
-
-def _as_dict(plan: WheelPlan, out: Path | None, trial: OfflineTrial | None) -> dict[str, object]:
-    return {
-        "wanted": list(plan.wanted.summary),
-        "target": str(plan.wanted.target),
-        "wheels": [
-            {"name": each.name, "version": each.version, "filename": each.filename, "sha256": each.sha256}
-            | {"bytes": each.size}
-            for each in plan.wheels
-        ],
-        "total_bytes": plan.total_bytes,
-        "folder": str(out) if out else None,
-        "checked": str(trial.proof) if trial else None,
-    }
+def _advance(shown: Progress, bar: TaskID, before: int, here: int) -> None:
+    shown.update(bar, completed=before + here)

@@ -1,4 +1,8 @@
-"""Installs vLLM from a wheelhouse, without network, into a prefix: a virtual environment of its own.
+"""Reads a wheelhouse, and installs vLLM from it, without network, into a prefix: a virtual environment of its own.
+
+A wheelhouse is a folder of wheels and the lock that names them. A wheel's name has its package, its version, and the
+interpreter and machine that it is for (packaging.python.org, binary distribution format); it is a zip file, whose
+table has the unpacked sizes.
 
 Nothing is installed into the interpreter that serves the competition, so nothing of Kaggle's image is replaced and
 nothing has to be restarted. This interpreter's pip installs into the other one (`pip --python`, since 22.3), by the
@@ -9,25 +13,29 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
 
 from numina_infer.core.config import require
-from numina_infer.core.errors import EngineError
+from numina_infer.core.errors import ConfigError, EngineError
 from numina_infer.core.ports import Announce
 from numina_infer.engines.vllm import keeper
-from numina_infer.kaggle.inputs import LOCK
-from numina_infer.kaggle.wheels import locked_packages, read_lock
+from numina_infer.kaggle.place import LOCK
 
+Version = tuple[int, int]
+
+_LOCKED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)\s*==", re.MULTILINE)
+_INTERFACE = re.compile(r"cp3(\d+)")
+_RUNTIME = re.compile(r"nvidia-cuda-runtime(?:-cu\d+)?==(\d+)\.(\d+)")
 _MARK = "numina-infer.json"
-_LOOK_EVERY_S = 0.2
 _REPORT_EVERY_S = 15.0
 _LAST_LINES = 6
 _NOT_PASSED_ON = ("PIP_", "UV_", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
@@ -35,13 +43,69 @@ _NOT_PASSED_ON = ("PIP_", "UV_", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 
 
 @dataclass(frozen=True, slots=True)
-class _Mark:
-    """The content of the file that marks a prefix as ours."""
+class Wheels:
+    """The contents of a wheelhouse."""
 
-    lock: str
-    """SHA-256 of the lock that it was made from."""
-    num_packages: int = 0
-    """0 until it is finished."""
+    locked: tuple[str, ...]
+    """The packages that the lock names, in lower case with hyphens."""
+    versions: dict[str, str]
+    """Of each package that has a wheel."""
+    pythons: frozenset[Version]
+    """The versions that wheels are built for; wheels for every Python, or for all later ones, don't count."""
+    unpacked_bytes: int = 0
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Packages that the lock names and no wheel has."""
+        return tuple(name for name in self.locked if name not in self.versions)
+
+    @property
+    def cuda(self) -> Version | None:
+        """The CUDA that comes with them; None where none does."""
+        found = (_RUNTIME.match(f"{name}=={version}") for name, version in self.versions.items())
+        return next(((int(match[1]), int(match[2])) for match in found if match), None)
+
+
+def read_wheels(folder: Path) -> Wheels:
+    """Read the names and tables of the wheels in `folder`, and its lock.
+
+    Raises:
+        ConfigError: the lock can't be read, or a wheel isn't whole.
+    """
+    files = sorted(folder.glob("*.whl"))
+    names = [parts for file in files if len(parts := file.stem.split("-")) >= 5]
+    interfaces = (_INTERFACE.match(parts[-2]) for parts in names)
+    return Wheels(
+        locked_packages(read_lock(folder)),
+        {_normal(parts[0]): parts[1] for parts in names},
+        frozenset((3, int(match[1])) for match in interfaces if match),
+        unpacked_bytes=sum(map(_unpacked_bytes, files)),
+    )
+
+
+def read_lock(folder: Path) -> str:
+    """The lock's text; `ConfigError` where it can't be read."""
+    try:
+        return (folder / LOCK).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{folder} has no {LOCK} that can be read ({error}): build the wheelhouse again") from error
+
+
+def locked_packages(lock: str) -> tuple[str, ...]:
+    """The packages that a lock's text names, in lower case with hyphens."""
+    return tuple(map(_normal, _LOCKED.findall(lock)))
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _unpacked_bytes(wheel: Path) -> int:
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            return sum(entry.file_size for entry in archive.infolist())
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ConfigError(f"{wheel.name} isn't a whole wheel ({error}): upload the wheelhouse again") from error
 
 
 def find_installed(wheelhouse: Path, prefix: Path) -> Path | None:
@@ -50,24 +114,51 @@ def find_installed(wheelhouse: Path, prefix: Path) -> Path | None:
     Raises:
         ConfigError: the wheelhouse has no lock that can be read.
     """
-    python, mark = prefix / "bin" / "python", _read_mark(prefix)
-    is_whole = mark is not None and 0 < mark.num_packages <= _count_packages(prefix)
-    is_same = mark is not None and mark.lock == _hash(wheelhouse)
-    return python if is_whole and is_same and os.access(python, os.X_OK) else None
+    lock, python = _hash(read_lock(wheelhouse)), prefix / "bin" / "python"
+    try:
+        mark = json.loads((prefix / _MARK).read_text(encoding="utf-8"))
+        is_whole = mark["lock"] == lock and 0 < mark["num_packages"] <= _count_packages(prefix)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return python if is_whole and os.access(python, os.X_OK) else None
 
 
-def install_vllm(wheelhouse: Path, prefix: Path, report: Announce, *, stop: Event | None = None) -> Path:
+def install_vllm(wheelhouse: Path, prefix: Path, report: Announce) -> Path:
     """Install what `wheelhouse` locks into `prefix`, unless that is done, and return the interpreter there.
 
-    It takes minutes, so call it on a thread of its own; `stop` ends it from another. An unfinished install, or one of
-    another lock, is removed first.
+    It takes minutes, so call it on a thread of its own. An unfinished install, or one of another lock, is removed
+    first; another install into the same prefix, such as that of a cell that was run twice, is waited for.
 
     Raises:
         ConfigError: the wheelhouse has no lock, or `prefix` holds something that isn't ours.
-        EngineError: the install failed, with its last words, or was stopped.
+        EngineError: the install failed, with its last words.
     """
-    prefix = prefix.absolute()
-    return _Install(wheelhouse.absolute(), prefix, report, stop or Event()).run()
+    wheelhouse, prefix = wheelhouse.absolute(), prefix.absolute()
+    begun, lock, python = time.monotonic(), read_lock(wheelhouse), prefix / "bin" / "python"
+    num_locked, log = len(locked_packages(lock)), prefix.with_name(f"{prefix.name}.log")
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+
+    def tell() -> None:
+        seconds = time.monotonic() - begun
+        report(f"vLLM: {_count_packages(prefix)} of {num_locked} packages, {seconds:.0f} s")
+
+    with prefix.with_name(f"{prefix.name}.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        found = find_installed(wheelhouse, prefix)
+        if found is not None:
+            report(f"vLLM is installed in {prefix}")
+            return found
+        _make_room(prefix, report)
+        _write_mark(prefix, lock, num_packages=0)
+        report(f"installing vLLM from {wheelhouse} into {prefix}: {num_locked} packages")
+        make = [sys.executable, "-I", "-m", "venv", "--without-pip", str(prefix)]
+        for command in (make, install_command(wheelhouse, python)):
+            if not _execute(command, log, tell):
+                said = f"{_last_words(log)} (all of it: {log})"
+                raise EngineError(f"vLLM couldn't be installed from {wheelhouse}: {said}")
+        _write_mark(prefix, lock, _count_packages(prefix))
+    report(f"vLLM was installed into {prefix} in {time.monotonic() - begun:.0f} s")
+    return python
 
 
 def install_command(wheelhouse: Path, python: Path) -> list[str]:
@@ -86,118 +177,43 @@ def bare_environment() -> dict[str, str]:
     return {**ours, "PIP_CONFIG_FILE": os.devnull}
 
 
-@dataclass(frozen=True, slots=True)
-class _Install:
-    """One install."""
-
-    wheelhouse: Path
-    prefix: Path
-    report: Announce
-    stop: Event
-    begun: float = field(default_factory=time.monotonic)
-
-    def run(self) -> Path:
-        lock = _hash(self.wheelhouse)
-        self.prefix.parent.mkdir(parents=True, exist_ok=True)
-        with self._alone():
-            found = find_installed(self.wheelhouse, self.prefix)
-            if found is not None:
-                self.report(f"vLLM is installed in {self.prefix}")
-                return found
-            self._make_room()
-            _write_mark(self.prefix, _Mark(lock))
-            self._fill()
-            _write_mark(self.prefix, _Mark(lock, _count_packages(self.prefix)))
-        self.report(f"vLLM was installed into {self.prefix} in {self._seconds} s")
-        return self._python
-
-    @property
-    def _python(self) -> Path:
-        return self.prefix / "bin" / "python"
-
-    @property
-    def _log(self) -> Path:
-        return self.prefix.with_name(f"{self.prefix.name}.log")
-
-    @property
-    def _seconds(self) -> int:
-        return round(time.monotonic() - self.begun)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Wait for another install into the same prefix, such as that of a cell that was run twice."""
-        with self.prefix.with_name(f"{self.prefix.name}.lock").open("w") as stream:
-            while not _is_locked(stream.fileno()):
-                self._go_on()
-            yield
-
-    def _make_room(self) -> None:
-        if not self.prefix.exists():
-            return
-        require(self.prefix.is_dir(), f"prefix {self.prefix} is no folder; name one that can be made anew")
-        is_ours = (self.prefix / _MARK).is_file() or not any(self.prefix.iterdir())
-        require(is_ours, f"prefix {self.prefix} holds something that wasn't installed from here; name another folder")
-        self.report(f"removing what is unfinished, or from another lock, in {self.prefix}")
-        shutil.rmtree(self.prefix)
-
-    def _fill(self) -> None:
-        num_locked = len(locked_packages(read_lock(self.wheelhouse)))
-        self.report(f"installing vLLM from {self.wheelhouse} into {self.prefix}: {num_locked} packages")
-        self._log.write_bytes(b"")
-        self._execute([sys.executable, "-I", "-m", "venv", "--without-pip", str(self.prefix)], num_locked)
-        self._execute(install_command(self.wheelhouse, self._python), num_locked)
-
-    def _execute(self, command: list[str], num_locked: int) -> None:
-        kept = [sys.executable, "-I", keeper.__file__, "--attached", str(self._log), "--", *command]
-        reported = time.monotonic()
-        with subprocess.Popen(  # noqa: S603 (a list of arguments, no shell)
-            kept,
-            stdin=subprocess.PIPE,  # closed when the block is left or we die: then the keeper ends all of it
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=bare_environment(),
-            process_group=0,
-        ) as process:
-            while process.poll() is None:
-                self._go_on()
-                if time.monotonic() - reported > _REPORT_EVERY_S:
-                    reported = time.monotonic()
-                    self.report(f"vLLM: {_count_packages(self.prefix)} of {num_locked} packages, {self._seconds} s")
-        if process.returncode != 0:
-            raise EngineError(
-                f"vLLM couldn't be installed from {self.wheelhouse}: {_last_words(self._log)} (all of it: {self._log})"
-            )
-
-    def _go_on(self) -> None:
-        """Wait a moment; raise `EngineError` once `stop` is set."""
-        if self.stop.wait(_LOOK_EVERY_S):
-            raise EngineError(f"installing vLLM into {self.prefix} was stopped; the next install begins anew")
+def _make_room(prefix: Path, report: Announce) -> None:
+    if not prefix.exists():
+        return
+    require(prefix.is_dir(), f"prefix {prefix} is no folder; name one that can be made anew")
+    is_ours = (prefix / _MARK).is_file() or not any(prefix.iterdir())
+    require(is_ours, f"prefix {prefix} holds something that wasn't installed from here; name another folder")
+    report(f"removing what is unfinished, or from another lock, in {prefix}")
+    shutil.rmtree(prefix)
 
 
-def _is_locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _execute(command: list[str], log: Path, tell: Callable[[], None]) -> bool:
+    """Run a command with its output in `log`, and `tell` how far it is; returns whether it went well."""
+    log.write_bytes(b"")
+    with subprocess.Popen(  # noqa: S603 (a list of arguments, no shell)
+        [sys.executable, "-I", keeper.__file__, "--attached", str(log), "--", *command],
+        stdin=subprocess.PIPE,  # closed when the block is left or we die: then the keeper ends all of it
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=bare_environment(),
+        process_group=0,
+    ) as process:
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                return process.wait(_REPORT_EVERY_S) == 0
+            tell()
 
 
-def _hash(wheelhouse: Path) -> str:
-    return hashlib.sha256(read_lock(wheelhouse).encode()).hexdigest()
-
-
-def _read_mark(prefix: Path) -> _Mark | None:
-    try:
-        return _Mark(**json.loads((prefix / _MARK).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def _write_mark(prefix: Path, mark: _Mark) -> None:
+def _write_mark(prefix: Path, lock: str, num_packages: int) -> None:
+    """Mark the prefix as ours: by its lock, and how many packages it has, 0 until it is finished."""
     prefix.mkdir(exist_ok=True)
     draft = prefix / f"{_MARK}.new"
-    draft.write_text(json.dumps(asdict(mark)), encoding="utf-8")
+    draft.write_text(json.dumps({"lock": _hash(lock), "num_packages": num_packages}), encoding="utf-8")
     draft.rename(prefix / _MARK)
+
+
+def _hash(lock: str) -> str:
+    return hashlib.sha256(lock.encode()).hexdigest()
 
 
 def _count_packages(prefix: Path) -> int:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from numina_infer.core.errors import ConfigError
-from numina_infer.kaggle import inputs
-from numina_infer.kaggle.inputs import Inputs
+from numina_infer.kaggle import place
+from numina_infer.kaggle.place import Inputs
 
 SLUG = "ai-mathematical-olympiad-progress-prize-3"
 OLD = {
@@ -139,8 +139,8 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
 
 def test_big_data_sets_are_not_read_to_their_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model far down beside one is found before it, whatever its size."""
-    monkeypatch.setattr(inputs, "_MOST_ENTRIES", 5)
-    monkeypatch.setattr(inputs, "_MOST_FOLDERS", 12)
+    monkeypatch.setattr(place, "_MOST_ENTRIES", 5)
+    monkeypatch.setattr(place, "_MOST_FOLDERS", 12)
     put(tmp_path, *(f"images/{number}.png" for number in range(50)), "models/a/b/c/d/1/config.json")
     put(tmp_path, *(f"datasets/many/{number}/{inner}/x" for number in range(20) for inner in range(9)))
     entered: list[Path] = []

@@ -20,12 +20,11 @@ from numina_infer.core.records import Problem
 from numina_infer.core.restarts import RestartPolicy
 from numina_infer.engines.scripted_engine import ScriptedEngine
 from numina_infer.formats.numina import NUMINA
-from numina_infer.kaggle.inputs import Inputs
 from numina_infer.kaggle.kernel import Kernel
 from numina_infer.kaggle.kernel_log import KernelLog
-from numina_infer.kaggle.place import RERUN_VARIABLE, RUN_TYPE_VARIABLE, Place
+from numina_infer.kaggle.place import RERUN_VARIABLE, RUN_TYPE_VARIABLE, Inputs, Place
 from numina_infer.kaggle.preflight.light import Light, Preflight
-from numina_infer.kaggle.preflight.run_plan import RunPlan
+from numina_infer.kaggle.preflight.machine import RunPlan
 from numina_infer.kaggle.problem_source import ProblemSource
 from tests.summing import summing_sandbox
 

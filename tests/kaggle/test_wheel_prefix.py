@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 
 import pytest
 
@@ -145,28 +145,6 @@ def pid_in(folder: Path) -> int:
 def is_gone(pid: int) -> bool:
     """Whether no such process is left."""
     return not Path(f"/proc/{pid}").exists()
-
-
-def test_an_install_can_be_stopped(wheelhouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From another thread; the installer is dead when it returns, and the next install begins anew."""
-    monkeypatch.setattr(wheel_prefix, "install_command", lambda *_: endless(tmp_path))
-    stop, errors = Event(), list[str]()
-
-    def install() -> None:
-        try:
-            install_vllm(wheelhouse, tmp_path / "prefix", quiet, stop=stop)
-        except EngineError as error:
-            errors.append(str(error))
-
-    thread = Thread(target=install)
-    thread.start()
-    pid = pid_in(tmp_path)
-    stop.set()
-    thread.join()
-    assert "was stopped" in errors[0]
-    assert is_gone(pid)
-    monkeypatch.undo()
-    assert install_vllm(wheelhouse, tmp_path / "prefix", quiet).is_file()
 
 
 def test_an_install_ends_with_us(wheelhouse: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from numina_infer.core.errors import ConfigError
-from numina_infer.kaggle.wheels import locked_packages, read_wheels
+from numina_infer.kaggle.wheel_prefix import locked_packages, read_wheels
 from tests.kaggle.wheel_maker import make_wheel, write_lock
 
 

@@ -3,28 +3,38 @@
 OUT/kernel/    kernel-metadata.json and submission.ipynb, for `kaggle kernels push`
 OUT/dataset/   this package's wheel and the pure Python wheels it needs, flat, for `kaggle datasets create`
 OUT/model/     the metadata for the folder with the weights, where the model is the owner's own
+
+The notebook and the tested versions are read from the checkout; this package's wheel has copies of them in `data/`.
 """
 
+import os
 import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from numina_infer.competitions.known import Api
-from numina_infer.core.errors import ConfigError
+from numina_infer.core.errors import ConfigError, WheelError
 from numina_infer.core.ports import Announce
 from numina_infer.kaggle.build import notebook
-from numina_infer.kaggle.build.metadata import own_model
-from numina_infer.kaggle.build.new_folder import made_whole
+from numina_infer.kaggle.build.metadata import write_model_templates
 from numina_infer.kaggle.build.notebook import Notebook
-from numina_infer.kaggle.build.own_wheels import fetch_light_wheels, make_own_wheel
 from numina_infer.kaggle.build.push import Push
-from numina_infer.kaggle.build.shipped import find_shipped
 from numina_infer.kaggle.build.sources import OWNER_PLACEHOLDER
-from numina_infer.kaggle.wheelhouse.target import Target
+from numina_infer.kaggle.wheelhouse.download import fetch, open_client
+from numina_infer.kaggle.wheelhouse.resolution import Target, resolve, without_addresses
 
 NOTEBOOK = "notebooks/submission.ipynb"
 """Where the checkout has it."""
+OWN = "numina-infer"
+LIGHT = ("httpx2", "httpcore2")
+"""Core dependencies that Kaggle's image may lack; they and all that they need are pure Python."""
+
+_CHECKOUT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +70,25 @@ def build(push: Push, out: Path, report: Announce) -> Built:
     """Write everything for `push` into `out`, which must be new or empty; nothing stays there if that fails.
 
     Raises:
-        ConfigError: `out` holds something, or the notebook can't be set.
+        ConfigError: `out` holds something, the notebook can't be set, or this isn't a checkout.
         WheelError: a wheel can't be built or fetched.
     """
-    _require_empty(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} isn't empty; name a new folder with --out, or remove this one first")
     has_model = push.model.owner == push.owner != OWNER_PLACEHOLDER
-    with made_whole(out, ("kernel", "dataset", "model")):
-        _build_kernel(push, out / "kernel")
+    with tempfile.TemporaryDirectory(prefix="numina-infer-") as scratch:
+        folder = Path(scratch) / "out"
+        _build_kernel(push, folder / "kernel")
         report(f"kernel/: {push.name} on {push.shape}")
-        _build_dataset(push, out / "dataset", report)
+        _build_dataset(push, folder / "dataset", report)
         if has_model:
-            _build_model(push, out / "model")
+            (folder / "model").mkdir()
+            write_model_templates(push.model, folder / "model")
             report("model/: metadata to lie beside your own weights")
+        out.mkdir(parents=True, exist_ok=True)
+        for part in folder.iterdir():
+            shutil.copytree(part, out / part.name)
     return Built(push, out, has_model)
-
-
-def _require_empty(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{folder} isn't empty; name a new folder with --out, or remove this one first")
 
 
 def _build_kernel(push: Push, folder: Path) -> None:
@@ -91,10 +102,60 @@ def _build_dataset(push: Push, folder: Path, report: Announce) -> None:
     folder.mkdir(parents=True)
     push.dataset.write(folder)
     report(f"dataset/: {make_own_wheel(folder).name}")
-    report(f"dataset/: {', '.join(fetch_light_wheels(folder, Target()))}")
+    report(f"dataset/: {', '.join(fetch_light_wheels(folder))}")
 
 
-def _build_model(push: Push, folder: Path) -> None:
-    folder.mkdir(parents=True)
-    for metadata in own_model(push.model):
-        metadata.write(folder)
+def make_own_wheel(folder: Path) -> Path:
+    """Have pip build this package's wheel from the checkout into `folder`; returns its path.
+
+    Raises:
+        ConfigError: this package was installed from a wheel, so there is no checkout.
+        WheelError: pip can't build it.
+    """
+    if not (_CHECKOUT / "pyproject.toml").is_file():
+        raise ConfigError("the package's wheel is built from its checkout: run this there, installed with pip -e")
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(folder), str(_CHECKOUT)]
+    done = subprocess.run(  # noqa: S603 (our own words, and no shell)
+        [*command, "--quiet", "--disable-pip-version-check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=dict(os.environ) | {"PIP_NO_INPUT": "1"},
+    )
+    if done.returncode:
+        raise WheelError(f"pip wheel failed:\n{without_addresses(done.stderr.strip())}")
+    return next(folder.glob("numina_infer-*.whl"))
+
+
+def fetch_light_wheels(folder: Path) -> tuple[str, ...]:
+    """Fetch the wheels of `LIGHT` and all that they need on Kaggle's image, in the tested versions.
+
+    Returns:
+        Each as `name==version`.
+
+    Raises:
+        WheelError: one can't be resolved or fetched.
+    """
+    wheels = resolve(LIGHT, Target(), [find_shipped("constraints.txt")])
+    with open_client() as client:
+        for wheel in wheels:
+            fetch(wheel, folder, client)
+    return tuple(f"{wheel.name}=={wheel.version}" for wheel in wheels)
+
+
+def find_shipped(path: str) -> Path:
+    """The file at `path` of the checkout, or the copy in this package's wheel, which has the file's name alone.
+
+    Raises:
+        ConfigError: neither is there.
+    """
+    found = find_optional(path)
+    if found is None:
+        raise ConfigError(f"{path} isn't part of this installation; install numina-infer from its checkout")
+    return found
+
+
+def find_optional(path: str) -> Path | None:
+    """The same, or None."""
+    places = (_CHECKOUT / path, Path(__file__).with_name("data") / Path(path).name)
+    return next((place for place in places if place.is_file()), None)

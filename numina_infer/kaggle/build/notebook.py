@@ -5,10 +5,9 @@ Its first code cell assigns three settings, one a line, to a plain string each; 
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from numina_infer.core.config import require
 from numina_infer.core.errors import ConfigError
@@ -44,7 +43,7 @@ class Notebook:
     @property
     def cells(self) -> tuple[tuple[str, str], ...]:
         """The kind and the source of every cell."""
-        return tuple((cell["cell_type"], _source(cell)) for cell in json.loads(self.text)["cells"])
+        return tuple((cell["cell_type"], "".join(cell["source"])) for cell in json.loads(self.text)["cells"])
 
     @property
     def cells_without_settings(self) -> tuple[tuple[str, str], ...]:
@@ -68,11 +67,14 @@ class Notebook:
         Raises:
             ConfigError: one of them isn't assigned exactly once.
         """
-        for name in settings:
-            self._assigned(name)
         content = json.loads(self.text)
-        for cell in _code(content):
-            cell["source"] = _set(_source(cell), settings).splitlines(keepends=True)
+        for name, value in settings.items():
+            self._assigned(name)
+            line = f"{name} = {json.dumps(value)}".replace("\\", r"\\")
+            for cell in content["cells"]:
+                if cell["cell_type"] == "code":
+                    source = _assignment(name).sub(line, "".join(cell["source"]))
+                    cell["source"] = source.splitlines(keepends=True)
         return Notebook(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     def write(self, path: Path) -> None:
@@ -80,12 +82,10 @@ class Notebook:
         path.write_text(self.text, encoding="utf-8")
 
     def _assigned(self, name: str) -> str:
-        sources = map(_source, _code(json.loads(self.text)))
+        sources = (source for kind, source in self.cells if kind == "code")
         found = [match["value"] for source in sources for match in _assignment(name).finditer(source)]
-        require(
-            len(found) == 1,
-            f'the notebook assigns {name} {len(found)} times; one line like {name} = "..." is wanted',
-        )
+        wanted = f'one line like {name} = "..." is wanted'
+        require(len(found) == 1, f"the notebook assigns {name} {len(found)} times; {wanted}")
         try:
             return str(json.loads(found[0]))
         except ValueError as error:
@@ -99,21 +99,5 @@ def _is_cell(cell: object) -> bool:
     return isinstance(source, str) or (isinstance(source, list) and all(isinstance(line, str) for line in source))
 
 
-def _code(content: Any) -> Iterator[dict[str, Any]]:
-    return (cell for cell in content["cells"] if cell["cell_type"] == "code")
-
-
-def _source(cell: Mapping[str, Any]) -> str:
-    source = cell["source"]
-    return source if isinstance(source, str) else "".join(source)
-
-
 def _assignment(name: str) -> re.Pattern[str]:
     return re.compile(rf'^{name} = (?P<value>"(?:[^"\\\n]|\\.)*")(?=[ \t]*(?:#.*)?$)', re.MULTILINE)
-
-
-def _set(source: str, settings: Mapping[str, str]) -> str:
-    for name, value in settings.items():
-        line = f"{name} = {json.dumps(value)}"
-        source = _assignment(name).sub(lambda _, line=line: line, source)  # type: ignore[misc] # bound now
-    return source

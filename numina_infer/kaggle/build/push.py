@@ -15,9 +15,6 @@ VLLM = "0.19.1"
 T4X2 = "NvidiaTeslaT4"
 """Two T4s; Kaggle has no single one."""
 
-SHAPE_OF_PRESET = {"t4x2": T4X2}
-"""For presets that are made for one machine."""
-
 KNOWN_SHAPES = frozenset(
     {
         "NvidiaTeslaP100",
@@ -40,7 +37,7 @@ def wheelhouse_slug(vllm: str = VLLM) -> str:
 
 def machine_shape(competition: Competition, preset: str) -> str:
     """The machine that a preset is for, else the one that the competition scores on."""
-    return SHAPE_OF_PRESET.get(preset, competition.machine_shape)
+    return T4X2 if preset == "t4x2" else competition.machine_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +50,6 @@ class Push:
     preset: str = ""
     """Empty takes `t4x2` for a competition on T4s, and elsewhere what the notebook takes by itself."""
     slug: str = ""
-    title: str = ""
     wheelhouse: str = ""
     """`OWNER/SLUG` of the dataset with vLLM's wheels."""
     shape: str = ""
@@ -64,10 +60,8 @@ class Push:
             object.__setattr__(self, "preset", "t4x2")
         if self.preset:
             get_preset(self.preset)
-        slug = self.slug or slugify(self.title) or f"{DATASET_SLUG}-{self.competition.name}"
         defaults = {
-            "slug": slug,
-            "title": self.title or slug,
+            "slug": self.slug or f"{DATASET_SLUG}-{self.competition.name}",
             "wheelhouse": self.wheelhouse or f"{self.owner}/{wheelhouse_slug()}",
             "shape": self.shape or machine_shape(self.competition, self.preset),
         }
@@ -76,10 +70,8 @@ class Push:
         fault = dataset_fault(self.wheelhouse)
         require(not fault, fault)
         require(is_slug(self.slug), f"slug is {self.slug!r}; small letters, digits and hyphens are wanted")
-        require(
-            self.shape in KNOWN_SHAPES,
-            f"machine_shape is {self.shape!r}; choose one of {', '.join(sorted(KNOWN_SHAPES))}",
-        )
+        shapes = ", ".join(sorted(KNOWN_SHAPES))
+        require(self.shape in KNOWN_SHAPES, f"machine_shape is {self.shape!r}; choose one of {shapes}")
 
     @property
     def name(self) -> str:
@@ -95,7 +87,7 @@ class Push:
         """The kernel's own file; `ConfigError` where Kaggle would refuse it."""
         return KernelMetadata(
             id=self.name,
-            title=self.title,
+            title=self.slug,
             code_file=code_file,
             machine_shape=self.shape,
             competition_sources=(self.competition.slug,),

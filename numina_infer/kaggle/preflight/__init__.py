@@ -2,6 +2,6 @@
 
 In: a plan of the run. Out: a list of checks, each green, amber or red, with advice.
 
-- run_plan.py: the plan; machine.py: looks at this machine
+- machine.py: the plan, and a look at this machine
 - preflight.py, gpu_checks.py: the rules; light.py: the result
 """

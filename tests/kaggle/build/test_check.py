@@ -164,10 +164,10 @@ def rename(folder: Path, old: str, new: str) -> None:
         (
             "h11-*",
             "h11-0.16.0-cp311-cp311-manylinux_2_17_x86_64.whl",
-            "it doesn't install on Kaggle's image, Python 3.12",
+            "its wheels don't install on Kaggle's image, Python 3.12",
         ),
-        ("h11-*", "h11-0.16.0-cp312-cp312-manylinux_2_17_aarch64.whl", "it doesn't install on Kaggle's image"),
-        ("h11-*", "notes.txt", "the wheel of h11 is missing"),
+        ("h11-*", "h11-0.16.0-cp312-cp312-manylinux_2_17_aarch64.whl", "don't install on Kaggle's image"),
+        ("h11-*", "notes.txt", "h11 was not found"),
         ("numina_infer-*", "notes.txt", "the wheel of numina-infer is missing"),
         ("numina_infer-*", "numina_infer-0.0.1-py3-none-any.whl", "it is version 0.0.1, and"),
     ],
@@ -178,13 +178,6 @@ def test_a_wheel_that_will_not_do_is_found(folder: Path, old: str, new: str, exp
     (found,) = lines(folder)
     assert expected in found
     assert found.startswith("dataset/")
-
-
-def test_a_name_that_is_no_wheels_is_found(folder: Path) -> None:
-    """Beside the wheels that are right."""
-    (folder / "dataset" / "h11.whl").write_bytes(b"")
-    (found,) = lines(folder)
-    assert "isn't a wheel's name" in found
 
 
 def test_a_folder_in_a_dataset_is_found(folder: Path) -> None:
@@ -204,12 +197,6 @@ def test_a_missing_file_is_found(folder: Path, path: str, expected: str) -> None
     """Of the two that an upload reads first."""
     (folder / path).unlink()
     assert expected in lines(folder)
-
-
-def test_a_file_of_the_models_is_checked(folder: Path) -> None:
-    """Where the model is the owner's own."""
-    change(folder / "model/model-instance-metadata.json", licenseName="")
-    assert lines(folder) == ["model/model-instance-metadata.json: licenseName is missing; correct it"]
 
 
 def test_each_finding_is_one_line_and_the_code_is_two(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -258,15 +245,13 @@ def of_another_type(folder: Path, file: str) -> Iterator[tuple[str, Any]]:
     [
         METADATA,
         "dataset/dataset-metadata.json",
-        "model/model-metadata.json",
-        "model/model-instance-metadata.json",
     ],
 )
 def test_a_value_of_another_type_is_found_and_nothing_falls_over_it(
     file: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In any field of any file, in one line that names the field and says what to write."""
-    monkeypatch.setattr("numina_infer.kaggle.build.check._wheel_findings", lambda wheels: ())
+    monkeypatch.setattr("numina_infer.kaggle.build.check.folder_fault", lambda *_: "")
     good = (folder / file).read_text()
     for key, value in of_another_type(folder, file):
         change(folder / file, **{key: value})

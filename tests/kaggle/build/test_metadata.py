@@ -1,6 +1,5 @@
 """Metadata files: every field stated, and what the client or Kaggle would refuse refused here first."""
 
-import json
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,7 @@ from hypothesis import strategies as st
 
 from numina_infer.competitions.known import COMPETITIONS
 from numina_infer.core.errors import ConfigError
-from numina_infer.kaggle.build.metadata import DatasetMetadata, KernelMetadata, own_model
-from numina_infer.kaggle.build.metadata_file import Metadata
+from numina_infer.kaggle.build.metadata import DatasetMetadata, KernelMetadata, Metadata, write_model_templates
 from numina_infer.kaggle.build.push import Push
 from numina_infer.kaggle.build.sources import ModelSource, dataset_fault, is_slug, kernel_fault, model_fault, slugify
 from numina_infer.models.json_file import read_json
@@ -22,7 +20,7 @@ DATASET = DatasetMetadata(id="me/my-data", title="my data", subtitle="as long as
 SOURCE = ModelSource("me", "my-7b", "transformers", "gptq", 2)
 
 
-@pytest.mark.parametrize("metadata", [KERNEL, DATASET, *own_model(SOURCE)], ids=lambda each: each.FILE_NAME)
+@pytest.mark.parametrize("metadata", [KERNEL, DATASET], ids=lambda each: each.FILE_NAME)
 def test_every_field_is_written(metadata: Metadata, tmp_path: Path) -> None:
     """Under the client's name for it, so that no default of the client's is taken."""
     content = read_json(metadata.write(tmp_path))
@@ -64,8 +62,8 @@ def test_a_kernel_that_the_client_refuses_is_not_made(change: dict[str, Any], me
         ({"id": "me/my-data/1"}, "a dataset's id has no version"),
         ({"title": "short"}, "title is 'short'; it must have 6 to 50"),
         ({"subtitle": "too short"}, "subtitle is 'too short'; it must have 20 to 80"),
-        ({"licenses": ()}, "exactly one is wanted"),
-        ({"licenses": ({"name": "a"}, {"name": "b"})}, "exactly one is wanted"),
+        ({"licenses": ()}, "it must be exactly one"),
+        ({"licenses": ({"name": "a"}, {"name": "b"})}, "it must be exactly one"),
     ],
 )
 def test_a_dataset_that_the_client_refuses_is_not_made(change: dict[str, Any], message: str) -> None:
@@ -80,10 +78,10 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         replace(KERNEL, language="julia", kernel_type="book")
 
 
-def test_a_model_slug_has_small_letters() -> None:
+def test_a_model_slug_has_small_letters(tmp_path: Path) -> None:
     """As the client has it."""
     with pytest.raises(ConfigError, match="slug is 'My_7b'"):
-        own_model(replace(SOURCE, model="My_7b"))
+        write_model_templates(replace(SOURCE, model="My_7b"), tmp_path)
 
 
 slugs = st.from_regex(r"[a-z0-9]{5,12}(-[a-z0-9]{1,8}){0,2}", fullmatch=True)
@@ -133,11 +131,6 @@ def test_a_preset_for_a_machine_takes_it_along() -> None:
     assert replace(on_t4s, shape="NvidiaH100").metadata().machine_shape == "NvidiaH100"
 
 
-def test_a_title_names_the_kernel() -> None:
-    """Where no slug is given."""
-    assert Push("me", COMPETITIONS["aimo-1"], SOURCE, title="Best of 48").name == "me/best-of-48"
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -163,10 +156,10 @@ def test_a_file_that_holds_no_object_is_refused(text: str, tmp_path: Path) -> No
         read_json(path)
 
 
-def test_the_file_in_the_checkout_is_what_is_built() -> None:
+def test_the_file_in_the_checkout_is_what_is_built(tmp_path: Path) -> None:
     """But for the owner, the model and the notebook's place."""
     root = Path(__file__).parents[3]
     model = ModelSource.parse("OWNER/numina-7b-gptq/transformers/default/1")
     expected = Push("OWNER", COMPETITIONS["aimo-1"], model).metadata("notebooks/submission.ipynb")
-    assert json.loads((root / "kernel-metadata.json").read_text(encoding="utf-8")) == expected.content
+    assert (root / "kernel-metadata.json").read_text(encoding="utf-8") == expected.write(tmp_path).read_text()
     assert (root / expected.code_file).is_file()

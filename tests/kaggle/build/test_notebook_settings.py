@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numina_infer.core.errors import ConfigError
-from numina_infer.kaggle.build.build import NOTEBOOK
+from numina_infer.kaggle.build.build import NOTEBOOK, find_shipped
 from numina_infer.kaggle.build.notebook import SETTINGS, Notebook
-from numina_infer.kaggle.build.shipped import find_shipped
 
 CODE = 'COMPETITION = "aimo-1"  # which\nMODEL = ""\nPRESET = ""\n\nprint(MODEL)'
 

@@ -36,7 +36,7 @@ CONTENTS = bytes(range(256)) * 1172
 def wheel_of(index: WheelIndex) -> RemoteWheel:
     """As the index tells it."""
     url = f"http://127.0.0.1:{index.port}/files/{NAME}"
-    return RemoteWheel("large", "1", url, hashlib.sha256(CONTENTS).hexdigest(), len(CONTENTS))
+    return RemoteWheel("large", "1", NAME, url, hashlib.sha256(CONTENTS).hexdigest(), len(CONTENTS))
 
 
 def ignore(_: int) -> None:
@@ -121,15 +121,3 @@ def test_a_server_that_is_gone_is_told_without_its_address(client: httpx2.Client
     with pytest.raises(WheelError, match=f"{NAME} can't be fetched") as caught:
         fetch(wheel, tmp_path, client, ignore)
     assert "secret" not in str(caught.value)
-
-
-def test_a_file_of_this_machine_is_copied(client: httpx2.Client, tmp_path: Path) -> None:
-    """Where pip found one; the original stays."""
-    original = tmp_path / "elsewhere" / NAME
-    original.parent.mkdir()
-    original.write_bytes(CONTENTS)
-    wheel = RemoteWheel("large", "1", original.as_uri(), hashlib.sha256(CONTENTS).hexdigest(), len(CONTENTS))
-    folder = tmp_path / "wheels"
-    folder.mkdir()
-    assert fetch(wheel, folder, client, ignore).read_bytes() == CONTENTS
-    assert original.is_file()
