@@ -50,7 +50,6 @@ def add_fit(commands: Commands) -> None:
     parser.add_argument("--max-model-len", metavar="N", type=int, help="tokens of a sample (default: the model's)")
     parser.add_argument("--max-num-seqs", metavar="N", type=int, default=48, help="samples at once (default: 48)")
     parser.add_argument("--dtype", choices=("float16", "bfloat16", "float32"), help="default: what suits the device")
-    parser.add_argument("--kv-cache-dtype", choices=("auto", "fp8"), default="auto", help="default: auto")
     add_json(parser)
 
 
@@ -148,7 +147,6 @@ def _fit(chosen: argparse.Namespace) -> int:
         max_model_len=chosen.max_model_len,
         max_num_seqs=chosen.max_num_seqs,
         dtype=chosen.dtype,
-        kv_cache_dtype=chosen.kv_cache_dtype,
     )
 
 

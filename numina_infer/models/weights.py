@@ -14,9 +14,6 @@ from numina_infer.core.config import require, require_whole
 
 GIB = 1024**3
 
-Shape = tuple[int, int]
-"""Inputs and outputs of a matrix."""
-
 
 def gib(num_bytes: float) -> str:
     """`num_bytes` for people, in GiB."""
@@ -64,8 +61,8 @@ class Architecture:
         )
 
     @property
-    def linear_shapes(self) -> tuple[Shape, ...]:
-        """The matrices of one layer: queries, keys, values, output; gate, up, down."""
+    def linear_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Inputs and outputs of one layer's matrices: queries, keys, values, output; gate, up, down."""
         hidden, inner = self.hidden_size, self.intermediate_size
         queries, keys = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
         attention = ((hidden, queries), (hidden, keys), (hidden, keys), (queries, hidden))
@@ -112,16 +109,11 @@ class Quantisation:
         is_group = self.group_size == -1 or self.group_size > 0
         require(is_group, f"group_size is {self.group_size}; it must be above 0, or -1 for one group an output")
 
-    def num_scales(self, shape: Shape) -> int:
-        """Groups of a matrix."""
-        inputs, outputs = shape
-        return outputs * (1 if self.group_size == -1 else -(-inputs // self.group_size))
-
-    def packed_bytes(self, shape: Shape) -> int:
-        """Bytes of a matrix without its scales."""
-        inputs, outputs = shape
-        zero_points = self.num_scales(shape) if self.has_zero_points else 0
-        return (inputs * outputs + zero_points) * self.bits // 8
+    def packed(self, inputs: int, outputs: int) -> tuple[int, int]:
+        """A matrix's number of scales, and its bytes without them."""
+        num_scales = outputs * (1 if self.group_size == -1 else -(-inputs // self.group_size))
+        zero_points = num_scales if self.has_zero_points else 0
+        return num_scales, (inputs * outputs + zero_points) * self.bits // 8
 
     def __str__(self) -> str:
         group = "" if self.group_size == -1 else f" g{self.group_size}"
@@ -148,9 +140,8 @@ class Weights:
         """The weights of an architecture, by arithmetic."""
         if quantisation is None:
             return cls(architecture, architecture.num_linear + architecture.num_other, dtype=dtype)
-        layers, shapes = architecture.num_hidden_layers, architecture.linear_shapes
-        scales = layers * sum(quantisation.num_scales(shape) for shape in shapes)
-        packed = layers * sum(quantisation.packed_bytes(shape) for shape in shapes)
+        of_layer = [quantisation.packed(*shape) for shape in architecture.linear_shapes]
+        scales, packed = (architecture.num_hidden_layers * sum(column) for column in zip(*of_layer, strict=True))
         return cls(architecture, architecture.num_other + scales, packed, quantisation, dtype)
 
     def num_bytes(self, dtype: Dtype = Dtype.FLOAT16) -> int:
@@ -159,5 +150,5 @@ class Weights:
 
     @property
     def kind(self) -> str:
-        """The quantisation, or "not quantised"."""
+        """The quantisation in words."""
         return str(self.quantisation or "not quantised")

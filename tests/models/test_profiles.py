@@ -13,8 +13,7 @@ from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import ConfigError
 from numina_infer.models.fit import FitConfig, Layout, choose, survey
 from numina_infer.models.gpus import T4
-from numina_infer.models.known_models import Profile
-from numina_infer.models.profiles import PROFILES, find_profile
+from numina_infer.models.profiles import PROFILES, Profile, find_profile
 from numina_infer.models.weights import Architecture, Quantisation
 
 SPLIT, REPLICAS = Layout(tensor_parallel_size=2), Layout(num_replicas=2)

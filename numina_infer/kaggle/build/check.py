@@ -20,7 +20,7 @@ from numina_infer.kaggle.inputs import LOCK
 from numina_infer.kaggle.wheelhouse.offline_trial import OfflineTrial, try_wheelhouse
 from numina_infer.kaggle.wheelhouse.target import Target
 from numina_infer.kaggle.wheelhouse.wheel_files import WheelFile
-from numina_infer.models.json_file import read_json
+from numina_infer.models.model_folder import read_json
 
 _BUILD = "build it again"
 

@@ -17,7 +17,7 @@ from numina_infer.kaggle.build.notebook import Notebook
 from numina_infer.kaggle.build.push import DATASET_SLUG, KNOWN_SHAPES, T4X2, machine_shape
 from numina_infer.kaggle.build.shipped import find_shipped
 from numina_infer.kaggle.build.sources import OWNER_PLACEHOLDER, model_fault
-from numina_infer.models.json_file import read_json
+from numina_infer.models.model_folder import read_json
 
 _BUILD = "build the kernel again"
 

@@ -26,8 +26,7 @@ from numina_infer.kaggle.preflight.run_plan import RunPlan
 from numina_infer.kaggle.wheel_prefix import find_installed
 from numina_infer.kaggle.wheels import Version, Wheels, read_wheels
 from numina_infer.models.gpus import Device, GpuState, find_cpu, find_gpus, look_at_gpus
-from numina_infer.models.known_models import Profile
-from numina_infer.models.profiles import find_profile
+from numina_infer.models.profiles import Profile, find_profile
 
 _PATIENCE_S = 30.0
 """For a look that hangs, on a driver or a network disk."""

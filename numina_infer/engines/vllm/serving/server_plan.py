@@ -16,8 +16,7 @@ from numina_infer.engines.vllm.launch import Launch
 from numina_infer.engines.vllm.vllm_python import find_vllm_python
 from numina_infer.models.fit import Fit, FitConfig, choose, survey
 from numina_infer.models.gpus import Device, find_cpu, find_gpus
-from numina_infer.models.known_models import Profile
-from numina_infer.models.profiles import find_profile
+from numina_infer.models.profiles import Profile, find_profile
 from numina_infer.models.weights import GIB, Dtype
 
 _DTYPES = {"half": Dtype.FLOAT16, "auto": None}
