@@ -17,7 +17,7 @@ from drills.engines.pace import Pace
 from drills.engines.stand_in import StandIn
 from drills.model import Words
 from numina_infer.core.help_formatter import HelpFormatter
-from numina_infer.engines.simulated.machine_costs import t4_costs
+from numina_infer.engines.simulated_machine import t4_costs
 
 HANG = signal.SIGUSR1
 

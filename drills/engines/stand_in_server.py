@@ -3,8 +3,8 @@
     write_interpreter(folder / "python", lines=file, speed=12.0)
 
 makes an executable for `Launch.python` or NUMINA_VLLM_PYTHON: whatever module of vLLM it is asked for, it serves the
-lines of a script (`engines.scripts`) on the socket that vLLM's arguments name, at the pace of two T4s, tokenised by
-the tokenizer of the model that they name.
+lines of a script (`engines.scripted_engine`) on the socket that vLLM's arguments name, at the pace of two T4s,
+tokenised by the tokenizer of the model that they name.
 """
 
 import argparse
@@ -19,8 +19,8 @@ import anyio
 from drills.engines.pace import Pace
 from drills.engines.stand_in import StandIn
 from numina_infer.core.help_formatter import HelpFormatter
-from numina_infer.engines.scripts import Cue, FileScript, load_script
-from numina_infer.engines.simulated.machine_costs import t4_costs
+from numina_infer.engines.scripted_engine import Cue, FileScript, load_script
+from numina_infer.engines.simulated_machine import t4_costs
 from numina_infer.engines.vocabulary import TokenizerVocabulary
 
 _OUTPUT = "```output"

@@ -27,8 +27,7 @@ def make_engine(
 ) -> AbstractAsyncContextManager[Engine]:
     """The engine that was chosen, not opened yet; raises as `make_parts` does."""
     if choices.engine is EngineName.SCRIPTED:
-        from numina_infer.engines.scripted_engine import ScriptedEngine
-        from numina_infer.engines.scripts import load_script, sum_of_numbers
+        from numina_infer.engines.scripted_engine import ScriptedEngine, load_script, sum_of_numbers
 
         return ScriptedEngine(load_script(Path(choices.script)) if choices.script else sum_of_numbers)
     if choices.engine is EngineName.VLLM:

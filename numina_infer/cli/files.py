@@ -70,7 +70,7 @@ def add_cache(commands: Commands) -> None:
 
 
 def _cache(chosen: argparse.Namespace) -> int:
-    from numina_infer.engines.cache.cache_folder import CacheFolder
+    from numina_infer.engines.cached_engine import CacheFolder
 
     folder = CacheFolder(chosen.folder, lambda line: print(line, file=sys.stderr))
     size = folder.clear() if chosen.clear else folder.size

@@ -72,15 +72,11 @@ def render(context: Sequence[Part], vocabulary: Vocabulary) -> list[int]:
                 begins_whole |= number == 0
                 ids.append(vocabulary.special(run.text))
             case str():
-                ids += _encoded(run, vocabulary)
+                # UTF-8 doesn't know a lone surrogate; it becomes a question mark.
+                ids += vocabulary.encode(run.encode("utf-8", "replace").decode())
             case _:
                 ids += run
     return ids if begins_whole else [*vocabulary.bos, *ids]
-
-
-def _encoded(text: str, vocabulary: Vocabulary) -> list[int]:
-    """`text` as ids; a lone surrogate, which UTF-8 doesn't know, becomes a question mark."""
-    return list(vocabulary.encode(text.encode("utf-8", "replace").decode()))
 
 
 def find_stop(text: str, stop: Sequence[str], start: int = 0) -> tuple[str, int] | None:
@@ -172,11 +168,7 @@ class Transcript:
             num_tokens=self.num_tokens,
             num_prompt_tokens=num_prompt_tokens,
             num_cached_tokens=num_cached_tokens,
-            cumulative_logprob=_finite(cumulative_logprob),
+            # JSON can't hold a sum that has overflowed.
+            cumulative_logprob=cumulative_logprob if math.isfinite(cumulative_logprob or 0.0) else None,
             seed=seed,
         )
-
-
-def _finite(logprob: float | None) -> float | None:
-    """`logprob`, or None where the sum has overflowed, which JSON can't hold."""
-    return logprob if logprob is not None and math.isfinite(logprob) else None

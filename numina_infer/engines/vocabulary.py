@@ -23,21 +23,17 @@ class Vocabulary(Protocol):
     @property
     def fingerprint(self) -> str:
         """Equal only for vocabularies that make the same ids of every text and end texts at the same ids."""
-        ...
 
     @property
     def bos(self) -> tuple[int, ...]:
         """The tokens that the tokenizer itself puts in front of a text."""
-        ...
 
     @property
     def end_ids(self) -> frozenset[int]:
         """Tokens that end a text: the end-of-sequence tokens, and all special tokens, which are never text."""
-        ...
 
     def encode(self, text: str) -> Sequence[int]:
         """Plain text as ids; special tokens in it are spelled out."""
-        ...
 
     def special(self, token: str) -> int:
         """The id of the special token that is spelled `token`.
@@ -45,15 +41,12 @@ class Vocabulary(Protocol):
         Raises:
             EngineError: there is none.
         """
-        ...
 
     def has(self, token_id: int) -> bool:
         """Whether there is such a token."""
-        ...
 
     def decode(self, ids: Sequence[int]) -> str:
         """Ids as text: special tokens spelled out, U+FFFD where bytes are no UTF-8."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,14 @@ from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import ConfigError, EngineError
 from numina_infer.core.ports import Cutoff
 from numina_infer.core.records import Completion, Execution, ExecutionStatus, FinishReason, Part
-from numina_infer.engines.scripted_engine import ByteVocabulary, ScriptedEngine
-from numina_infer.engines.scripts import Cue, Lines, load_script, sum_of_numbers
+from numina_infer.engines.scripted_engine import (
+    ByteVocabulary,
+    Cue,
+    Lines,
+    ScriptedEngine,
+    load_script,
+    sum_of_numbers,
+)
 from numina_infer.formats.catalogue import make_format
 
 NEVER = Cutoff(float("inf"))

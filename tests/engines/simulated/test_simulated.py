@@ -10,18 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.quick_contest import QuickContest, Setting
+from benchmarks.stalls import Stalls
 from numina_infer.core.clock import virtual_clock
 from numina_infer.core.config import ContestConfig, Policy, SamplingParams, StopRule
-from numina_infer.core.engine_config import SimulatedConfig
 from numina_infer.core.errors import ConfigError
 from numina_infer.core.ports import Cutoff
 from numina_infer.core.presets import get_preset
 from numina_infer.core.records import Completion, FinishReason, Problem
-from numina_infer.engines.scripts import Cue
-from numina_infer.engines.simulated.machine_costs import MachineCosts, costs_of_layout, read_costs, t4_costs
-from numina_infer.engines.simulated.running_batch import RunningBatch, Sequence, Stalls
-from numina_infer.engines.simulated.samples import SampledAuthor, read_samples
-from numina_infer.engines.simulated.simulated_engine import Passage, SimulatedEngine
+from numina_infer.engines.scripted_engine import Cue
+from numina_infer.engines.simulated_engine import Passage, SampledAuthor, SimulatedEngine, read_samples
+from numina_infer.engines.simulated_machine import (
+    MachineCosts,
+    RunningBatch,
+    Sequence,
+    costs_of_layout,
+    read_costs,
+    t4_costs,
+)
 from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.log import RunLog
 from numina_infer.runs.problems import packaged_path
@@ -110,8 +115,8 @@ def test_a_passage_takes_as_long_as_its_tokens_and_is_cut_in_proportion() -> Non
     written: list[Completion] = []
 
     async def write() -> None:
-        config = SimulatedConfig(max_model_len=10**6)
-        async with SimulatedEngine(Talker(), slow, config, now=clock.now) as engine, engine.slot(0) as decoder:
+        engine = SimulatedEngine(Talker(), slow, max_model_len=10**6, now=clock.now)
+        async with engine, engine.slot(0) as decoder:
             for seconds in (1000.0, 5000.0):
                 cutoff = Cutoff(anyio.current_time() + seconds)
                 params = SamplingParams(max_tokens=10**6)
@@ -197,9 +202,7 @@ def play(folder: Path, policy: Policy, num_problems: int) -> list[tuple[dict[int
     chosen = Parts(
         preset=type(preset)("numina", preset.rollout, policy, ContestConfig(problem_time_s=1e5, seed=5)),
         fmt=NUMINA,
-        engine=SimulatedEngine(
-            SampledAuthor(rows, name="rows"), t4_costs(), SimulatedConfig(), now=(clock := virtual_clock()).now
-        ),
+        engine=SimulatedEngine(SampledAuthor(rows, name="rows"), t4_costs(), now=(clock := virtual_clock()).now),
         sandbox=SimulatedSandbox(3),
         clock=clock,
     )
