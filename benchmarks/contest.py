@@ -30,7 +30,7 @@ from numina_infer.core.help_formatter import HelpFormatter
 from numina_infer.core.presets import get_preset
 from numina_infer.core.records import StopReason
 from numina_infer.engines.simulated_engine import RecordedSamples, read_samples
-from numina_infer.engines.simulated_machine import MachineCosts, t4_costs
+from numina_infer.engines.simulated_machine import T4_COSTS, MachineCosts
 from numina_infer.runs.problems import packaged_path
 
 HOUR = 3600.0
@@ -71,7 +71,7 @@ class Outcome:
 
 def costs_of(slowdown: float) -> MachineCosts:
     """Two T4s, so many times slower."""
-    costs = t4_costs()
+    costs = T4_COSTS
     slower = {name: slowdown * getattr(costs, name) for name in ("base_s", "sequence_s", "token_s", "prefill_s")}
     return replace(costs, **slower)
 
@@ -162,7 +162,7 @@ def main() -> None:
     options = read_options(__doc__, "8 contests of each world instead of 1,000", parser=parser)
     count = 8 if options.short else options.contests
     counts = {arm: count if arm == "time bank" else min(count, options.baselines or count) for arm in ARMS}
-    print(f"{name_machine()}; simulated machine: {t4_costs().source}")
+    print(f"{name_machine()}; simulated machine: {T4_COSTS.source}")
     tables: dict[str, dict[str, dict[str, float]]] = {}
     begun = time.perf_counter()
     with multiprocessing.get_context("spawn").Pool(len(os.sched_getaffinity(0))) as pool:

@@ -14,8 +14,7 @@ from typing import Any
 from benchmarks.compared import Arm, Comparison
 from benchmarks.timed_run import Run
 from numina_infer.core.records import Trajectory, Turn
-from numina_infer.engines.simulated_machine import MachineCosts, RunningBatch, costs_of_layout
-from numina_infer.engines.simulated_machine import Sequence as Running
+from numina_infer.engines.simulated_machine import MachineCosts, Running, RunningBatch, costs_of_layout
 
 
 class Prediction:

@@ -34,8 +34,7 @@ from numina_infer.core.records import (
 from numina_infer.engines.admission import MARGIN, TypicalContext
 from numina_infer.engines.scripted_engine import VOCABULARY
 from numina_infer.engines.simulated_engine import Passage, RecordedSamples, SampledAuthor
-from numina_infer.engines.simulated_machine import MachineCosts, RunningBatch
-from numina_infer.engines.simulated_machine import Sequence as Running
+from numina_infer.engines.simulated_machine import MachineCosts, Running, RunningBatch
 from numina_infer.formats.numina import NUMINA
 from numina_infer.sandbox.simulated_sandbox import pretend
 from numina_infer.solving.rollout import turn_seed

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 import anyio
 
 from numina_infer.core.config import require_positive
-from numina_infer.engines.simulated_machine import MachineCosts, RunningBatch
-from numina_infer.engines.simulated_machine import Sequence as Running
+from numina_infer.engines.simulated_machine import MachineCosts, Running, RunningBatch
 
 _TICK_S = 0.02
 """Real time between two looks at which turns are due."""

@@ -20,7 +20,7 @@ from drills.engines.pace import Pace
 from drills.engines.stand_in import StandIn
 from numina_infer.core.help_formatter import HelpFormatter
 from numina_infer.engines.scripted_engine import Cue, FileScript, load_script
-from numina_infer.engines.simulated_machine import t4_costs
+from numina_infer.engines.simulated_machine import T4_COSTS
 from numina_infer.engines.vocabulary import TokenizerVocabulary
 
 _OUTPUT = "```output"
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 async def _serve(chosen: argparse.Namespace) -> None:
-    costs = t4_costs()
+    costs = T4_COSTS
     await anyio.sleep(chosen.start)
     server = StandIn(
         chosen.uds,

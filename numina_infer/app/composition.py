@@ -148,7 +148,7 @@ def _simulated_parts(
 ) -> Parts:
     """A machine that isn't here, in virtual time."""
     from numina_infer.engines.simulated_engine import SampledAuthor, SimulatedEngine, read_samples
-    from numina_infer.engines.simulated_machine import read_costs, t4_costs
+    from numina_infer.engines.simulated_machine import T4_COSTS, read_costs
     from numina_infer.formats.fenced import Fenced
     from numina_infer.sandbox.simulated_sandbox import SimulatedSandbox
 
@@ -156,7 +156,7 @@ def _simulated_parts(
         isinstance(fmt, Fenced),
         f"format is {preset.format} with the simulated engine, whose programs stand in ```python blocks; take numina",
     )
-    costs = read_costs(Path(choices.probe)) if choices.probe else t4_costs()
+    costs = read_costs(Path(choices.probe)) if choices.probe else T4_COSTS
     path = samples_path(choices)
     report(f"simulated: {costs.source}; answers and lengths are recorded samples of {path.name}")
     clock, server = virtual_clock(), preset.server

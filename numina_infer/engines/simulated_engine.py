@@ -31,8 +31,7 @@ from numina_infer.core.records import LARGEST_WHOLE, Completion, FinishReason, P
 from numina_infer.engines.admission import Admission, EndpointCapacity, Seat
 from numina_infer.engines.context import Transcript, render
 from numina_infer.engines.scripted_engine import VOCABULARY, Cue
-from numina_infer.engines.simulated_machine import MachineCosts, RunningBatch
-from numina_infer.engines.simulated_machine import Sequence as Running
+from numina_infer.engines.simulated_machine import MachineCosts, Running, RunningBatch
 
 _UNLIMITED = 10**9
 _CHARS_A_TOKEN = 3.0
@@ -179,12 +178,6 @@ class _Replica:
         self._done: dict[Running, anyio.Event] = {}
         self._news = anyio.Event()
 
-    def written(self, now: float) -> float:
-        """Tokens written by loop time `now`."""
-        batch = self.batch
-        ahead = (batch.written_by(one, now) - batch.written_by(one, batch.at) for one in tuple(batch.running))
-        return batch.num_written + sum(ahead)
-
     async def run(self) -> None:
         """Let time pass, until cancelled."""
         while True:
@@ -249,9 +242,9 @@ class SimulatedEngine(Openable):
     @property
     def stats(self) -> EngineStats:
         """Simulated tokens, and turns in the batch."""
-        now = self._now()
-        written = math.floor(sum(replica.written(now) for replica in self._replicas) + 1e-6)
-        return EngineStats(written, sum(len(replica.batch.running) for replica in self._replicas))
+        now, batches = self._now(), [replica.batch for replica in self._replicas]
+        num_tokens = math.floor(sum(batch.all_written_by(now) for batch in batches) + 1e-6)
+        return EngineStats(num_tokens, sum(len(batch.running) for batch in batches))
 
     def describe(self) -> Mapping[str, str | int | float]:
         """Author, costs and capacity."""

@@ -12,23 +12,14 @@ preempted and computed again later, as vLLM does (arXiv 2309.06180, section 4.5)
 
 import json
 import math
-from collections.abc import Mapping
-from collections.abc import Sequence as ListOf
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from numina_infer.core.config import require, require_not_negative, require_positive, require_whole
 from numina_infer.core.errors import ConfigError
-from numina_infer.models.fit import FitConfig, choose, survey
-from numina_infer.models.gpus import T4
-from numina_infer.models.profiles import find_profile
 
-_T4_BYTES_PER_S, _T4_FLOPS = 320e9, 65e12
-_BANDWIDTH_SHARE, _COMPUTE_SHARE = 0.75, 0.5
-"""The shares of the data sheet's figures that kernels reach: assumptions."""
-_ALL_REDUCE_S = 0.009
-"""For one step of a 7B model over two T4s on PCIe without peer access, by arithmetic."""
 _DONE = 1e-6
 """Steps within which a sequence counts as ended."""
 _SOON_S = 1e-7
@@ -61,26 +52,19 @@ class MachineCosts:
         require_whole("num_replicas", self.num_replicas, 1)
 
 
-def t4_costs(model: str = "numina-7b-gptq", num_gpus: int = 2) -> MachineCosts:
-    """The costs of `model` on T4s by arithmetic, in the layout that `fit` takes.
+T4_COSTS = MachineCosts(
+    base_s=0.0253423744,
+    sequence_s=0.0002126266368,
+    token_s=1.024e-06,
+    prefill_s=0.0002126266368,
+    kv_tokens=39356,
+    source="numina-7b-gptq on 2 x T4, tensor parallel over 2, by arithmetic",
+)
+"""The winner's weights on Kaggle's machine, in the layout and with the bytes of `models.fit`.
 
-    Raises:
-        ConfigError: the model isn't known, or doesn't fit.
-    """
-    profile = find_profile(model)
-    fit = choose(survey(profile.weights, [T4] * num_gpus, FitConfig(profile.max_model_len)))
-    bytes_per_s = _BANDWIDTH_SHARE * _T4_BYTES_PER_S
-    flops_per_token = 2 * (profile.weights.architecture.num_linear + profile.weights.architecture.num_other)
-    token_compute_s = flops_per_token / (_COMPUTE_SHARE * _T4_FLOPS * fit.layout.tensor_parallel_size)
-    return MachineCosts(
-        base_s=fit.weights_bytes_per_gpu / bytes_per_s + (_ALL_REDUCE_S if fit.layout.is_split else 0.0),
-        sequence_s=token_compute_s,
-        token_s=fit.kv_bytes_per_token / bytes_per_s,
-        prefill_s=token_compute_s,
-        kv_tokens=fit.kv_tokens_per_replica,
-        num_replicas=fit.layout.num_replicas,
-        source=f"{profile.alias} on {num_gpus} x T4, {fit.layout}, by arithmetic",
-    )
+Weights and keys and values are read at three quarters of the data sheet's 320 GB/s, and arithmetic runs at half of its
+65 TFLOPS: both shares are assumptions. A step's all-reduce over PCIe without peer access takes 9 ms, by arithmetic.
+"""
 
 
 def read_costs(file: Path) -> MachineCosts:
@@ -127,7 +111,7 @@ def costs_of_layout(layout: Mapping[str, Any], source: str) -> MachineCosts:
     )
 
 
-def _plane(steps: ListOf[Mapping[str, Any]]) -> tuple[float, float, float]:
+def _plane(steps: Sequence[Mapping[str, Any]]) -> tuple[float, float, float]:
     """The least-squares fit of step times, none of its numbers below zero; errors count relative to the step."""
     import numpy as np
     from scipy.optimize import nnls
@@ -140,7 +124,7 @@ def _plane(steps: ListOf[Mapping[str, Any]]) -> tuple[float, float, float]:
 
 
 @dataclass(slots=True, eq=False)
-class Sequence:
+class Running:
     """One turn that is being decoded."""
 
     ticket: int
@@ -172,8 +156,8 @@ class RunningBatch:
 
     costs: MachineCosts
     at: float = 0.0
-    running: list[Sequence] = field(default_factory=list)
-    waiting: list[Sequence] = field(default_factory=list)
+    running: list[Running] = field(default_factory=list)
+    waiting: list[Running] = field(default_factory=list)
     """For room in the cache: new ones, and preempted ones."""
     num_written: float = 0.0
     _owed_s: float = 0.0
@@ -183,13 +167,13 @@ class RunningBatch:
     _live_at_0: float = 0.0
     """Live tokens less the steps of all that run, so that it stays the same from step to step."""
 
-    def join(self, sequence: Sequence, num_uncached: int) -> None:
+    def join(self, sequence: Running, num_uncached: int) -> None:
         """Let `sequence` run, behind the prefill of `num_uncached` tokens, as soon as the cache has room for it."""
         sequence.num_uncached = num_uncached
         self.waiting.append(sequence)
         self._admit()
 
-    def leave(self, sequence: Sequence) -> None:
+    def leave(self, sequence: Running) -> None:
         """Take `sequence` out, wherever it is."""
         if sequence in self.running:
             self._stop(sequence)
@@ -197,7 +181,7 @@ class RunningBatch:
             self.waiting.remove(sequence)
         self._admit()
 
-    def _stop(self, sequence: Sequence) -> None:
+    def _stop(self, sequence: Running) -> None:
         self.running.remove(sequence)
         self._live_at_0 -= sequence.context - sequence.joined
         sequence.written = min(self._step - sequence.joined, sequence.num_tokens)
@@ -212,7 +196,7 @@ class RunningBatch:
             self._live_at_0 += sequence.context - sequence.joined
             self.running.append(sequence)
 
-    def _has_room(self, sequence: Sequence) -> bool:
+    def _has_room(self, sequence: Running) -> bool:
         return not self.running or self.live + sequence.live + len(self.running) < self.costs.kv_tokens
 
     @property
@@ -249,9 +233,9 @@ class RunningBatch:
             return seconds / first_s
         return (math.sqrt(first_s * first_s + 2 * more_s * seconds) - first_s) / more_s
 
-    def advance(self, at: float) -> list[Sequence]:
+    def advance(self, at: float) -> list[Running]:
         """Go on to `at`; the sequences that have ended by then, which have left."""
-        ended: list[Sequence] = []
+        ended: list[Running] = []
         while self.running and (next_at := self.next_at) <= at + _SOON_S:
             self._go(next_at, self._steps_to_event())
             ended += self._settle()
@@ -266,7 +250,7 @@ class RunningBatch:
         self.num_written += steps * len(self.running)
         self._step += steps
 
-    def _settle(self) -> list[Sequence]:
+    def _settle(self) -> list[Running]:
         """Take out what has ended; without that, the cache is full and the highest ticket makes room."""
         ended = [sequence for sequence in self.running if sequence.end <= self._step + _DONE]
         for sequence in ended:
@@ -280,8 +264,13 @@ class RunningBatch:
         self._admit()
         return ended
 
-    def written_by(self, sequence: Sequence, at: float) -> float:
+    def written_by(self, sequence: Running, at: float) -> float:
         """Tokens that `sequence` will have written at `at`, if none joins or leaves before."""
         if sequence not in self.running:
             return sequence.written
         return min(sequence.num_tokens, self._step + self._steps_by(at) - sequence.joined)
+
+    def all_written_by(self, at: float) -> float:
+        """Tokens that all sequences so far will have written at `at`, if none joins or leaves before."""
+        ahead = (self.written_by(one, at) - self.written_by(one, self.at) for one in tuple(self.running))
+        return self.num_written + sum(ahead)

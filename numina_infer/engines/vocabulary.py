@@ -58,23 +58,8 @@ class TokenizerVocabulary:
     end_ids: frozenset[int]
 
     @classmethod
-    def over(cls, tokenizer: Any, eos_ids: Sequence[int] = (), bos_id: int | None = None) -> Self:
-        """The vocabulary of `tokenizer`, which is set to spell special tokens out.
-
-        A model's files declare `eos_ids`, and `bos_id` where a text begins with it though the tokenizer puts none.
-        """
-        added = tokenizer.get_added_tokens_decoder()
-        specials = {token_id for token_id, token in added.items() if token.special}
-        first = tokenizer.encode("", add_special_tokens=True).ids[:1]
-        tokenizer.encode_special_tokens = True
-        # An end-of-sequence token in front is no beginning: some tokenizers close even an empty text.
-        put = tuple(token_id for token_id in first if token_id not in set(eos_ids))
-        bos = put or (() if bos_id is None else (bos_id,))
-        return cls(tokenizer, bos, frozenset(specials | set(eos_ids)))
-
-    @classmethod
     def from_folder(cls, folder: Path) -> Self:
-        """The vocabulary of the model in `folder`.
+        """The vocabulary of the model in `folder`; its tokenizer is set to spell special tokens out.
 
         Raises:
             EngineError: there is no `tokenizer.json`, or it can't be read.
@@ -91,7 +76,13 @@ class TokenizerVocabulary:
             tokenizer = Tokenizer.from_file(str(file))
         except Exception as error:  # the library raises nothing narrower
             raise EngineError(f"{file} can't be read: {error}") from error
-        return cls.over(tokenizer, declared_eos(tokenizer, folder), declared_bos(tokenizer, folder))
+        ends = declared_eos(tokenizer, folder)
+        specials = [token_id for token_id, token in tokenizer.get_added_tokens_decoder().items() if token.special]
+        first = tokenizer.encode("", add_special_tokens=True).ids[:1]
+        tokenizer.encode_special_tokens = True
+        # An end-of-sequence token in front is no beginning: some tokenizers close even an empty text.
+        put = [token_id for token_id in first if token_id not in ends]
+        return cls(tokenizer, tuple(put or _declared_bos(tokenizer, folder)), frozenset([*specials, *ends]))
 
     @property
     def fingerprint(self) -> str:
@@ -136,10 +127,11 @@ def declared_eos(tokenizer: Any, folder: Path) -> list[int]:
     return [token_id for entry in found if (token_id := _token_id(tokenizer, entry)) is not None]
 
 
-def declared_bos(tokenizer: Any, folder: Path) -> int | None:
+def _declared_bos(tokenizer: Any, folder: Path) -> list[int]:
     """The token in front of texts by the files in `folder`: Llama's `add_bos_token`, which older tokenizers obey."""
     config = _read_json(folder / "tokenizer_config.json")
-    return _token_id(tokenizer, config.get("bos_token")) if config.get("add_bos_token") is True else None
+    declared = _token_id(tokenizer, config.get("bos_token")) if config.get("add_bos_token") is True else None
+    return [] if declared is None else [declared]
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Qwen2.5-Math: arXiv 2409.12122. OpenMath-Nemotron: arXiv 2504.16891.
 
 A folder with the shapes of a known model, except for the vocabulary, to which fine-tunes add, is taken for a
 fine-tune of it: it has the base's format and its own weights. Where several known models share their shapes, the chat
-template decides, then the name of the model it was made from, then the order in `KNOWN_MODELS`. A folder whose context
+template decides, then the name of the model it was made from, then the order in `PROFILES`. A folder whose context
 length isn't the base's needs such a template or name.
 """
 
@@ -92,7 +92,7 @@ _NUMINA_7B = Profile(
     template_mark="### Problem",
 )
 
-KNOWN_MODELS = (
+_KNOWN_MODELS = (
     _NUMINA_7B,
     # The winner's own: its file is 7.9 GB, of which vLLM drops the zero points, since the quantisation is symmetric.
     replace(
@@ -131,10 +131,8 @@ KNOWN_MODELS = (
         sampling=SamplingParams(temperature=0.7, top_p=0.95, max_tokens=8192),
     ),
 )
-"""Where a folder could be several of them, the earlier one is taken."""
-
-PROFILES: Mapping[str, Profile] = {profile.alias: profile for profile in KNOWN_MODELS}
-"""The known models by alias."""
+PROFILES: Mapping[str, Profile] = {profile.alias: profile for profile in _KNOWN_MODELS}
+"""The known models by alias; where a folder could be several of them, the earlier one is taken."""
 
 
 def find_profile(model: str) -> Profile:
@@ -170,7 +168,7 @@ def profile_of(folder: ModelFolder) -> Profile:
 
 def _base(folder: ModelFolder) -> Profile | None:
     shapes = folder.weights.architecture
-    same = [p for p in KNOWN_MODELS if _but_for_lengths(p.weights.architecture) == _but_for_lengths(shapes)]
+    same = [p for p in _KNOWN_MODELS if _but_for_lengths(p.weights.architecture) == _but_for_lengths(shapes)]
     alike = [p for p in same if p.weights.architecture.max_position_embeddings == shapes.max_position_embeddings]
     likely = _pointed_to_by(folder, alike) or alike or _pointed_to_by(folder, same)
     packed_alike = [p for p in likely if p.weights.quantisation == folder.weights.quantisation]

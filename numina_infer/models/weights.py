@@ -7,10 +7,10 @@ arithmetic. Quantised weights keep `bits` a parameter, and 16 bits of scale for 
 embedding and head stay in floating point. The order of GPTQ's desc_act, a few MB, isn't counted.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 
-from numina_infer.core.config import require, require_whole
+from numina_infer.core.config import require
 
 GIB = 1024**3
 
@@ -51,9 +51,6 @@ class Architecture:
     """Biases on queries, keys and values, as Qwen2 has them."""
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            if each.type is int:
-                require_whole(each.name, getattr(self, each.name), 1)
         require(
             self.num_attention_heads % self.num_key_value_heads == 0,
             f"num_key_value_heads is {self.num_key_value_heads}; it must divide num_attention_heads, "
