@@ -19,7 +19,7 @@ import anyio
 from drills.engines.pace import Pace
 from drills.engines.stand_in import StandIn
 from numina_infer.core.help_formatter import HelpFormatter
-from numina_infer.engines.scripted_engine import Cue, FileScript, load_script
+from numina_infer.engines.scripted_engine import Cue, Lines, load_script
 from numina_infer.engines.simulated_machine import T4_COSTS
 from numina_infer.engines.vocabulary import TokenizerVocabulary
 
@@ -43,7 +43,7 @@ def write_interpreter(file: Path, *, lines: Path, speed: float, start_s: float =
 class InTurn:
     """A file's script for a server, which doesn't know the turn: it counts the outputs behind the problem."""
 
-    script: FileScript
+    script: Lines
 
     @property
     def name(self) -> str:
@@ -52,7 +52,7 @@ class InTurn:
 
     def line(self, cue: Cue) -> str:
         """The line for the context's turn."""
-        last = max(cue.context_text.rfind(problem) for problem in self.script.lines)
+        last = max(cue.context_text.rfind(problem) for problem in self.script.by_problem)
         return self.script.line(replace(cue, turn=cue.context_text.count(_OUTPUT, max(0, last))))
 
 

@@ -50,7 +50,6 @@ def add_fit(commands: Commands) -> None:
     parser.add_argument("--max-model-len", metavar="N", type=int, help="tokens of a sample (default: the model's)")
     parser.add_argument("--max-num-seqs", metavar="N", type=int, default=48, help="samples at once (default: 48)")
     parser.add_argument("--dtype", choices=("float16", "bfloat16", "float32"), help="default: what suits the device")
-    add_json(parser)
 
 
 def add_serve(commands: Commands) -> None:
@@ -143,7 +142,6 @@ def _fit(chosen: argparse.Namespace) -> int:
         chosen.model,
         devices,
         make_console(sys.stdout),
-        as_json=chosen.json,
         max_model_len=chosen.max_model_len,
         max_num_seqs=chosen.max_num_seqs,
         dtype=chosen.dtype,

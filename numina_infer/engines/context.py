@@ -100,26 +100,22 @@ class Transcript:
         self._decode, self._params, self._room = decode, params, room
         self._longest_stop = max(map(len, params.stop), default=0)
         self._stop_reason: str | None = None
-        self._text = self._settled = ""
+        self.text = self._settled = ""
+        """The text so far, whole characters only; and what of it no later token changes."""
         self._ids: list[int] = []
         self._ends: list[int] = []
         self._overlap = list(prompt_ids[-_PROMPT_OVERLAP:])
         self._overlap_chars = len(decode(self._overlap))
 
-    @property
-    def text(self) -> str:
-        """The text so far, whole characters only."""
-        return self._text
-
     def push(self, token_id: int) -> FinishReason | None:
         """Take one sampled token; the reason to stop, if there now is one."""
-        searched = max(0, len(self._text) - self._longest_stop + 1)
+        searched = max(0, len(self.text) - self._longest_stop + 1)
         self.num_tokens += 1
         self._ids.append(token_id)
         self._read()
-        if stop := find_stop(self._text, self._params.stop, searched):
+        if stop := find_stop(self.text, self._params.stop, searched):
             self._stop_reason, end = stop
-            self._text = self._text[:end]
+            self.text = self.text[:end]
             self.finish_reason = FinishReason.STOP
         else:
             self._check_limits()
@@ -136,10 +132,10 @@ class Transcript:
         open_ids = self._ids[len(self._ends) :]
         window = self._decode([*self._overlap, *open_ids])
         shown = window.rstrip(_REPLACEMENT)
-        self._text = self._settled + shown[self._overlap_chars :]
+        self.text = self._settled + shown[self._overlap_chars :]
         if shown == window:
-            self._settled = self._text
-            self._ends += [len(self._text)] * len(open_ids)
+            self._settled = self.text
+            self._ends += [len(self.text)] * len(open_ids)
             self._overlap, self._overlap_chars = open_ids, len(self._decode(open_ids))
 
     def _check_limits(self) -> None:
@@ -157,14 +153,14 @@ class Transcript:
         cumulative_logprob: float | None = None,
     ) -> Completion:
         """The text so far, spliced; `FinishReason.ABORT` where nothing else has ended it."""
-        num_within = sum(end <= len(self._text) for end in self._ends)
+        num_within = sum(end <= len(self.text) for end in self._ends)
         covered = self._ends[num_within - 1] if num_within else 0
         return Completion(
-            text=self._text,
+            text=self.text,
             token_ids=tuple(self._ids[:num_within]),
             finish_reason=self.finish_reason or FinishReason.ABORT,
             stop_reason=self._stop_reason,
-            tail=self._text[covered:],
+            tail=self.text[covered:],
             num_tokens=self.num_tokens,
             num_prompt_tokens=num_prompt_tokens,
             num_cached_tokens=num_cached_tokens,

@@ -110,54 +110,36 @@ class Improvised:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """A list of trajectories, each a list of its turns; ticket t speaks entry t modulo their number.
+    """Lists of trajectories by problem, each a list of its turns; ticket t speaks entry t modulo their number.
 
-    A trajectory that has no line left ends its text at once.
+    The problem whose text occurs last in the context is the one to solve, of several the longest; an empty text is
+    any problem's. A trajectory that has no line left ends its text at once.
     """
 
-    trajectories: Sequence[Sequence[str]]
-
-    def __post_init__(self) -> None:
-        require(bool(self.trajectories), "the script is empty; give at least one trajectory")
-        is_flat = any(isinstance(turns, str) for turns in self.trajectories)
-        require(not is_flat, "the script is a list of texts; give a list of trajectories, each a list of turns")
-
-    @property
-    def name(self) -> str:
-        """A hash of the lines."""
-        return f"lines-{_short_hash(repr([list(turns) for turns in self.trajectories]))}"
-
-    def line(self, cue: Cue) -> str:
-        """This turn's text."""
-        turns = self.trajectories[cue.ticket % len(self.trajectories)]
-        return turns[cue.turn] if cue.turn < len(turns) else ""
-
-
-@dataclass(frozen=True, slots=True)
-class FileScript:
-    """Lines by problem; the problem that occurs last in the context is the one to solve, of several the longest."""
-
     name: str
-    """The file's name and a hash of what is in it."""
-    lines: dict[str, Lines]
-    """By a text that occurs in the problem's statement."""
+    by_problem: Mapping[str, Sequence[Sequence[str]]]
 
     def line(self, cue: Cue) -> str:
-        """The file's text for this problem, ticket and turn."""
-        place, _, problem = max((cue.context_text.rfind(problem), len(problem), problem) for problem in self.lines)
+        """The text for this problem, ticket and turn."""
+        place, _, problem = max((cue.context_text.rfind(text), len(text), text) for text in self.by_problem)
         if place < 0:
             raise EngineRefusalError(f"the script {self.name} has no row for the problem that was asked")
-        return self.lines[problem].line(cue)
+        trajectories = self.by_problem[problem]
+        turns = trajectories[cue.ticket % len(trajectories)]
+        return turns[cue.turn] if cue.turn < len(turns) else ""
 
 
 def as_script(script: Callable[[str, int], str] | Sequence[Sequence[str]] | Script) -> Script:
     """`script` as a `Script`."""
-    if isinstance(script, Sequence):
-        return Lines(script)
-    return Improvised(script) if callable(script) else script
+    if not isinstance(script, Sequence):
+        return Improvised(script) if callable(script) else script
+    require(bool(script), "the script is empty; give at least one trajectory")
+    is_flat = any(isinstance(turns, str) for turns in script)
+    require(not is_flat, "the script is a list of texts; give a list of trajectories, each a list of turns")
+    return Lines(f"lines-{_short_hash(repr([list(turns) for turns in script]))}", {"": script})
 
 
-def load_script(path: Path) -> FileScript:
+def load_script(path: Path) -> Lines:
     r"""Read a script from JSON lines.
 
     A row is `{"problem": "a text in the statement", "completions": [["turn 1", "turn 2"], ["turn 1"]]}`: one list of
@@ -175,10 +157,10 @@ def load_script(path: Path) -> FileScript:
     require(bool(read), f"the script {path} has no rows")
     lines = dict(read)
     require(len(lines) == len(read), f"the script {path} has two rows for one problem; put them into one")
-    return FileScript(f"{path.name}-{_short_hash(text)}", lines)
+    return Lines(f"{path.name}-{_short_hash(text)}", lines)
 
 
-def _row(text: str, place: str) -> tuple[str, Lines]:
+def _row(text: str, place: str) -> tuple[str, list[list[str]]]:
     try:
         row = json.loads(text)
     except json.JSONDecodeError as error:
@@ -190,7 +172,7 @@ def _row(text: str, place: str) -> tuple[str, Lines]:
         isinstance(completions, list) and bool(completions) and all(map(_is_turns, completions)),
         f"{place}: completions must be a list with at least one list of texts, one text a turn",
     )
-    return problem, Lines(completions)
+    return problem, completions
 
 
 def _is_turns(turns: object) -> bool:

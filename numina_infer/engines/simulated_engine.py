@@ -1,13 +1,13 @@
 """A simulated engine: an author gives its texts, and the measured costs of a machine the time that they take.
 
-It implements the port as real engines do, seats, turns and cutoffs included, so that contests are rehearsed and
-policies compared on machines that aren't here. Under a virtual clock (`clock.virtual_clock`) nine hours take seconds.
-Seats are given by the client's own admission; a trajectory's own context, and a prompt that another had, are cached.
+It implements the port as real engines do, so that contests are rehearsed and policies compared on machines that aren't
+here. Under a virtual clock (`clock.virtual_clock`) nine hours take seconds. Seats are given by the client's own
+admission; a trajectory's own context, and a prompt that another had, are cached.
 
 `SampledAuthor` takes answers and lengths that models really gave. A problem is one row of a samples file: JSON lines
 with `problem`, `answer` and `answers`, and with `tokens` or `chars`, the length of each of them. How many programs a
-trajectory runs, and how long each takes, isn't recorded; the shares below are those of facts that the project measured
-or read of SC-TIR runs (docs/experiments.md), and simulated like everything here.
+trajectory runs, and how long each takes, isn't recorded: the shares below are those of SC-TIR runs that were measured
+or read of (docs/experiments.md).
 """
 
 import json
@@ -278,11 +278,10 @@ class SimulatedDecoder:
         prompt_ids = render(context, VOCABULARY)
         own = [index for index, part in enumerate(context) if isinstance(part, Completion)]
         passage = self._author.passage(Cue(plain_text(context), seed, self._seat.ticket, len(own)))
-        room = self._max_model_len - len(prompt_ids) - self._extra
-        turn = _SimulatedTurn(passage, params, prompt_ids, room=room, extra=self._extra, seed=seed)
+        turn = _SimulatedTurn(passage, params, prompt_ids, len(prompt_ids) + self._extra, self._max_model_len)
         if turn.num_tokens and not cutoff.has_passed:
             await self._write(turn, cutoff, plain_text(context[: own[0]] if own else context))
-        completion, extra = turn.completion()
+        completion, extra = turn.completion(seed)
         self._extra += extra
         self._num_cached = turn.num_context + completion.num_tokens
         return completion
@@ -305,26 +304,18 @@ class SimulatedDecoder:
 
 
 class _SimulatedTurn:
-    """One passage: where it ends, and the text of any part of it."""
+    """One passage behind a context of `num_context` tokens: where it ends, and the text of any part of it."""
 
     def __init__(
-        self,
-        passage: Passage,
-        params: SamplingParams,
-        prompt_ids: Sequence[int],
-        *,
-        room: int,
-        extra: int,
-        seed: int,
+        self, passage: Passage, params: SamplingParams, prompt_ids: Sequence[int], num_context: int, max_model_len: int
     ) -> None:
         self._ids = [*VOCABULARY.encode(passage.text.encode(errors="replace").decode()), None]
-        self._params = replace(params, max_tokens=_UNLIMITED)
-        self._prompt_ids, self._seed = prompt_ids, seed
+        self._params, self._prompt_ids = replace(params, max_tokens=_UNLIMITED), prompt_ids
         self._stretch = max(1.0, (passage.num_tokens or 0) / len(self._ids))
-        self.num_context = len(prompt_ids) + extra
-        self.num_written = self.num_cached = 0
+        self.num_context, self.num_written, self.num_cached = num_context, 0, 0
         self._whole = whole = self._transcript(len(self._ids))
-        length, most = math.ceil(whole.num_tokens * self._stretch - 1e-9), max(0, min(params.max_tokens, room))
+        length, room = math.ceil(whole.num_tokens * self._stretch - 1e-9), max_model_len - num_context
+        most = max(0, min(params.max_tokens, room))
         limit = FinishReason.LENGTH if params.max_tokens <= room else FinishReason.CONTEXT
         self.num_tokens, self._end = (length, whole.finish_reason) if length <= most else (most, limit)
 
@@ -335,14 +326,14 @@ class _SimulatedTurn:
                 break
         return transcript
 
-    def completion(self) -> tuple[Completion, int]:
+    def completion(self, seed: int) -> tuple[Completion, int]:
         """The text so far, and how many more tokens it stands for than it has."""
         is_whole = self.num_written == self.num_tokens
         is_natural = is_whole and self._end is self._whole.finish_reason
         num_ids = math.floor(self.num_written / self._stretch + 1e-9)
         transcript = self._whole if is_natural else self._transcript(num_ids)
         completion = transcript.completion(
-            seed=self._seed, num_prompt_tokens=self.num_context, num_cached_tokens=self.num_cached
+            seed=seed, num_prompt_tokens=self.num_context, num_cached_tokens=self.num_cached
         )
         reason = self._end if is_whole and self._end is not None else FinishReason.ABORT
         stop_reason = completion.stop_reason if reason is FinishReason.STOP else None

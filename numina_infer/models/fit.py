@@ -1,9 +1,7 @@
 """Computes whether a model fits on GPUs before it is loaded, in which layouts, and chooses the layout to take.
 
 vLLM takes a share of each GPU's memory for the weights, the activations and itself; the rest holds keys and values
-(arXiv 2309.06180). A layout is a number of replicas of the model, each split over a number of GPUs.
-Which types a device computes is checked first, because vLLM fails minutes later. Those limits are vLLM's own (0.19.1
-to 0.33): the least compute capability of each quantisation, and the families whose activations overflow float16.
+(arXiv 2309.06180). Which types a device computes is checked first, by vLLM's own limits (0.19.1 to 0.33).
 
 The choice: a split model keeps one copy of the weights, so it always leaves the most tokens of KV. One replica a GPU
 needs no all-reduce and no library that connects GPUs, and loses half of the work in a crash. An all-reduce over PCIe
@@ -111,14 +109,10 @@ class Fit:
         return self.weights_bytes / self.layout.tensor_parallel_size
 
     @property
-    def usable_bytes(self) -> float:
-        """The memory of a GPU for weights and KV."""
-        return self.device.memory_bytes * self.config.gpu_memory_utilization - self.device.overhead_bytes
-
-    @property
     def kv_bytes_per_gpu(self) -> float:
         """The memory of a GPU for KV; below zero where the weights alone are too large."""
-        return self.usable_bytes - self.weights_bytes_per_gpu
+        usable_bytes = self.device.memory_bytes * self.config.gpu_memory_utilization - self.device.overhead_bytes
+        return usable_bytes - self.weights_bytes_per_gpu
 
     @property
     def kv_tokens_per_replica(self) -> int:
@@ -148,8 +142,9 @@ class Fit:
     def arithmetic(self) -> str:
         """The sum for one GPU, for messages."""
         share = f"{gib(self.device.memory_bytes)} × {self.config.gpu_memory_utilization:g}"
+        usable = gib(self.kv_bytes_per_gpu + self.weights_bytes_per_gpu)
         return (
-            f"{share} − {gib(self.device.overhead_bytes)} = {gib(self.usable_bytes)} a {self.device.name}, of which "
+            f"{share} − {gib(self.device.overhead_bytes)} = {usable} a {self.device.name}, of which "
             f"weights take {gib(self.weights_bytes_per_gpu)}: {gib(self.kv_bytes_per_gpu)} remain"
         )
 

