@@ -18,7 +18,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from numina_infer.core.config import require_whole
 from numina_infer.core.slots import WaitingLine
 
 Place = TypeVar("Place")
@@ -77,9 +76,6 @@ class EndpointCapacity(Generic[Place]):
     is_open: bool = True
     seats: "list[Seat[Place]]" = field(default_factory=list)
     waiting_turns: "WaitingLine[Seat[Place]]" = field(default_factory=WaitingLine)
-
-    def __post_init__(self) -> None:
-        require_whole("max_num_seqs", self.max_num_seqs, 1)
 
     @property
     def in_flight(self) -> int:

@@ -96,12 +96,8 @@ class Script(Protocol):
 class Improvised:
     """A script that is a function of the context's text and the turn's seed."""
 
+    name: str
     function: Callable[[str, int], str]
-
-    @property
-    def name(self) -> str:
-        """The function's name."""
-        return getattr(self.function, "__qualname__", type(self.function).__name__)
 
     def line(self, cue: Cue) -> str:
         """The function's text."""
@@ -131,8 +127,10 @@ class Lines:
 
 def as_script(script: Callable[[str, int], str] | Sequence[Sequence[str]] | Script) -> Script:
     """`script` as a `Script`."""
+    if callable(script):
+        return Improvised(getattr(script, "__qualname__", type(script).__name__), script)
     if not isinstance(script, Sequence):
-        return Improvised(script) if callable(script) else script
+        return script
     require(bool(script), "the script is empty; give at least one trajectory")
     is_flat = any(isinstance(turns, str) for turns in script)
     require(not is_flat, "the script is a list of texts; give a list of trajectories, each a list of turns")

@@ -5,13 +5,13 @@ neither torch nor transformers.
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from numina_infer.core.errors import EngineError, EngineRefusalError
+from numina_infer.models.model_folder import read_json_if_there
 
 _TOO_LARGE = 1 << 32
 """`tokenizers` takes no number that doesn't fit its own type."""
@@ -122,26 +122,16 @@ def declared_eos(tokenizer: Any, folder: Path) -> list[int]:
         ("config.json", "eos_token_id"),
         ("tokenizer_config.json", "eos_token"),
     ):
-        declared = _read_json(folder / name).get(key)
+        declared = read_json_if_there(folder / name).get(key)
         found += declared if isinstance(declared, list) else [declared]
     return [token_id for entry in found if (token_id := _token_id(tokenizer, entry)) is not None]
 
 
 def _declared_bos(tokenizer: Any, folder: Path) -> list[int]:
     """The token in front of texts by the files in `folder`: Llama's `add_bos_token`, which older tokenizers obey."""
-    config = _read_json(folder / "tokenizer_config.json")
+    config = read_json_if_there(folder / "tokenizer_config.json")
     declared = _token_id(tokenizer, config.get("bos_token")) if config.get("add_bos_token") is True else None
     return [] if declared is None else [declared]
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise EngineError(f"{file} can't be read: {error}") from error
-    return content if isinstance(content, dict) else {}
 
 
 def _token_id(tokenizer: Any, entry: object) -> int | None:

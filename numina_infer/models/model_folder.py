@@ -54,6 +54,11 @@ def read_json(file: Path) -> dict[str, Any]:
     return dict(content)
 
 
+def read_json_if_there(file: Path) -> dict[str, Any]:
+    """The JSON object in `file`, empty where there is no such file; raises as `read_json` does."""
+    return read_json(file) if file.is_file() else {}
+
+
 def read_model_folder(path: Path) -> ModelFolder:
     """Read the folder of a model.
 
@@ -71,7 +76,7 @@ def read_model_folder(path: Path) -> ModelFolder:
     architecture = _architecture(inner | {"model_type": config.get("model_type")}, file)
     return ModelFolder(
         path,
-        _read_weights(path, architecture, _read_quantisation(path, config), _dtype(inner)),
+        _read_weights(path, architecture, _read_quantisation(config, file), _dtype(inner)),
         chat_template=_chat_template(path),
         made_from=str(config.get("_name_or_path") or ""),
         sampling=_sampling(path),
@@ -122,43 +127,31 @@ def _dtype(config: Mapping[str, Any]) -> Dtype:
     return Dtype(named) if named in set(Dtype) else Dtype.FLOAT32
 
 
-def _read_quantisation(path: Path, config: Mapping[str, Any]) -> Quantisation | None:
-    """How the weights in folder `path` are packed: from config.json, or from the file that older tools wrote."""
+def _read_quantisation(config: Mapping[str, Any], source: Path) -> Quantisation | None:
+    """How the weights are packed; raises `ConfigError` where that isn't known here."""
     given = config.get("quantization_config")
-    if given is not None:
-        require(isinstance(given, dict), f"quantization_config in {path / 'config.json'} is no JSON object")
-        return _quantisation(given, path / "config.json")
-    for name, method in (("quantize_config.json", "gptq"), ("quant_config.json", "awq")):
-        if (path / name).is_file():
-            return _quantisation({"quant_method": method} | read_json(path / name), path / name)
-    return None
-
-
-def _quantisation(given: Mapping[str, Any], source: Path) -> Quantisation:
+    if given is None:
+        return None
+    require(isinstance(given, dict), f"quantization_config in {source} is no JSON object")
     method = str(given.get("quant_method") or "")
     if method == "fp8":
         return Quantisation(method, bits=8)
     if method == "bitsandbytes":
         return Quantisation(method, bits=4 if given.get("load_in_4bit") else 8, group_size=64)
-    if method == "compressed-tensors":
-        given = _first_group(given)
-    else:
-        require(
-            method in {"gptq", "awq"},
-            f"{source} names quantisation {method!r}, which isn't known here; known are gptq, awq, fp8, bitsandbytes "
-            "and compressed-tensors",
-        )
-    bits = _first(given, "bits", "w_bit", "num_bits")
+    is_known = method in {"gptq", "awq", "compressed-tensors"}
+    known = "known are gptq, awq, fp8, bitsandbytes and compressed-tensors"
+    require(is_known, f"{source} names quantisation {method!r}, which isn't known here; {known}")
+    packing = _first_group(given) if method == "compressed-tensors" else given
+    bits, group_size = packing.get("bits", packing.get("num_bits")), packing.get("group_size") or -1
     require_whole(f"bits of quantisation {method} in {source}", bits, 2)
-    group_size = _first(given, "group_size", "q_group_size") or -1
     require_whole(f"group_size of quantisation {method} in {source}", group_size, -1, "one group an output")
-    is_asymmetric = not given.get("sym", given.get("symmetric", True))
+    is_asymmetric = not packing.get("sym", packing.get("symmetric", True))
     return Quantisation(
         method,
         bits,
         group_size,
-        desc_act=method == "gptq" and bool(given.get("desc_act")),
-        has_zero_points=bool(given.get("zero_point", True)) if method == "awq" else is_asymmetric,
+        desc_act=method == "gptq" and bool(packing.get("desc_act")),
+        has_zero_points=bool(packing.get("zero_point", True)) if method == "awq" else is_asymmetric,
     )
 
 
@@ -170,22 +163,17 @@ def _first_group(given: Mapping[str, Any]) -> Mapping[str, Any]:
     return weights if isinstance(weights, dict) else {}
 
 
-def _first(given: Mapping[str, Any], *keys: str) -> Any:
-    return next((given[key] for key in keys if given.get(key) is not None), None)
-
-
 def _chat_template(path: Path) -> str:
     """The chat template, from its own file or from the tokenizer's config; empty where there is none."""
-    own_file, tokenizer = path / "chat_template.jinja", path / "tokenizer_config.json"
+    own_file = path / "chat_template.jinja"
     if own_file.is_file():
         return own_file.read_text(encoding="utf-8", errors="replace")
-    template = read_json(tokenizer).get("chat_template") if tokenizer.is_file() else None
+    template = read_json_if_there(path / "tokenizer_config.json").get("chat_template")
     return template if isinstance(template, str) else json.dumps(template or "")
 
 
 def _sampling(path: Path) -> dict[str, float]:
-    file = path / "generation_config.json"
-    given = read_json(file) if file.is_file() else {}
+    given = read_json_if_there(path / "generation_config.json")
     if given.get("do_sample") is False:
         return {}
     return {name: given[name] for name in _SAMPLING if type(given.get(name)) in {int, float}}
@@ -204,7 +192,12 @@ def _weight_files(folder: Path) -> list[Path]:
     """The safetensors files that belong to the model: those its index lists, else all; none where there are none."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        return _listed_files(folder, index)
+        weight_map = read_json(index).get("weight_map")
+        names = sorted({Path(str(name)).name for name in weight_map.values()}) if isinstance(weight_map, dict) else []
+        require(bool(names), f"{index} lists no weights")
+        missing = ", ".join(name for name in names if not (folder / name).is_file())
+        require(not missing, f"model folder {folder} lacks {missing}, which {index.name} lists: fetch it again")
+        return [folder / name for name in names]
     files = sorted(folder.glob("*.safetensors"))
     pickled = sorted(file.name for pattern in _PICKLED for file in folder.glob(pattern))
     require(
@@ -213,15 +206,6 @@ def _weight_files(folder: Path) -> list[Path]:
         "save them as *.safetensors",
     )
     return files
-
-
-def _listed_files(folder: Path, index: Path) -> list[Path]:
-    weight_map = read_json(index).get("weight_map")
-    names = sorted({Path(str(name)).name for name in weight_map.values()}) if isinstance(weight_map, dict) else []
-    require(bool(names), f"{index} lists no weights")
-    missing = [name for name in names if not (folder / name).is_file()]
-    require(not missing, f"model folder {folder} lacks {', '.join(missing)}, which {index.name} lists: fetch it again")
-    return [folder / name for name in names]
 
 
 def _count(file: Path) -> tuple[int, int]:

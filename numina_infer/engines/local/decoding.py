@@ -184,7 +184,7 @@ class DecodeLoop:
     def __init__(self, stepper: Stepper, end_ids: frozenset[int], executor: Executor) -> None:
         self.num_tokens = 0
         self._stepper, self._end_ids, self._executor = stepper, end_ids, executor
-        self._rows: list[Row] = []
+        self._rows: dict[Row, None] = {}  # in the order in which they came
         self._wake = anyio.Event()
         self._is_open = True
 
@@ -201,19 +201,15 @@ class DecodeLoop:
         """
         if not self._is_open:
             raise EngineError("the engine was closed; generate inside its `async with`")
-        self._rows.append(row)
+        self._rows[row] = None
         self._wake.set()
         try:
             with cutoff.scope():
                 await row.done.wait()
         finally:
-            self._drop(row)
+            self._rows.pop(row, None)
         if row.error is not None:
             raise EngineError(row.error)
-
-    def _drop(self, row: Row) -> None:
-        if row in self._rows:
-            self._rows.remove(row)
 
     async def run(self) -> None:
         """Step for as long as there are rows, wait when there are none, until cancelled."""
@@ -238,12 +234,12 @@ class DecodeLoop:
     def _deliver(self, row: Row, result: Draw | EngineError) -> None:
         if isinstance(result, EngineError):
             row.fail(str(result))
-            self._drop(row)
-            return
-        self.num_tokens += 1
-        if row.accept(result, self._end_ids):
-            row.done.set()
-            self._drop(row)
+        else:
+            self.num_tokens += 1
+            if row.accept(result, self._end_ids):
+                row.done.set()
+        if row.done.is_set():
+            del self._rows[row]
 
 
 class TransformersDecoder:
