@@ -1,8 +1,7 @@
 """Which trajectory may decode where: seats in rooms, counted in tokens of keys and values.
 
-A room is one endpoint's capacity. vLLM preempts a request when the cache is full and computes it again later
-(PagedAttention, arXiv 2309.06180, §4.5); an engine that takes all 48 trajectories of a problem at once can spend its
-time on that. So seats are given by the tokens of live contexts, not by their number alone:
+A room is one endpoint's capacity. When its cache is full, vLLM preempts a request and computes it again later
+(arXiv 2309.06180, §4.5). So seats are given by the tokens of live contexts, not by their number alone:
 
 - a seat claims the tokens of its context, or of a typical context if those are more;
 - a new seat is given while the claims fit, to the lowest ticket that waits, in the open room with most left;

@@ -117,8 +117,10 @@ class Transcript:
             self._stop_reason, end = stop
             self.text = self.text[:end]
             self.finish_reason = FinishReason.STOP
-        else:
-            self._check_limits()
+        elif self.num_tokens >= self._params.max_tokens:
+            self.finish_reason = FinishReason.LENGTH
+        elif self.num_tokens >= self._room:
+            self.finish_reason = FinishReason.CONTEXT
         return self.finish_reason
 
     def push_eos(self) -> FinishReason:
@@ -137,12 +139,6 @@ class Transcript:
             self._settled = self.text
             self._ends += [len(self.text)] * len(open_ids)
             self._overlap, self._overlap_chars = open_ids, len(self._decode(open_ids))
-
-    def _check_limits(self) -> None:
-        if self.num_tokens >= self._params.max_tokens:
-            self.finish_reason = FinishReason.LENGTH
-        elif self.num_tokens >= self._room:
-            self.finish_reason = FinishReason.CONTEXT
 
     def completion(
         self,

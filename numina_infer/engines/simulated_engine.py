@@ -16,7 +16,7 @@ import random
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
@@ -248,16 +248,13 @@ class SimulatedEngine(Openable):
 
     def describe(self) -> Mapping[str, str | int | float]:
         """Author, costs and capacity."""
+        costs = asdict(self._costs)
         return {
             "engine": "simulated",
             "model": self._author.name,
-            "simulated_machine": self._costs.source,
-            "base_s": self._costs.base_s,
-            "sequence_s": self._costs.sequence_s,
-            "token_s": self._costs.token_s,
-            "prefill_s": self._costs.prefill_s,
+            "simulated_machine": costs.pop("source"),
+            **costs,
             "kv_tokens": self._costs.kv_tokens * self._costs.num_replicas,
-            "num_replicas": self._costs.num_replicas,
             "max_num_seqs": self._max_num_seqs,
             "max_model_len": self._max_model_len,
         }

@@ -77,18 +77,14 @@ def read_costs(file: Path) -> MachineCosts:
         found = json.loads(file.read_text(encoding="utf-8"))
         layouts = [layout for layout in found["layouts"] if len(layout["decode"]) >= 3 and layout["prefill"]]
         require(bool(layouts), f"the probe in {file} was stopped before it had measured a layout; run it again")
-        best = max(layouts, key=_best_rate)
+        rates = [len(layout["servers"]) * max(step["tokens_per_s"] for step in layout["decode"]) for layout in layouts]
+        best = layouts[rates.index(max(rates))]
         measured_on = f"{found['machine']['processor']}, measured {str(found['measured_at'])[:10]}"
         return costs_of_layout(best, f"{found['model']} on {measured_on}")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"can't read the probe {file}: {error}; make one with numina-infer probe") from error
     except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ConfigError(f"{file} is no probe's file ({error!r}); make one with numina-infer probe") from error
-
-
-def _best_rate(layout: Mapping[str, Any]) -> float:
-    rate: float = max(step["tokens_per_s"] for step in layout["decode"])
-    return rate * len(layout["servers"])
 
 
 def costs_of_layout(layout: Mapping[str, Any], source: str) -> MachineCosts:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from numina_infer.core.config import require, require_choice, require_whole
 from numina_infer.models.gpus import Device
-from numina_infer.models.weights import Dtype, Quantisation, Weights, gib
+from numina_infer.models.weights import Dtype, Weights, gib
 
 LEAST_CAPABILITY = (7, 0)
 """vLLM's own; PyTorch's present builds have no kernels for older GPUs."""
@@ -53,8 +53,6 @@ class FitConfig:
         require_whole("max_num_seqs", self.max_num_seqs, 1)
         if self.dtype is not None:
             object.__setattr__(self, "dtype", require_choice("dtype", self.dtype, Dtype))
-        share = self.gpu_memory_utilization
-        require(0 < share <= 1, f"gpu_memory_utilization is {share}; it must be above 0 and at most 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +260,11 @@ def require_supported(weights: Weights, device: Device) -> None:
     """Raise `ConfigError` unless the device can compute with weights that are packed like these."""
     packed = weights.quantisation
     if packed is not None:
-        _require_kernel(packed)
+        method, bits, known = packed.method, packed.bits, ", ".join(_QUANTISATION_CAPABILITY)
+        require(method in _QUANTISATION_CAPABILITY, f"quantisation {method!r} isn't known here; known are {known}")
+        allowed = _KERNEL_BITS.get(method, (bits,))
+        listed = ", ".join(map(str, allowed))
+        require(bits in allowed, f"{method} weights of {bits} bits have no kernel; those of {listed} do")
     if not device.is_gpu:
         return
     too_old = f"vLLM takes compute capability 7.0 or above; a {device.name} has {device.capability}"
@@ -270,15 +272,6 @@ def require_supported(weights: Weights, device: Device) -> None:
     if packed is not None:
         least, advice = _QUANTISATION_CAPABILITY[packed.method], "take weights quantised by another method"
         _require_capability(device, least, f"quantisation {packed.method} takes", advice)
-
-
-def _require_kernel(packed: Quantisation) -> None:
-    method, bits = packed.method, packed.bits
-    known = ", ".join(_QUANTISATION_CAPABILITY)
-    require(method in _QUANTISATION_CAPABILITY, f"quantisation {method!r} isn't known here; known are {known}")
-    allowed = _KERNEL_BITS.get(method, (bits,))
-    listed = ", ".join(map(str, allowed))
-    require(bits in allowed, f"{method} weights of {bits} bits have no kernel; those of {listed} do")
 
 
 def _require_capability(device: Device, least: tuple[int, int], what: str, advice: str) -> None:

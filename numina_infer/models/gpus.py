@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from numina_infer.core.config import require, require_positive
+from numina_infer.core.config import require
 from numina_infer.core.errors import EngineError
 from numina_infer.models.weights import GIB
 
@@ -39,9 +39,6 @@ class Device:
     """All that programs can use, which on GPUs is less than the number on the box."""
     compute_capability: tuple[int, int] | None = None
     """CUDA's; None for a CPU."""
-
-    def __post_init__(self) -> None:
-        require_positive(f"memory_bytes of {self.name}", self.memory_bytes)
 
     @property
     def is_gpu(self) -> bool:

@@ -92,46 +92,48 @@ _NUMINA_7B = Profile(
     template_mark="### Problem",
 )
 
-_KNOWN_MODELS = (
-    _NUMINA_7B,
-    # The winner's own: its file is 7.9 GB, of which vLLM drops the zero points, since the quantisation is symmetric.
-    replace(
+PROFILES: Mapping[str, Profile] = {
+    profile.alias: profile
+    for profile in (
         _NUMINA_7B,
-        model="AI-MO/NuminaMath-7B-TIR-GPTQ",
-        alias="numina-7b-gptq",
-        other_ids=("project-numina/NuminaMath-7B-TIR-GPTQ",),
-        weights=Weights.computed(_DEEPSEEK_MATH_7B, _NUMINA_GPTQ),
-    ),
-    Profile(
-        model="deepseek-ai/deepseek-math-7b-rl",
-        alias="deepseek-math-7b",
-        format="deepseek-math",
-        weights=Weights.computed(_DEEPSEEK_MATH_7B),
-        max_model_len=4096,
-        sampling=SamplingParams(temperature=0.7, max_tokens=2048),
-        template_mark="User: ",
-    ),
-    Profile(
-        model="Qwen/Qwen2.5-Math-7B-Instruct",
-        alias="qwen2.5-math-7b",
-        format="qwen2.5-math",
-        weights=Weights.computed(_QWEN25_MATH_7B),
-        max_model_len=4096,
-        # Sampling as in generation_config.json of Qwen2.5's instruct models.
-        sampling=SamplingParams(temperature=0.7, top_p=0.8, top_k=20, max_tokens=2048),
-        template_mark="reason step by step",
-    ),
-    Profile(
-        model="nvidia/OpenMath-Nemotron-7B",
-        alias="openmath-7b",
-        format="openmath",
-        weights=Weights.computed(replace(_QWEN25_MATH_7B, max_position_embeddings=131072)),
-        # It reads 131,072 tokens, of which two T4s hold one sample and a half.
-        max_model_len=16384,
-        sampling=SamplingParams(temperature=0.7, top_p=0.95, max_tokens=8192),
-    ),
-)
-PROFILES: Mapping[str, Profile] = {profile.alias: profile for profile in _KNOWN_MODELS}
+        # The winner's own: its file is 7.9 GB, of which vLLM drops the zero points of a symmetric quantisation.
+        replace(
+            _NUMINA_7B,
+            model="AI-MO/NuminaMath-7B-TIR-GPTQ",
+            alias="numina-7b-gptq",
+            other_ids=("project-numina/NuminaMath-7B-TIR-GPTQ",),
+            weights=Weights.computed(_DEEPSEEK_MATH_7B, _NUMINA_GPTQ),
+        ),
+        Profile(
+            model="deepseek-ai/deepseek-math-7b-rl",
+            alias="deepseek-math-7b",
+            format="deepseek-math",
+            weights=Weights.computed(_DEEPSEEK_MATH_7B),
+            max_model_len=4096,
+            sampling=SamplingParams(temperature=0.7, max_tokens=2048),
+            template_mark="User: ",
+        ),
+        Profile(
+            model="Qwen/Qwen2.5-Math-7B-Instruct",
+            alias="qwen2.5-math-7b",
+            format="qwen2.5-math",
+            weights=Weights.computed(_QWEN25_MATH_7B),
+            max_model_len=4096,
+            # Sampling as in generation_config.json of Qwen2.5's instruct models.
+            sampling=SamplingParams(temperature=0.7, top_p=0.8, top_k=20, max_tokens=2048),
+            template_mark="reason step by step",
+        ),
+        Profile(
+            model="nvidia/OpenMath-Nemotron-7B",
+            alias="openmath-7b",
+            format="openmath",
+            weights=Weights.computed(replace(_QWEN25_MATH_7B, max_position_embeddings=131072)),
+            # It reads 131,072 tokens, of which two T4s hold one sample and a half.
+            max_model_len=16384,
+            sampling=SamplingParams(temperature=0.7, top_p=0.95, max_tokens=8192),
+        ),
+    )
+}
 """The known models by alias; where a folder could be several of them, the earlier one is taken."""
 
 
@@ -168,7 +170,7 @@ def profile_of(folder: ModelFolder) -> Profile:
 
 def _base(folder: ModelFolder) -> Profile | None:
     shapes = folder.weights.architecture
-    same = [p for p in _KNOWN_MODELS if _but_for_lengths(p.weights.architecture) == _but_for_lengths(shapes)]
+    same = [p for p in PROFILES.values() if _but_for_lengths(p.weights.architecture) == _but_for_lengths(shapes)]
     alike = [p for p in same if p.weights.architecture.max_position_embeddings == shapes.max_position_embeddings]
     likely = _pointed_to_by(folder, alike) or alike or _pointed_to_by(folder, same)
     packed_alike = [p for p in likely if p.weights.quantisation == folder.weights.quantisation]

@@ -6,10 +6,9 @@ passes, and a row's sums don't depend on its neighbours: attention over new toke
 positions alone (`segments`), and caches are shared only along those segments (`KVCache.shareable`).
 
 A matrix library picks its kernel by the number of rows, and kernels add in different orders: which counts agree, and
-whether a row's place matters, differs between CPUs, thread counts and shapes. So a pass has one of a few row counts,
-and `exact_row_counts` finds those that agree here, with the model's own weights, when it is loaded. A count that
-isn't among them is reached with padding. One row a pass agrees with itself on any CPU and is what is left if nothing
-else does. The idea of choosing kernels that don't see the batch is «batch invariance» (Thinking Machines, 2025).
+whether a row's place matters, differs between CPUs, thread counts and shapes. So a pass is padded to one of the few
+row counts that `exact_row_counts` found to agree here when the model was loaded; one row a pass always agrees. This
+is «batch invariance» (Thinking Machines, 2025) by the choice of kernels.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -210,11 +209,8 @@ class Passes:
 
     def __init__(self, model: Any, row_counts: tuple[int, ...]) -> None:
         self._model, self._row_counts = model, row_counts
-
-    @property
-    def longest(self) -> int:
+        self.longest = row_counts[-1]
         """Tokens that fit into one pass."""
-        return self._row_counts[-1]
 
     def logits(self, pieces: Sequence[Piece]) -> torch.Tensor:
         """Logits behind every last piece, in order, shape [last pieces, vocabulary].

