@@ -7,12 +7,12 @@ second writes it. A trajectory takes its place in the engine with its first turn
 turns are all there never waits.
 
 The key is everything that decides which text comes, and nothing else. A context's runs and the tokenizer's fingerprint
-give the prompt's token ids, so the key stands for the ids without asking the engine for them, and works where the
-endpoint tokenises. Where an engine runs, and how much it takes at once, isn't part of a request.
+stand for the prompt's token ids, so the key works where the endpoint tokenises. Where an engine runs, and how much it
+takes at once, isn't part of a request.
 
-Any number of processes may share the folder. Its layout is that of content-addressed stores such as git's: two digits
-of the key are a folder, the rest a file. A file is written under another name and then renamed, so that it is whole or
-not there; its own hash shows where a disk broke that. An entry that can't be used counts as missing.
+Any number of processes may share the folder. Two digits of the key are a folder, the rest a file, which is written
+under another name and then renamed, so that it is whole or not there; its own hash shows where a disk broke that. An
+entry that can't be used counts as missing.
 """
 
 import hashlib

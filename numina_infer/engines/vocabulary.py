@@ -36,11 +36,7 @@ class Vocabulary(Protocol):
         """Plain text as ids; special tokens in it are spelled out."""
 
     def special(self, token: str) -> int:
-        """The id of the special token that is spelled `token`.
-
-        Raises:
-            EngineError: there is none.
-        """
+        """The id of the special token that is spelled `token`; raises `EngineError` where there is none."""
 
     def has(self, token_id: int) -> bool:
         """Whether there is such a token."""
