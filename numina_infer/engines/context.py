@@ -19,7 +19,7 @@ Detokenisation decodes a short window and takes what is new, as text-generation-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
-from itertools import groupby
+from itertools import chain, groupby
 from operator import add
 
 from numina_infer.core.config import SamplingParams
@@ -42,19 +42,14 @@ def runs(context: Sequence[Part]) -> Iterator[Run]:
     Neighbours of one kind are one run, so contexts of equal runs have equal token ids under any vocabulary.
     A completion without ids still parts the text before it from the text behind it, or ids would be made again.
     """
-    for kind, pieces in groupby((piece for piece in _pieces(context) if piece != ""), key=type):
+    pieces = chain.from_iterable(
+        (part.token_ids, part.tail) if isinstance(part, Completion) else (part,) for part in context
+    )
+    for kind, alike in groupby((piece for piece in pieces if piece != ""), key=type):
         if kind is SpecialToken:
-            yield from pieces
+            yield from alike
         else:
-            yield reduce(add, pieces)
-
-
-def _pieces(context: Sequence[Part]) -> Iterator[Run]:
-    for part in context:
-        if isinstance(part, Completion):
-            yield from (part.token_ids, part.tail)
-        else:
-            yield part
+            yield reduce(add, alike)
 
 
 def render(context: Sequence[Part], vocabulary: Vocabulary) -> list[int]:
@@ -141,12 +136,7 @@ class Transcript:
             self._overlap, self._overlap_chars = open_ids, len(self._decode(open_ids))
 
     def completion(
-        self,
-        *,
-        seed: int,
-        num_prompt_tokens: int,
-        num_cached_tokens: int = 0,
-        cumulative_logprob: float | None = None,
+        self, *, seed: int, num_prompt_tokens: int, num_cached_tokens: int = 0, cumulative_logprob: float | None = None
     ) -> Completion:
         """The text so far, spliced; `FinishReason.ABORT` where nothing else has ended it."""
         num_within = sum(end <= len(self.text) for end in self._ends)

@@ -125,7 +125,11 @@ class Lines:
         return turns[cue.turn] if cue.turn < len(turns) else ""
 
 
-def as_script(script: Callable[[str, int], str] | Sequence[Sequence[str]] | Script) -> Script:
+AnyScript = Callable[[str, int], str] | Sequence[Sequence[str]] | Script
+"""A function `(context_text, seed) -> text`, a list of trajectories, or a `Script`."""
+
+
+def as_script(script: AnyScript) -> Script:
     """`script` as a `Script`."""
     if callable(script):
         return Improvised(getattr(script, "__qualname__", type(script).__name__), script)
@@ -200,18 +204,9 @@ def sum_of_numbers(context_text: str, seed: int) -> str:
 
 
 class ScriptedEngine(Openable):
-    """An `Engine` over a script: a function `(context_text, seed) -> text`, a list of trajectories, or a `Script`.
+    """An `Engine` over a script; it runs without being entered, and `async with` works as with other engines."""
 
-    It runs without being entered; `async with` works as with other engines.
-    """
-
-    def __init__(
-        self,
-        script: Callable[[str, int], str] | Sequence[Sequence[str]] | Script,
-        *,
-        max_num_seqs: int = 48,
-        max_model_len: int = 1_000_000,
-    ) -> None:
+    def __init__(self, script: AnyScript, *, max_num_seqs: int = 48, max_model_len: int = 1_000_000) -> None:
         require_whole("max_num_seqs", max_num_seqs, 1)
         self._script = as_script(script)
         self._slots = Slots(max_num_seqs)

@@ -81,9 +81,7 @@ def read_costs(file: Path) -> MachineCosts:
         best = layouts[rates.index(max(rates))]
         measured_on = f"{found['machine']['processor']}, measured {str(found['measured_at'])[:10]}"
         return costs_of_layout(best, f"{found['model']} on {measured_on}")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"can't read the probe {file}: {error}; make one with numina-infer probe") from error
-    except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ConfigError(f"{file} is no probe's file ({error!r}); make one with numina-infer probe") from error
 
 

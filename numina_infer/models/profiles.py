@@ -79,7 +79,6 @@ _QWEN25_MATH_7B = Architecture(
     max_position_embeddings=4096,
     attention_bias=True,
 )
-_NUMINA_GPTQ = Quantisation("gptq", bits=8, group_size=128, desc_act=True)
 
 _NUMINA_7B = Profile(
     model="AI-MO/NuminaMath-7B-TIR",
@@ -102,7 +101,7 @@ PROFILES: Mapping[str, Profile] = {
             model="AI-MO/NuminaMath-7B-TIR-GPTQ",
             alias="numina-7b-gptq",
             other_ids=("project-numina/NuminaMath-7B-TIR-GPTQ",),
-            weights=Weights.computed(_DEEPSEEK_MATH_7B, _NUMINA_GPTQ),
+            weights=Weights.computed(_DEEPSEEK_MATH_7B, Quantisation("gptq", 8, 128, desc_act=True)),
         ),
         Profile(
             model="deepseek-ai/deepseek-math-7b-rl",
