@@ -57,6 +57,10 @@ def load(config: TransformersConfig, report: Announce) -> LoadedModel:
         any(folder.glob("*.safetensors")),
         f"model folder {folder} has no weights: save them as *.safetensors (pickled *.bin files are not read)",
     )
+    require(
+        (folder / "tokenizer.json").is_file(),
+        f"model folder {folder} has no tokenizer.json: save one beside the weights with transformers.AutoTokenizer",
+    )
     report(f"loading {config.model}")
     return _load_folder(config, folder)
 
