@@ -1,6 +1,6 @@
 """Contests of fifty problems on two simulated T4s: rounds, equal slices and the time bank. Every figure is simulated.
 
-The machine is two T4s by arithmetic (`engines/simulated/machine_costs.py`), with a slow start, stalls, heavy-tailed
+The machine is two T4s by arithmetic (`engines/simulated_machine.py`), with a slow start, stalls, heavy-tailed
 lengths and programs that never end; then the same ten times slower, and with three quarters of an hour instead of
 nine. Problems and samples are those of `numina_infer/runs/data/samples.jsonl`, shuffled for each contest; all arms see
 the same contests.
@@ -24,14 +24,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.frame import Target, finish, name_machine, read_options
-from benchmarks.quick_contest import Played, QuickContest, Setting
+from benchmarks.quick_contest import Machine, Played, QuickContest, Setting
 from numina_infer.core.config import ContestConfig
-from numina_infer.core.engine_config import SimulatedConfig
 from numina_infer.core.help_formatter import HelpFormatter
 from numina_infer.core.presets import get_preset
 from numina_infer.core.records import StopReason
-from numina_infer.engines.simulated.machine_costs import MachineCosts, t4_costs
-from numina_infer.engines.simulated.samples import RecordedSamples, read_samples
+from numina_infer.engines.simulated_engine import RecordedSamples, read_samples
+from numina_infer.engines.simulated_machine import T4_COSTS, MachineCosts
 from numina_infer.runs.problems import packaged_path
 
 HOUR = 3600.0
@@ -72,7 +71,7 @@ class Outcome:
 
 def costs_of(slowdown: float) -> MachineCosts:
     """Two T4s, so many times slower."""
-    costs = t4_costs()
+    costs = T4_COSTS
     slower = {name: slowdown * getattr(costs, name) for name in ("base_s", "sequence_s", "token_s", "prefill_s")}
     return replace(costs, **slower)
 
@@ -81,7 +80,7 @@ def setting_of(world: World, arm: str, seed: int) -> Setting:
     """The machine of one contest, and how an arm plays on it."""
     chance = random.Random(seed)  # noqa: S311 (a simulation)
     start_s = chance.uniform(60.0, world.latest_start_s)
-    engine = SimulatedConfig(start_s=start_s, stall_every_s=2000.0, stall_s=90.0, seed=seed)
+    engine = Machine(start_s=start_s, stall_every_s=2000.0, stall_s=90.0, seed=seed)
     preset = get_preset("t4x2")
     assert preset.contest.bank is not None
     bank = replace(preset.contest.bank, time_limit_s=world.limit_s, reserve_s=min(300.0, world.limit_s / 20))
@@ -163,7 +162,7 @@ def main() -> None:
     options = read_options(__doc__, "8 contests of each world instead of 1,000", parser=parser)
     count = 8 if options.short else options.contests
     counts = {arm: count if arm == "time bank" else min(count, options.baselines or count) for arm in ARMS}
-    print(f"{name_machine()}; simulated machine: {t4_costs().source}")
+    print(f"{name_machine()}; simulated machine: {T4_COSTS.source}")
     tables: dict[str, dict[str, dict[str, float]]] = {}
     begun = time.perf_counter()
     with multiprocessing.get_context("spawn").Pool(len(os.sched_getaffinity(0))) as pool:

@@ -2,7 +2,7 @@
 
 Of the run are taken how many tokens each turn wrote and had to compute first, and how long each program took; the time
 in which the batch does that, and who waits for whom, is simulated. So what is put to the test is the batch's model
-(`numina_infer/engines/simulated/running_batch.py`), on the schedule at hand.
+(`numina_infer/engines/simulated_machine.py`), on the schedule at hand.
 """
 
 import heapq
@@ -14,9 +14,7 @@ from typing import Any
 from benchmarks.compared import Arm, Comparison
 from benchmarks.timed_run import Run
 from numina_infer.core.records import Trajectory, Turn
-from numina_infer.engines.simulated.machine_costs import MachineCosts, costs_of_layout
-from numina_infer.engines.simulated.running_batch import RunningBatch
-from numina_infer.engines.simulated.running_batch import Sequence as Running
+from numina_infer.engines.simulated_machine import MachineCosts, Running, RunningBatch, costs_of_layout
 
 
 class Prediction:

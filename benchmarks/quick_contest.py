@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from benchmarks.stalls import Stalls
 from numina_infer.answers.extract import extract_answer
 from numina_infer.core.config import ContestConfig, Policy
-from numina_infer.core.engine_config import SimulatedConfig
 from numina_infer.core.events import Ended, Opened, Started
 from numina_infer.core.records import (
     AnswerRange,
@@ -33,12 +33,8 @@ from numina_infer.core.records import (
 )
 from numina_infer.engines.admission import MARGIN, TypicalContext
 from numina_infer.engines.scripted_engine import VOCABULARY
-from numina_infer.engines.scripts import Cue
-from numina_infer.engines.simulated.machine_costs import MachineCosts
-from numina_infer.engines.simulated.running_batch import RunningBatch, Stalls
-from numina_infer.engines.simulated.running_batch import Sequence as Running
-from numina_infer.engines.simulated.samples import RecordedSamples, SampledAuthor
-from numina_infer.engines.simulated.simulated_engine import Passage
+from numina_infer.engines.simulated_engine import Passage, RecordedSamples, SampledAuthor
+from numina_infer.engines.simulated_machine import MachineCosts, Running, RunningBatch
 from numina_infer.formats.numina import NUMINA
 from numina_infer.sandbox.simulated_sandbox import pretend
 from numina_infer.solving.rollout import turn_seed
@@ -50,13 +46,26 @@ MAX_TOKENS = 2048
 
 
 @dataclass(frozen=True)
+class Machine:
+    """A machine's capacity, its start and its stalls."""
+
+    max_num_seqs: int = 48
+    max_model_len: int = 4096
+    start_s: float = 0.0
+    stall_every_s: float = 0.0
+    """Mean working time between two stalls; 0 for no stalls."""
+    stall_s: float = 60.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class Setting:
     """What a contest is played with."""
 
     costs: MachineCosts
     policy: Policy
     contest: ContestConfig
-    engine: SimulatedConfig = field(default_factory=SimulatedConfig)
+    engine: Machine = field(default_factory=Machine)
     num_slots: int = 3
     tail_sigma: float = 0.0
     in_rounds: bool = False
@@ -136,8 +145,7 @@ class QuickContest:
         """Draw what `attempt` will say."""
         prompt = plain_text(NUMINA.prompt(problem.statement))
         seed = turn_seed(self.seed, problem.statement, attempt.index, 0)
-        self.author.passage(Cue(prompt, seed, attempt.ticket, 0))
-        attempt.plan = self.author.forget(attempt.ticket)
+        attempt.plan = self.author.plan(prompt, seed)
         attempt.context = count(prompt)
         attempt.seat_at = self.now
 

@@ -17,7 +17,7 @@ from drills.engines.pace import Pace
 from drills.engines.stand_in import StandIn
 from drills.model import Words
 from numina_infer.core.help_formatter import HelpFormatter
-from numina_infer.engines.simulated.machine_costs import t4_costs
+from numina_infer.engines.simulated_machine import T4_COSTS
 
 HANG = signal.SIGUSR1
 
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 async def _serve(socket: Path, speed: float) -> None:
-    server = StandIn(socket, Words(()), pace=Pace(t4_costs(), speed))
+    server = StandIn(socket, Words(()), pace=Pace(T4_COSTS, speed))
     async with server:
         with anyio.open_signal_receiver(HANG) as hangs:
             async for _ in hangs:

@@ -11,7 +11,7 @@ from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import EngineError
 from numina_infer.core.ports import Cutoff, Decoder, Engine, EngineStats
 from numina_infer.core.records import Completion, FinishReason, Part
-from numina_infer.engines.cache.cache_key import cache_key, identity
+from numina_infer.engines.cached_engine import cache_key, identity
 
 
 class Witness:

@@ -9,9 +9,7 @@ from collections.abc import Sequence
 import anyio
 
 from numina_infer.core.config import require_positive
-from numina_infer.engines.simulated.machine_costs import MachineCosts
-from numina_infer.engines.simulated.running_batch import RunningBatch
-from numina_infer.engines.simulated.running_batch import Sequence as Running
+from numina_infer.engines.simulated_machine import MachineCosts, Running, RunningBatch
 
 _TICK_S = 0.02
 """Real time between two looks at which turns are due."""

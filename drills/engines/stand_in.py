@@ -18,8 +18,7 @@ from drills.engines.pace import Pace
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.records import FinishReason
 from numina_infer.engines.context import Transcript
-from numina_infer.engines.scripted_engine import VOCABULARY
-from numina_infer.engines.scripts import Cue, Script, as_script
+from numina_infer.engines.scripted_engine import VOCABULARY, Cue, Script, as_script
 from numina_infer.engines.vocabulary import Vocabulary
 
 MODEL = "stand-in"

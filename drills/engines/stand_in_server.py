@@ -3,8 +3,8 @@
     write_interpreter(folder / "python", lines=file, speed=12.0)
 
 makes an executable for `Launch.python` or NUMINA_VLLM_PYTHON: whatever module of vLLM it is asked for, it serves the
-lines of a script (`engines.scripts`) on the socket that vLLM's arguments name, at the pace of two T4s, tokenised by
-the tokenizer of the model that they name.
+lines of a script (`engines.scripted_engine`) on the socket that vLLM's arguments name, at the pace of two T4s,
+tokenised by the tokenizer of the model that they name.
 """
 
 import argparse
@@ -19,8 +19,8 @@ import anyio
 from drills.engines.pace import Pace
 from drills.engines.stand_in import StandIn
 from numina_infer.core.help_formatter import HelpFormatter
-from numina_infer.engines.scripts import Cue, FileScript, load_script
-from numina_infer.engines.simulated.machine_costs import t4_costs
+from numina_infer.engines.scripted_engine import Cue, Lines, load_script
+from numina_infer.engines.simulated_machine import T4_COSTS
 from numina_infer.engines.vocabulary import TokenizerVocabulary
 
 _OUTPUT = "```output"
@@ -43,7 +43,7 @@ def write_interpreter(file: Path, *, lines: Path, speed: float, start_s: float =
 class InTurn:
     """A file's script for a server, which doesn't know the turn: it counts the outputs behind the problem."""
 
-    script: FileScript
+    script: Lines
 
     @property
     def name(self) -> str:
@@ -52,7 +52,7 @@ class InTurn:
 
     def line(self, cue: Cue) -> str:
         """The line for the context's turn."""
-        last = max(cue.context_text.rfind(problem) for problem in self.script.lines)
+        last = max(cue.context_text.rfind(problem) for problem in self.script.by_problem)
         return self.script.line(replace(cue, turn=cue.context_text.count(_OUTPUT, max(0, last))))
 
 
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 async def _serve(chosen: argparse.Namespace) -> None:
-    costs = t4_costs()
+    costs = T4_COSTS
     await anyio.sleep(chosen.start)
     server = StandIn(
         chosen.uds,

@@ -17,7 +17,7 @@ from numina_infer.app.choices import Choices, EngineName
 from numina_infer.app.tasks import Info, run_info, samples_path
 from numina_infer.core.clock import virtual_clock
 from numina_infer.core.config import SandboxConfig, require
-from numina_infer.core.engine_config import SimulatedConfig, TransformersConfig
+from numina_infer.core.engine_config import TransformersConfig
 from numina_infer.core.errors import NuminaError
 from numina_infer.core.ports import Announce, Engine, Format, Gateway
 from numina_infer.core.ports import Sandbox as SandboxPort
@@ -128,8 +128,7 @@ def make_engine(
 ) -> AbstractAsyncContextManager[Engine]:
     """The engine that was chosen, not opened yet; raises as `make_parts` does."""
     if choices.engine is EngineName.SCRIPTED:
-        from numina_infer.engines.scripted_engine import ScriptedEngine
-        from numina_infer.engines.scripts import load_script, sum_of_numbers
+        from numina_infer.engines.scripted_engine import ScriptedEngine, load_script, sum_of_numbers
 
         return ScriptedEngine(load_script(Path(choices.script)) if choices.script else sum_of_numbers)
     if choices.engine is EngineName.VLLM:
@@ -198,7 +197,7 @@ def _with_cache(
     """The engine, with the cache that was chosen around it."""
     if choices.cache is None:
         return engine
-    from numina_infer.engines.cache.cached import CachedEngine
+    from numina_infer.engines.cached_engine import CachedEngine
 
     if choices.endpoint:
         report("the cache knows endpoints by the name of their model: give each set of weights a folder of its own")
@@ -209,9 +208,8 @@ def _simulated_parts(
     choices: Choices, preset: Preset, fmt: Format, make_solver: MakeSolver, report: Announce
 ) -> Parts:
     """A machine that isn't here, in virtual time."""
-    from numina_infer.engines.simulated.machine_costs import read_costs, t4_costs
-    from numina_infer.engines.simulated.samples import SampledAuthor, read_samples
-    from numina_infer.engines.simulated.simulated_engine import SimulatedEngine
+    from numina_infer.engines.simulated_engine import SampledAuthor, SimulatedEngine, read_samples
+    from numina_infer.engines.simulated_machine import T4_COSTS, read_costs
     from numina_infer.formats.fenced import Fenced
     from numina_infer.sandbox.simulated_sandbox import SimulatedSandbox
 
@@ -219,12 +217,17 @@ def _simulated_parts(
         isinstance(fmt, Fenced),
         f"format is {preset.format} with the simulated engine, whose programs stand in ```python blocks; take numina",
     )
-    costs = read_costs(Path(choices.probe)) if choices.probe else t4_costs()
+    costs = read_costs(Path(choices.probe)) if choices.probe else T4_COSTS
     path = samples_path(choices)
     report(f"simulated: {costs.source}; answers and lengths are recorded samples of {path.name}")
     clock, server = virtual_clock(), preset.server
-    config = SimulatedConfig(server.max_num_seqs, server.max_model_len or preset.rollout.sampling.max_tokens)
-    engine = SimulatedEngine(SampledAuthor(read_samples(path), name=path.name), costs, config, now=clock.now)
+    engine = SimulatedEngine(
+        SampledAuthor(read_samples(path), name=path.name),
+        costs,
+        max_num_seqs=server.max_num_seqs,
+        max_model_len=server.max_model_len or preset.rollout.sampling.max_tokens,
+        now=clock.now,
+    )
     return Parts(preset, fmt, engine, SimulatedSandbox(_T4_SLOTS), make_solver, clock)
 
 

@@ -94,7 +94,6 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--max-model-len N", "tokens of a sample (default: the model's)")
     add_option(parser, "--max-num-seqs N", "samples at once (default: 48)", default=48)
     parser.add_argument("--dtype", choices=("float16", "bfloat16", "float32"), help="default: what suits the device")
-    parser.add_argument("--kv-cache-dtype", choices=("auto", "fp8"), default="auto", help="default: auto")
     add_json(parser)
 
 
@@ -142,7 +141,7 @@ def _fit(chosen: argparse.Namespace) -> int:
     from numina_infer.models import fit_report
 
     devices = fit_report.find_devices(chosen.gpus, chosen.num_gpus)
-    names = ("max_model_len", "max_num_seqs", "dtype", "kv_cache_dtype")
+    names = ("max_model_len", "max_num_seqs", "dtype")
     wanted = {name: getattr(chosen, name) for name in names}
     return fit_report.run(chosen.model, devices, make_console(sys.stdout), as_json=chosen.json, **wanted)
 
@@ -233,7 +232,7 @@ def _plan(chosen: argparse.Namespace) -> "RunPlan":
 
 
 def _cache(chosen: argparse.Namespace) -> int:
-    from numina_infer.engines.cache.cache_folder import CacheFolder
+    from numina_infer.engines.cached_engine import CacheFolder
 
     folder = CacheFolder(chosen.folder, lambda line: print(line, file=sys.stderr))
     size = folder.clear() if chosen.clear else folder.size

@@ -6,13 +6,7 @@ Names and meanings are vLLM's where it has them.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from numina_infer.core.config import (
-    require,
-    require_choice,
-    require_not_negative,
-    require_positive,
-    require_whole,
-)
+from numina_infer.core.config import require, require_choice, require_positive, require_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,29 +109,3 @@ class ClientConfig:
         require_whole("max_losses", self.max_losses, 0)
         for name in ("greet_s", "stall_s", "patience_s"):
             require_positive(name, getattr(self, name))
-
-
-@dataclass(frozen=True, slots=True)
-class SimulatedConfig:
-    """A simulated engine, without the costs of its machine."""
-
-    max_num_seqs: int = 48
-    """Trajectories at once on one replica."""
-    max_model_len: int = 4096
-    """Context window in tokens."""
-    prefix_caching: bool = True
-    start_s: float = 0.0
-    """From its opening until it serves."""
-    stall_every_s: float = 0.0
-    """Mean working time between two stalls of a replica; 0 for no stalls."""
-    stall_s: float = 60.0
-    """Length of a stall."""
-    seed: int = 0
-    """Of the stalls."""
-
-    def __post_init__(self) -> None:
-        require_whole("max_num_seqs", self.max_num_seqs, 1)
-        require_whole("max_model_len", self.max_model_len, 1)
-        require_whole("seed", self.seed, 0)
-        for name in ("start_s", "stall_every_s", "stall_s"):
-            require_not_negative(name, getattr(self, name))

@@ -1,8 +1,7 @@
 """Which trajectory may decode where: seats in rooms, counted in tokens of keys and values.
 
-A room is one endpoint's capacity. vLLM preempts a request when the cache is full and computes it again later
-(PagedAttention, arXiv 2309.06180, §4.5); an engine that takes all 48 trajectories of a problem at once can spend its
-time on that. So seats are given by the tokens of live contexts, not by their number alone:
+A room is one endpoint's capacity. When its cache is full, vLLM preempts a request and computes it again later
+(arXiv 2309.06180, §4.5). So seats are given by the tokens of live contexts, not by their number alone:
 
 - a seat claims the tokens of its context, or of a typical context if those are more;
 - a new seat is given while the claims fit, to the lowest ticket that waits, in the open room with most left;
@@ -18,8 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from numina_infer.core.config import require_whole
-from numina_infer.core.slots import Item, WaitingLine
+from numina_infer.core.slots import WaitingLine
 
 Place = TypeVar("Place")
 """The owner of a room, such as an endpoint."""
@@ -76,10 +74,7 @@ class EndpointCapacity(Generic[Place]):
     """The size of its cache; None where the endpoint doesn't say, so that only the number of seats counts."""
     is_open: bool = True
     seats: "list[Seat[Place]]" = field(default_factory=list)
-    waiting_turns: "WaitingLine[_Turn[Place]]" = field(default_factory=WaitingLine)
-
-    def __post_init__(self) -> None:
-        require_whole("max_num_seqs", self.max_num_seqs, 1)
+    waiting_turns: "WaitingLine[Seat[Place]]" = field(default_factory=WaitingLine)
 
     @property
     def in_flight(self) -> int:
@@ -116,20 +111,8 @@ class Seat(Generic[Place]):
     live: int = 0
     """Tokens that its context holds."""
     expected: int = 0
-    """Tokens that it is expected to hold at the end of its turn."""
+    """Tokens that it is expected to hold at the end of the turn that it writes or waits for."""
     is_writing: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Turn(Generic[Place]):
-    """One that waits to begin."""
-
-    seat: Seat[Place]
-    live: int
-    expected: int
-
-    def begin(self) -> None:
-        self.seat.live, self.seat.expected, self.seat.is_writing = self.live, self.expected, True
 
 
 class Admission(Generic[Place]):
@@ -182,21 +165,22 @@ class Admission(Generic[Place]):
         """The room of `seat`: another one if its own is closed, or the same once that is open again."""
         while (room := seat.room) is None or not room.is_open:
             self._leave(seat)
-            await self._wait(self._waiting, seat.ticket, seat)
+            await self._wait(self._waiting, seat)
         return room
 
     async def _begin(self, seat: Seat[Place], tokens: int, max_tokens: int) -> Place:
         while True:
             room = await self._sit(seat)
-            growth = self.typical_turn.growth(max_tokens)
-            await self._wait(room.waiting_turns, seat.ticket, _Turn(seat, tokens, tokens + growth))
+            seat.expected = tokens + self.typical_turn.growth(max_tokens)
+            await self._wait(room.waiting_turns, seat)
             if seat.is_writing and room.is_open:
+                seat.live = tokens
                 return room.place
             seat.is_writing = False
 
-    async def _wait(self, line: WaitingLine[Item], ticket: int, item: Item) -> None:
+    async def _wait(self, line: WaitingLine[Seat[Place]], seat: Seat[Place]) -> None:
         """Wait in `line`; what is given together with a cancellation is given back by `seat` or `turn`."""
-        waiter = line.join(ticket, item)
+        waiter = line.join(seat.ticket, seat)
         self._grant()
         await line.wait(waiter)
 
@@ -209,7 +193,7 @@ class Admission(Generic[Place]):
         """Grant what fits: turns to seats that are held, then new seats, each by ticket."""
         for room in self.rooms:
             while room.waiting_turns and room.has_turn(room.waiting_turns.first.item.expected):
-                room.waiting_turns.call().begin()
+                room.waiting_turns.call().is_writing = True
         while self._waiting and (best := self._best_room()) is not None:
             seat = self._waiting.call()
             seat.room = best

@@ -19,7 +19,7 @@ Detokenisation decodes a short window and takes what is new, as text-generation-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
-from itertools import groupby
+from itertools import chain, groupby
 from operator import add
 
 from numina_infer.core.config import SamplingParams
@@ -42,19 +42,14 @@ def runs(context: Sequence[Part]) -> Iterator[Run]:
     Neighbours of one kind are one run, so contexts of equal runs have equal token ids under any vocabulary.
     A completion without ids still parts the text before it from the text behind it, or ids would be made again.
     """
-    for kind, pieces in groupby((piece for piece in _pieces(context) if piece != ""), key=type):
+    pieces = chain.from_iterable(
+        (part.token_ids, part.tail) if isinstance(part, Completion) else (part,) for part in context
+    )
+    for kind, alike in groupby((piece for piece in pieces if piece != ""), key=type):
         if kind is SpecialToken:
-            yield from pieces
+            yield from alike
         else:
-            yield reduce(add, pieces)
-
-
-def _pieces(context: Sequence[Part]) -> Iterator[Run]:
-    for part in context:
-        if isinstance(part, Completion):
-            yield from (part.token_ids, part.tail)
-        else:
-            yield part
+            yield reduce(add, alike)
 
 
 def render(context: Sequence[Part], vocabulary: Vocabulary) -> list[int]:
@@ -72,15 +67,11 @@ def render(context: Sequence[Part], vocabulary: Vocabulary) -> list[int]:
                 begins_whole |= number == 0
                 ids.append(vocabulary.special(run.text))
             case str():
-                ids += _encoded(run, vocabulary)
+                # UTF-8 doesn't know a lone surrogate; it becomes a question mark.
+                ids += vocabulary.encode(run.encode("utf-8", "replace").decode())
             case _:
                 ids += run
     return ids if begins_whole else [*vocabulary.bos, *ids]
-
-
-def _encoded(text: str, vocabulary: Vocabulary) -> list[int]:
-    """`text` as ids; a lone surrogate, which UTF-8 doesn't know, becomes a question mark."""
-    return list(vocabulary.encode(text.encode("utf-8", "replace").decode()))
 
 
 def find_stop(text: str, stop: Sequence[str], start: int = 0) -> tuple[str, int] | None:
@@ -104,29 +95,27 @@ class Transcript:
         self._decode, self._params, self._room = decode, params, room
         self._longest_stop = max(map(len, params.stop), default=0)
         self._stop_reason: str | None = None
-        self._text = self._settled = ""
+        self.text = self._settled = ""
+        """The text so far, whole characters only; and what of it no later token changes."""
         self._ids: list[int] = []
         self._ends: list[int] = []
         self._overlap = list(prompt_ids[-_PROMPT_OVERLAP:])
         self._overlap_chars = len(decode(self._overlap))
 
-    @property
-    def text(self) -> str:
-        """The text so far, whole characters only."""
-        return self._text
-
     def push(self, token_id: int) -> FinishReason | None:
         """Take one sampled token; the reason to stop, if there now is one."""
-        searched = max(0, len(self._text) - self._longest_stop + 1)
+        searched = max(0, len(self.text) - self._longest_stop + 1)
         self.num_tokens += 1
         self._ids.append(token_id)
         self._read()
-        if stop := find_stop(self._text, self._params.stop, searched):
+        if stop := find_stop(self.text, self._params.stop, searched):
             self._stop_reason, end = stop
-            self._text = self._text[:end]
+            self.text = self.text[:end]
             self.finish_reason = FinishReason.STOP
-        else:
-            self._check_limits()
+        elif self.num_tokens >= self._params.max_tokens:
+            self.finish_reason = FinishReason.LENGTH
+        elif self.num_tokens >= self._room:
+            self.finish_reason = FinishReason.CONTEXT
         return self.finish_reason
 
     def push_eos(self) -> FinishReason:
@@ -140,43 +129,28 @@ class Transcript:
         open_ids = self._ids[len(self._ends) :]
         window = self._decode([*self._overlap, *open_ids])
         shown = window.rstrip(_REPLACEMENT)
-        self._text = self._settled + shown[self._overlap_chars :]
+        self.text = self._settled + shown[self._overlap_chars :]
         if shown == window:
-            self._settled = self._text
-            self._ends += [len(self._text)] * len(open_ids)
+            self._settled = self.text
+            self._ends += [len(self.text)] * len(open_ids)
             self._overlap, self._overlap_chars = open_ids, len(self._decode(open_ids))
 
-    def _check_limits(self) -> None:
-        if self.num_tokens >= self._params.max_tokens:
-            self.finish_reason = FinishReason.LENGTH
-        elif self.num_tokens >= self._room:
-            self.finish_reason = FinishReason.CONTEXT
-
     def completion(
-        self,
-        *,
-        seed: int,
-        num_prompt_tokens: int,
-        num_cached_tokens: int = 0,
-        cumulative_logprob: float | None = None,
+        self, *, seed: int, num_prompt_tokens: int, num_cached_tokens: int = 0, cumulative_logprob: float | None = None
     ) -> Completion:
         """The text so far, spliced; `FinishReason.ABORT` where nothing else has ended it."""
-        num_within = sum(end <= len(self._text) for end in self._ends)
+        num_within = sum(end <= len(self.text) for end in self._ends)
         covered = self._ends[num_within - 1] if num_within else 0
         return Completion(
-            text=self._text,
+            text=self.text,
             token_ids=tuple(self._ids[:num_within]),
             finish_reason=self.finish_reason or FinishReason.ABORT,
             stop_reason=self._stop_reason,
-            tail=self._text[covered:],
+            tail=self.text[covered:],
             num_tokens=self.num_tokens,
             num_prompt_tokens=num_prompt_tokens,
             num_cached_tokens=num_cached_tokens,
-            cumulative_logprob=_finite(cumulative_logprob),
+            # JSON can't hold a sum that has overflowed.
+            cumulative_logprob=cumulative_logprob if math.isfinite(cumulative_logprob or 0.0) else None,
             seed=seed,
         )
-
-
-def _finite(logprob: float | None) -> float | None:
-    """`logprob`, or None where the sum has overflowed, which JSON can't hold."""
-    return logprob if logprob is not None and math.isfinite(logprob) else None

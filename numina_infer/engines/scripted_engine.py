@@ -1,26 +1,33 @@
-"""An engine that writes texts prepared beforehand: for tests, demos and rehearsals.
+"""An engine that writes texts prepared beforehand, for tests, demos and rehearsals: functions, lists of texts, files.
 
 It stops, counts, and is cut off as a real engine is. A token is up to four bytes of UTF-8, its id those bytes as a
 number behind a 1, so that stop strings and characters do fall across tokens.
 """
 
+import hashlib
+import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
+from pathlib import Path
+from typing import Protocol
 
 from anyio.lowlevel import checkpoint
 
-from numina_infer.core.config import SamplingParams, require_whole
+from numina_infer.core.config import SamplingParams, require, require_whole
+from numina_infer.core.errors import ConfigError, EngineRefusalError
+from numina_infer.core.openable import Openable
 from numina_infer.core.ports import Cutoff, EngineStats
 from numina_infer.core.records import Completion, Part, plain_text
 from numina_infer.core.slots import Slots
 from numina_infer.engines.context import Transcript, render
-from numina_infer.engines.scripts import Cue, Script, as_script
 from numina_infer.engines.vocabulary import Vocabulary
 
 _TOKEN_BYTES = 4
+_STATEMENT = re.compile(r".*### Problem:(?P<statement>.*?)### Solution:(?P<solution>.*)", re.DOTALL)
+_LAST_OUTPUT = re.compile(r".*```output\n(?P<output>.*?)\n?```", re.DOTALL)
+_OPENINGS = ("We add the numbers with Python.", "The answer is the sum of the given numbers.", "Let us add them up.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,32 +69,152 @@ def _bytes(token_id: int) -> bytes:
 VOCABULARY: Vocabulary = ByteVocabulary()
 
 
-class ScriptedEngine:
-    """An `Engine` over a script: a function `(context_text, seed) -> text`, a list of trajectories, or a `Script`.
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """Where a trajectory asks for its next text."""
 
-    It runs without being entered; `async with` works as with other engines.
+    context_text: str
+    """The prompt and everything after it."""
+    seed: int
+    ticket: int
+    turn: int
+    """Counted from 0."""
+
+
+class Script(Protocol):
+    """Texts for trajectories."""
+
+    @property
+    def name(self) -> str:
+        """Its name in a run log, different for different scripts."""
+
+    def line(self, cue: Cue) -> str:
+        """All that the model would write from here on; the engine cuts it at stop strings and limits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Improvised:
+    """A script that is a function of the context's text and the turn's seed."""
+
+    name: str
+    function: Callable[[str, int], str]
+
+    def line(self, cue: Cue) -> str:
+        """The function's text."""
+        return self.function(cue.context_text, cue.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Lists of trajectories by problem, each a list of its turns; ticket t speaks entry t modulo their number.
+
+    The problem whose text occurs last in the context is the one to solve, of several the longest; an empty text is
+    any problem's. A trajectory that has no line left ends its text at once.
     """
 
-    def __init__(
-        self,
-        script: Callable[[str, int], str] | Sequence[Sequence[str]] | Script,
-        *,
-        max_num_seqs: int = 48,
-        max_model_len: int = 1_000_000,
-    ) -> None:
+    name: str
+    by_problem: Mapping[str, Sequence[Sequence[str]]]
+
+    def line(self, cue: Cue) -> str:
+        """The text for this problem, ticket and turn."""
+        place, _, problem = max((cue.context_text.rfind(text), len(text), text) for text in self.by_problem)
+        if place < 0:
+            raise EngineRefusalError(f"the script {self.name} has no row for the problem that was asked")
+        trajectories = self.by_problem[problem]
+        turns = trajectories[cue.ticket % len(trajectories)]
+        return turns[cue.turn] if cue.turn < len(turns) else ""
+
+
+AnyScript = Callable[[str, int], str] | Sequence[Sequence[str]] | Script
+"""A function `(context_text, seed) -> text`, a list of trajectories, or a `Script`."""
+
+
+def as_script(script: AnyScript) -> Script:
+    """`script` as a `Script`."""
+    if callable(script):
+        return Improvised(getattr(script, "__qualname__", type(script).__name__), script)
+    if not isinstance(script, Sequence):
+        return script
+    require(bool(script), "the script is empty; give at least one trajectory")
+    is_flat = any(isinstance(turns, str) for turns in script)
+    require(not is_flat, "the script is a list of texts; give a list of trajectories, each a list of turns")
+    return Lines(f"lines-{_short_hash(repr([list(turns) for turns in script]))}", {"": script})
+
+
+def load_script(path: Path) -> Lines:
+    r"""Read a script from JSON lines.
+
+    A row is `{"problem": "a text in the statement", "completions": [["turn 1", "turn 2"], ["turn 1"]]}`: one list of
+    turns a trajectory, of which ticket t takes number t modulo their count.
+
+    Raises:
+        ConfigError: the file can't be read, or a row isn't of this shape; the text says which and why.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the script {path} can't be read: {error}") from error
+    rows = text.split("\n")
+    read = [_row(row, f"{path}, line {number}") for number, row in enumerate(rows, 1) if row.strip()]
+    require(bool(read), f"the script {path} has no rows")
+    lines = dict(read)
+    require(len(lines) == len(read), f"the script {path} has two rows for one problem; put them into one")
+    return Lines(f"{path.name}-{_short_hash(text)}", lines)
+
+
+def _row(text: str, place: str) -> tuple[str, list[list[str]]]:
+    try:
+        row = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{place} is no JSON: {error}") from error
+    require(isinstance(row, dict), f"{place} is no JSON object")
+    problem, completions = row.get("problem"), row.get("completions")
+    require(isinstance(problem, str) and bool(problem.strip()), f"{place}: problem is {problem!r}; give a text")
+    require(
+        isinstance(completions, list) and bool(completions) and all(map(_is_turns, completions)),
+        f"{place}: completions must be a list with at least one list of texts, one text a turn",
+    )
+    return problem, completions
+
+
+def _is_turns(turns: object) -> bool:
+    return isinstance(turns, list) and all(isinstance(turn, str) for turn in turns)
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def sum_of_numbers(context_text: str, seed: int) -> str:
+    """Write a program that adds the whole numbers in the last problem, then box what its output block says.
+
+    The sum is left to the program, so the answer is right only if the sandbox ran it.
+    `seed` chooses the wording.
+    """
+    parts = _STATEMENT.fullmatch(context_text)
+    statement, solution = (parts["statement"], parts["solution"]) if parts else (context_text, "")
+    if last := _LAST_OUTPUT.match(solution):
+        output = last["output"].strip()
+        if re.fullmatch(r"\d+", output):
+            return f"\nThe answer is $\\boxed{{{output}}}$."
+        return "\nThe program printed no whole number, so there is no answer to give."
+    numbers = ", ".join(re.findall(r"\d+", statement))
+    opening = _OPENINGS[seed % len(_OPENINGS)]
+    return f"{opening}\n```python\nnumbers = [{numbers}]\nprint(sum(numbers))\n```\n```output\n"
+
+
+class ScriptedEngine(Openable):
+    """An `Engine` over a script; it runs without being entered, and `async with` works as with other engines."""
+
+    def __init__(self, script: AnyScript, *, max_num_seqs: int = 48, max_model_len: int = 1_000_000) -> None:
         require_whole("max_num_seqs", max_num_seqs, 1)
         self._script = as_script(script)
         self._slots = Slots(max_num_seqs)
         self._max_num_seqs, self._max_model_len = max_num_seqs, max_model_len
         self._num_tokens = self._num_running = 0
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Nothing to end."""
+    async def _open(self, stack: AsyncExitStack) -> None:
+        """Nothing to start."""
 
     @asynccontextmanager
     async def slot(self, ticket: int) -> AsyncIterator["ScriptedDecoder"]:

@@ -5,13 +5,13 @@ neither torch nor transformers.
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from numina_infer.core.errors import EngineError, EngineRefusalError
+from numina_infer.models.model_folder import read_json_if_there
 
 _TOO_LARGE = 1 << 32
 """`tokenizers` takes no number that doesn't fit its own type."""
@@ -23,37 +23,26 @@ class Vocabulary(Protocol):
     @property
     def fingerprint(self) -> str:
         """Equal only for vocabularies that make the same ids of every text and end texts at the same ids."""
-        ...
 
     @property
     def bos(self) -> tuple[int, ...]:
         """The tokens that the tokenizer itself puts in front of a text."""
-        ...
 
     @property
     def end_ids(self) -> frozenset[int]:
         """Tokens that end a text: the end-of-sequence tokens, and all special tokens, which are never text."""
-        ...
 
     def encode(self, text: str) -> Sequence[int]:
         """Plain text as ids; special tokens in it are spelled out."""
-        ...
 
     def special(self, token: str) -> int:
-        """The id of the special token that is spelled `token`.
-
-        Raises:
-            EngineError: there is none.
-        """
-        ...
+        """The id of the special token that is spelled `token`; raises `EngineError` where there is none."""
 
     def has(self, token_id: int) -> bool:
         """Whether there is such a token."""
-        ...
 
     def decode(self, ids: Sequence[int]) -> str:
         """Ids as text: special tokens spelled out, U+FFFD where bytes are no UTF-8."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +54,8 @@ class TokenizerVocabulary:
     end_ids: frozenset[int]
 
     @classmethod
-    def over(cls, tokenizer: Any, eos_ids: Sequence[int] = (), bos_id: int | None = None) -> Self:
-        """The vocabulary of `tokenizer`, which is set to spell special tokens out.
-
-        A model's files declare `eos_ids`, and `bos_id` where a text begins with it though the tokenizer puts none.
-        """
-        added = tokenizer.get_added_tokens_decoder()
-        specials = {token_id for token_id, token in added.items() if token.special}
-        first = tokenizer.encode("", add_special_tokens=True).ids[:1]
-        tokenizer.encode_special_tokens = True
-        # An end-of-sequence token in front is no beginning: some tokenizers close even an empty text.
-        put = tuple(token_id for token_id in first if token_id not in set(eos_ids))
-        bos = put or (() if bos_id is None else (bos_id,))
-        return cls(tokenizer, bos, frozenset(specials | set(eos_ids)))
-
-    @classmethod
     def from_folder(cls, folder: Path) -> Self:
-        """The vocabulary of the model in `folder`.
+        """The vocabulary of the model in `folder`; its tokenizer is set to spell special tokens out.
 
         Raises:
             EngineError: there is no `tokenizer.json`, or it can't be read.
@@ -98,7 +72,13 @@ class TokenizerVocabulary:
             tokenizer = Tokenizer.from_file(str(file))
         except Exception as error:  # the library raises nothing narrower
             raise EngineError(f"{file} can't be read: {error}") from error
-        return cls.over(tokenizer, declared_eos(tokenizer, folder), declared_bos(tokenizer, folder))
+        ends = declared_eos(tokenizer, folder)
+        specials = [token_id for token_id, token in tokenizer.get_added_tokens_decoder().items() if token.special]
+        first = tokenizer.encode("", add_special_tokens=True).ids[:1]
+        tokenizer.encode_special_tokens = True
+        # An end-of-sequence token in front is no beginning: some tokenizers close even an empty text.
+        put = [token_id for token_id in first if token_id not in ends]
+        return cls(tokenizer, tuple(put or _declared_bos(tokenizer, folder)), frozenset([*specials, *ends]))
 
     @property
     def fingerprint(self) -> str:
@@ -138,25 +118,16 @@ def declared_eos(tokenizer: Any, folder: Path) -> list[int]:
         ("config.json", "eos_token_id"),
         ("tokenizer_config.json", "eos_token"),
     ):
-        declared = _read_json(folder / name).get(key)
+        declared = read_json_if_there(folder / name).get(key)
         found += declared if isinstance(declared, list) else [declared]
     return [token_id for entry in found if (token_id := _token_id(tokenizer, entry)) is not None]
 
 
-def declared_bos(tokenizer: Any, folder: Path) -> int | None:
+def _declared_bos(tokenizer: Any, folder: Path) -> list[int]:
     """The token in front of texts by the files in `folder`: Llama's `add_bos_token`, which older tokenizers obey."""
-    config = _read_json(folder / "tokenizer_config.json")
-    return _token_id(tokenizer, config.get("bos_token")) if config.get("add_bos_token") is True else None
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise EngineError(f"{file} can't be read: {error}") from error
-    return content if isinstance(content, dict) else {}
+    config = read_json_if_there(folder / "tokenizer_config.json")
+    declared = _token_id(tokenizer, config.get("bos_token")) if config.get("add_bos_token") is True else None
+    return [] if declared is None else [declared]
 
 
 def _token_id(tokenizer: Any, entry: object) -> int | None:

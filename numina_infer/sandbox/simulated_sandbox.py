@@ -1,6 +1,6 @@
 """A sandbox for simulations: programs say how long they would take and what they would print, and nothing runs.
 
-A program is `# simulated: 1.250 s` and `print(52)`, as `engines/simulated/samples.py` writes it; others print nothing
+A program is `# simulated: 1.250 s` and `print(52)`, as `engines/simulated_engine.py` writes it; others print nothing
 and take no time.
 """
 

@@ -17,8 +17,7 @@ from numina_infer.app.composition import Backends
 from numina_infer.app.tasks import Collection, read_task
 from numina_infer.cli import main
 from numina_infer.core.errors import ConfigError
-from numina_infer.engines.scripted_engine import ScriptedEngine
-from numina_infer.engines.scripts import Cue, sum_of_numbers
+from numina_infer.engines.scripted_engine import Cue, ScriptedEngine, sum_of_numbers
 from numina_infer.runs.history import read_info
 from numina_infer.runs.progress import RunConsole
 from tests.app.scripted_collections import arguments, assert_complete, stop_after, write_script

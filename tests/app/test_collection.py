@@ -26,8 +26,7 @@ from numina_infer.core.engine_config import ClientConfig
 from numina_infer.core.errors import ConfigError, EngineError, RunLogError
 from numina_infer.core.events import Ended, Opened, Solved
 from numina_infer.core.presets import PRESETS
-from numina_infer.engines.scripted_engine import ScriptedDecoder, ScriptedEngine
-from numina_infer.engines.scripts import sum_of_numbers
+from numina_infer.engines.scripted_engine import ScriptedDecoder, ScriptedEngine, sum_of_numbers
 from numina_infer.runs.history import read_events, read_info
 from numina_infer.runs.progress import LiveProgress, RunConsole, Scoreboard
 from numina_infer.runs.summary import CollectionSummary

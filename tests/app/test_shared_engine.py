@@ -14,8 +14,7 @@ from numina_infer.core.config import SamplingParams
 from numina_infer.core.events import Ended, Started
 from numina_infer.core.ports import Cutoff, Decoder
 from numina_infer.core.records import Completion, Part, Problem
-from numina_infer.engines.scripted_engine import ScriptedEngine
-from numina_infer.engines.scripts import sum_of_numbers
+from numina_infer.engines.scripted_engine import ScriptedEngine, sum_of_numbers
 from numina_infer.runs.history import read_events, solved_problems
 from numina_infer.runs.log import RunLog
 from numina_infer.solving.contest import Contest, Parts

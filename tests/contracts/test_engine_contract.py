@@ -14,17 +14,16 @@ from anyio.lowlevel import checkpoint
 from drills.engines.faulty import Faults, FaultyEngine
 from drills.engines.stand_in import StandIn
 from numina_infer.core.config import SamplingParams
-from numina_infer.core.engine_config import ClientConfig, SimulatedConfig, TransformersConfig
+from numina_infer.core.engine_config import ClientConfig, TransformersConfig
 from numina_infer.core.ports import Cutoff, Engine
 from numina_infer.core.records import Completion, FinishReason, StopReason
-from numina_infer.engines.cache.cached import CachedEngine
+from numina_infer.engines.cached_engine import CachedEngine
 from numina_infer.engines.http.address import Address
 from numina_infer.engines.http.openai_api import OpenAIEngine
 from numina_infer.engines.local.transformers_engine import TransformersEngine
-from numina_infer.engines.scripted_engine import VOCABULARY, ScriptedEngine
-from numina_infer.engines.scripts import Cue
-from numina_infer.engines.simulated.machine_costs import MachineCosts
-from numina_infer.engines.simulated.simulated_engine import Passage, SimulatedEngine
+from numina_infer.engines.scripted_engine import VOCABULARY, Cue, ScriptedEngine
+from numina_infer.engines.simulated_engine import Passage, SimulatedEngine
+from numina_infer.engines.simulated_machine import MachineCosts
 from numina_infer.solving.supervised import SupervisedEngine
 from tests.socket_paths import short_folder
 
@@ -106,7 +105,7 @@ def open_engine(request: pytest.FixtureRequest) -> Open:
     if request.param == "scripted":
         return lambda **limits: ScriptedEngine(chatter, **limits)
     if request.param == "simulated":
-        return lambda **limits: SimulatedEngine(Chatter(), COSTS, SimulatedConfig(**limits))
+        return lambda **limits: SimulatedEngine(Chatter(), COSTS, **limits)
     if request.param == "vllm":
         server: RunningServer = request.getfixturevalue("tiny_server")
         return server.engine

@@ -1,6 +1,5 @@
 """Seats in rooms, and leave to decode."""
 
-import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,7 +10,6 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.core.errors import ConfigError
 from numina_infer.engines.admission import MARGIN, Admission, EndpointCapacity, Seat, TypicalContext, TypicalTurn
 
 pytestmark = pytest.mark.anyio
@@ -390,13 +388,6 @@ def test_what_contexts_come_to_hold_is_learnt() -> None:
     for _ in range(100):
         typical.learn(300)
     assert typical.tokens == 300
-
-
-def test_a_room_without_seats_is_refused() -> None:
-    """Nobody could ever be served."""
-    with pytest.raises(ConfigError, match="max_num_seqs is 0"):
-        EndpointCapacity("a", 0)
-    assert math.isclose(EndpointCapacity("a", 4).load(100), 0)
 
 
 def test_a_turn_is_expected_to_grow_by_all_it_may_until_others_have_ended() -> None:

@@ -10,8 +10,13 @@ from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import ConfigError, EngineError
 from numina_infer.core.ports import Cutoff
 from numina_infer.core.records import Completion, Execution, ExecutionStatus, FinishReason, Part
-from numina_infer.engines.scripted_engine import ByteVocabulary, ScriptedEngine
-from numina_infer.engines.scripts import Cue, Lines, load_script, sum_of_numbers
+from numina_infer.engines.scripted_engine import (
+    ByteVocabulary,
+    Cue,
+    ScriptedEngine,
+    load_script,
+    sum_of_numbers,
+)
 from numina_infer.formats.catalogue import make_format
 
 NEVER = Cutoff(float("inf"))
@@ -107,7 +112,7 @@ def test_a_script_that_is_missing_is_refused(tmp_path: Path) -> None:
 def test_lines_of_another_shape_are_refused(lines: list[str], reason: str) -> None:
     """A text is a sequence of texts to Python; here it would be a mistake."""
     with pytest.raises(ConfigError, match=reason):
-        Lines(lines)
+        ScriptedEngine(lines)
 
 
 def test_no_slots_at_all_is_refused() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 
 from numina_infer.core.records import Completion, FinishReason
-from numina_infer.engines.cache.cache_folder import CacheFolder, _digest, _written
+from numina_infer.engines.cached_engine import CacheFolder, _digest, _written
 from tests.fuzz.damage import DEEP, altered, damaged, json_values
 
 KEY = "0" * 64

@@ -117,12 +117,9 @@ def test_a_qwen2_folder_has_biases(tmp_path: Path) -> None:
     assert shapes.num_other == 1000 * 256 + 5 * 256 + 2 * (8 + 2 * 2) * 32
 
 
-@pytest.mark.parametrize("style", ["config", "quantize_config"])
-def test_gptq_is_read_from_both_places(style: str, tmp_path: Path) -> None:
-    """AutoGPTQ's own file says nothing of the method."""
-    new = {"quantization_config": GPTQ | {"quant_method": "gptq"}}
-    files = {"quantize_config": GPTQ} if style == "quantize_config" else {}
-    folder = make_folder(tmp_path / "m", LLAMA | (new if not files else {}), **files)
+def test_gptq_is_read(tmp_path: Path) -> None:
+    """From config.json, where all tools write it today."""
+    folder = make_folder(tmp_path / "m", LLAMA | {"quantization_config": GPTQ | {"quant_method": "gptq"}})
     assert read_model_folder(folder).weights.quantisation == Quantisation("gptq", 8, 128, desc_act=True)
 
 
@@ -149,13 +146,6 @@ def test_other_quantisations_are_read(given_config: dict[str, Any], expected: Qu
     """Each by its own keys."""
     folder = make_folder(tmp_path / "m", LLAMA | {"quantization_config": given_config})
     assert read_model_folder(folder).weights.quantisation == expected
-
-
-def test_old_awq_folders_are_read(tmp_path: Path) -> None:
-    """Their file has names of its own."""
-    old = {"zero_point": True, "q_group_size": 64, "w_bit": 4, "version": "GEMM"}
-    folder = make_folder(tmp_path / "m", LLAMA, quant_config=old)
-    assert read_model_folder(folder).weights.quantisation == Quantisation("awq", 4, 64, has_zero_points=True)
 
 
 def test_real_files_count_as_they_will_lie_in_memory(tmp_path: Path) -> None:

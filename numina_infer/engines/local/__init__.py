@@ -3,7 +3,7 @@
 In: prompts. Out: completions that are the same bits whatever else is decoded at the same time.
 
     transformers_engine.py   the engine
-    decoding.py              the batched decode loop; sampling.py draws the next token
-    passes.py, kv_cache.py   forward passes whose rows don't influence each other, over each slot's keys and values
+    decoding.py              a slot's turns, the batched decode loop, and the draw of the next token
+    passes.py                forward passes whose rows don't influence each other, over each slot's keys and values
     models.py, smollm2.py    a name → a folder → a model in memory; the default model, fetched and converted once
 """

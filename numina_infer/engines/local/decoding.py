@@ -3,27 +3,80 @@
 One forward pass a step serves every row that runs (iteration-level scheduling, Orca, OSDI 2022).
 The event loop owns the rows and their texts; one worker thread owns torch and the caches. They meet between steps, so
 neither needs a lock and the event loop never waits for a matrix.
+
+A token is drawn with one uniform number, looked up in the cumulative distribution in the order of the vocabulary: a
+draw depends on its row alone, not on what else is in the batch.
+Filters come in vLLM's order: temperature, min_p (arXiv 2407.01082), top_k, top_p (nucleus, arXiv 1904.09751).
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from itertools import chain
-from typing import TYPE_CHECKING
 
 import anyio
+import torch
 
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import EngineError
-from numina_infer.core.records import Completion
-from numina_infer.engines.context import Transcript
-from numina_infer.engines.local.kv_cache import KVCache
-from numina_infer.engines.local.passes import Passes
-from numina_infer.engines.local.sampling import Draw, draw, seeded
+from numina_infer.core.ports import Cutoff
+from numina_infer.core.records import Completion, Part
+from numina_infer.engines.context import Transcript, render
+from numina_infer.engines.local.models import LoadedModel
+from numina_infer.engines.local.passes import KVCache, Passes, cut
 
-if TYPE_CHECKING:
-    import torch
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A sampled token."""
+
+    token_id: int
+    logprob: float
+    """Natural log of its probability under the model itself: temperature 1, no filter, as vLLM reports it."""
+
+
+def seeded(seed: int) -> torch.Generator:
+    """A row's own source of randomness."""
+    return torch.Generator().manual_seed(seed % 2**64)
+
+
+def draw(logits: torch.Tensor, params: SamplingParams, generator: torch.Generator) -> Draw:
+    """Draw from `logits`, shape [vocabulary].
+
+    Raises:
+        EngineError: the logits aren't numbers, as happens when float16 overflows.
+    """
+    logits = logits.float().cpu()
+    logprobs = torch.log_softmax(logits, dim=-1)
+    if bool(logprobs.isnan().any()):
+        raise EngineError("the model's logits are not numbers; try dtype float32")
+    token_id = int(logits.argmax()) if params.temperature == 0 else _sample(logprobs, params, generator)
+    return Draw(token_id, float(logprobs[token_id]))
+
+
+def _sample(logprobs: torch.Tensor, params: SamplingParams, generator: torch.Generator) -> int:
+    cdf = filtered(logprobs, params).cumsum(dim=0)
+    below_total = torch.nextafter(cdf[-1], torch.zeros_like(cdf[-1]))
+    uniform = torch.rand((), generator=generator, dtype=torch.float64)
+    return int(torch.searchsorted(cdf, torch.minimum(uniform * cdf[-1], below_total), right=True))
+
+
+def filtered(logprobs: torch.Tensor, params: SamplingParams) -> torch.Tensor:
+    """Unnormalised float64 probabilities of `logprobs`, shape [vocabulary], zero where a filter drops the token."""
+    probs = torch.softmax((logprobs.double() - logprobs.max()) / params.temperature, dim=-1)
+    if params.min_p > 0:
+        probs = probs.where(probs >= params.min_p * probs.max(), 0.0)
+    if 0 < params.top_k < len(probs):
+        probs = probs.where(probs >= probs.topk(params.top_k).values[-1], 0.0)
+    return _nucleus(probs, params.top_p) if params.top_p < 1 else probs
+
+
+def _nucleus(probs: torch.Tensor, top_p: float) -> torch.Tensor:
+    """The fewest likeliest tokens that hold `top_p` of the mass; of equals, the first of the vocabulary."""
+    ranked, order = probs.sort(descending=True, stable=True)
+    mass_before = ranked.cumsum(dim=0) - ranked
+    kept = order[mass_before < top_p * ranked.sum()]
+    return torch.zeros_like(probs).index_copy(0, kept, probs[kept])
 
 
 @dataclass(eq=False, kw_only=True)
@@ -61,15 +114,6 @@ class Row:
         self.error = message
         self.done.set()
 
-    def completion(self) -> Completion:
-        """The text so far."""
-        return self.transcript.completion(
-            seed=self.seed,
-            num_prompt_tokens=len(self.prompt_ids),
-            num_cached_tokens=self.num_cached,
-            cumulative_logprob=self.logprob,
-        )
-
 
 class Stepper:
     """The worker thread's side: one model, one cache a slot, one step at a time."""
@@ -80,8 +124,6 @@ class Stepper:
 
     def step(self, rows: Sequence[Row]) -> Mapping[Row, Draw | EngineError]:
         """One token for each of `rows` that may run in this step; an error for those whose pass failed."""
-        import torch
-
         try:
             with torch.inference_mode():
                 batch = self._admitted(rows)
@@ -106,11 +148,15 @@ class Stepper:
             admitted.append(row)
         return admitted
 
-    def _forward(self, batch: Sequence[Row]) -> "torch.Tensor":
+    def _forward(self, batch: Sequence[Row]) -> torch.Tensor:
         """Logits behind the last token of every row, shape [rows, vocabulary]; the caches grow."""
         new_ids = [self._take_up(row) for row in batch]
-        pieces = [self._passes.cut(row.cache, new) for row, new in zip(batch, new_ids, strict=True)]
-        logits = self._passes.logits(list(chain.from_iterable(pieces)))
+        pieces = [
+            piece
+            for row, new in zip(batch, new_ids, strict=True)
+            for piece in cut(row.cache, new, self._passes.longest)
+        ]
+        logits = self._passes.logits(pieces)
         for row, computed in zip(batch, new_ids, strict=True):
             row.cache.commit(computed, is_prompt=row.is_first_turn and not row.is_prefilled)
             row.is_prefilled = True
@@ -125,7 +171,7 @@ class Stepper:
         return row.ids[len(row.cache) :]
 
 
-def _drawn(row: Row, logits: "torch.Tensor") -> Draw | EngineError:
+def _drawn(row: Row, logits: torch.Tensor) -> Draw | EngineError:
     try:
         return draw(logits, row.params, row.generator)
     except EngineError as error:
@@ -138,7 +184,7 @@ class DecodeLoop:
     def __init__(self, stepper: Stepper, end_ids: frozenset[int], executor: Executor) -> None:
         self.num_tokens = 0
         self._stepper, self._end_ids, self._executor = stepper, end_ids, executor
-        self._rows: list[Row] = []
+        self._rows: dict[Row, None] = {}  # in the order in which they came
         self._wake = anyio.Event()
         self._is_open = True
 
@@ -147,17 +193,23 @@ class DecodeLoop:
         """Rows in the batch or about to join it."""
         return len(self._rows)
 
-    def add(self, row: Row) -> None:
-        """Let `row` join at the next step."""
+    async def decode(self, row: Row, cutoff: Cutoff) -> None:
+        """Let `row` join at the next step; return when it is done or the cutoff passes, and it has left the batch.
+
+        Raises:
+            EngineError: its pass failed, or the engine was closed.
+        """
         if not self._is_open:
             raise EngineError("the engine was closed; generate inside its `async with`")
-        self._rows.append(row)
+        self._rows[row] = None
         self._wake.set()
-
-    def drop(self, row: Row) -> None:
-        """Take `row` out, whether or not it is done."""
-        if row in self._rows:
-            self._rows.remove(row)
+        try:
+            with cutoff.scope():
+                await row.done.wait()
+        finally:
+            self._rows.pop(row, None)
+        if row.error is not None:
+            raise EngineError(row.error)
 
     async def run(self) -> None:
         """Step for as long as there are rows, wait when there are none, until cancelled."""
@@ -182,9 +234,45 @@ class DecodeLoop:
     def _deliver(self, row: Row, result: Draw | EngineError) -> None:
         if isinstance(result, EngineError):
             row.fail(str(result))
-            self.drop(row)
-            return
-        self.num_tokens += 1
-        if row.accept(result, self._end_ids):
-            row.done.set()
-            self.drop(row)
+        else:
+            self.num_tokens += 1
+            if row.accept(result, self._end_ids):
+                row.done.set()
+        if row.done.is_set():
+            del self._rows[row]
+
+
+class TransformersDecoder:
+    """One slot of a `TransformersEngine`; one `generate` at a time."""
+
+    def __init__(self, loaded: LoadedModel, loop: DecodeLoop, cache: KVCache, ticket: int) -> None:
+        self._loaded, self._loop, self._cache, self._ticket = loaded, loop, cache, ticket
+        self._is_first_turn = True
+
+    async def generate(
+        self, context: Sequence[Part], params: SamplingParams, *, seed: int, cutoff: Cutoff
+    ) -> Completion:
+        """Continue `context`, as `ports.Decoder` says."""
+        vocabulary = self._loaded.vocabulary
+        prompt_ids = render(context, vocabulary)
+        if not prompt_ids:
+            raise EngineError("the context is empty, and the model has no token to begin a text with")
+        room = self._loaded.max_model_len - len(prompt_ids)
+        row = Row(
+            ticket=self._ticket,
+            cache=self._cache,
+            is_first_turn=self._is_first_turn,
+            prompt_ids=prompt_ids,
+            transcript=Transcript(vocabulary.decode, params, room=room, prompt_ids=prompt_ids),
+            params=params,
+            seed=seed,
+        )
+        if row.transcript.finish_reason is None and not cutoff.has_passed:
+            self._is_first_turn = False
+            await self._loop.decode(row, cutoff)
+        return row.transcript.completion(
+            seed=seed,
+            num_prompt_tokens=len(prompt_ids),
+            num_cached_tokens=row.num_cached,
+            cumulative_logprob=row.logprob,
+        )

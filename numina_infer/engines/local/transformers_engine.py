@@ -2,32 +2,31 @@
 
 transformers' own continuous batching knows no stop strings, no seed a request and no partial text when it is cut off.
 Here the same context, params and seed give the same text on a CPU in float32, alone or in a batch, for trajectories
-that keep their slot; `passes` and `kv_cache` say how, it is checked on this CPU when a model is loaded, and tests show
-it. Another CPU, another number of threads or another version of torch may give other bits.
+that keep their slot; `passes` says how, it is checked on this CPU when a model is loaded, and tests show it. Another
+CPU, another number of threads or another version of torch may give other bits.
 Other precisions and devices promise nothing.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
 
-from numina_infer.core.config import SamplingParams
 from numina_infer.core.engine_config import TransformersConfig
 from numina_infer.core.errors import EngineError
 from numina_infer.core.openable import Openable, run_in_background
-from numina_infer.core.ports import Announce, Cutoff, EngineStats
-from numina_infer.core.records import Completion, Part
+from numina_infer.core.ports import Announce, EngineStats
 from numina_infer.core.slots import Slots
-from numina_infer.engines.context import Transcript, render
-from numina_infer.engines.local.decoding import DecodeLoop, Row, Stepper
-from numina_infer.engines.local.kv_cache import KVCache
 from numina_infer.engines.local.models import LoadedModel, load
-from numina_infer.engines.local.passes import Passes
+
+if TYPE_CHECKING:
+    from numina_infer.engines.local.decoding import DecodeLoop, TransformersDecoder
+    from numina_infer.engines.local.passes import KVCache
 
 _log = logging.getLogger(__name__)
 
@@ -54,10 +53,11 @@ class TransformersEngine(Openable):
     async def _open(self, stack: AsyncExitStack) -> None:
         executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="numina-decode")
         stack.push_async_callback(_join, executor)
-        loading = executor.submit(load, self._config, self._report)
-        self._loaded = await asyncio.wrap_future(loading)
-        passes = Passes(self._loaded.model, self._loaded.row_counts)
-        stepper = Stepper(passes, self._config.max_num_seqs)
+        self._loaded = await asyncio.wrap_future(executor.submit(load, self._config, self._report))
+        from numina_infer.engines.local.decoding import DecodeLoop, Stepper
+        from numina_infer.engines.local.passes import Passes
+
+        stepper = Stepper(Passes(self._loaded.model, self._loaded.row_counts), self._config.max_num_seqs)
         self._free_caches = [*reversed(stepper.caches)]
         self._loop = DecodeLoop(stepper, self._loaded.vocabulary.end_ids, executor)
         await run_in_background(stack, self._loop.run)
@@ -65,6 +65,8 @@ class TransformersEngine(Openable):
     @asynccontextmanager
     async def slot(self, ticket: int) -> AsyncIterator["TransformersDecoder"]:
         """A place for one trajectory, with a KV cache of its own that lasts from turn to turn."""
+        from numina_infer.engines.local.decoding import TransformersDecoder
+
         loaded, loop = self._running()
         async with self._slots.hold(ticket):
             cache = self._free_caches.pop()
@@ -83,56 +85,12 @@ class TransformersEngine(Openable):
     def describe(self) -> Mapping[str, str | int | float]:
         """Model, weights, versions, precision and capacity."""
         loaded, _ = self._running()
-        return {"engine": "transformers", **loaded.describe(), "max_num_seqs": self._config.max_num_seqs}
+        return {"engine": "transformers", **loaded.description, "max_num_seqs": self._config.max_num_seqs}
 
-    def _running(self) -> tuple[LoadedModel, DecodeLoop]:
+    def _running(self) -> "tuple[LoadedModel, DecodeLoop]":
         if self._loaded is None or self._loop is None:
             raise EngineError("the engine isn't running; enter it with `async with` first")
         return self._loaded, self._loop
-
-
-class TransformersDecoder:
-    """One slot of a `TransformersEngine`; one `generate` at a time."""
-
-    def __init__(self, loaded: LoadedModel, loop: DecodeLoop, cache: KVCache, ticket: int) -> None:
-        self._loaded, self._loop, self._cache, self._ticket = loaded, loop, cache, ticket
-        self._is_first_turn = True
-
-    async def generate(
-        self, context: Sequence[Part], params: SamplingParams, *, seed: int, cutoff: Cutoff
-    ) -> Completion:
-        """Continue `context`, as `ports.Decoder` says."""
-        row = self._row(context, params, seed)
-        if row.transcript.finish_reason is None and not cutoff.has_passed:
-            self._is_first_turn = False
-            await self._decode(row, cutoff)
-        return row.completion()
-
-    async def _decode(self, row: Row, cutoff: Cutoff) -> None:
-        """Wait until `row` is done or the cutoff passes; then it leaves the batch."""
-        self._loop.add(row)
-        try:
-            with cutoff.scope():
-                await row.done.wait()
-        finally:
-            self._loop.drop(row)
-        if row.error is not None:
-            raise EngineError(row.error)
-
-    def _row(self, context: Sequence[Part], params: SamplingParams, seed: int) -> Row:
-        prompt_ids = render(context, self._loaded.vocabulary)
-        if not prompt_ids:
-            raise EngineError("the context is empty, and the model has no token to begin a text with")
-        room = self._loaded.max_model_len - len(prompt_ids)
-        return Row(
-            ticket=self._ticket,
-            cache=self._cache,
-            is_first_turn=self._is_first_turn,
-            prompt_ids=prompt_ids,
-            transcript=Transcript(self._loaded.vocabulary.decode, params, room=room, prompt_ids=prompt_ids),
-            params=params,
-            seed=seed,
-        )
 
 
 async def _join(executor: ThreadPoolExecutor) -> None:

@@ -22,8 +22,7 @@ from numina_infer.engines.http.address import KEY_VARIABLE
 from numina_infer.engines.local.models import find_folder
 from numina_infer.models.fit import Fit, FitConfig, choose, survey
 from numina_infer.models.gpus import Device, find_cpu, find_gpus
-from numina_infer.models.known_models import Profile
-from numina_infer.models.profiles import find_profile
+from numina_infer.models.profiles import Profile, find_profile
 from numina_infer.models.weights import GIB, Dtype
 
 SERVED_NAME = "model"

@@ -20,7 +20,7 @@ from numina_infer.kaggle.build.sources import OWNER_PLACEHOLDER, model_fault
 from numina_infer.kaggle.place import LOCK
 from numina_infer.kaggle.wheelhouse.offline_trial import OfflineTrial, try_wheelhouse
 from numina_infer.kaggle.wheelhouse.resolution import Target, folder_fault
-from numina_infer.models.json_file import read_json
+from numina_infer.models.model_folder import read_json
 
 _BUILD = "build it again"
 

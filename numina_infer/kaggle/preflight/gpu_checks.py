@@ -1,7 +1,7 @@
 """Rules of the preflight for GPUs and for the weights on them; a rule returns a check, or None where it doesn't apply.
 
 CUDA's drivers are compatible within a major version (docs.nvidia.com, CUDA compatibility: 525 for CUDA 12, 580 for
-CUDA 13); compute capabilities and data types come from `models.capability`, memory from `models.fit`.
+CUDA 13); compute capabilities, data types and memory come from `models.fit`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from numina_infer.engines.vllm.launch import lay_out, wanted_dtype
 from numina_infer.kaggle.preflight.light import Check, Light, amber, green, red
 from numina_infer.kaggle.preflight.machine import Machine, RunPlan
 from numina_infer.kaggle.wheel_prefix import Version
-from numina_infer.models.capability import LEAST_CAPABILITY, KvCacheDtype, choose_dtype, require_supported
+from numina_infer.models.fit import LEAST_CAPABILITY, choose_dtype, require_supported
 from numina_infer.models.gpus import Device
 from numina_infer.models.weights import gib
 
@@ -97,7 +97,7 @@ def check_weights(machine: Machine, plan: RunPlan) -> Check | None:
         return None
     device = _weakest(machine.gpus)
     try:
-        require_supported(profile.weights, device, KvCacheDtype.AUTO)
+        require_supported(profile.weights, device)
     except ConfigError as error:
         return red("weights", str(error), "GPTQ and AWQ in 4 bits, or GPTQ in 8, run on every GPU from T4 on")
     try:

@@ -36,8 +36,7 @@ from numina_infer.engines.vllm.launch import find_vllm_python
 from numina_infer.kaggle.place import Inputs, Place
 from numina_infer.kaggle.wheel_prefix import Version, Wheels, find_installed, read_wheels
 from numina_infer.models.gpus import Device, GpuState, find_cpu, find_gpus, look_at_gpus
-from numina_infer.models.known_models import Profile
-from numina_infer.models.profiles import find_profile
+from numina_infer.models.profiles import Profile, find_profile
 
 _PATIENCE_S = 30.0
 """For a look that hangs, on a driver or a network disk."""

@@ -17,8 +17,8 @@ from numina_infer.core.ports import Cutoff
 from numina_infer.core.records import Completion
 from numina_infer.engines.http.address import Address
 from numina_infer.engines.http.openai_api import OpenAIEngine
-from numina_infer.engines.scripts import Cue, load_script
-from numina_infer.engines.simulated.machine_costs import MachineCosts
+from numina_infer.engines.scripted_engine import Cue, load_script
+from numina_infer.engines.simulated_machine import MachineCosts
 from numina_infer.engines.vocabulary import TokenizerVocabulary
 from tests.tiny_model import make_tiny_model
 from tests.waiting import until

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from numina_infer.core.errors import ConfigError
 from numina_infer.core.records import Completion, FinishReason
-from numina_infer.engines.cache.cache_folder import CacheFolder, CacheSize
+from numina_infer.engines.cached_engine import CacheFolder, CacheSize
 
 KEY = "ab" + 62 * "0"
 SAID = Completion("It is $\\boxed{3}$.", (1, 2, 3), FinishReason.EOS, num_tokens=4, cumulative_logprob=-0.1, seed=7)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.records import Completion, FinishReason, Part, SpecialToken
-from numina_infer.engines.cache.cache_key import cache_key, identity
+from numina_infer.engines.cached_engine import cache_key, identity
 from numina_infer.engines.context import render, runs
 from numina_infer.engines.scripted_engine import VOCABULARY, ByteVocabulary
 

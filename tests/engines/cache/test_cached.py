@@ -13,9 +13,8 @@ from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import ConfigError, EngineError
 from numina_infer.core.ports import CacheStats, Cutoff, Engine
 from numina_infer.core.records import Completion, FinishReason, Part, StopReason
-from numina_infer.engines.cache.cached import CachedEngine
-from numina_infer.engines.scripted_engine import ScriptedEngine
-from numina_infer.engines.scripts import Cue, sum_of_numbers
+from numina_infer.engines.cached_engine import CachedEngine
+from numina_infer.engines.scripted_engine import Cue, ScriptedEngine, sum_of_numbers
 from numina_infer.solving.supervised import SupervisedEngine
 
 pytestmark = pytest.mark.anyio

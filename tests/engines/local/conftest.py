@@ -2,5 +2,5 @@
 
 from importlib.util import find_spec
 
-NEED_TORCH = ["test_passes.py", "test_sampling.py", "test_transformers_engine.py"]
+NEED_TORCH = ["test_kv_cache.py", "test_passes.py", "test_sampling.py", "test_transformers_engine.py"]
 collect_ignore = [] if find_spec("torch") else NEED_TORCH

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.engines.local.kv_cache import KVCache, common_prefix, segments
+from numina_infer.engines.local.passes import KVCache, common_prefix, segments
 
 ids = st.lists(st.integers(0, 2), min_size=1, max_size=200)
 

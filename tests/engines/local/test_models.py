@@ -11,7 +11,6 @@ from numina_infer.core.errors import ConfigError, EngineError, ModelNotFoundErro
 from numina_infer.engines.local.models import (
     find_folder,
     load,
-    require_complete,
     require_plain_attention,
     weights_hash,
 )
@@ -57,7 +56,6 @@ def test_an_incomplete_folder_is_refused_naming_what_it_lacks(
 ) -> None:
     """Before anything is loaded."""
     folder = shutil.copytree(tiny_model, tmp_path / "model")
-    require_complete(folder)
     (folder / missing).unlink()
     with pytest.raises(ConfigError, match=reason):
         load(TransformersConfig(model=str(folder)), LINES.append)

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numina_infer.core.engine_config import TransformersConfig
-from numina_infer.engines.local.kv_cache import KVCache
 from numina_infer.engines.local.models import LoadedModel, load
-from numina_infer.engines.local.passes import COUNTS, Passes, Piece, RowCounts, agreeing, cut, pack
+from numina_infer.engines.local.passes import COUNTS, KVCache, Passes, Piece, agreeing, cut, pack
 
 PROMPTS = st.lists(st.integers(1, 200), min_size=1, max_size=8)
 CONTEXT, TOKENS = tuple(range(100, 121)), (7, 8, 9)
@@ -23,11 +22,11 @@ def loaded(request: pytest.FixtureRequest, tiny_model: Path) -> LoadedModel:
     return load(TransformersConfig(model=str(tiny_model), num_threads=request.param), lambda line: None)
 
 
-def behind_context(loaded: LoadedModel, counts: RowCounts) -> Piece:
+def behind_context(loaded: LoadedModel, counts: tuple[int, ...]) -> Piece:
     """A token behind a short context, which was computed in passes of those counts."""
     cache = KVCache()
     passes = Passes(loaded.model, counts)
-    passes.logits(passes.cut(cache, CONTEXT))
+    passes.logits(cut(cache, CONTEXT, passes.longest))
     cache.commit(CONTEXT, is_prompt=True)
     return Piece(cache, len(CONTEXT), TOKENS[:1], is_last=True)
 
@@ -37,18 +36,18 @@ def test_a_row_gets_the_same_bits_in_every_place_of_every_count(loaded: LoadedMo
     seen: list[torch.Tensor] = []
     with torch.inference_mode():
         row = behind_context(loaded, loaded.row_counts)
-        for count in loaded.row_counts.counts:
+        for count in loaded.row_counts:
             for place in {0, 1, count // 2, count - 2, count - 1} & set(range(count)):
                 pieces = [Piece(KVCache(), 0, [place + other], is_last=True) for other in range(count)]
                 pieces[place] = row
-                seen.append(Passes(loaded.model, RowCounts((count,))).logits(pieces)[place])
-    assert len(seen) >= len(loaded.row_counts.counts)
+                seen.append(Passes(loaded.model, (count,)).logits(pieces)[place])
+    assert len(seen) >= len(loaded.row_counts)
     assert all(torch.equal(logits, seen[0]) for logits in seen)
 
 
 def test_several_counts_agree_here(loaded: LoadedModel) -> None:
     """On every x86 that was measured; one row a pass keeps the promise too, but at an eighth of the speed."""
-    assert loaded.row_counts.largest >= 24
+    assert loaded.row_counts[-1] >= 24
 
 
 def test_the_model_is_whole_after_its_rows_were_tried(loaded: LoadedModel) -> None:
@@ -59,10 +58,10 @@ def test_the_model_is_whole_after_its_rows_were_tried(loaded: LoadedModel) -> No
 def test_one_row_a_pass_gives_a_prompt_in_pieces_of_one(loaded: LoadedModel) -> None:
     """The last resort works; up to rounding its logits are those of the large passes."""
     with torch.inference_mode():
-        alone = Passes(loaded.model, RowCounts((1,)))
-        pieces = alone.cut(KVCache(), CONTEXT)
+        alone = Passes(loaded.model, (1,))
+        pieces = cut(KVCache(), CONTEXT, alone.longest)
         together = Passes(loaded.model, loaded.row_counts)
-        expected = together.logits(together.cut(KVCache(), CONTEXT))
+        expected = together.logits(cut(KVCache(), CONTEXT, together.longest))
         assert [len(piece.ids) for piece in pieces] == [1] * len(CONTEXT)
         torch.testing.assert_close(alone.logits(pieces), expected, rtol=1e-3, atol=1e-3)
 
@@ -75,18 +74,18 @@ def outcomes(rows_of: dict[int, list[float]]) -> dict[int, torch.Tensor]:
 def test_a_count_whose_rows_differ_is_not_used() -> None:
     """Be it from another count's or among themselves, as with Intel's AVX2 kernels and eight rows."""
     tried = outcomes({4: [2.0] * 4, 8: [1.0] * 6 + [2.0] * 2})
-    assert agreeing(tried) == RowCounts(tuple(count for count in COUNTS if count not in {4, 8}))
+    assert agreeing(tried) == tuple(count for count in COUNTS if count not in {4, 8})
 
 
 def test_where_the_first_anchor_is_uneven_the_next_one_counts() -> None:
     """The counts then are those that agree with it."""
     tried = outcomes({24: [1.0] * 23 + [2.0], 16: [3.0] * 16, 4: [3.0] * 4})
-    assert agreeing(tried) == RowCounts((4, 16))
+    assert agreeing(tried) == (4, 16)
 
 
 def test_where_a_rows_place_always_matters_one_row_a_pass_is_left() -> None:
     """A pass of one row has only one place."""
-    assert agreeing(outcomes({count: [*[1.0] * (count - 1), 2.0] for count in COUNTS})) == RowCounts((1,))
+    assert agreeing(outcomes({count: [*[1.0] * (count - 1), 2.0] for count in COUNTS})) == (1,)
 
 
 @given(PROMPTS, st.integers(1, 130))

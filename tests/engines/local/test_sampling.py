@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import EngineError
-from numina_infer.engines.local.sampling import draw, filtered, seeded
+from numina_infer.engines.local.decoding import draw, filtered, seeded
 
 logits = st.lists(st.floats(-30, 30, width=32), min_size=1, max_size=30).map(torch.tensor)
 params = st.builds(

@@ -1,8 +1,6 @@
 """Fetching and converting the embedded model, with a small wheel in its place."""
 
-import fcntl
 import hashlib
-import threading
 import zipfile
 from pathlib import Path
 
@@ -37,7 +35,7 @@ def copy(gguf: Path, folder: Path) -> None:
 
 
 def test_the_model_is_converted_once(cache: Path) -> None:
-    """The second time nothing is reported, and nothing is left beside the folder but lock and wheel."""
+    """The second time nothing is reported, and nothing is left beside the folder but the wheel."""
     sha256 = put_wheel(cache)
     reported: list[str] = []
     folder = smollm2.find_or_convert(reported.append, copy, sha256=sha256)
@@ -45,7 +43,7 @@ def test_the_model_is_converted_once(cache: Path) -> None:
     assert [line.split()[0] for line in reported] == ["checking", "converting", "SmolLM2"]
     assert smollm2.find_or_convert(reported.append, copy, sha256=sha256) == folder
     assert len(reported) == 3
-    assert {path.name for path in cache.iterdir()} == {smollm2.WHEEL, folder.name, f"{folder.name}.lock"}
+    assert {path.name for path in cache.iterdir()} == {smollm2.WHEEL, folder.name}
 
 
 def test_a_conversion_that_fails_leaves_nothing_behind(cache: Path) -> None:
@@ -59,7 +57,7 @@ def test_a_conversion_that_fails_leaves_nothing_behind(cache: Path) -> None:
     with pytest.raises(EngineError, match=r"No space left.*NUMINA_INFER_CACHE"):
         smollm2.find_or_convert(LINES.append, fill_the_disk, sha256=sha256)
     assert smollm2.find_or_convert(LINES.append, copy, sha256=sha256).is_dir()
-    assert len(list(cache.iterdir())) == 3
+    assert len(list(cache.iterdir())) == 2
 
 
 def test_a_missing_converter_is_an_engine_error(cache: Path) -> None:
@@ -73,27 +71,18 @@ def test_a_missing_converter_is_an_engine_error(cache: Path) -> None:
         smollm2.find_or_convert(LINES.append, convert, sha256=sha256)
 
 
-def test_a_second_process_waits_and_then_finds_the_model(cache: Path) -> None:
-    """The lock is the kernel's: two open files exclude each other as two processes do."""
+def test_where_another_process_is_faster_its_model_is_taken(cache: Path) -> None:
+    """It was put there while this one converted."""
     sha256 = put_wheel(cache)
-    waiting, found, converted = threading.Event(), list[Path](), list[Path]()
-
-    def report(line: str) -> None:
-        if "waiting" in line:
-            waiting.set()
 
     def convert(gguf: Path, folder: Path) -> None:
-        converted.append(folder)
-
-    with (cache / f"{smollm2.FOLDER}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        thread = threading.Thread(target=lambda: found.append(smollm2.find_or_convert(report, convert, sha256=sha256)))
-        thread.start()
-        assert waiting.wait(timeout=60)
+        copy(gguf, folder)
         (cache / smollm2.FOLDER).mkdir()
-    thread.join(timeout=60)
-    assert found == [cache / smollm2.FOLDER]
-    assert not converted
+        (cache / smollm2.FOLDER / "config.json").write_text("theirs")
+
+    folder = smollm2.find_or_convert(LINES.append, convert, sha256=sha256)
+    assert (folder / "config.json").read_text() == "theirs"
+    assert {path.name for path in cache.iterdir()} == {smollm2.WHEEL, folder.name}
 
 
 def test_a_wheel_with_another_hash_is_refused(cache: Path) -> None:

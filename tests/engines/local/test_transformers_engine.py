@@ -16,11 +16,11 @@ from numina_infer.core.errors import EngineError
 from numina_infer.core.ports import Cutoff
 from numina_infer.core.records import Completion, FinishReason
 from numina_infer.engines.context import Transcript
-from numina_infer.engines.local.decoding import DecodeLoop, Row, Stepper
+from numina_infer.engines.local.decoding import DecodeLoop, Row, Stepper, TransformersDecoder
 from numina_infer.engines.local.models import LoadedModel, load
-from numina_infer.engines.local.passes import Passes, RowCounts
+from numina_infer.engines.local.passes import Passes
 from numina_infer.engines.local.smollm2 import find_or_convert
-from numina_infer.engines.local.transformers_engine import TransformersDecoder, TransformersEngine
+from numina_infer.engines.local.transformers_engine import TransformersEngine
 
 pytestmark = pytest.mark.anyio
 PROMPT = "The sum of the numbers is 12. " * 12
@@ -226,7 +226,7 @@ def test_logits_that_are_not_numbers_fail_their_row_alone(config: TransformersCo
             output.logits[0, 0] = float("nan")
             return output
 
-    stepper = Stepper(Passes(PartlyNaN(), RowCounts((4,))), 2)
+    stepper = Stepper(Passes(PartlyNaN(), (4,)), 2)
     results = stepper.step(rows_for(stepper, loaded, ["a", "b"]))
     assert [isinstance(result, EngineError) for result in results.values()] == [True, False]
 

@@ -10,19 +10,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.quick_contest import QuickContest, Setting
+from benchmarks.stalls import Stalls
 from numina_infer.core.clock import virtual_clock
 from numina_infer.core.config import ContestConfig, Policy, SamplingParams, StopRule
-from numina_infer.core.engine_config import SimulatedConfig
 from numina_infer.core.errors import ConfigError
 from numina_infer.core.ports import Cutoff
 from numina_infer.core.presets import get_preset
 from numina_infer.core.records import Completion, FinishReason, Problem
-from numina_infer.engines.scripts import Cue
-from numina_infer.engines.simulated.machine_costs import MachineCosts, costs_of_layout, read_costs, t4_costs
-from numina_infer.engines.simulated.running_batch import RunningBatch, Sequence, Stalls
-from numina_infer.engines.simulated.samples import SampledAuthor, read_samples
-from numina_infer.engines.simulated.simulated_engine import Passage, SimulatedEngine
+from numina_infer.engines.scripted_engine import Cue
+from numina_infer.engines.simulated_engine import Passage, SampledAuthor, SimulatedEngine, read_samples
+from numina_infer.engines.simulated_machine import (
+    T4_COSTS,
+    MachineCosts,
+    Running,
+    RunningBatch,
+    costs_of_layout,
+    read_costs,
+)
 from numina_infer.formats.numina import NUMINA
+from numina_infer.models.fit import FitConfig, choose, survey
+from numina_infer.models.gpus import T4
+from numina_infer.models.profiles import find_profile
 from numina_infer.runs.log import RunLog
 from numina_infer.runs.problems import packaged_path
 from numina_infer.sandbox.simulated_sandbox import SimulatedSandbox
@@ -52,10 +60,10 @@ def step_by_step(costs: MachineCosts, turns: list[tuple[int, int]]) -> list[floa
 def test_the_closed_form_is_the_sum_of_the_steps(turns: list[tuple[int, int]]) -> None:
     """Whatever lengths decode together."""
     batch = RunningBatch(COSTS)
-    sequences = [Sequence(index, context, tokens) for index, (context, tokens) in enumerate(turns)]
+    sequences = [Running(index, context, tokens) for index, (context, tokens) in enumerate(turns)]
     for sequence in sequences:
         batch.join(sequence, sequence.context)
-    ends: dict[Sequence, float] = {}
+    ends: dict[Running, float] = {}
     while batch.running:
         at = batch.next_at
         ends |= dict.fromkeys(batch.advance(at), at)
@@ -74,7 +82,7 @@ def test_looking_at_a_batch_more_often_changes_nothing_and_the_cache_is_never_ov
     """A full cache preempts the highest ticket, which is computed again; every sequence ends all the same."""
     batch = RunningBatch(COSTS)
     for index, (context, tokens) in enumerate(turns):
-        batch.join(Sequence(index, context, tokens), context)
+        batch.join(Running(index, context, tokens), context)
     num_ended, times = 0, sorted(looks)
     while batch.running or batch.waiting:
         at = min([batch.next_at, *times[:1]])
@@ -110,8 +118,8 @@ def test_a_passage_takes_as_long_as_its_tokens_and_is_cut_in_proportion() -> Non
     written: list[Completion] = []
 
     async def write() -> None:
-        config = SimulatedConfig(max_model_len=10**6)
-        async with SimulatedEngine(Talker(), slow, config, now=clock.now) as engine, engine.slot(0) as decoder:
+        engine = SimulatedEngine(Talker(), slow, max_model_len=10**6, now=clock.now)
+        async with engine, engine.slot(0) as decoder:
             for seconds in (1000.0, 5000.0):
                 cutoff = Cutoff(anyio.current_time() + seconds)
                 params = SamplingParams(max_tokens=10**6)
@@ -125,12 +133,16 @@ def test_a_passage_takes_as_long_as_its_tokens_and_is_cut_in_proportion() -> Non
 
 
 def test_two_t4_cost_what_their_data_sheet_says() -> None:
-    """The winner's weights: 25 ms a step before any sequence, and the KV of the arithmetic in `fit`."""
-    costs = t4_costs()
-    assert costs.base_s == pytest.approx(0.0253, abs=0.0005)
-    assert costs.token_s == pytest.approx(1.02e-6, rel=0.01)
-    assert costs.kv_tokens == pytest.approx(39_400, rel=0.01)
-    assert t4_costs("numina-7b-gptq", num_gpus=2).num_replicas == 1
+    """The winner's weights in the layout of `fit`, at three quarters of the bandwidth and half of the FLOPS."""
+    profile, bytes_per_s = find_profile("numina-7b-gptq"), 0.75 * 320e9
+    fit = choose(survey(profile.weights, [T4, T4], FitConfig(profile.max_model_len)))
+    shapes = profile.weights.architecture
+    token_compute_s = 2 * (shapes.num_linear + shapes.num_other) / (0.5 * 65e12 * fit.layout.tensor_parallel_size)
+    assert T4_COSTS.base_s == pytest.approx(fit.weights_bytes_per_gpu / bytes_per_s + 0.009)
+    assert T4_COSTS.token_s == pytest.approx(fit.kv_bytes_per_token / bytes_per_s)
+    assert T4_COSTS.sequence_s == T4_COSTS.prefill_s == pytest.approx(token_compute_s)
+    assert (T4_COSTS.kv_tokens, T4_COSTS.num_replicas) == (fit.kv_tokens_per_replica, fit.layout.num_replicas)
+    assert str(fit.layout) in T4_COSTS.source
 
 
 def test_a_plane_through_a_probes_steps_gives_its_costs_back() -> None:
@@ -197,9 +209,7 @@ def play(folder: Path, policy: Policy, num_problems: int) -> list[tuple[dict[int
     chosen = Parts(
         preset=type(preset)("numina", preset.rollout, policy, ContestConfig(problem_time_s=1e5, seed=5)),
         fmt=NUMINA,
-        engine=SimulatedEngine(
-            SampledAuthor(rows, name="rows"), t4_costs(), SimulatedConfig(), now=(clock := virtual_clock()).now
-        ),
+        engine=SimulatedEngine(SampledAuthor(rows, name="rows"), T4_COSTS, now=(clock := virtual_clock()).now),
         sandbox=SimulatedSandbox(3),
         clock=clock,
     )
@@ -216,7 +226,7 @@ def test_the_quick_contest_of_the_benchmark_has_the_votes_and_times_of_the_libra
     policy = Policy(num_samples=30, stop_rule=StopRule.NEVER)
     ours = play(tmp_path, policy, num_problems=5)
     rows = [(row, 0) for row in read_samples(packaged_path("samples.jsonl"))[:5]]
-    setting = Setting(t4_costs(), policy, ContestConfig(problem_time_s=1e5))
+    setting = Setting(T4_COSTS, policy, ContestConfig(problem_time_s=1e5))
     quick = [(dict(one.solution.votes), one.solution.solved_at) for one in QuickContest(setting, rows, seed=5).play()]
     assert [votes for votes, _ in quick] == [votes for votes, _ in ours]
     assert [at for _, at in quick] == pytest.approx([at for _, at in ours], rel=0.01)

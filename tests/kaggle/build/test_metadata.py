@@ -13,7 +13,7 @@ from numina_infer.core.errors import ConfigError
 from numina_infer.kaggle.build.metadata import DatasetMetadata, KernelMetadata, Metadata, write_model_templates
 from numina_infer.kaggle.build.push import Push
 from numina_infer.kaggle.build.sources import ModelSource, dataset_fault, is_slug, kernel_fault, model_fault, slugify
-from numina_infer.models.json_file import read_json
+from numina_infer.models.model_folder import read_json
 
 KERNEL = KernelMetadata(id="me/my-kernel", title="my kernel", model_sources=("me/m/transformers/v/1",))
 DATASET = DatasetMetadata(id="me/my-data", title="my data", subtitle="as long as it must be", description="")

@@ -17,8 +17,7 @@ from numina_infer.app import composition
 from numina_infer.app.choices import Choices, EngineName
 from numina_infer.cli import main
 from numina_infer.core.errors import ConfigError, EngineError, RunLogError
-from numina_infer.engines.scripted_engine import ScriptedEngine
-from numina_infer.engines.scripts import sum_of_numbers
+from numina_infer.engines.scripted_engine import ScriptedEngine, sum_of_numbers
 from numina_infer.lab.tune import search as searching
 from numina_infer.lab.tune.search_space import SearchSpace, Setting
 from numina_infer.lab.tune.tuning_folder import Tuning, read_tuning
