@@ -24,7 +24,7 @@ from benchmarks.frame import Target, finish, name_machine, pass_over, read_optio
 from benchmarks.recorded import NOT_HERE, data_folder, recorded_programs
 from numina_infer.core.config import Rung, SandboxConfig
 from numina_infer.sandbox import Sandbox
-from numina_infer.sandbox.child.echo import compile_program
+from numina_infer.sandbox.child.runner import compile_program
 
 HEADER = "import math\nimport numpy as np\nimport sympy as sp\n"
 TIMEOUT_S = 30.0

@@ -2,9 +2,9 @@
 
 In: a program's text and its time limit. Out: an `Execution`: status, output, processor and wall seconds.
 
-`host/` is the side that asks: `forking_sandbox.py` has the public `Sandbox`, `session.py` a trajectory's programs.
+`host/` is the side that asks: `forking_sandbox.py` has the public `Sandbox` and the sessions of trajectories.
 `child/` is the side that runs hostile code: a zygote forks children, each locks itself down and runs its program.
-`scripted_sandbox.py` and `simulated_sandbox.py` run nothing; `commands.py` has `sandbox check` and `sandbox run`.
+The sandboxes of `scripted_sandbox.py` run nothing; `commands.py` has `sandbox check` and `sandbox run`.
 """
 
 from numina_infer.core.config import SandboxConfig

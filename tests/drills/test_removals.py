@@ -30,8 +30,7 @@ from numina_infer.sandbox.child.channel import Message, Resume, Signal, opened_p
 from numina_infer.sandbox.host.forkserver import ForkServer
 from numina_infer.sandbox.host.outbox import Outbox
 from numina_infer.sandbox.host.process import Process
-from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
-from numina_infer.sandbox.simulated_sandbox import pretend
+from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox, pretend
 from numina_infer.solving.contest import Contest
 from numina_infer.solving.draft import Draft
 from numina_infer.voting.time_bank import Bank

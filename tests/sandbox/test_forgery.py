@@ -9,7 +9,7 @@ from numina_infer.core.config import Mode
 from numina_infer.core.errors import SandboxError
 from numina_infer.core.ports import Session
 from numina_infer.sandbox import ExecutionStatus, Sandbox
-from numina_infer.sandbox.child.startup_status import StartupStatus
+from numina_infer.sandbox.child.program_report import StartupStatus
 
 pytestmark = pytest.mark.anyio
 modes = pytest.mark.parametrize("mode", list(Mode))

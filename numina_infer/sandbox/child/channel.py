@@ -31,6 +31,9 @@ class Spawn:
     """Names the child in all later messages."""
     rung: str
     timeout_s: float
+    memory_bytes: int
+    """Address space beyond what the zygote's libraries take."""
+    max_file_bytes: int
     is_session: bool
     directory: str
     """The working directory that the child makes."""
@@ -83,19 +86,11 @@ class ChildEnded:
     report: str
     """The child's own packed `ProgramReport`; empty if it left none."""
     trouble: str
-    """Why its program never began; empty if it did. No program can write this, see startup_status.py."""
+    """Why its program never began, a failed fork included; empty if it did. No program can write this."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Zygote to host: the fork failed."""
-
-    number: int
-    reason: str
-
-
-Message = Spawn | Signal | Resume | Ready | OrderDone | ChildEnded | Refused
-_MESSAGES = {kind.__name__: kind for kind in (Spawn, Signal, Resume, Ready, OrderDone, ChildEnded, Refused)}
+Message = Spawn | Signal | Resume | Ready | OrderDone | ChildEnded
+_MESSAGES = {kind.__name__: kind for kind in (Spawn, Signal, Resume, Ready, OrderDone, ChildEnded)}
 
 
 class Channel:

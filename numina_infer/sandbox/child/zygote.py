@@ -1,16 +1,20 @@
 """The zygote: a single-threaded process with the libraries loaded and no secrets, which forks a child per program.
 
-As in Android's zygote, imports are paid for once and shared by copy-on-write.
+As in Android's zygote, imports are paid for once and shared by copy-on-write; the Numina kernel spent half of its time
+with programs on importing sympy again for every block. After that, most of a small program's time went into fork and
+exit, which walk every page of the libraries: the zygote moves them into huge pages, which have few page tables.
 It forks one child for each program or session, sends the signals that the host asks for, and tells the host how each
 child ended, from `wait4`. A process below it that lost its own parent becomes its child, and it kills that one.
-Run as `python -P -m numina_infer.sandbox.child.zygote FD HOST LIMITS FOLDER`; it exits when the host hangs up or dies.
+Run as `python -P -m numina_infer.sandbox.child.zygote FD HOST FOLDER`; it exits when the host hangs up or dies.
 """
 
 import gc
+import importlib
 import itertools
-import json
 import mmap
 import os
+import platform
+import re
 import select
 import signal
 import socket
@@ -22,25 +26,35 @@ from pathlib import Path
 from types import FrameType
 
 from numina_infer.sandbox.child import program_child as child
-from numina_infer.sandbox.child import warmup
 from numina_infer.sandbox.child.channel import (
     Channel,
     ChildEnded,
     Message,
     OrderDone,
     Ready,
-    Refused,
     Resume,
     Signal,
     Spawn,
 )
-from numina_infer.sandbox.child.limits import Limits, adopt_orphans, die_with_parent, offer
-from numina_infer.sandbox.child.lockdown import Lockdown
-from numina_infer.sandbox.child.program_report import REPORT_BYTES
-from numina_infer.sandbox.child.startup_status import StartupStatus
+from numina_infer.sandbox.child.libc import madvise
+from numina_infer.sandbox.child.lockdown import Lockdown, adopt_orphans, die_with_parent, offer
+from numina_infer.sandbox.child.program_report import REPORT_BYTES, StartupStatus
 
 _LEAVING_S = 2.0
 """How long the last children may take to die when the zygote exits."""
+_LIBRARIES = ("sympy", "numpy", "mpmath", "scipy", "networkx")
+_MODULES = (
+    "bisect", "cmath", "collections", "copy", "decimal", "encodings.idna", "fractions", "functools", "glob",
+    "heapq", "itertools", "math", "mmap", "operator", "queue", "random", "re", "secrets", "statistics", "string",
+    "tempfile", "textwrap", "time", "typing", "networkx.algorithms", "scipy.integrate", "scipy.linalg",
+    "scipy.optimize", "scipy.special", "sympy.combinatorics", "sympy.geometry", "sympy.ntheory",
+    "sympy.parsing.sympy_parser", "sympy.solvers.diophantine",
+)  # fmt: skip
+_MADV_COLLAPSE = 25
+_HUGE_BYTES = 2 * 1024**2
+_PRIVATE_ANONYMOUS = re.compile(r"([0-9a-f]+)-([0-9a-f]+) rw-p 0+ 00:00 0\s*(?:\[heap\]|\[anon:[^]]*\])?$")
+_FORK_FAILED = 1 << 8
+"""The wait status that is told of a child that was never forked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +69,8 @@ class _Child:
 class Zygote:
     """The living children, and the loop that serves the host."""
 
-    def __init__(self, control: Channel, limits: Limits, lockdown: Lockdown) -> None:
+    def __init__(self, control: Channel, lockdown: Lockdown) -> None:
         self._control = control
-        self._limits = limits
         self._lockdown = lockdown
         self._children: dict[int, _Child] = {}
         self._wakeup, self._waker = _wake_on(signal.SIGCHLD, signal.SIGTERM)
@@ -114,10 +127,10 @@ class Zygote:
         try:
             pid = os.fork()
         except OSError as error:
-            self._control.send(Refused(spawn.number, str(error)))
+            self._control.send(ChildEnded(spawn.number, _FORK_FAILED, 0.0, "", f"it could not be forked: {error}"))
             pid = -1
         if pid == 0:
-            return child.Job(spawn, zygote, self._limits, self._lockdown, place, report, startup, *fds)
+            return child.Job(spawn, zygote, self._lockdown, place, report, startup, *fds)
         for fd in fds:
             os.close(fd)
         if pid > 0:
@@ -212,19 +225,62 @@ def _parent(entry: Path) -> int:
         return 0
 
 
+def _load_libraries() -> dict[str, str]:
+    """Import what is installed and exercise sympy; returns the versions found, by name."""
+    versions = {"python": platform.python_version()}
+    for name in (*_LIBRARIES, *_MODULES):
+        with suppress(ImportError):
+            module = importlib.import_module(name)
+            if name in _LIBRARIES:
+                versions[name] = str(module.__version__)
+    _exercise_sympy()
+    return versions
+
+
+def _exercise_sympy() -> None:
+    """Fill sympy's tables and caches, since the first call of each kind is slow."""
+    import numpy as np
+    import sympy as sp
+
+    x, y = sp.symbols("x y")
+    sp.solve([x + y - 3, x * y - 2], [x, y])
+    sp.solve(x**3 - 6 * x**2 + 11 * x - 6, x)
+    sp.factorint(360)
+    sp.simplify(sp.sin(x) ** 2 + sp.cos(x) ** 2 + sp.sqrt(8) / (x + 1))
+    sp.integrate(x * sp.exp(x) + 1 / (1 + x**2), x)
+    sp.diff(sp.log(x), x)
+    sp.factor(sp.expand((x + y) ** 3))
+    sp.summation(x**2, (x, 1, y))
+    sp.limit(sp.sin(x) / x, x, 0)
+    sp.lambdify(x, x**2, "numpy")(np.arange(3))
+    str(sp.Matrix([[1, 2], [3, 4]]).inv() * sp.N(sp.pi, 30))
+
+
+def _collapse_heap() -> None:
+    """Move the parts of the heap that fill whole huge pages into such.
+
+    MADV_COLLAPSE works whatever the system's setting is; kernels before Linux 6.1 refuse, and nothing is lost.
+    """
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if found := _PRIVATE_ANONYMOUS.match(line):
+            start, end = (int(number, 16) for number in found.groups())
+            for address in range(-(-start // _HUGE_BYTES) * _HUGE_BYTES, end - _HUGE_BYTES + 1, _HUGE_BYTES):
+                with suppress(OSError):
+                    madvise(address, _HUGE_BYTES, _MADV_COLLAPSE)
+
+
 def main() -> None:
     """Load the libraries, tell the host, serve it; in a fork, run the child's job."""
     control = Channel.adopt(int(sys.argv[1]))
-    host, limits = int(sys.argv[2]), Limits(**json.loads(sys.argv[3]))
     adopt_orphans()
-    die_with_parent(host, signal.SIGTERM)
+    die_with_parent(int(sys.argv[2]), signal.SIGTERM)
     os.environ.pop("PYTHONPATH", None)
     gc.disable()
-    versions = warmup.load()
+    versions = _load_libraries()
     gc.freeze()
-    warmup.collapse_heap()
+    _collapse_heap()
     gc.enable()
-    zygote = Zygote(control, limits, Lockdown(Path(sys.argv[4])))
+    zygote = Zygote(control, Lockdown(Path(sys.argv[3])))
     control.send(Ready(versions))
     job = zygote.serve()
     del zygote, control

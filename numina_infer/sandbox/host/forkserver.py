@@ -5,7 +5,6 @@ no descriptor but the control socket, and in a session of its own, so that a Ctr
 """
 
 import asyncio
-import json
 import logging
 import os
 import shutil
@@ -17,7 +16,6 @@ import threading
 import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import asdict
 from pathlib import Path
 
 import anyio
@@ -31,12 +29,10 @@ from numina_infer.sandbox.child.channel import (
     Message,
     OrderDone,
     Ready,
-    Refused,
     Resume,
     Signal,
     Spawn,
 )
-from numina_infer.sandbox.child.limits import Limits
 from numina_infer.sandbox.host.ending import clean
 from numina_infer.sandbox.host.outbox import IdleKills, Outbox
 from numina_infer.sandbox.host.process import Lost, Process, ServerLostError
@@ -106,17 +102,15 @@ class ForkServer:
             server = cls(config)
         except OSError as error:
             raise SandboxError(f"the sandbox's zygote could not be launched: {error}") from error
-        words = ""
         try:
             with anyio.move_on_after(_START_TIMEOUT_S):
                 await server._ready.wait()
-            words = server._last_words()
+            if not server.versions:
+                raise SandboxError(f"the sandbox's zygote did not come up; its last words: {server._last_words()}")
         finally:
             if not server.versions:
                 server.abandon()
                 await server.close()
-        if not server.versions:
-            raise SandboxError(f"the sandbox's zygote did not come up; its last words: {words}")
         return server
 
     @property
@@ -132,11 +126,19 @@ class ForkServer:
             SandboxError: this process has no descriptors or memory left.
         """
         self._num_spawned += 1
-        number = self._num_spawned
-        message = Spawn(number, self.rung, timeout_s, programs is None, str(self._folder / str(number)))
+        number, config = self._num_spawned, self._config
+        process = Process(number, self._order, config.max_output_bytes)
+        message = Spawn(
+            number,
+            self.rung,
+            timeout_s,
+            config.memory_bytes,
+            config.max_file_bytes,
+            is_session=programs is None,
+            directory=str(self._folder / str(number)),
+        )
         try:
             with ExitStack() as undo:
-                process = Process(number, self._order, self._config.max_output_bytes, is_session=programs is None)
                 undo.callback(process.close)
                 with process.child_ends(programs) as fds:
                     self._send(message, fds)
@@ -159,14 +161,13 @@ class ForkServer:
             await anyio.to_thread.run_sync(self._wait_for_end)
 
     def _launch(self, theirs: Channel) -> "subprocess.Popen[bytes]":
-        limits = Limits(self._config.memory_bytes, self._config.max_file_bytes)
         name, _, value = self._mark.partition("=")
         paths = os.pathsep.join(path for path in sys.path if path)
         # The variable by which some interpreters find their shared libraries.
         inherited = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
         command = [sys.executable, "-P", "-m", "numina_infer.sandbox.child.zygote"]
         return subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
-            [*command, str(theirs.fileno()), str(os.getpid()), json.dumps(asdict(limits)), str(self._folder)],
+            [*command, str(theirs.fileno()), str(os.getpid()), str(self._folder)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._log,
@@ -229,7 +230,7 @@ class ForkServer:
             self._ready.set()
         elif isinstance(message, OrderDone) and message.number in self._children:
             self._children[message.number].clock.note_done(message.pid)
-        elif isinstance(message, ChildEnded | Refused):
+        elif isinstance(message, ChildEnded):
             self._children.pop(message.number).conclude(message)
             self._idle_kills.remove(message.number)
             _remove(self._folder / str(message.number))
@@ -249,18 +250,17 @@ class ForkServer:
 
     def _wait_for_end(self) -> None:
         """Wait for the zygote's end, in a thread; processes that it left behind are found by their mark."""
-        for last_resort in (self._zygote.kill, self._report_immortal):
-            try:
+        try:
+            self._zygote.wait(_LEAVING_S)
+        except subprocess.TimeoutExpired:
+            self._zygote.kill()
+            with suppress(subprocess.TimeoutExpired):
                 self._zygote.wait(_LEAVING_S)
-                break
-            except subprocess.TimeoutExpired:
-                last_resort()
+        if self._zygote.returncode is None:
+            _logger.error("the sandbox's zygote, process %d, can not be killed", self._zygote.pid)
         if self._zygote.returncode != 0:
             _kill_marked(self._mark.encode())
         self._undo.close()
-
-    def _report_immortal(self) -> None:
-        _logger.error("the sandbox's zygote, process %d, can not be killed", self._zygote.pid)
 
     def _last_words(self) -> str:
         self._log.seek(0, os.SEEK_END)
@@ -281,20 +281,17 @@ def _remove(folder: Path) -> None:
 def _kill_marked(mark: bytes) -> None:
     """Kill every process that has `mark` in its environment, until a scan of all processes finds none."""
     for _ in range(_MAX_SCANS):
-        marked = [pid for pid in _processes() if mark in _environment(pid)]
+        try:
+            pids = [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208 - names are enough
+        except OSError as error:
+            _logger.error("what the sandbox's zygote left behind can't be looked for: %s", error)  # noqa: TRY400
+            return
+        marked = [pid for pid in pids if mark in _environment(pid)]
         for pid in marked:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if not marked:
             return
-
-
-def _processes() -> list[int]:
-    try:
-        return [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208 - names are enough
-    except OSError as error:
-        _logger.error("what the sandbox's zygote left behind can't be looked for: %s", error)  # noqa: TRY400
-        return []
 
 
 def _environment(pid: int) -> bytes:

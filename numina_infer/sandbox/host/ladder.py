@@ -71,14 +71,7 @@ async def find_standing(server: ForkServer, config: SandboxConfig) -> RungInForc
 
 def installed_modules() -> list[str]:
     """The self-test's modules that the host itself can import."""
-    return [name for name in self_test.MODULES if _is_installed(name)]
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name.partition(".")[0]) is not None
-    except (ImportError, ValueError):
-        return False
+    return [name for name in self_test.MODULES if importlib.util.find_spec(name.partition(".")[0]) is not None]
 
 
 async def _try_rung(server: ForkServer, installed: list[str]) -> tuple[Mapping[str, str], str]:
@@ -117,8 +110,8 @@ async def _run(server: ForkServer, code: str) -> str:
         if process.end.trouble:
             raise SandboxError(process.end.trouble)
         found = ending.of_exit(process.end, overran=process.is_killed, seconds=_SELF_TEST_S)
-        if found.note:
-            raise SandboxError(f"the self-test failed: {ending.clean(found.note).splitlines()[-1]}")
+        if found.text:
+            raise SandboxError(f"the self-test failed: {ending.clean(found.text).splitlines()[-1]}")
         return ending.clean(process.stdout.kept)
 
 
