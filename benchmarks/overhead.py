@@ -26,9 +26,9 @@ from numina_infer.core.records import Part, Problem
 from numina_infer.engines.scripted_engine import ScriptedEngine
 from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.log import RunLog
-from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.solver import Solver
 from numina_infer.voting.referee import Ledger, fold
+from tests.scripted_sandbox import ScriptedSandbox
 
 IN_FLIGHT = (1, 48, 512)
 NUM_TURNS = 3

@@ -40,7 +40,7 @@ from numina_infer.engines.simulated.running_batch import Sequence as Running
 from numina_infer.engines.simulated.samples import RecordedSamples, SampledAuthor
 from numina_infer.engines.simulated.simulated_engine import Passage
 from numina_infer.formats.numina import NUMINA
-from numina_infer.sandbox.scripted_sandbox import pretend
+from numina_infer.sandbox.simulated_sandbox import pretend
 from numina_infer.solving.rollout import turn_seed
 from numina_infer.voting.referee import Ledger, Start, Stop, conclude, decide, fold
 from numina_infer.voting.time_bank import Bank

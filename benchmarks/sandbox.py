@@ -132,7 +132,7 @@ def choose(num: int) -> tuple[list[str], list[str]]:
 
 def _is_comparable(code: str) -> bool:
     try:
-        return compile_program(code, "<program>").last is None and "print" in code and "input(" not in code
+        return compile_program(code, "<program>")[1] is None and "print" in code and "input(" not in code
     except (SyntaxError, ValueError):
         return False
 

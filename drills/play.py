@@ -47,7 +47,7 @@ from numina_infer.core.records import Problem, Solution
 from numina_infer.engines.scripted_engine import ScriptedEngine
 from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.log import RunLog
-from numina_infer.sandbox.scripted_sandbox import SimulatedSandbox
+from numina_infer.sandbox.simulated_sandbox import SimulatedSandbox
 from numina_infer.solving.contest import Contest
 
 _VERSION = API_VERSIONS["0.9.0"]

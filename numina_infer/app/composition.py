@@ -152,7 +152,7 @@ def _simulated_parts(
     from numina_infer.engines.simulated.samples import SampledAuthor, read_samples
     from numina_infer.engines.simulated.simulated_engine import SimulatedEngine
     from numina_infer.formats.fenced import Fenced
-    from numina_infer.sandbox.scripted_sandbox import SimulatedSandbox
+    from numina_infer.sandbox.simulated_sandbox import SimulatedSandbox
 
     require(
         isinstance(fmt, Fenced),

@@ -19,10 +19,10 @@ from numina_infer.core.presets import Preset
 from numina_infer.core.records import Completion, Execution, Part, Problem, StopReason, Trajectory
 from numina_infer.engines.scripted_engine import ScriptedEngine
 from numina_infer.formats.numina import NUMINA
-from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.solver import Solver
 from numina_infer.voting.referee import Ledger, fold
 from tests.examples import costly
+from tests.scripted_sandbox import ScriptedSandbox
 
 PROBLEM = Problem("p", "What is $1+1$?")
 ASKS = "We compute.\n```python\nprint(1 + 1)\n```\n```output\n"

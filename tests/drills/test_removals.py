@@ -27,13 +27,13 @@ from numina_infer.core.ports import Cutoff
 from numina_infer.core.records import Bound, Execution, ExecutionStatus, Outcome, Problem, Slice, Solution, Trajectory
 from numina_infer.runs.background import Background
 from numina_infer.sandbox.child.channel import Message, Resume, Signal, opened_programs
-from numina_infer.sandbox.host.forkserver import ForkServer
-from numina_infer.sandbox.host.outbox import Outbox
+from numina_infer.sandbox.host.forkserver import ForkServer, Outbox
 from numina_infer.sandbox.host.process import Process
-from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox, pretend
+from numina_infer.sandbox.simulated_sandbox import pretend
 from numina_infer.solving.contest import Contest
 from numina_infer.solving.draft import Draft
 from numina_infer.voting.time_bank import Bank
+from tests.scripted_sandbox import ScriptedSandbox
 
 
 def drill(name: str, num_problems: int) -> Drill:
@@ -253,9 +253,8 @@ def order_and_count(self: ForkServer, message: Signal | Resume, fds: Sequence[in
 def test_without_its_mends_a_crowd_that_leaves_costs_the_zygote(
     of: type, name: str, without: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With all of them ended at once, or what waits in the queue would be no more than its socket takes."""
+    """All of them end at once, while the zygote gets no processor."""
     monkeypatch.setattr("drills.session_faults._OPENING_S", 0.0)  # no more than are needed
-    monkeypatch.setattr("numina_infer.sandbox.host.outbox._AT_ONCE", 10_000)
     whole = together([FAULTS["sessions-left-at-once"]], ContestPlan(10), play)
     assert failed(whole) == set()
     monkeypatch.setattr(of, name, without)

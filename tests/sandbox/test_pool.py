@@ -20,7 +20,7 @@ class Undying(Process):
 
     def __init__(self) -> None:
         self.number = 1
-        self.end = None
+        self.end, self.is_lost = None, False
         self.killed_at = anyio.current_time()
 
     def kill(self) -> None:

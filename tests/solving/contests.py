@@ -13,8 +13,8 @@ from numina_infer.engines.scripted_engine import ScriptedEngine
 from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.log import RunLog
 from numina_infer.runs.observers import Observer
-from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.contest import Contest, Parts
+from tests.scripted_sandbox import ScriptedSandbox
 
 PRESET = Preset(
     "numina",

@@ -25,10 +25,10 @@ from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.history import read_events, read_logged_problems, solved_problems
 from numina_infer.runs.log import RunLog
 from numina_infer.runs.observers import ObserverThread
-from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.contest import Contest, Parts
 from numina_infer.solving.solver import Solver
 from numina_infer.voting.referee import Ledger, fold
+from tests.scripted_sandbox import ScriptedSandbox
 from tests.solving.contests import PRESET, boxing, contest_in, two
 from tests.waiting import wait_until
 

@@ -16,9 +16,9 @@ from numina_infer.core.presets import Preset
 from numina_infer.core.records import Execution, ExecutionStatus, Outcome, Problem, Solution, StopReason
 from numina_infer.engines.scripted_engine import ScriptedEngine
 from numina_infer.formats.numina import NUMINA
-from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.solver import Solver
 from numina_infer.voting.referee import Ledger, Stop, decide, fold
+from tests.scripted_sandbox import ScriptedSandbox
 
 PROBLEM = Problem("p", "What is $1+1$?")
 PROGRAM = "We compute.\n```python\nprint(1 + 1)\n```\n```output\n"

@@ -28,10 +28,10 @@ from numina_infer.core.restarts import RestartPolicy
 from numina_infer.engines.scripted_engine import ScriptedDecoder, ScriptedEngine
 from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.log import RunLog
-from numina_infer.sandbox import ScriptedSandbox
 from numina_infer.solving.contest import Contest, Parts
 from numina_infer.solving.supervised import SupervisedEngine, SupervisedSandbox
 from tests.examples import costly
+from tests.scripted_sandbox import ScriptedSandbox
 
 LIMIT_S = 9 * 3600.0
 PROBLEMS = [Problem(f"p{number}", f"What is {number} + 100?") for number in range(1, 7)]

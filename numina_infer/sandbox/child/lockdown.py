@@ -115,15 +115,15 @@ class Lockdown:
 
     def __init__(self, folder: Path) -> None:
         """Prepare for children that work below `folder`."""
-        self._filter, self._no_filter = _made_or_reason(Filter)
-        self._rules, self._no_rules = _made_or_reason(lambda: _ruleset([folder, *_readable_paths()]))
+        self._filter = _made_or_error(Filter)
+        self._rules = _made_or_error(lambda: _ruleset([folder, *_readable_paths()]))
         # Zygotes that run at the same time rarely use the same user ids.
         self._first_uid = _FIRST_UID + os.getpid() % 16 * _UIDS_A_ZYGOTE
 
     @property
     def kept_fds(self) -> list[int]:
         """Descriptors that a child needs until it is locked down."""
-        return [] if self._rules is None else [self._rules]
+        return [self._rules] if isinstance(self._rules, int) else []
 
     def impose(self, rung: Rung, place: int, parent: int, control: int | None) -> None:
         """Lock this process down.
@@ -146,26 +146,26 @@ class Lockdown:
         die_with_parent(parent)
         if rung is not Rung.LIMITS:
             prctl(_PR_SET_NO_NEW_PRIVS, 1)  # Landlock and filters require this
-        if self._rules is not None:
+        if isinstance(self._rules, int):
             if rung is Rung.UID or rung.needs_landlock:
                 syscall(_RESTRICT_SELF, self._rules, 0)
             os.close(self._rules)
-        if rung is not Rung.LIMITS and self._filter is not None:
+        if rung is not Rung.LIMITS and isinstance(self._filter, Filter):
             self._filter.install(os.getpid(), control)
 
     def _require(self, rung: Rung) -> None:
-        if rung is not Rung.LIMITS and self._filter is None:
-            raise OSError(errno.ENOSYS, self._no_filter)
-        if rung.needs_landlock and self._rules is None:
-            raise OSError(errno.ENOSYS, f"no Landlock: {self._no_rules}")
+        if rung is not Rung.LIMITS and isinstance(self._filter, OSError):
+            raise self._filter
+        if rung.needs_landlock and isinstance(self._rules, OSError):
+            raise OSError(errno.ENOSYS, f"no Landlock: {self._rules.strerror}")
 
 
-def _made_or_reason(make: Callable[[], _Made]) -> tuple[_Made | None, str]:
-    """The result of `make`, or None and the reason why this machine can't have it."""
+def _made_or_error(make: Callable[[], _Made]) -> _Made | OSError:
+    """The result of `make`, or the reason why this machine can't have it."""
     try:
-        return make(), ""
+        return make()
     except OSError as error:
-        return None, error.strerror or str(error)
+        return error
 
 
 def _give_up_capabilities(*, keep: int = 0) -> None:

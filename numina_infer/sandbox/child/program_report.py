@@ -5,7 +5,6 @@ trajectory only. For a program in a child of its own the wait status decides how
 A report can't say that the sandbox failed: the startup status says so, on a page that no program ever sees.
 """
 
-import math
 import mmap
 from dataclasses import dataclass
 from typing import Self
@@ -22,28 +21,20 @@ _SILENT = "it ended before its program began"
 
 @dataclass(frozen=True, slots=True)
 class ProgramReport:
-    """A program's ending, the note on it that the model reads, and the processor seconds the program used."""
+    """A program's ending, and the note on it that the model reads."""
 
     status: ExecutionStatus
     text: str = ""
-    cpu_s: float = 0.0
 
     def pack(self) -> bytes:
-        """At most `REPORT_BYTES` bytes: a line «status cpu», then the text."""
-        return f"{self.status} {self.cpu_s:.6f}\n{self.text}".encode("utf-8", "replace")[:REPORT_BYTES]
+        """At most `REPORT_BYTES` bytes: a line with the status, then the text."""
+        return f"{self.status}\n{self.text}".encode("utf-8", "replace")[:REPORT_BYTES]
 
     @classmethod
     def unpack(cls, packed: str) -> Self | None:
         """The report, or None if it can't be read as one."""
-        header, _, text = packed.partition("\n")
-        status, _, cpu = header.partition(" ")
-        if status not in REPORTABLE:
-            return None
-        try:
-            cpu_s = float(cpu)
-        except ValueError:
-            return None
-        return cls(ExecutionStatus(status), text, cpu_s if math.isfinite(cpu_s) and cpu_s >= 0 else 0.0)
+        status, _, text = packed.partition("\n")
+        return cls(ExecutionStatus(status), text) if status in REPORTABLE else None
 
 
 class StartupStatus:

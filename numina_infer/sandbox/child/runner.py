@@ -9,31 +9,24 @@ The namespace starts as the Numina kernel's header leaves it: `math`, `np` and `
 Every child seeds its random generators with 0, so that the same programs print the same.
 """
 
-import __future__
-
 import ast
 import builtins
 import importlib
 import io
 import linecache
 import mmap
-import operator
 import random
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable, Container
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import reduce
 from types import CodeType, ModuleType
 
 from numina_infer.core.records import ExecutionStatus
 from numina_infer.sandbox.child.program_report import ProgramReport
 
 _HEADER = {"math": "math", "np": "numpy", "sp": "sympy"}
-_FUTURES = reduce(operator.or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
 _HEADING = "Traceback (most recent call last):\n"
 _MAX_LINE = 200
 _MAX_MESSAGE = 1000
@@ -45,17 +38,10 @@ _print = print
 """Kept from before any program can replace it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
-    """The two parts of a program, run one after the other in the same namespace."""
+def compile_program(source: str, filename: str) -> tuple[CodeType, CodeType | None]:
+    """Compile `source` in two parts, to be run one after the other in the same namespace.
 
-    body: CodeType
-    last: CodeType | None
-    """The last expression; None where no value is to be printed."""
-
-
-def compile_program(source: str, filename: str) -> Program:
-    """Compile `source`.
+    The second is the last expression; it is None where no value is to be printed.
 
     Raises:
         SyntaxError: `source` is no Python; `compile` may also raise ValueError, RecursionError or MemoryError.
@@ -63,13 +49,10 @@ def compile_program(source: str, filename: str) -> Program:
     tree = ast.parse(source, filename)
     last = tree.body[-1] if tree.body else None
     if not isinstance(last, ast.Expr) or _calls_print(last.value):
-        return Program(compile(tree, filename, "exec", dont_inherit=True), None)
-    expression = ast.Expression(last.value)
+        return compile(tree, filename, "exec", dont_inherit=True), None
     tree.body.pop()
     body = compile(tree, filename, "exec", dont_inherit=True)
-    # A `from __future__` in the body holds for the last expression too; the flags of a code object name it.
-    futures = body.co_flags & _FUTURES
-    return Program(body, compile(expression, filename, "eval", flags=futures, dont_inherit=True))
+    return body, compile(ast.Expression(last.value), filename, "eval", dont_inherit=True)
 
 
 def _calls_print(expression: ast.expr) -> bool:
@@ -89,27 +72,27 @@ class Runner:
 
     def run(self, source: str) -> ProgramReport:
         """Run `source` and report its end; no exception of the program leaves this method."""
-        started = time.process_time()
         sys.stdout, sys.stderr = self._stdout, self._stderr
         filename = f"<program {len(self._filenames) + 1}>" if self._filenames else "<program>"
         self._filenames.append(filename)
         report = self._guard(lambda: self._execute(source, filename))
         flushed = self._guard(_flush)
         signal.setitimer(signal.ITIMER_REAL, 0)  # an alarm left ticking would go off in the next block
-        report = flushed if report.status is ExecutionStatus.OK else report
-        return replace(report, cpu_s=time.process_time() - started)
+        return flushed if report.status is ExecutionStatus.OK else report
 
     def _execute(self, source: str, filename: str) -> None:
         linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-        program = compile_program(source, filename)
-        exec(program.body, self._namespace)  # noqa: S102 - running the program is what this process is for
-        if program.last is not None:
-            value = eval(program.last, self._namespace)  # noqa: S307 - as above
+        body, last = compile_program(source, filename)
+        exec(body, self._namespace)  # noqa: S102 - running the program is what this process is for
+        if last is not None:
+            value = eval(last, self._namespace)  # noqa: S307 - as above
             if value is not None:
                 _print(value)
 
     def _guard(self, action: Callable[[], None]) -> ProgramReport:
-        spare = _spare()
+        spare = None
+        with suppress(OSError, MemoryError):
+            spare = mmap.mmap(-1, _SPARE_BYTES)
         try:
             action()
         except SystemExit as stop:
@@ -161,13 +144,6 @@ def _set_up_interpreter() -> None:
         sympy.core.random.seed(0)
 
 
-def _spare() -> mmap.mmap | None:
-    try:
-        return mmap.mmap(-1, _SPARE_BYTES)
-    except (OSError, MemoryError):
-        return None
-
-
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         if not getattr(stream, "closed", True):
@@ -176,11 +152,8 @@ def _flush() -> None:
 
 def _shortened_traceback(error: BaseException, filenames: Container[str]) -> str:
     """The traceback of `error`, with the frames whose file is in `filenames`."""
-    own = [
-        traceback.FrameSummary(frame.f_code.co_filename, line, frame.f_code.co_name, lookup_line=False)
-        for frame, line in traceback.walk_tb(error.__traceback__)
-        if frame.f_code.co_filename in filenames
-    ]
+    all_frames = traceback.StackSummary.extract(traceback.walk_tb(error.__traceback__), lookup_lines=False)
+    own = [frame for frame in all_frames if frame.filename in filenames]
     frames = [
         "".join(line[:_MAX_LINE] + "\n" for line in entry.splitlines())
         for entry in traceback.StackSummary.from_list(own).format()

@@ -63,16 +63,6 @@ ALLOWED = {
     "setrlimit": 160,
 }  # fmt: skip
 
-READ_ONLY = {
-    # everything that changes files by their path: the whole disk looks read-only
-    "rename": 82, "mkdir": 83, "rmdir": 84, "creat": 85, "link": 86, "unlink": 87, "symlink": 88, "chmod": 90,
-    "fchmod": 91, "chown": 92, "fchown": 93, "lchown": 94, "truncate": 76, "ftruncate": 77, "utime": 132,
-    "mknod": 133, "setxattr": 188, "lsetxattr": 189, "fsetxattr": 190, "removexattr": 197, "lremovexattr": 198,
-    "fremovexattr": 199, "utimes": 235, "mkdirat": 258, "mknodat": 259, "fchownat": 260, "futimesat": 261,
-    "unlinkat": 263, "renameat": 264, "linkat": 265, "symlinkat": 266, "fchmodat": 268, "utimensat": 280,
-    "fallocate": 285, "renameat2": 316, "fchmodat2": 452,
-}  # fmt: skip
-
 UNKNOWN = {"clone3": 435, "openat2": 437}
 """A filter can't see their arguments, so they are refused; libraries fall back to the older calls."""
 
@@ -162,7 +152,6 @@ def _if_in(number: int, argument: int, values: Sequence[int], error: int, mask: 
 def _ranges() -> list[tuple[int, int]]:
     """The first call number of each run of equal verdicts, and that verdict."""
     verdicts = dict.fromkeys(ALLOWED.values(), _ALLOW)
-    verdicts |= dict.fromkeys(READ_ONLY.values(), _ERRNO | errno.EROFS)
     verdicts |= dict.fromkeys(UNKNOWN.values(), _ERRNO | errno.ENOSYS)
     ranges: list[tuple[int, int]] = []
     for number in range(LAST_KNOWN + 1):

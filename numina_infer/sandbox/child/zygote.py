@@ -23,19 +23,9 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from numina_infer.sandbox.child import program_child as child
-from numina_infer.sandbox.child.channel import (
-    Channel,
-    ChildEnded,
-    Message,
-    OrderDone,
-    Ready,
-    Resume,
-    Signal,
-    Spawn,
-)
+from numina_infer.sandbox.child.channel import Channel, ChildEnded, Message, OrderDone, Ready, Resume, Signal, Spawn
 from numina_infer.sandbox.child.libc import madvise
 from numina_infer.sandbox.child.lockdown import Lockdown, adopt_orphans, die_with_parent, offer
 from numina_infer.sandbox.child.program_report import REPORT_BYTES, StartupStatus
@@ -73,7 +63,12 @@ class Zygote:
         self._control = control
         self._lockdown = lockdown
         self._children: dict[int, _Child] = {}
-        self._wakeup, self._waker = _wake_on(signal.SIGCHLD, signal.SIGTERM)
+        self._wakeup, self._waker = socket.socketpair()
+        self._wakeup.setblocking(False)
+        self._waker.setblocking(False)
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        for signum in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(signum, lambda _signum, _frame: None)  # the loop reads the number from the socket
 
     def serve(self) -> child.Job | None:
         """Serve until the host is gone, and return None; in a forked child, return its job at once.
@@ -150,15 +145,12 @@ class Zygote:
                 break
             known = self._children.pop(pid, None)
             if known is not None:
-                self._report_end(known, status, usage.ru_utime + usage.ru_stime)
+                report = known.report[:].rstrip(b"\0").decode("utf-8", "replace")
+                known.report.close()
+                cpu_s, trouble = usage.ru_utime + usage.ru_stime, known.startup.close()
+                with suppress(OSError):  # if the host is gone, the loop is about to notice
+                    self._control.send(ChildEnded(known.number, status, cpu_s, report, trouble))
         self._sweep()
-
-    def _report_end(self, known: _Child, status: int, cpu_s: float) -> None:
-        packed = known.report[:].rstrip(b"\0").decode("utf-8", "replace")
-        known.report.close()
-        trouble = known.startup.close()
-        with suppress(OSError):  # if the host is gone, the loop is about to notice
-            self._control.send(ChildEnded(known.number, status, cpu_s, packed, trouble))
 
     def _sweep(self) -> None:
         """Kill every child that wasn't forked here: an orphan that some program left.
@@ -179,21 +171,6 @@ class Zygote:
             self._sweep()
             self._reap()
             select.select([self._wakeup], [], [], 0.01)
-
-
-def _wake_on(*signums: signal.Signals) -> tuple[socket.socket, socket.socket]:
-    """A socket from which the number of every arriving signal of `signums` can be read, and its other end."""
-    reader, writer = socket.socketpair()
-    reader.setblocking(False)
-    writer.setblocking(False)
-    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    for signum in signums:
-        signal.signal(signum, _ignore)
-    return reader, writer
-
-
-def _ignore(signum: int, frame: FrameType | None) -> None:
-    """Do nothing: the loop reads the wake-up socket."""
 
 
 def _hand_over(resume: Resume, control: int, program: int) -> None:

@@ -30,11 +30,6 @@ def timed_out(seconds: float) -> ProgramReport:
     return ProgramReport(ExecutionStatus.TIMEOUT, f"Timed out after {seconds:g} seconds.")
 
 
-def flooded(max_output_bytes: int) -> ProgramReport:
-    """The program wrote more than `max_output_bytes`."""
-    return ProgramReport(ExecutionStatus.OUTPUT_LIMIT, f"Stopped: more than {max_output_bytes} bytes of output.")
-
-
 def of_exit(ended: ChildEnded, *, overran: bool, seconds: float) -> ProgramReport:
     """The ending of a child that is gone, `seconds` after its start; `overran` if its time was over or it was killed.
 

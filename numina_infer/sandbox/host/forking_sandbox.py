@@ -12,7 +12,6 @@ gives both the full time, and so takes up to twice what is allowed.
 
 import logging
 import sys
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Self
@@ -23,7 +22,6 @@ from numina_infer.core.config import Mode, SandboxConfig, require_positive
 from numina_infer.core.errors import SandboxError
 from numina_infer.core.ports import Cutoff, Session
 from numina_infer.core.records import Execution, ExecutionStatus
-from numina_infer.sandbox.child.channel import ChildEnded
 from numina_infer.sandbox.child.program_report import ProgramReport
 from numina_infer.sandbox.host import ending
 from numina_infer.sandbox.host.forkserver import ForkServer
@@ -53,8 +51,6 @@ class Sandbox:
         """
         if sys.platform != "linux":
             raise SandboxError(f"the sandbox needs Linux, and this is {sys.platform}")
-        if self._pool is not None:
-            raise SandboxError("the sandbox was opened before; make a new one")
         self._pool = Pool(self._config)
         await self._pool.server()
         return self
@@ -70,7 +66,7 @@ class Sandbox:
             SandboxError: the sandbox isn't open.
         """
         pool = self._opened()
-        return KeptSession(pool) if mode is Mode.SESSION else ForkedSession(pool, replays=mode is Mode.REPLAY)
+        return KeptSession(pool) if mode is Mode.SESSION else ProgramSession(pool, replays=mode is Mode.REPLAY)
 
     async def execute(self, code: str, *, timeout_s: float = 5.0, cutoff: Cutoff | None = None) -> Execution:
         """Run one program in a child of its own; see `ports.Session.execute`."""
@@ -114,14 +110,18 @@ class Sandbox:
         return self._pool
 
 
-class PooledSession(ABC):
-    """Runs one program at a time, each in a slot of the pool."""
+class ProgramSession:
+    """Runs one program at a time, in a slot of the pool and a child of its own.
 
-    def __init__(self, pool: Pool) -> None:
+    Where it replays, each runs after those that succeeded before it, in silence.
+    """
+
+    def __init__(self, pool: Pool, *, replays: bool) -> None:
         self._pool = pool
+        self._replays = replays
         self._process: Process | None = None
         self._history: list[str] = []
-        """The programs that succeeded, which a new child runs again where the mode asks for it."""
+        """The programs that succeeded, if a new child is to run them again."""
         self._turn = anyio.Lock()
         self._is_closed = False
 
@@ -157,13 +157,19 @@ class PooledSession(ABC):
             self._pool.release(self._process)
             self._tidy()
 
-    @abstractmethod
     async def _run(self, server: ForkServer, code: str, limit: TimeLimit) -> Process:
         """Run `code` to its end in `self._process`, and return that."""
+        self._process = process = server.spawn(limit.timeout_s, [*self._history, code])
+        await process.finish(limit)
+        # A program that left by os._exit would end every later child before its own program.
+        is_ok = process.end is not None and ending.has_succeeded(process.end) and not process.is_flooded
+        if self._replays and is_ok:
+            self._history.append(code)
+        return process
 
-    @abstractmethod
     def _tidy(self) -> None:
         """Leave things ready for the next program."""
+        self._drop()
 
     def _drop(self) -> None:
         if self._process is not None:
@@ -178,37 +184,21 @@ class PooledSession(ABC):
 
     def _judge(self, process: Process, timeout_s: float, seconds: float) -> ProgramReport:
         if process.is_flooded:
-            return ending.flooded(self._pool.config.max_output_bytes)
+            limit = self._pool.config.max_output_bytes
+            return ProgramReport(ExecutionStatus.OUTPUT_LIMIT, f"Stopped: more than {limit} bytes of output.")
         if process.report is not None:
             return process.report
-        if isinstance(process.end, ChildEnded):
+        if process.end is not None:
             overran = process.is_killed or process.end.cpu_s >= timeout_s
             return ending.of_exit(process.end, overran=overran, seconds=seconds)
         return ending.timed_out(seconds)
 
 
-class ForkedSession(PooledSession):
-    """Runs every program in a child of its own; where it replays, after those that succeeded before, in silence."""
+class KeptSession(ProgramSession):
+    """Runs all programs, called blocks here, in one child that keeps the variables; another child replays them."""
 
-    def __init__(self, pool: Pool, *, replays: bool) -> None:
-        super().__init__(pool)
-        self._replays = replays
-
-    async def _run(self, server: ForkServer, code: str, limit: TimeLimit) -> Process:
-        self._process = process = server.spawn(limit.timeout_s, [*self._history, code])
-        await process.finish(limit)
-        # A program that left by os._exit would end every later child before its own program.
-        is_ok = isinstance(process.end, ChildEnded) and ending.has_succeeded(process.end) and not process.is_flooded
-        if self._replays and is_ok:
-            self._history.append(code)
-        return process
-
-    def _tidy(self) -> None:
-        self._drop()
-
-
-class KeptSession(PooledSession):
-    """Runs all programs, called blocks here, in one child that keeps the variables."""
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(pool, replays=True)
 
     async def _run(self, server: ForkServer, code: str, limit: TimeLimit) -> Process:
         process = self._process
@@ -243,4 +233,4 @@ class KeptSession(PooledSession):
         if self._process is not None and self._process.is_usable:
             self._process.pause()
         else:
-            self._drop()
+            super()._tidy()

@@ -1,10 +1,13 @@
-"""One zygote process seen from the host, from its start to its end, and its living children.
+"""One zygote process seen from the host, from its start to its end, its living children, and orders on their way.
 
 The host never forks itself, since it holds threads, GPUs and secrets. It starts the zygote with a clean environment,
 no descriptor but the control socket, and in a session of its own, so that a Ctrl-C in a terminal doesn't reach it.
+That socket holds some hundred packets. When many sessions end at once, or the zygote gets no processor for a moment,
+it is full, which says nothing about the zygote's health: a queue stands before it.
 """
 
 import asyncio
+import errno
 import logging
 import os
 import shutil
@@ -14,7 +17,8 @@ import sys
 import tempfile
 import threading
 import uuid
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
@@ -23,19 +27,9 @@ import anyio.to_thread
 
 from numina_infer.core.config import SandboxConfig
 from numina_infer.core.errors import SandboxError
-from numina_infer.sandbox.child.channel import (
-    Channel,
-    ChildEnded,
-    Message,
-    OrderDone,
-    Ready,
-    Resume,
-    Signal,
-    Spawn,
-)
+from numina_infer.sandbox.child.channel import Channel, ChildEnded, Message, OrderDone, Ready, Resume, Signal, Spawn
 from numina_infer.sandbox.host.ending import clean
-from numina_infer.sandbox.host.outbox import IdleKills, Outbox
-from numina_infer.sandbox.host.process import Lost, Process, ServerLostError
+from numina_infer.sandbox.host.process import Process, ServerLostError
 
 _logger = logging.getLogger(__name__)
 _START_TIMEOUT_S = 120.0
@@ -44,6 +38,9 @@ _ANSWER_S = 10.0
 """A zygote that carries out no order for so long counts as hung."""
 _LEAVING_S = 5.0
 """After the host hangs up, the zygote waits for its children's death before it exits."""
+_AGAIN_S = 0.005
+"""Until the next try; a timer, since the kernel may also lack memory for a packet, of which the loop hears nothing."""
+_NOT_NOW = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS})
 _LAST_WORDS_BYTES = 2000
 _MAX_SCANS = 20
 _MARK = "NUMINA_SANDBOX"
@@ -59,6 +56,57 @@ _ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "CUDA_VISIBLE_DEVICES": "",
 }
+
+
+class Outbox:
+    """Sends at once what the socket takes, and keeps the rest in order; it never waits and loses nothing."""
+
+    def __init__(self, control: Channel, on_loss: Callable[[], None]) -> None:
+        self._control = control
+        self._on_loss = on_loss
+        self._waiting: deque[tuple[Message, list[int]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def send(self, message: Message, fds: Sequence[int] = ()) -> None:
+        """Send `message` and copies of `fds`, or keep them until they can be sent.
+
+        Raises:
+            ConnectionError: the zygote is gone.
+            OSError: this process has no descriptors left for the copies.
+        """
+        if not self._waiting and self._is_sent(message, fds):
+            return
+        self._waiting.append((message, _copied(fds)))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_AGAIN_S, self._send_waiting)
+
+    def close(self) -> None:
+        """Drop what was not sent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting:
+            _close_all(self._waiting.popleft()[1])
+
+    def _is_sent(self, message: Message, fds: Sequence[int]) -> bool:
+        try:
+            self._control.send(message, fds)
+        except OSError as error:
+            if error.errno in _NOT_NOW:
+                return False
+            raise
+        return True
+
+    def _send_waiting(self) -> None:
+        self._timer = None
+        try:
+            while self._waiting and self._is_sent(*self._waiting[0]):
+                _close_all(self._waiting.popleft()[1])
+        except OSError:
+            self._on_loss()
+            return
+        if self._waiting:
+            self._timer = asyncio.get_running_loop().call_later(_AGAIN_S, self._send_waiting)
 
 
 class ForkServer:
@@ -82,13 +130,14 @@ class ForkServer:
             with closing(theirs):
                 self._log = undo.enter_context(tempfile.TemporaryFile())
                 folder = tempfile.TemporaryDirectory(prefix="numina-infer-", ignore_cleanup_errors=True)
-                self._folder = Path(undo.enter_context(folder)) / "work"
+                self.folder = Path(undo.enter_context(folder))
+                """A folder that only the host may read; children work in folders below it."""
+                self._folder = self.folder / "work"
                 self._folder.mkdir()
                 self._zygote = self._launch(theirs)
             self._undo = undo.pop_all()
         self._control.set_nonblocking()
         self._outbox = Outbox(self._control, self.abandon)
-        self._idle_kills = IdleKills(lambda number: self._carry_out(Signal(number, signal.SIGKILL)))
         asyncio.get_running_loop().add_reader(self._control, self._read_mail)
 
     @classmethod
@@ -112,11 +161,6 @@ class ForkServer:
                 server.abandon()
                 await server.close()
         return server
-
-    @property
-    def folder(self) -> Path:
-        """A folder that only the host may read; children work in folders below it."""
-        return self._folder.parent
 
     def spawn(self, timeout_s: float, programs: Sequence[str] | None) -> Process:
         """Fork a child that runs `programs`, all but the last in silence; with None it waits for a session's blocks.
@@ -177,7 +221,7 @@ class ForkServer:
             start_new_session=True,
         )
 
-    def _send(self, message: Message, fds: Sequence[int] = ()) -> None:
+    def _send(self, message: Message, fds: Sequence[int]) -> None:
         if not self.is_alive:
             raise ServerLostError("the sandbox's zygote is gone")
         try:
@@ -187,20 +231,13 @@ class ForkServer:
             raise ServerLostError(f"the sandbox's zygote takes no orders: {error}") from error
 
     def _order(self, message: Signal | Resume, fds: Sequence[int]) -> None:
-        """Have an order for a living child carried out, but a kill of an idle one only when its turn comes."""
+        """Have an order for a living child carried out."""
         process = self._children.get(message.number)
-        if not self.is_alive or process is None:
-            return
-        if process.is_at_rest and isinstance(message, Signal) and message.signum == signal.SIGKILL:
-            self._idle_kills.add(message.number)
-        else:
-            self._carry_out(message, fds)
-
-    def _carry_out(self, message: Signal | Resume, fds: Sequence[int] = ()) -> None:
-        with suppress(ServerLostError):  # then the children end as well
-            self._send(message, fds)
-            if isinstance(message, Resume):
-                self._expect_answer(self._children[message.number])
+        if process is not None:
+            with suppress(ServerLostError):  # then the children end as well
+                self._send(message, fds)
+                if isinstance(message, Resume):
+                    self._expect_answer(process)
 
     def _expect_answer(self, process: Process) -> None:
         order = process.clock.note_order()
@@ -232,7 +269,6 @@ class ForkServer:
             self._children[message.number].clock.note_done(message.pid)
         elif isinstance(message, ChildEnded):
             self._children.pop(message.number).conclude(message)
-            self._idle_kills.remove(message.number)
             _remove(self._folder / str(message.number))
 
     def _lose(self) -> None:
@@ -240,12 +276,11 @@ class ForkServer:
             return
         self.is_alive = False
         asyncio.get_running_loop().remove_reader(self._control)
-        self._idle_kills.clear()
         self._outbox.close()
         self._control.close()
         self._ready.set()
         for process in self._children.values():
-            process.conclude(Lost())
+            process.conclude(None)
         self._children.clear()
 
     def _wait_for_end(self) -> None:
@@ -299,3 +334,19 @@ def _environment(pid: int) -> bytes:
         return Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
         return b""
+
+
+def _copied(fds: Iterable[int]) -> list[int]:
+    """Duplicates of `fds`; if `OSError` is raised, none is left open."""
+    with ExitStack() as undo:
+        copies = []
+        for fd in fds:
+            copies.append(os.dup(fd))
+            undo.callback(os.close, copies[-1])
+        undo.pop_all()
+    return copies
+
+
+def _close_all(fds: Iterable[int]) -> None:
+    for fd in fds:
+        os.close(fd)

@@ -11,7 +11,6 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
 import anyio
 
@@ -29,11 +28,6 @@ _UNREADABLE = ProgramReport(ExecutionStatus.ERROR, "The program's report is unre
 
 class ServerLostError(SandboxError):
     """The zygote died, and with it the program that it ran."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The end of a child whose zygote died, so that the kernel's word on it never came."""
 
 
 @contextmanager
@@ -115,13 +109,14 @@ class Process:
         """Called once it has ended."""
         self.report: ProgramReport | None = None
         """How a session's current block ended; None while it runs."""
-        self.end: ChildEnded | Lost | None = None
+        self.end: ChildEnded | None = None
+        """The kernel's word on its end."""
+        self.is_lost = False
+        """True if its zygote died, so that the kernel's word never comes."""
         self.killed_at = math.inf
         """Loop time at which the kill was ordered."""
         self.has_begun = False
         """True once a session's child was given a block."""
-        self.is_at_rest = False
-        """True while a session's child is stopped between its blocks."""
         self.stdout, self.stderr = Capture(max_output_bytes, self.kill), Capture(max_output_bytes, self.kill)
 
     @property
@@ -139,17 +134,22 @@ class Process:
     @property
     def is_usable(self) -> bool:
         """True while it can take another block of a session, by what was read so far."""
-        return self.end is None and not self.is_killed and self._control is not None
+        return not self.is_gone and not self.is_killed and self._control is not None
 
     @property
     def is_quiet(self) -> bool:
         """True if it certainly runs no program any more."""
-        return self.end is not None or (self.report is not None and not self.is_killed)
+        return self.is_gone or (self.report is not None and not self.is_killed)
+
+    @property
+    def is_gone(self) -> bool:
+        """True if it has ended, or its zygote."""
+        return self.is_lost or self.end is not None
 
     @property
     def never_began(self) -> bool:
         """True if it ended before any program of it began, so that none is to blame."""
-        return isinstance(self.end, ChildEnded) and bool(self.end.trouble)
+        return self.end is not None and bool(self.end.trouble)
 
     @property
     def has_succeeded(self) -> bool:
@@ -159,11 +159,8 @@ class Process:
 
     @property
     def cpu_s(self) -> float:
-        """Processor seconds of the program; a session's own figure counts up to what the kernel says."""
-        counted_s = self.end.cpu_s if isinstance(self.end, ChildEnded) else self.clock.spent_s
-        if self.report is not None:
-            return min(self.report.cpu_s, counted_s)
-        return counted_s if isinstance(self.end, ChildEnded) else 0.0
+        """Processor seconds of the program, by the kernel's count."""
+        return self.clock.spent_s if self.end is None else self.end.cpu_s
 
     @property
     def is_flooded(self) -> bool:
@@ -207,7 +204,7 @@ class Process:
             raise SandboxError(f"this process can not open what a program needs: {error}") from error
 
     def _begin_block(self) -> None:
-        self.report, self._settled, self.has_begun, self.is_at_rest = None, anyio.Event(), True, False
+        self.report, self._settled, self.has_begun = None, anyio.Event(), True
         self.stdout.restart()
         self.stderr.restart()
 
@@ -230,7 +227,7 @@ class Process:
             self.kill()
             with until(None, limit.grace_s):
                 await self._settled.wait()
-        if isinstance(self.end, Lost) and not self.is_killed and self.report is None:
+        if self.is_lost and not self.is_killed and self.report is None:
             raise ServerLostError("the sandbox's zygote died while it ran a program")
         self.stdout.drain()
         self.stderr.drain()
@@ -238,18 +235,17 @@ class Process:
     def pause(self) -> None:
         """Stop a session's child between blocks, so that threads of its program take no processor."""
         self._order(Signal(self.number, signal.SIGSTOP), ())
-        self.is_at_rest = True
 
     def kill(self) -> None:
         """Order the child's death, once."""
-        if self.end is None and not self.is_killed:
+        if not self.is_gone and not self.is_killed:
             self.killed_at = anyio.current_time()
             self._order(Signal(self.number, signal.SIGKILL), ())
 
-    def conclude(self, end: ChildEnded | Lost) -> None:
-        """Take note of its end."""
+    def conclude(self, end: ChildEnded | None) -> None:
+        """Take note of its end; None if its zygote died."""
         self._read_report()
-        self.end, self.clock.pid = end, 0
+        self.end, self.is_lost, self.clock.pid = end, end is None, 0
         self._settled.set()
         self.on_end()
 

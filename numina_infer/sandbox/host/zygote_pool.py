@@ -73,7 +73,7 @@ class Pool:
 
     def _retire(self, process: Process) -> None:
         """Retire the slot of a program whose time to end is over; without any slot left, replace the zygote."""
-        if process.end is not None:
+        if process.is_gone:
             return
         self._overdue.add(process)
         _logger.error("program %d was killed and does not end; its slot is retired until it does", process.number)

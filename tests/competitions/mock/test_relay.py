@@ -31,10 +31,10 @@ from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.history import read_events
 from numina_infer.runs.log import RunLog
 from numina_infer.runs.problems import ProblemRow, ProblemSet
-from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.contest import Contest, Parts
 from tests.competitions.relays import ANY_PORT, GrpcCompetition
 from tests.competitions.replies import TWO, failing, polars_reply, replying
+from tests.scripted_sandbox import ScriptedSandbox
 
 TEN = ProblemSet(tuple(ProblemRow(Problem(f"p{n}", f"What is {n}?"), str(n)) for n in range(10)))
 right = replying(polars_reply)

@@ -25,7 +25,7 @@ from numina_infer.engines.simulated.simulated_engine import Passage, SimulatedEn
 from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.log import RunLog
 from numina_infer.runs.problems import packaged_path
-from numina_infer.sandbox.scripted_sandbox import SimulatedSandbox
+from numina_infer.sandbox.simulated_sandbox import SimulatedSandbox
 from numina_infer.solving.contest import Contest, Parts
 from tests.examples import costly
 

@@ -41,11 +41,11 @@ from numina_infer.engines.scripted_engine import ScriptedDecoder, ScriptedEngine
 from numina_infer.formats.catalogue import make_format
 from numina_infer.runs.history import read_logged_problems
 from numina_infer.runs.progress import RunConsole
-from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.paper.paper_solver import PaperSolver
 from numina_infer.solving.paper.rules import Sample, process
 from numina_infer.voting.referee import Ledger, fold
 from tests.examples import costly
+from tests.scripted_sandbox import ScriptedSandbox
 from tests.summing import write_sums
 
 PROBLEM = Problem("p", "What is $1+1$?")
