@@ -36,8 +36,7 @@ _FIRST_UID = 61000
 _UIDS_A_ZYGOTE = 256
 _MAX_THREADS = 64
 """The kernel counts threads by user, so this limit works only where a child has a user of its own."""
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS = 1, 4, 8
-_PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS = 1, 4, 8, 38
 _CAPSET = 126
 _CAPABILITY_VERSION_3 = 0x20080522
 _DAC_OVERRIDE, _DAC_READ_SEARCH = 1, 2
@@ -103,11 +102,6 @@ def die_with_parent(parent: int, signum: int = signal.SIGKILL) -> None:
     prctl(_PR_SET_PDEATHSIG, signum)
     if os.getppid() != parent:
         os._exit(1)
-
-
-def adopt_orphans() -> None:
-    """Become the parent of every descendant whose own parent dies."""
-    prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 class Lockdown:

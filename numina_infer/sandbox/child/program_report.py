@@ -33,8 +33,8 @@ class ProgramReport:
     @classmethod
     def unpack(cls, packed: str) -> Self | None:
         """The report, or None if it can't be read as one."""
-        status, _, text = packed.partition("\n")
-        return cls(ExecutionStatus(status), text) if status in REPORTABLE else None
+        status, newline, text = packed.partition("\n")
+        return cls(ExecutionStatus(status), text) if newline and status in REPORTABLE else None
 
 
 class StartupStatus:

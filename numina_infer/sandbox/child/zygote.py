@@ -24,9 +24,11 @@ from pathlib import Path
 
 from numina_infer.sandbox.child import program_child as child
 from numina_infer.sandbox.child.channel import Channel, ChildEnded, Message, OrderDone, Ready, Resume, Signal, Spawn
-from numina_infer.sandbox.child.lockdown import Lockdown, adopt_orphans, die_with_parent, offer
+from numina_infer.sandbox.child.libc import prctl
+from numina_infer.sandbox.child.lockdown import Lockdown, die_with_parent, offer
 from numina_infer.sandbox.child.program_report import REPORT_BYTES, StartupStatus
 
+_PR_SET_CHILD_SUBREAPER = 36
 _LEAVING_S = 2.0
 """How long the last children may take to die when the zygote exits."""
 _LIBRARIES = ("sympy", "numpy", "mpmath", "scipy", "networkx")
@@ -230,7 +232,7 @@ def _exercise_sympy() -> None:
 def main() -> None:
     """Load the libraries, tell the host, serve it; in a fork, run the child's job."""
     control = Channel.adopt(int(sys.argv[1]))
-    adopt_orphans()
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)  # so that it becomes the parent of orphans
     die_with_parent(int(sys.argv[2]), signal.SIGTERM)
     os.environ.pop("PYTHONPATH", None)
     gc.disable()

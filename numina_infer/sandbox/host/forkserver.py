@@ -86,7 +86,12 @@ class Outbox:
             self._timer.cancel()
             self._timer = None
         while self._waiting:
-            _close_all(self._waiting.popleft()[1])
+            self._drop_first()
+
+    def _drop_first(self) -> None:
+        _, fds = self._waiting.popleft()
+        for fd in fds:
+            os.close(fd)
 
     def _is_sent(self, message: Message, fds: Sequence[int]) -> bool:
         try:
@@ -101,7 +106,7 @@ class Outbox:
         self._timer = None
         try:
             while self._waiting and self._is_sent(*self._waiting[0]):
-                _close_all(self._waiting.popleft()[1])
+                self._drop_first()
         except OSError:
             self._on_loss()
             return
@@ -321,19 +326,14 @@ def _kill_marked(mark: bytes) -> None:
         except OSError as error:
             _logger.error("what the sandbox's zygote left behind can't be looked for: %s", error)  # noqa: TRY400
             return
-        marked = [pid for pid in pids if mark in _environment(pid)]
-        for pid in marked:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        if not marked:
+        num_killed = 0
+        for pid in pids:
+            with suppress(OSError):  # it is gone, or somebody else's
+                if mark in Path(f"/proc/{pid}/environ").read_bytes():
+                    os.kill(pid, signal.SIGKILL)
+                    num_killed += 1
+        if not num_killed:
             return
-
-
-def _environment(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return b""
 
 
 def _copied(fds: Iterable[int]) -> list[int]:
@@ -345,8 +345,3 @@ def _copied(fds: Iterable[int]) -> list[int]:
             undo.callback(os.close, copies[-1])
         undo.pop_all()
     return copies
-
-
-def _close_all(fds: Iterable[int]) -> None:
-    for fd in fds:
-        os.close(fd)

@@ -28,7 +28,8 @@ class Pool:
 
     def __init__(self, config: SandboxConfig) -> None:
         self.config = config
-        self.num_slots = config.num_slots or _default_slots()
+        cores = len(os.sched_getaffinity(0))
+        self.num_slots = config.num_slots or (cores - 1 if cores > 2 else cores)
         self.is_closed = False
         self.versions: dict[str, str] = {}
         """Of the packages that programs find loaded."""
@@ -115,8 +116,3 @@ class Pool:
                 if self._server is not None:
                     await self._server.close()
                     self._server = None
-
-
-def _default_slots() -> int:
-    cores = len(os.sched_getaffinity(0))
-    return cores - 1 if cores > 2 else cores
