@@ -24,7 +24,7 @@ from benchmarks.frame import Target, finish, name_machine, pass_over, read_optio
 from benchmarks.recorded import NOT_HERE, data_folder, recorded_programs
 from numina_infer.core.config import Rung, SandboxConfig
 from numina_infer.sandbox import Sandbox
-from numina_infer.sandbox.child.echo import compile_program
+from numina_infer.sandbox.child.runner import compile_program
 
 HEADER = "import math\nimport numpy as np\nimport sympy as sp\n"
 TIMEOUT_S = 30.0
@@ -132,7 +132,7 @@ def choose(num: int) -> tuple[list[str], list[str]]:
 
 def _is_comparable(code: str) -> bool:
     try:
-        return compile_program(code, "<program>").last is None and "print" in code and "input(" not in code
+        return compile_program(code, "<program>")[1] is None and "print" in code and "input(" not in code
     except (SyntaxError, ValueError):
         return False
 

@@ -46,7 +46,7 @@ def overdue(sandbox: Sandbox) -> int:
     """Kills that nobody confirmed."""
     pool = sandbox._opened()  # noqa: SLF001
     assert pool._server is not None  # noqa: SLF001
-    return len(pool._stuck) + len(pool._server._children)  # noqa: SLF001
+    return len(pool._overdue) + len(pool._server._children)  # noqa: SLF001
 
 
 def use(sandbox: Sandbox) -> Use:

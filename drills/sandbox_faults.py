@@ -13,7 +13,7 @@ from numina_infer.core.records import Execution, ExecutionStatus
 from numina_infer.sandbox.host.process import until
 
 _PATIENCE_S = 10.0
-"""The real pool's."""
+"""Before a program is refused."""
 
 
 class RefusingSandbox(WrappedSandbox):
@@ -39,7 +39,7 @@ class StuckSandbox(WrappedSandbox):
         self._is_stuck = is_stuck
 
     async def execute(self, session: Session, code: str, *, timeout_s: float, cutoff: Cutoff | None) -> Execution:
-        """Be refused after some seconds, as by `sandbox.pool`, or run it."""
+        """Be refused after some seconds, or run it."""
         if not self._is_stuck[0]:
             return await session.execute(code, timeout_s=timeout_s, cutoff=cutoff)
         with until(cutoff):

@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 
 from numina_infer.app.composition import Backends
-from numina_infer.sandbox import SandboxConfig, ScriptedSandbox
+from numina_infer.sandbox import SandboxConfig
+from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 
 
 def printed(code: str) -> str:

@@ -2,7 +2,7 @@
 
 In: a program's text and its time limit. Out: an `Execution`: status, output, processor and wall seconds.
 
-`host/` is the side that asks: `forking_sandbox.py` has the public `Sandbox`, `session.py` a trajectory's programs.
+`host/` is the side that asks: `forking_sandbox.py` has the public `Sandbox` and the sessions of trajectories.
 `child/` is the side that runs hostile code: a zygote forks children, each locks itself down and runs its program.
 `scripted_sandbox.py` and `simulated_sandbox.py` run nothing; `commands.py` has `sandbox check` and `sandbox run`.
 """

@@ -56,10 +56,10 @@ def run(
     require_positive("timeout_s", timeout_s)
     executions = anyio.run(_run, [_read(file) for file in files], mode, timeout_s, config)
     for execution in executions:
-        if as_json:
-            console.out(json.dumps(asdict(execution)), highlight=False)
-        else:
-            _show(execution, console)
+        took = f"[{execution.status}, {execution.cpu_s:.3f} s of processor, {execution.wall_s:.3f} s]"
+        lines = [json.dumps(asdict(execution))] if as_json else [execution.output, took]
+        for line in filter(None, lines):
+            console.out(line, highlight=False)
     return 0 if all(execution.status is ExecutionStatus.OK for execution in executions) else PROGRAM_FAILED
 
 
@@ -75,11 +75,3 @@ def _read(file: Path) -> str:
         raise ConfigError(f"{file} can't be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file} is no UTF-8 text: byte {error.start} is {error.object[error.start]:#x}") from error
-
-
-def _show(execution: Execution, console: Console) -> None:
-    if execution.output:
-        console.out(execution.output, highlight=False)
-    console.out(
-        f"[{execution.status}, {execution.cpu_s:.3f} s of processor, {execution.wall_s:.3f} s]", highlight=False
-    )

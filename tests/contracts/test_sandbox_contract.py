@@ -11,8 +11,9 @@ from numina_infer.core.config import Mode, SandboxConfig
 from numina_infer.core.errors import ConfigError, SandboxError
 from numina_infer.core.ports import Cutoff, Sandbox
 from numina_infer.core.records import StopReason
-from numina_infer.sandbox import Execution, ExecutionStatus, ScriptedSandbox
+from numina_infer.sandbox import Execution, ExecutionStatus
 from numina_infer.sandbox import Sandbox as ForkingSandbox
+from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.supervised import SupervisedSandbox
 
 pytestmark = pytest.mark.anyio

@@ -27,8 +27,7 @@ from numina_infer.core.ports import Cutoff
 from numina_infer.core.records import Bound, Execution, ExecutionStatus, Outcome, Problem, Slice, Solution, Trajectory
 from numina_infer.runs.background import Background
 from numina_infer.sandbox.child.channel import Message, Resume, Signal, opened_programs
-from numina_infer.sandbox.host.forkserver import ForkServer
-from numina_infer.sandbox.host.outbox import Outbox
+from numina_infer.sandbox.host.forkserver import ForkServer, Outbox
 from numina_infer.sandbox.host.process import Process
 from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.sandbox.simulated_sandbox import pretend
@@ -256,7 +255,7 @@ def test_without_its_mends_a_crowd_that_leaves_costs_the_zygote(
 ) -> None:
     """With all of them ended at once, or what waits in the queue would be no more than its socket takes."""
     monkeypatch.setattr("drills.session_faults._OPENING_S", 0.0)  # no more than are needed
-    monkeypatch.setattr("numina_infer.sandbox.host.outbox._AT_ONCE", 10_000)
+    monkeypatch.setattr("numina_infer.sandbox.host.idle_kills._AT_ONCE", 10_000)
     whole = together([FAULTS["sessions-left-at-once"]], ContestPlan(10), play)
     assert failed(whole) == set()
     monkeypatch.setattr(of, name, without)

@@ -7,21 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.sandbox.child import seccomp, syscalls
+from numina_infer.sandbox.child import seccomp
 
 ALLOW, KILL = 0x7FFF0000, 0x80000000
 PID, CONTROL = 4711, 1024
 X86_64, I386 = 0xC000003E, 0x40000003
 BY_ARGUMENT = {
-    syscalls.OPEN,
-    syscalls.OPENAT,
-    syscalls.IOCTL,
-    syscalls.CLONE,
-    syscalls.KILL,
-    syscalls.TGKILL,
-    syscalls.FCNTL,
-    syscalls.PRCTL,
-    syscalls.PRLIMIT64,
+    seccomp.OPEN,
+    seccomp.OPENAT,
+    seccomp.IOCTL,
+    seccomp.CLONE,
+    seccomp.KILL,
+    seccomp.TGKILL,
+    seccomp.FCNTL,
+    seccomp.PRCTL,
+    seccomp.PRLIMIT64,
 }
 numbers = st.one_of(st.integers(0, 600), st.integers(0, 2**32 - 1))
 words = st.lists(st.one_of(st.integers(0, 4096), st.integers(0, 2**64 - 1)), min_size=6, max_size=6)
@@ -72,10 +72,10 @@ Code = dict[int | None, list[tuple[int, int, int, int]]]
 @given(number=numbers, arguments=words)
 def test_only_what_is_listed_is_allowed(code: Code, number: int, arguments: list[int]) -> None:
     """With any arguments; calls that depend on their arguments may go either way."""
-    listed = set(syscalls.ALLOWED.values()) | BY_ARGUMENT
+    listed = set(seccomp.ALLOWED.values()) | BY_ARGUMENT
     if verdict(code[None], number, arguments) == ALLOW:
         assert number in listed
-    elif number in syscalls.ALLOWED.values():
+    elif number in seccomp.ALLOWED.values():
         raise AssertionError(number)
 
 
@@ -90,27 +90,27 @@ def test_files_are_opened_for_reading_only(code: Code, flags: int) -> None:
     """Every flag by which a file is written, made or cut looks like a read-only disk."""
     writes = flags & 0o3 or flags & 0o100 or flags & 0o1000 or flags & 0o20000000
     expected = 0x50000 | errno.EROFS if writes else ALLOW
-    assert verdict(code[None], syscalls.OPENAT, [0, 0, flags, 0, 0, 0]) == expected
-    assert verdict(code[None], syscalls.OPEN, [0, flags, 0, 0, 0, 0]) == expected
+    assert verdict(code[None], seccomp.OPENAT, [0, 0, flags, 0, 0, 0]) == expected
+    assert verdict(code[None], seccomp.OPEN, [0, flags, 0, 0, 0, 0]) == expected
 
 
 @pytest.mark.parametrize(
     ("number", "arguments", "is_allowed"),
     [
-        (syscalls.KILL, [PID, 9], True),
-        (syscalls.KILL, [2**32 - 1, 9], False),
-        (syscalls.KILL, [0, 9], False),
-        (syscalls.TGKILL, [PID, PID, 6], True),
-        (syscalls.TGKILL, [1, 1, 6], False),
-        (syscalls.PRLIMIT64, [0, 7], True),
-        (syscalls.PRLIMIT64, [1, 7], False),
-        (syscalls.CLONE, [0x3D0F00], True),
-        (syscalls.CLONE, [17], False),
-        (syscalls.CLONE, [0x3D0F00 | 0x10000000], False),
-        (syscalls.FCNTL, [3, 8], False),
-        (syscalls.PRCTL, [1], False),
-        (syscalls.SENDTO, [CONTROL], False),
-        (syscalls.RECVMSG, [CONTROL], False),
+        (seccomp.KILL, [PID, 9], True),
+        (seccomp.KILL, [2**32 - 1, 9], False),
+        (seccomp.KILL, [0, 9], False),
+        (seccomp.TGKILL, [PID, PID, 6], True),
+        (seccomp.TGKILL, [1, 1, 6], False),
+        (seccomp.PRLIMIT64, [0, 7], True),
+        (seccomp.PRLIMIT64, [1, 7], False),
+        (seccomp.CLONE, [0x3D0F00], True),
+        (seccomp.CLONE, [17], False),
+        (seccomp.CLONE, [0x3D0F00 | 0x10000000], False),
+        (seccomp.FCNTL, [3, 8], False),
+        (seccomp.PRCTL, [1], False),
+        (seccomp.SENDTO, [CONTROL], False),
+        (seccomp.RECVMSG, [CONTROL], False),
     ],
 )
 def test_arguments_decide(code: Code, number: int, arguments: list[int], is_allowed: bool) -> None:
@@ -122,5 +122,5 @@ def test_arguments_decide(code: Code, number: int, arguments: list[int], is_allo
 @given(fd=st.integers(0, 2**31 - 1))
 def test_a_session_talks_over_its_own_socket_only(code: Code, fd: int) -> None:
     """By number; and it neither opens nor accepts any."""
-    for number in (syscalls.SENDTO, syscalls.RECVMSG):
+    for number in (seccomp.SENDTO, seccomp.RECVMSG):
         assert (verdict(code[CONTROL], number, [fd, 0, 0, 0, 0, 0]) == ALLOW) is (fd == CONTROL)

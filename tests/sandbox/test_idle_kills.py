@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from numina_infer.sandbox.host.outbox import _AT_ONCE, IdleKills
+from numina_infer.sandbox.host.idle_kills import _AT_ONCE, IdleKills
 
 pytestmark = pytest.mark.anyio
 Eventually = Callable[[Callable[[], bool]], Awaitable[bool]]
@@ -38,7 +38,7 @@ async def test_ends_that_do_not_come_hold_the_others_up_for_a_while_only(
     eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process can be where no signal reaches it."""
-    monkeypatch.setattr("numina_infer.sandbox.host.outbox._PATIENCE_S", 0.01)
+    monkeypatch.setattr("numina_infer.sandbox.host.idle_kills._PATIENCE_S", 0.01)
     killed: list[int] = []
     kills = IdleKills(killed.append)
     for number in range(NUM):

@@ -13,8 +13,8 @@ import pytest
 from numina_infer.core.config import Mode
 from numina_infer.sandbox import ExecutionStatus, Sandbox, SandboxConfig
 from numina_infer.sandbox.child.channel import Channel, Signal
-from numina_infer.sandbox.host.outbox import Outbox
-from numina_infer.sandbox.host.session import KeptSession
+from numina_infer.sandbox.host.forking_sandbox import KeptSession
+from numina_infer.sandbox.host.forkserver import Outbox
 from tests.sandbox.limits_only import LIMITS_ONLY
 
 pytestmark = pytest.mark.anyio

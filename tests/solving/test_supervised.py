@@ -28,7 +28,7 @@ from numina_infer.core.restarts import RestartPolicy
 from numina_infer.engines.scripted_engine import ScriptedDecoder, ScriptedEngine
 from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.log import RunLog
-from numina_infer.sandbox import ScriptedSandbox
+from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.solving.contest import Contest, Parts
 from numina_infer.solving.supervised import SupervisedEngine, SupervisedSandbox
 from tests.examples import costly

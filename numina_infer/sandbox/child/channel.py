@@ -9,14 +9,13 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from typing import Self, TypeVar
+from typing import Self
 
 _MAX_PACKET = 64 * 1024
 _MAX_FDS = 3
-_Received = TypeVar("_Received")
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
@@ -31,6 +30,9 @@ class Spawn:
     """Names the child in all later messages."""
     rung: str
     timeout_s: float
+    memory_bytes: int
+    """Address space beyond what the zygote's libraries take."""
+    max_file_bytes: int
     is_session: bool
     directory: str
     """The working directory that the child makes."""
@@ -83,19 +85,11 @@ class ChildEnded:
     report: str
     """The child's own packed `ProgramReport`; empty if it left none."""
     trouble: str
-    """Why its program never began; empty if it did. No program can write this, see startup_status.py."""
+    """Why its program never began, a failed fork included; empty if it did. No program can write this."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Zygote to host: the fork failed."""
-
-    number: int
-    reason: str
-
-
-Message = Spawn | Signal | Resume | Ready | OrderDone | ChildEnded | Refused
-_MESSAGES = {kind.__name__: kind for kind in (Spawn, Signal, Resume, Ready, OrderDone, ChildEnded, Refused)}
+Message = Spawn | Signal | Resume | Ready | OrderDone | ChildEnded
+_MESSAGES = {kind.__name__: kind for kind in (Spawn, Signal, Resume, Ready, OrderDone, ChildEnded)}
 
 
 class Channel:
@@ -139,8 +133,7 @@ class Channel:
 
     def receive(self) -> tuple[Message, list[int]] | None:
         """The next message and its descriptors; None once the other side is gone."""
-        flags = socket.MSG_CMSG_CLOEXEC
-        packet, fds, _, _ = _past_reset(lambda: socket.recv_fds(self._socket, _MAX_PACKET, _MAX_FDS, flags))
+        packet, fds = self._read(_MAX_PACKET, _MAX_FDS)
         if not packet:
             return None
         fields = json.loads(packet)
@@ -151,19 +144,18 @@ class Channel:
 
         The kernel closes descriptors that came with it, so that a program can't fill this process with them.
         """
-        return _past_reset(lambda: self._socket.recv(max_bytes))
+        packet, _ = self._read(max_bytes, max_fds=0)
+        return packet
+
+    def _read(self, max_bytes: int, max_fds: int) -> tuple[bytes, list[int]]:
+        """Receive a packet; if the other side died with packets of ours unread, the second try reads what it sent."""
+        with suppress(ConnectionResetError):
+            return socket.recv_fds(self._socket, max_bytes, max_fds, socket.MSG_CMSG_CLOEXEC)[:2]
+        return socket.recv_fds(self._socket, max_bytes, max_fds, socket.MSG_CMSG_CLOEXEC)[:2]
 
     def close(self) -> None:
         """Hang up."""
         self._socket.close()
-
-
-def _past_reset(receive: Callable[[], _Received]) -> _Received:
-    """Call `receive`, again if the other side died with packets of ours unread: what it sent can still be read."""
-    try:
-        return receive()
-    except ConnectionResetError:
-        return receive()
 
 
 @contextmanager

@@ -16,16 +16,15 @@ from pathlib import Path
 from typing import NoReturn
 
 from numina_infer.core.config import Rung
+from numina_infer.core.records import ExecutionStatus
 from numina_infer.sandbox.child.channel import Channel, Resume, Spawn, read_programs
-from numina_infer.sandbox.child.limits import Limits, die_with_parent, limit_block
-from numina_infer.sandbox.child.lockdown import Lockdown
-from numina_infer.sandbox.child.program_report import Ending, ProgramReport
+from numina_infer.sandbox.child.lockdown import Lockdown, die_with_parent, limit_block, limit_resources
+from numina_infer.sandbox.child.program_report import ProgramReport, StartupStatus
 from numina_infer.sandbox.child.runner import Runner
-from numina_infer.sandbox.child.startup_status import StartupStatus
 
 _FIRST_HIGH_FD = 1024
 """Descriptors that a program shouldn't touch move up to here, since programs close and duplicate low ones."""
-_NO_FD_LEFT = ProgramReport(Ending.ERROR, "OSError: [Errno 24] Too many open files")
+_NO_FD_LEFT = ProgramReport(ExecutionStatus.ERROR, "OSError: [Errno 24] Too many open files")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,6 @@ class Job:
     spawn: Spawn
     zygote: int
     """Process id of the parent."""
-    limits: Limits
     lockdown: Lockdown
     place: int
     """The child's number among the living ones."""
@@ -56,7 +54,7 @@ def run(job: Job) -> NoReturn:
         report = _run(job)
         packed = report.pack()
         job.report[: len(packed)] = packed
-        code = 0 if report.ending is Ending.OK else 1
+        code = 0 if report.status is ExecutionStatus.OK else 1
     finally:
         os._exit(code)
 
@@ -91,27 +89,23 @@ def _confine(job: Job, *, is_silent: bool) -> list[int]:
     Returns the descriptors kept beyond the first three: a session's socket, or the pipes that the last program gets as
     stdout and stderr after silent ones, whose own are /dev/null.
     """
+    spawn = job.spawn
     os.setsid()
     die_with_parent(job.zygote)  # again in the lock-down, since a change of user clears it
-    _forget_signals()
-    kept = _move_up([job.program] if job.spawn.is_session else [job.stdout, job.stderr] if is_silent else [])
-    os.dup2(0 if is_silent else job.stdout, 1)
-    os.dup2(0 if is_silent else job.stderr, 2)
-    _close_all_but([*kept, *job.lockdown.kept_fds])
-    directory = job.spawn.directory
-    Path(directory).mkdir(mode=0o755, parents=True)
-    os.chdir(directory)
-    os.environ.update(HOME=directory, TMPDIR=directory)
-    job.limits.impose(job.spawn.timeout_s, is_session=job.spawn.is_session)
-    control = kept[0] if job.spawn.is_session else None
-    job.lockdown.impose(Rung(job.spawn.rung), job.place, job.zygote, control)
-    return kept
-
-
-def _forget_signals() -> None:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    kept = _move_up([job.program] if spawn.is_session else [job.stdout, job.stderr] if is_silent else [])
+    os.dup2(0 if is_silent else job.stdout, 1)
+    os.dup2(0 if is_silent else job.stderr, 2)
+    _close_all_but([*kept, *job.lockdown.kept_fds])
+    Path(spawn.directory).mkdir(mode=0o755, parents=True)
+    os.chdir(spawn.directory)
+    os.environ.update(HOME=spawn.directory, TMPDIR=spawn.directory)
+    limit_resources(spawn.memory_bytes, spawn.max_file_bytes, spawn.timeout_s, is_session=spawn.is_session)
+    control = kept[0] if spawn.is_session else None
+    job.lockdown.impose(Rung(spawn.rung), job.place, job.zygote, control)
+    return kept
 
 
 def _move_up(fds: Sequence[int]) -> list[int]:
@@ -141,4 +135,4 @@ def _serve(control: Channel, startup: StartupStatus) -> ProgramReport:
         else:
             report = _NO_FD_LEFT  # the kernel drops a descriptor that has no room
         control.send_bytes(report.pack())
-    return ProgramReport(Ending.OK)
+    return ProgramReport(ExecutionStatus.OK)

@@ -1,16 +1,18 @@
 """The zygote: a single-threaded process with the libraries loaded and no secrets, which forks a child per program.
 
-As in Android's zygote, imports are paid for once and shared by copy-on-write.
+As in Android's zygote, imports are paid for once and shared by copy-on-write; the Numina kernel spent half of its time
+with programs on importing sympy again for every block.
 It forks one child for each program or session, sends the signals that the host asks for, and tells the host how each
 child ended, from `wait4`. A process below it that lost its own parent becomes its child, and it kills that one.
-Run as `python -P -m numina_infer.sandbox.child.zygote FD HOST LIMITS FOLDER`; it exits when the host hangs up or dies.
+Run as `python -P -m numina_infer.sandbox.child.zygote FD HOST FOLDER PRELOAD`; it exits with the host.
 """
 
 import gc
+import importlib
 import itertools
-import json
 import mmap
 import os
+import platform
 import select
 import signal
 import socket
@@ -19,28 +21,26 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from numina_infer.sandbox.child import program_child as child
-from numina_infer.sandbox.child import warmup
-from numina_infer.sandbox.child.channel import (
-    Channel,
-    ChildEnded,
-    Message,
-    OrderDone,
-    Ready,
-    Refused,
-    Resume,
-    Signal,
-    Spawn,
-)
-from numina_infer.sandbox.child.limits import Limits, adopt_orphans, die_with_parent, offer
-from numina_infer.sandbox.child.lockdown import Lockdown
-from numina_infer.sandbox.child.program_report import REPORT_BYTES
-from numina_infer.sandbox.child.startup_status import StartupStatus
+from numina_infer.sandbox.child.channel import Channel, ChildEnded, Message, OrderDone, Ready, Resume, Signal, Spawn
+from numina_infer.sandbox.child.libc import prctl
+from numina_infer.sandbox.child.lockdown import Lockdown, die_with_parent, offer
+from numina_infer.sandbox.child.program_report import REPORT_BYTES, StartupStatus
 
+_PR_SET_CHILD_SUBREAPER = 36
 _LEAVING_S = 2.0
 """How long the last children may take to die when the zygote exits."""
+LIBRARIES = ("sympy", "numpy", "mpmath", "scipy", "networkx")
+_MODULES = (
+    "bisect", "cmath", "collections", "copy", "decimal", "encodings.idna", "fractions", "functools", "glob",
+    "heapq", "itertools", "math", "mmap", "operator", "queue", "random", "re", "secrets", "statistics", "string",
+    "tempfile", "textwrap", "time", "typing", "networkx.algorithms", "scipy.integrate", "scipy.linalg",
+    "scipy.optimize", "scipy.special", "sympy.combinatorics", "sympy.geometry", "sympy.ntheory",
+    "sympy.parsing.sympy_parser", "sympy.solvers.diophantine",
+)  # fmt: skip
+_FORK_FAILED = 1 << 8
+"""The wait status that is told of a child that was never forked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,16 @@ class _Child:
 class Zygote:
     """The living children, and the loop that serves the host."""
 
-    def __init__(self, control: Channel, limits: Limits, lockdown: Lockdown) -> None:
+    def __init__(self, control: Channel, lockdown: Lockdown) -> None:
         self._control = control
-        self._limits = limits
         self._lockdown = lockdown
         self._children: dict[int, _Child] = {}
-        self._wakeup, self._waker = _wake_on(signal.SIGCHLD, signal.SIGTERM)
+        self._wakeup, self._waker = socket.socketpair()
+        self._wakeup.setblocking(False)
+        self._waker.setblocking(False)
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        for signum in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(signum, lambda _signum, _frame: None)  # the loop reads the number from the socket
 
     def serve(self) -> child.Job | None:
         """Serve until the host is gone, and return None; in a forked child, return its job at once.
@@ -114,10 +118,10 @@ class Zygote:
         try:
             pid = os.fork()
         except OSError as error:
-            self._control.send(Refused(spawn.number, str(error)))
+            self._control.send(ChildEnded(spawn.number, _FORK_FAILED, 0.0, "", f"it could not be forked: {error}"))
             pid = -1
         if pid == 0:
-            return child.Job(spawn, zygote, self._limits, self._lockdown, place, report, startup, *fds)
+            return child.Job(spawn, zygote, self._lockdown, place, report, startup, *fds)
         for fd in fds:
             os.close(fd)
         if pid > 0:
@@ -137,15 +141,12 @@ class Zygote:
                 break
             known = self._children.pop(pid, None)
             if known is not None:
-                self._report_end(known, status, usage.ru_utime + usage.ru_stime)
+                report = known.report[:].rstrip(b"\0").decode("utf-8", "replace")
+                known.report.close()
+                cpu_s, trouble = usage.ru_utime + usage.ru_stime, known.startup.close()
+                with suppress(OSError):  # if the host is gone, the loop is about to notice
+                    self._control.send(ChildEnded(known.number, status, cpu_s, report, trouble))
         self._sweep()
-
-    def _report_end(self, known: _Child, status: int, cpu_s: float) -> None:
-        packed = known.report[:].rstrip(b"\0").decode("utf-8", "replace")
-        known.report.close()
-        trouble = known.startup.close()
-        with suppress(OSError):  # if the host is gone, the loop is about to notice
-            self._control.send(ChildEnded(known.number, status, cpu_s, packed, trouble))
 
     def _sweep(self) -> None:
         """Kill every child that wasn't forked here: an orphan that some program left.
@@ -166,21 +167,6 @@ class Zygote:
             self._sweep()
             self._reap()
             select.select([self._wakeup], [], [], 0.01)
-
-
-def _wake_on(*signums: signal.Signals) -> tuple[socket.socket, socket.socket]:
-    """A socket from which the number of every arriving signal of `signums` can be read, and its other end."""
-    reader, writer = socket.socketpair()
-    reader.setblocking(False)
-    writer.setblocking(False)
-    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    for signum in signums:
-        signal.signal(signum, _ignore)
-    return reader, writer
-
-
-def _ignore(signum: int, frame: FrameType | None) -> None:
-    """Do nothing: the loop reads the wake-up socket."""
 
 
 def _hand_over(resume: Resume, control: int, program: int) -> None:
@@ -212,20 +198,49 @@ def _parent(entry: Path) -> int:
         return 0
 
 
+def _load_libraries() -> dict[str, str]:
+    """Import what is installed and exercise sympy; returns the versions found, by name."""
+    versions = {}
+    for name in (*LIBRARIES, *_MODULES):
+        with suppress(ImportError):
+            module = importlib.import_module(name)
+            if name in LIBRARIES:
+                versions[name] = str(module.__version__)
+    _exercise_sympy()
+    return versions
+
+
+def _exercise_sympy() -> None:
+    """Fill sympy's tables and caches, since the first call of each kind is slow."""
+    import numpy as np
+    import sympy as sp
+
+    x, y = sp.symbols("x y")
+    sp.solve([x + y - 3, x * y - 2], [x, y])
+    sp.solve(x**3 - 6 * x**2 + 11 * x - 6, x)
+    sp.factorint(360)
+    sp.simplify(sp.sin(x) ** 2 + sp.cos(x) ** 2 + sp.sqrt(8) / (x + 1))
+    sp.integrate(x * sp.exp(x) + 1 / (1 + x**2), x)
+    sp.diff(sp.log(x), x)
+    sp.factor(sp.expand((x + y) ** 3))
+    sp.summation(x**2, (x, 1, y))
+    sp.limit(sp.sin(x) / x, x, 0)
+    sp.lambdify(x, x**2, "numpy")(np.arange(3))
+    str(sp.Matrix([[1, 2], [3, 4]]).inv() * sp.N(sp.pi, 30))
+
+
 def main() -> None:
     """Load the libraries, tell the host, serve it; in a fork, run the child's job."""
     control = Channel.adopt(int(sys.argv[1]))
-    host, limits = int(sys.argv[2]), Limits(**json.loads(sys.argv[3]))
-    adopt_orphans()
-    die_with_parent(host, signal.SIGTERM)
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)  # so that it becomes the parent of orphans
+    die_with_parent(int(sys.argv[2]), signal.SIGTERM)
     os.environ.pop("PYTHONPATH", None)
     gc.disable()
-    versions = warmup.load() if sys.argv[5] else warmup.interpreter()
+    libraries = _load_libraries() if sys.argv[4] else {}
     gc.freeze()
-    warmup.collapse_heap()
     gc.enable()
-    zygote = Zygote(control, limits, Lockdown(Path(sys.argv[4])))
-    control.send(Ready(versions))
+    zygote = Zygote(control, Lockdown(Path(sys.argv[3])))
+    control.send(Ready({"python": platform.python_version()} | libraries))
     job = zygote.serve()
     del zygote, control
     if job is not None:

@@ -9,19 +9,14 @@ How much of the output a model is shown is decided by its format (numina_infer/f
 import os
 import re
 import signal
-from dataclasses import dataclass
 
 from numina_infer.core.errors import SandboxError
 from numina_infer.core.records import ExecutionStatus
 from numina_infer.sandbox.child.channel import ChildEnded
-from numina_infer.sandbox.child.program_report import Ending, ProgramReport
+from numina_infer.sandbox.child.program_report import ProgramReport
 
 _OUT_OF_MEMORY = "MemoryError: the process was killed when memory ran out."
-_STATUS = {
-    Ending.OK: ExecutionStatus.OK,
-    Ending.ERROR: ExecutionStatus.ERROR,
-    Ending.MEMORY: ExecutionStatus.MEMORY,
-}
+_SIGNALS = {each.value: each.name for each in signal.Signals}
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]?|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~]?)")
 """Terminal sequences of ECMA-48: CSI, OSC, and the short ones."""
 _CONTROLS = re.compile(
@@ -30,30 +25,12 @@ _CONTROLS = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramEnding:
-    """A program's status, and the note that the model reads below the output."""
-
-    status: ExecutionStatus
-    note: str = ""
-
-
-def timed_out(seconds: float) -> ProgramEnding:
+def timed_out(seconds: float) -> ProgramReport:
     """The program reached its time limit or the cutoff; the sentence is the Numina kernel's."""
-    return ProgramEnding(ExecutionStatus.TIMEOUT, f"Timed out after {seconds:g} seconds.")
+    return ProgramReport(ExecutionStatus.TIMEOUT, f"Timed out after {seconds:g} seconds.")
 
 
-def flooded(max_output_bytes: int) -> ProgramEnding:
-    """The program wrote more than `max_output_bytes`."""
-    return ProgramEnding(ExecutionStatus.OUTPUT_LIMIT, f"Stopped: more than {max_output_bytes} bytes of output.")
-
-
-def of_report(report: ProgramReport) -> ProgramEnding:
-    """The ending that the child reports."""
-    return ProgramEnding(_STATUS[report.ending], report.text)
-
-
-def of_exit(ended: ChildEnded, *, overran: bool, seconds: float) -> ProgramEnding:
+def of_exit(ended: ChildEnded, *, overran: bool, seconds: float) -> ProgramReport:
     """The ending of a child that is gone, `seconds` after its start; `overran` if its time was over or it was killed.
 
     Raises:
@@ -66,32 +43,26 @@ def of_exit(ended: ChildEnded, *, overran: bool, seconds: float) -> ProgramEndin
         return _of_signal(os.WTERMSIG(ended.wait_status), overran=overran, seconds=seconds)
     code = os.waitstatus_to_exitcode(ended.wait_status)
     if code == 0:
-        return ProgramEnding(ExecutionStatus.OK)
+        return ProgramReport(ExecutionStatus.OK)
     report = ProgramReport.unpack(ended.report)
-    if report is None or report.ending is Ending.OK:
-        return ProgramEnding(ExecutionStatus.CRASHED, f"Process exited with code {code}.")
-    return of_report(report)
+    if report is None or report.status is ExecutionStatus.OK:
+        return ProgramReport(ExecutionStatus.CRASHED, f"Process exited with code {code}.")
+    return report
 
 
 def has_succeeded(ended: ChildEnded) -> bool:
     """True if kernel and child agree that the program ended without an error."""
     report = ProgramReport.unpack(ended.report)
-    return ended.wait_status == 0 and report is not None and report.ending is Ending.OK
+    return ended.wait_status == 0 and report is not None and report.status is ExecutionStatus.OK
 
 
-def _of_signal(signum: int, *, overran: bool, seconds: float) -> ProgramEnding:
+def _of_signal(signum: int, *, overran: bool, seconds: float) -> ProgramReport:
     if signum == signal.SIGXCPU or (signum == signal.SIGKILL and overran):
         return timed_out(seconds)
     if signum == signal.SIGKILL:
-        return ProgramEnding(ExecutionStatus.MEMORY, _OUT_OF_MEMORY)  # only the kernel kills like this
-    return ProgramEnding(ExecutionStatus.CRASHED, f"Process crashed ({_signal_name(signum)}).")
-
-
-def _signal_name(signum: int) -> str:
-    try:
-        return signal.Signals(signum).name
-    except ValueError:
-        return f"signal {signum}"  # a real-time signal
+        return ProgramReport(ExecutionStatus.MEMORY, _OUT_OF_MEMORY)  # only the kernel kills like this
+    name = _SIGNALS.get(signum, f"signal {signum}")  # real-time signals have no names
+    return ProgramReport(ExecutionStatus.CRASHED, f"Process crashed ({name}).")
 
 
 def clean(data: bytes | str) -> str:

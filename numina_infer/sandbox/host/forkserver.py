@@ -1,11 +1,13 @@
-"""One zygote process seen from the host, from its start to its end, and its living children.
+"""One zygote process seen from the host, from its start to its end, its living children, and orders on their way.
 
 The host never forks itself, since it holds threads, GPUs and secrets. It starts the zygote with a clean environment,
 no descriptor but the control socket, and in a session of its own, so that a Ctrl-C in a terminal doesn't reach it.
+That socket holds some hundred packets. When many sessions end at once, or the zygote gets no processor for a moment,
+it is full, which says nothing about the zygote's health: a queue stands before it.
 """
 
 import asyncio
-import json
+import errno
 import logging
 import os
 import shutil
@@ -15,9 +17,9 @@ import sys
 import tempfile
 import threading
 import uuid
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import asdict
 from pathlib import Path
 
 import anyio
@@ -25,21 +27,10 @@ import anyio.to_thread
 
 from numina_infer.core.config import SandboxConfig
 from numina_infer.core.errors import SandboxError
-from numina_infer.sandbox.child.channel import (
-    Channel,
-    ChildEnded,
-    Message,
-    OrderDone,
-    Ready,
-    Refused,
-    Resume,
-    Signal,
-    Spawn,
-)
-from numina_infer.sandbox.child.limits import Limits
+from numina_infer.sandbox.child.channel import Channel, ChildEnded, Message, OrderDone, Ready, Resume, Signal, Spawn
 from numina_infer.sandbox.host.ending import clean
-from numina_infer.sandbox.host.outbox import IdleKills, Outbox
-from numina_infer.sandbox.host.process import Lost, Process, ServerLostError
+from numina_infer.sandbox.host.idle_kills import IdleKills
+from numina_infer.sandbox.host.process import Process, ServerLostError
 
 _logger = logging.getLogger(__name__)
 _START_TIMEOUT_S = 120.0
@@ -48,6 +39,9 @@ _ANSWER_S = 10.0
 """A zygote that carries out no order for so long counts as hung."""
 _LEAVING_S = 5.0
 """After the host hangs up, the zygote waits for its children's death before it exits."""
+_AGAIN_S = 0.005
+"""Until the next try; a timer, since the kernel may also lack memory for a packet, of which the loop hears nothing."""
+_NOT_NOW = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS})
 _LAST_WORDS_BYTES = 2000
 _MAX_SCANS = 20
 _MARK = "NUMINA_SANDBOX"
@@ -63,6 +57,62 @@ _ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "CUDA_VISIBLE_DEVICES": "",
 }
+
+
+class Outbox:
+    """Sends at once what the socket takes, and keeps the rest in order; it never waits and loses nothing."""
+
+    def __init__(self, control: Channel, on_loss: Callable[[], None]) -> None:
+        self._control = control
+        self._on_loss = on_loss
+        self._waiting: deque[tuple[Message, list[int]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def send(self, message: Message, fds: Sequence[int] = ()) -> None:
+        """Send `message` and copies of `fds`, or keep them until they can be sent.
+
+        Raises:
+            ConnectionError: the zygote is gone.
+            OSError: this process has no descriptors left for the copies.
+        """
+        if not self._waiting and self._is_sent(message, fds):
+            return
+        self._waiting.append((message, _copied(fds)))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_AGAIN_S, self._send_waiting)
+
+    def close(self) -> None:
+        """Drop what was not sent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting:
+            self._drop_first()
+
+    def _drop_first(self) -> None:
+        _, fds = self._waiting.popleft()
+        for fd in fds:
+            os.close(fd)
+
+    def _is_sent(self, message: Message, fds: Sequence[int]) -> bool:
+        try:
+            self._control.send(message, fds)
+        except OSError as error:
+            if error.errno in _NOT_NOW:
+                return False
+            raise
+        return True
+
+    def _send_waiting(self) -> None:
+        self._timer = None
+        try:
+            while self._waiting and self._is_sent(*self._waiting[0]):
+                self._drop_first()
+        except OSError:
+            self._on_loss()
+            return
+        if self._waiting:
+            self._timer = asyncio.get_running_loop().call_later(_AGAIN_S, self._send_waiting)
 
 
 class ForkServer:
@@ -86,7 +136,9 @@ class ForkServer:
             with closing(theirs):
                 self._log = undo.enter_context(tempfile.TemporaryFile())
                 folder = tempfile.TemporaryDirectory(prefix="numina-infer-", ignore_cleanup_errors=True)
-                self._folder = Path(undo.enter_context(folder)) / "work"
+                self.folder = Path(undo.enter_context(folder))
+                """A folder that only the host may read; children work in folders below it."""
+                self._folder = self.folder / "work"
                 self._folder.mkdir()
                 self._zygote = self._launch(theirs)
             self._undo = undo.pop_all()
@@ -106,23 +158,16 @@ class ForkServer:
             server = cls(config)
         except OSError as error:
             raise SandboxError(f"the sandbox's zygote could not be launched: {error}") from error
-        words = ""
         try:
             with anyio.move_on_after(_START_TIMEOUT_S):
                 await server._ready.wait()
-            words = server._last_words()
+            if not server.versions:
+                raise SandboxError(f"the sandbox's zygote did not come up; its last words: {server._last_words()}")
         finally:
             if not server.versions:
                 server.abandon()
                 await server.close()
-        if not server.versions:
-            raise SandboxError(f"the sandbox's zygote did not come up; its last words: {words}")
         return server
-
-    @property
-    def folder(self) -> Path:
-        """A folder that only the host may read; children work in folders below it."""
-        return self._folder.parent
 
     def spawn(self, timeout_s: float, programs: Sequence[str] | None) -> Process:
         """Fork a child that runs `programs`, all but the last in silence; with None it waits for a session's blocks.
@@ -132,11 +177,19 @@ class ForkServer:
             SandboxError: this process has no descriptors or memory left.
         """
         self._num_spawned += 1
-        number = self._num_spawned
-        message = Spawn(number, self.rung, timeout_s, programs is None, str(self._folder / str(number)))
+        number, config = self._num_spawned, self._config
+        process = Process(number, self._order, config.max_output_bytes)
+        message = Spawn(
+            number,
+            self.rung,
+            timeout_s,
+            config.memory_bytes,
+            config.max_file_bytes,
+            is_session=programs is None,
+            directory=str(self._folder / str(number)),
+        )
         try:
             with ExitStack() as undo:
-                process = Process(number, self._order, self._config.max_output_bytes, is_session=programs is None)
                 undo.callback(process.close)
                 with process.child_ends(programs) as fds:
                     self._send(message, fds)
@@ -159,7 +212,6 @@ class ForkServer:
             await anyio.to_thread.run_sync(self._wait_for_end)
 
     def _launch(self, theirs: Channel) -> "subprocess.Popen[bytes]":
-        limits = Limits(self._config.memory_bytes, self._config.max_file_bytes)
         name, _, value = self._mark.partition("=")
         paths = os.pathsep.join(path for path in sys.path if path)
         # The variable by which some interpreters find their shared libraries.
@@ -167,7 +219,7 @@ class ForkServer:
         command = [sys.executable, "-P", "-m", "numina_infer.sandbox.child.zygote"]
         preload = "preload" if self._config.preload else ""
         return subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
-            [*command, str(theirs.fileno()), str(os.getpid()), json.dumps(asdict(limits)), str(self._folder), preload],
+            [*command, str(theirs.fileno()), str(os.getpid()), str(self._folder), preload],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._log,
@@ -177,7 +229,7 @@ class ForkServer:
             start_new_session=True,
         )
 
-    def _send(self, message: Message, fds: Sequence[int] = ()) -> None:
+    def _send(self, message: Message, fds: Sequence[int]) -> None:
         if not self.is_alive:
             raise ServerLostError("the sandbox's zygote is gone")
         try:
@@ -189,7 +241,7 @@ class ForkServer:
     def _order(self, message: Signal | Resume, fds: Sequence[int]) -> None:
         """Have an order for a living child carried out, but a kill of an idle one only when its turn comes."""
         process = self._children.get(message.number)
-        if not self.is_alive or process is None:
+        if process is None:
             return
         if process.is_at_rest and isinstance(message, Signal) and message.signum == signal.SIGKILL:
             self._idle_kills.add(message.number)
@@ -230,7 +282,7 @@ class ForkServer:
             self._ready.set()
         elif isinstance(message, OrderDone) and message.number in self._children:
             self._children[message.number].clock.note_done(message.pid)
-        elif isinstance(message, ChildEnded | Refused):
+        elif isinstance(message, ChildEnded):
             self._children.pop(message.number).conclude(message)
             self._idle_kills.remove(message.number)
             _remove(self._folder / str(message.number))
@@ -245,23 +297,22 @@ class ForkServer:
         self._control.close()
         self._ready.set()
         for process in self._children.values():
-            process.conclude(Lost())
+            process.conclude(None)
         self._children.clear()
 
     def _wait_for_end(self) -> None:
         """Wait for the zygote's end, in a thread; processes that it left behind are found by their mark."""
-        for last_resort in (self._zygote.kill, self._report_immortal):
-            try:
+        try:
+            self._zygote.wait(_LEAVING_S)
+        except subprocess.TimeoutExpired:
+            self._zygote.kill()
+            with suppress(subprocess.TimeoutExpired):
                 self._zygote.wait(_LEAVING_S)
-                break
-            except subprocess.TimeoutExpired:
-                last_resort()
+        if self._zygote.returncode is None:
+            _logger.error("the sandbox's zygote, process %d, can not be killed", self._zygote.pid)
         if self._zygote.returncode != 0:
             _kill_marked(self._mark.encode())
         self._undo.close()
-
-    def _report_immortal(self) -> None:
-        _logger.error("the sandbox's zygote, process %d, can not be killed", self._zygote.pid)
 
     def _last_words(self) -> str:
         self._log.seek(0, os.SEEK_END)
@@ -282,24 +333,27 @@ def _remove(folder: Path) -> None:
 def _kill_marked(mark: bytes) -> None:
     """Kill every process that has `mark` in its environment, until a scan of all processes finds none."""
     for _ in range(_MAX_SCANS):
-        marked = [pid for pid in _processes() if mark in _environment(pid)]
-        for pid in marked:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        if not marked:
+        try:
+            pids = [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208 - names are enough
+        except OSError as error:
+            _logger.error("what the sandbox's zygote left behind can't be looked for: %s", error)  # noqa: TRY400
+            return
+        num_killed = 0
+        for pid in pids:
+            with suppress(OSError):  # it is gone, or somebody else's
+                if mark in Path(f"/proc/{pid}/environ").read_bytes():
+                    os.kill(pid, signal.SIGKILL)
+                    num_killed += 1
+        if not num_killed:
             return
 
 
-def _processes() -> list[int]:
-    try:
-        return [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208 - names are enough
-    except OSError as error:
-        _logger.error("what the sandbox's zygote left behind can't be looked for: %s", error)  # noqa: TRY400
-        return []
-
-
-def _environment(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return b""
+def _copied(fds: Iterable[int]) -> list[int]:
+    """Duplicates of `fds`; if `OSError` is raised, none is left open."""
+    with ExitStack() as undo:
+        copies = []
+        for fd in fds:
+            copies.append(os.dup(fd))
+            undo.callback(os.close, copies[-1])
+        undo.pop_all()
+    return copies

@@ -20,8 +20,7 @@ import anyio
 
 from numina_infer.core.config import Rung, SandboxConfig
 from numina_infer.core.errors import SandboxError
-from numina_infer.sandbox.child.channel import ChildEnded
-from numina_infer.sandbox.child.warmup import LIBRARIES
+from numina_infer.sandbox.child.zygote import LIBRARIES
 from numina_infer.sandbox.host import ending, self_test
 from numina_infer.sandbox.host.forkserver import ForkServer
 from numina_infer.sandbox.host.process import ServerLostError
@@ -59,10 +58,12 @@ async def find_standing(server: ForkServer, config: SandboxConfig) -> RungInForc
             )
             return RungInForce(rung, refused)
         server.rung = rung
-        tried, reason = await _try_rung(server, installed)
-        if not reason:
-            return RungInForce(rung, refused, tried)
-        refused[rung] = reason
+        try:
+            return RungInForce(rung, refused, await _test(server, installed))
+        except ServerLostError:
+            raise
+        except (SandboxError, ValueError) as error:
+            refused[rung] = str(error)
     raise SandboxError(
         f"programs can't be locked down here ({_reasons(refused)}). Run where a higher rung holds (as root in a "
         "container, or on Linux 5.13 with Landlock, on x86-64), or accept that programs may do what this user may: "
@@ -72,63 +73,54 @@ async def find_standing(server: ForkServer, config: SandboxConfig) -> RungInForc
 
 def installed_modules(*, preloaded: bool = True) -> list[str]:
     """The self-test's modules that the host itself can import; of Python alone where no library is preloaded."""
-    packages = () if preloaded else LIBRARIES
-    return [name for name in self_test.MODULES if _is_installed(name) and not name.startswith(packages)]
+    left_out = () if preloaded else LIBRARIES
+    tops = {name: name.partition(".")[0] for name in self_test.MODULES}
+    return [name for name, top in tops.items() if top not in left_out and importlib.util.find_spec(top) is not None]
 
 
-def _is_installed(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name.partition(".")[0]) is not None
-    except (ImportError, ValueError):
-        return False
+async def _test(server: ForkServer, installed: list[str]) -> Mapping[str, str]:
+    """The results of the self-test's attempts on the server's rung.
 
-
-async def _try_rung(server: ForkServer, installed: list[str]) -> tuple[Mapping[str, str], str]:
-    """The self-test's attempts, and why the rung doesn't hold; an empty reason if it does."""
+    Raises:
+        SandboxError: the rung doesn't hold.
+    """
     secret = server.folder / "secret"
     secret.write_text(secrets.token_hex())
     secret.chmod(0o600)
     code = f"{inspect.getsource(self_test)}\nprint(report({os.getpid()}, {str(secret)!r}, {installed!r}))"
-    try:
-        printed = await _run(server, code)
-        found = json.loads(printed)
-        reason = _judge(server.rung, found["tried"], found["missing"]) or await _kill(server)
-    except ServerLostError:
-        raise
-    except (SandboxError, ValueError) as error:
-        return {}, str(error)
-    return found["tried"], reason
-
-
-def _judge(rung: Rung, tried: Mapping[str, str], missing: list[str]) -> str:
-    permitted = _READS if rung is Rung.SECCOMP else frozenset()
+    found = json.loads(await _run(server, code))
+    tried: Mapping[str, str] = found["tried"]
+    missing: list[str] = found["missing"]
+    permitted = _READS if server.rung is Rung.SECCOMP else frozenset()
     done = [name for name, result in tried.items() if result == "done" and name not in permitted]
     if done:
-        return f"a program could {', '.join(done)}"
+        raise SandboxError(f"a program could {', '.join(done)}")
     if missing:
         others = f" and {len(missing) - 3} others" if len(missing) > 3 else ""
-        return f"a program could not import {', '.join(missing[:3])}{others}"
-    return ""
+        raise SandboxError(f"a program could not import {', '.join(missing[:3])}{others}")
+    await _kill(server)
+    return tried
 
 
 async def _run(server: ForkServer, code: str) -> str:
     with closing(server.spawn(_SELF_TEST_S, [code])) as process:
         await process.finish(TimeLimit(_SELF_TEST_S, anyio.current_time() + _SELF_TEST_S, None, grace_s=1.0))
-        if not isinstance(process.end, ChildEnded):
+        if process.end is None:
             raise SandboxError("the self-test did not come to its end")
         if process.end.trouble:
             raise SandboxError(process.end.trouble)
         found = ending.of_exit(process.end, overran=process.is_killed, seconds=_SELF_TEST_S)
-        if found.note:
-            raise SandboxError(f"the self-test failed: {ending.clean(found.note).splitlines()[-1]}")
+        if found.text:
+            raise SandboxError(f"the self-test failed: {ending.clean(found.text).splitlines()[-1]}")
         return ending.clean(process.stdout.kept)
 
 
-async def _kill(server: ForkServer) -> str:
+async def _kill(server: ForkServer) -> None:
     """Check that a program can be killed, since a signal to another user's process needs a capability."""
     with closing(server.spawn(_ENDLESS_S, ["while True: pass"])) as process:
         await process.finish(TimeLimit(_ENDLESS_S, math.inf, None, grace_s=2.0))
-        return "" if process.end is not None else "a program could not be killed"
+        if not process.is_gone:
+            raise SandboxError("a program could not be killed")
 
 
 def _reasons(refused: Mapping[Rung, str]) -> str:

@@ -1,35 +1,33 @@
 """One forked child seen from the host: its output, its reports if it keeps a session, and its end.
 
 All methods are called from the event loop, and only `finish` waits.
+inspect_ai and SandboxFusion deadlocked or timed out because nobody drained their pipes, or because they read to an end
+that an orphan held off. Here output ends with what is in the pipe when the child has ended.
 """
 
 import asyncio
 import math
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
 import anyio
 
 from numina_infer.core.errors import SandboxError
 from numina_infer.core.ports import Cutoff
-from numina_infer.sandbox.child.channel import Channel, ChildEnded, Refused, Resume, Signal, opened_programs
-from numina_infer.sandbox.child.program_report import REPORT_BYTES, Ending, ProgramReport
-from numina_infer.sandbox.host.capture import captures
+from numina_infer.core.records import ExecutionStatus
+from numina_infer.sandbox.child.channel import Channel, ChildEnded, Resume, Signal, opened_programs
+from numina_infer.sandbox.child.program_report import REPORT_BYTES, ProgramReport
 from numina_infer.sandbox.host.program_clock import ProgramClock, TimeLimit
 
+_CHUNK = 64 * 1024
 _SHORTEST_WAIT_S = 0.002
-_UNREADABLE = ProgramReport(Ending.ERROR, "The program's report is unreadable.")
+_UNREADABLE = ProgramReport(ExecutionStatus.ERROR, "The program's report is unreadable.")
 
 
 class ServerLostError(SandboxError):
     """The zygote died, and with it the program that it ran."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The end of a child whose zygote died, so that the kernel's word on it never came."""
 
 
 @contextmanager
@@ -42,6 +40,58 @@ def until(cutoff: Cutoff | None, timeout_s: float = math.inf) -> Iterator[None]:
         yield
 
 
+class Capture:
+    """The host's end of one output pipe: keeps the first `max_bytes`, and calls `on_flood` when more comes."""
+
+    def __init__(self, max_bytes: int, on_flood: Callable[[], None]) -> None:
+        self._max_bytes = max_bytes
+        self._on_flood = on_flood
+        self._data = bytearray()
+        self._fd = -1
+
+    def open(self) -> int:
+        """Open the pipe; returns the end to write to, which the caller closes."""
+        self._fd, write_end = os.pipe()
+        os.set_blocking(self._fd, False)
+        asyncio.get_running_loop().add_reader(self._fd, self.drain)
+        return write_end
+
+    @property
+    def is_flooded(self) -> bool:
+        """True once more than `max_bytes` came."""
+        return len(self._data) > self._max_bytes
+
+    @property
+    def kept(self) -> bytes:
+        """The output so far, up to `max_bytes`."""
+        return bytes(self._data[: self._max_bytes])
+
+    def drain(self) -> None:
+        """Read what is in the pipe now, and at most one byte beyond `max_bytes`."""
+        while self._fd >= 0:
+            try:
+                chunk = os.read(self._fd, _CHUNK)
+            except BlockingIOError:
+                return
+            self._data += chunk[: self._max_bytes + 1 - len(self._data)]
+            if not chunk or self.is_flooded:
+                self.close()
+        if self.is_flooded:
+            self._on_flood()
+
+    def restart(self) -> None:
+        """Drop the output so far."""
+        self.drain()
+        self._data.clear()
+
+    def close(self) -> None:
+        """Close the pipe; the output so far is kept."""
+        if self._fd >= 0:
+            asyncio.get_running_loop().remove_reader(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+
+
 Order = Callable[[Signal | Resume, Sequence[int]], None]
 """Sends the zygote a message and descriptors, or does nothing if it is dead; `OSError` if no descriptors are left."""
 
@@ -49,29 +99,27 @@ Order = Callable[[Signal | Resume, Sequence[int]], None]
 class Process:
     """A child between its fork and its end."""
 
-    def __init__(self, number: int, order: Order, max_output_bytes: int, *, is_session: bool) -> None:
+    def __init__(self, number: int, order: Order, max_output_bytes: int) -> None:
         self.number = number
         self._order = order
         self._control: Channel | None = None
-        self._childs_control: Channel | None = None
-        if is_session:
-            self._control, self._childs_control = Channel.pair()
         self._settled = anyio.Event()
         self.clock = ProgramClock()
-        self._on_end: list[Callable[[], object]] = []
+        self.on_end: Callable[[], object] = lambda: None
+        """Called once it has ended."""
         self.report: ProgramReport | None = None
         """How a session's current block ended; None while it runs."""
-        self.end: ChildEnded | Refused | Lost | None = None
+        self.end: ChildEnded | None = None
+        """The kernel's word on its end."""
+        self.is_lost = False
+        """True if its zygote died, so that the kernel's word never comes."""
         self.killed_at = math.inf
         """Loop time at which the kill was ordered."""
         self.has_begun = False
         """True once a session's child was given a block."""
         self.is_at_rest = False
         """True while a session's child is stopped between its blocks."""
-        self.stdout, self.stderr = captures(max_output_bytes, self.kill)
-        if self._control is not None:
-            self._control.set_nonblocking()
-            asyncio.get_running_loop().add_reader(self._control, self._read_report)
+        self.stdout, self.stderr = Capture(max_output_bytes, self.kill), Capture(max_output_bytes, self.kill)
 
     @property
     def is_killed(self) -> bool:
@@ -88,26 +136,33 @@ class Process:
     @property
     def is_usable(self) -> bool:
         """True while it can take another block of a session, by what was read so far."""
-        return self.end is None and not self.is_killed and self._control is not None
+        return not self.is_gone and not self.is_killed and self._control is not None
 
     @property
     def is_quiet(self) -> bool:
         """True if it certainly runs no program any more."""
-        return self.end is not None or (self.report is not None and not self.is_killed)
+        return self.is_gone or (self.report is not None and not self.is_killed)
+
+    @property
+    def is_gone(self) -> bool:
+        """True if it has ended, or its zygote."""
+        return self.is_lost or self.end is not None
+
+    @property
+    def never_began(self) -> bool:
+        """True if it ended before any program of it began, so that none is to blame."""
+        return self.end is not None and bool(self.end.trouble)
 
     @property
     def has_succeeded(self) -> bool:
         """True if a session's block ended without an error and within its limits."""
-        is_ok = self.report is not None and self.report.ending is Ending.OK
+        is_ok = self.report is not None and self.report.status is ExecutionStatus.OK
         return is_ok and not self.is_flooded and not self.is_killed
 
     @property
     def cpu_s(self) -> float:
-        """Processor seconds of the program; a session's own figure counts up to what the kernel says."""
-        counted_s = self.end.cpu_s if isinstance(self.end, ChildEnded) else self.clock.spent_s
-        if self.report is not None:
-            return min(self.report.cpu_s, counted_s)
-        return counted_s if isinstance(self.end, ChildEnded) else 0.0
+        """Processor seconds of the program, by the kernel's count."""
+        return self.clock.spent_s if self.end is None else self.end.cpu_s
 
     @property
     def is_flooded(self) -> bool:
@@ -116,19 +171,24 @@ class Process:
 
     @contextmanager
     def child_ends(self, programs: Sequence[str] | None) -> Iterator[list[int]]:
-        """The child's descriptors: pipes to write to, and its programs' file or its end of the session's socket.
+        """Open the child's descriptors: two pipes, and its programs' file or, with None, a session's socket.
 
         This process's copies are closed after the block.
         """
-        with ExitStack() as ours:
-            ours.callback(self.stdout.close_write_end)
-            ours.callback(self.stderr.close_write_end)
-            if self._childs_control is not None:
-                ours.callback(self._childs_control.close)
-                third = self._childs_control.fileno()
+        with ExitStack() as copies:
+            fds = []
+            for capture in (self.stdout, self.stderr):
+                fds.append(capture.open())
+                copies.callback(os.close, fds[-1])
+            if programs is None:
+                self._control, theirs = Channel.pair()
+                copies.callback(theirs.close)
+                self._control.set_nonblocking()
+                asyncio.get_running_loop().add_reader(self._control, self._read_report)
+                fds.append(theirs.fileno())
             else:
-                third = ours.enter_context(opened_programs(programs or []))
-            yield [self.stdout.write_end, self.stderr.write_end, third]
+                fds.append(copies.enter_context(opened_programs(programs)))
+            yield fds
 
     def start_block(self, code: str, timeout_s: float) -> None:
         """Have a session's child run `code`; call this only if it `can_go_on`.
@@ -157,7 +217,6 @@ class Process:
 
         Raises:
             ServerLostError: the zygote died meanwhile.
-            SandboxError: the zygote couldn't fork.
         """
         cutoff = limit.cutoff
         while not self._settled.is_set() and not (cutoff is not None and cutoff.has_passed):
@@ -170,9 +229,7 @@ class Process:
             self.kill()
             with until(None, limit.grace_s):
                 await self._settled.wait()
-        if isinstance(self.end, Refused):
-            raise SandboxError(f"the sandbox could not fork a child: {self.end.reason}")
-        if isinstance(self.end, Lost) and not self.is_killed and self.report is None:
+        if self.is_lost and not self.is_killed and self.report is None:
             raise ServerLostError("the sandbox's zygote died while it ran a program")
         self.stdout.drain()
         self.stderr.drain()
@@ -184,24 +241,16 @@ class Process:
 
     def kill(self) -> None:
         """Order the child's death, once."""
-        if self.end is None and not self.is_killed:
+        if not self.is_gone and not self.is_killed:
             self.killed_at = anyio.current_time()
             self._order(Signal(self.number, signal.SIGKILL), ())
 
-    def conclude(self, end: ChildEnded | Refused | Lost) -> None:
-        """Take note of its end."""
+    def conclude(self, end: ChildEnded | None) -> None:
+        """Take note of its end; None if its zygote died."""
         self._read_report()
-        self.end, self.clock.pid = end, 0
+        self.end, self.is_lost, self.clock.pid = end, end is None, 0
         self._settled.set()
-        for callback in self._on_end:
-            callback()
-
-    def when_ended(self, callback: Callable[[], object]) -> None:
-        """Call `callback` at its end, or now if it has ended."""
-        if self.end is None:
-            self._on_end.append(callback)
-        else:
-            callback()
+        self.on_end()
 
     def close(self) -> None:
         """Kill it if it lives, and close its pipes and its socket."""

@@ -4,7 +4,6 @@ The limit counts processor seconds, and wall seconds in which the program had a 
 for a processor or for the zygote isn't counted, since the program isn't to blame for either.
 """
 
-import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +40,7 @@ class ProgramClock:
         """Loop time since when the zygote has orders to carry out for this child; None if it has none."""
         self._num_ordered = self._num_done = 0
         self._delayed_s = 0.0
+        """Time that the zygote took for orders that it has carried out."""
 
     def restart(self) -> None:
         """Count from now instead of from the fork."""
@@ -71,15 +71,10 @@ class ProgramClock:
         return max(0.0, self._cpu_s() - self._cpu_before)
 
     def left_s(self, limit: TimeLimit) -> float:
-        """Seconds until the time is over if the program runs all the while; 0 or less if it is over.
-
-        The cutoff isn't looked at.
-        """
+        """Seconds until the time is over if the program runs all the while; the cutoff isn't looked at."""
         now, queued = anyio.current_time(), self._queued_s()
-        awake_left = math.inf
-        if queued is not None:
-            awake_left = limit.timeout_s - (now - self._started - self._zygotes_s - (queued - self._queued_before))
-        return min(limit.timeout_s - self.spent_s, awake_left, limit.wall_deadline - now)
+        awake = 0.0 if queued is None else now - self._started - self._zygotes_s - (queued - self._queued_before)
+        return min(limit.timeout_s - max(self.spent_s, awake), limit.wall_deadline - now)
 
     @property
     def _zygotes_s(self) -> float:

@@ -9,7 +9,10 @@ import json
 import os
 import resource
 import socket
+import tempfile
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 MODULES = (
     "argparse", "array", "asyncio.tasks", "bz2", "calendar", "cmath", "colorsys", "concurrent.futures.thread",
@@ -20,33 +23,7 @@ MODULES = (
     "xml.dom.minidom", "zipfile",
 )  # fmt: skip
 """Modules that programs sometimes import and that the zygote hasn't loaded."""
-
-
-def read(path: str) -> None:
-    """Read a file."""
-    with open(path, "rb") as file:  # noqa: PTH123 - as a program would
-        file.read()
-
-
-def write_file() -> None:
-    """Make a file in any folder that allows it."""
-    last: OSError | None = None
-    for folder in (".", "/tmp", "/var/tmp", "/dev/shm"):  # noqa: S108 - these are what is tried
-        path = f"{folder}/numina-infer-probe"
-        try:
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-        except OSError as error:
-            last = error
-        else:
-            os.unlink(path)  # noqa: PTH108 - as a program would
-            return
-    raise last or OSError("no folder")
-
-
-def open_socket() -> None:
-    """Open a socket of any family."""
-    for family in (socket.AF_INET, socket.AF_UNIX):
-        socket.socket(family).close()
+FOLDERS = (".", "/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - these are what is tried
 
 
 def fork() -> None:
@@ -57,41 +34,33 @@ def fork() -> None:
     os.waitpid(pid, 0)
 
 
-def attempts(host: int, secret: str) -> dict[str, Callable[[], None]]:
+def attempts(host: int, secret: str) -> dict[str, Callable[[], object]]:
     """The attempts by name, on the host's process id and a file that only the host's user may read."""
     unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     return {
-        "read a secret": lambda: read(secret),
-        "look into the host": lambda: read(f"/proc/{host}/environ"),
-        "write a file": write_file,
-        "open a socket": open_socket,
+        "read a secret": Path(secret).read_bytes,
+        "look into the host": Path(f"/proc/{host}/environ").read_bytes,
+        **{f"write a file in {folder}": partial(tempfile.TemporaryFile, dir=folder) for folder in FOLDERS},
+        "open an Internet socket": lambda: socket.socket(socket.AF_INET).close(),
+        "open a local socket": lambda: socket.socket(socket.AF_UNIX).close(),
         "start a process": fork,
         "signal the host": lambda: os.kill(host, 0),
         "lift a limit": lambda: resource.setrlimit(resource.RLIMIT_AS, unlimited),
     }
 
 
-def outcome(attempt: Callable[[], None]) -> str:
+def outcome(attempt: Callable[[], object]) -> str:
     """«done» if `attempt` succeeds, otherwise its error."""
     try:
         attempt()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         return f"{type(error).__name__}: {error}"
     return "done"
 
 
-def missing_modules(installed: list[str]) -> list[str]:
-    """Those of `installed` that can't be imported here."""
-    missing = []
-    for name in installed:
-        try:
-            importlib.import_module(name)
-        except (ImportError, OSError) as error:
-            missing.append(f"{name} ({type(error).__name__})")
-    return missing
-
-
 def report(host: int, secret: str, installed: list[str]) -> str:
-    """All results as JSON: `tried` by attempt, and the `missing` modules."""
+    """All results as JSON: `tried` by attempt, and the modules of `installed` that can't be imported as `missing`."""
     tried = {name: outcome(attempt) for name, attempt in attempts(host, secret).items()}
-    return json.dumps({"tried": tried, "missing": missing_modules(installed)})
+    imported = {name: outcome(partial(importlib.import_module, name)) for name in installed}
+    missing = [f"{name} ({result.partition(':')[0]})" for name, result in imported.items() if result != "done"]
+    return json.dumps({"tried": tried, "missing": missing})

@@ -15,7 +15,6 @@ import anyio
 from numina_infer.core.config import SandboxConfig
 from numina_infer.core.errors import SandboxError
 from numina_infer.core.ports import Cutoff
-from numina_infer.core.restarts import RestartPolicy, Restarts
 from numina_infer.core.slots import Slots
 from numina_infer.sandbox.host.forkserver import ForkServer
 from numina_infer.sandbox.host.ladder import RungInForce, find_standing
@@ -23,18 +22,14 @@ from numina_infer.sandbox.host.process import Process, until
 
 _logger = logging.getLogger(__name__)
 
-_PATIENCE_S = 10.0
-"""With slots that are all stuck, before programs are refused one."""
-_RESTARTS = RestartPolicy(max_starts=None)
-"""Each program that needs a zygote has one start tried, without a pause: `acquire` is the caller's own wait."""
-
 
 class Pool:
     """`num_slots` slots, handed on by deadline, and the fork server that runs programs in them."""
 
     def __init__(self, config: SandboxConfig) -> None:
         self.config = config
-        self.num_slots = config.num_slots or _default_slots()
+        cores = len(os.sched_getaffinity(0))
+        self.num_slots = config.num_slots or (cores - 1 if cores > 2 else cores)
         self.is_closed = False
         self.versions: dict[str, str] = {}
         """Of the packages that programs find loaded."""
@@ -43,80 +38,43 @@ class Pool:
         self.incidents: list[str] = []
         """Everything that went wrong and was repaired."""
         self._slots = Slots(self.num_slots)
-        self._stuck: set[Process] = set()
-        """Programs that were killed and whose slots wait for their end."""
         self._overdue: set[Process] = set()
-        """Those of them whose time to end is over."""
-        self._stuck_since = math.inf
-        """Loop time since when all slots are stuck; never is infinity."""
-        self._waiting: set[anyio.CancelScope] = set()
-        """One scope for each program that waits for a slot; all end when no slot can come free."""
+        """Programs that were killed and whose time to end is over; each keeps its slot until it ends."""
         self._starting = anyio.Lock()
         self._server: ForkServer | None = None
-        self._restarts = Restarts("the sandbox's zygote", _RESTARTS)
 
     async def acquire(self, cutoff: Cutoff | None) -> ForkServer | None:
         """Wait for a slot and a living fork server; None if `cutoff` came first.
 
         Raises:
-            SandboxError: the pool is closed, the server doesn't start, or no slot can come free.
+            SandboxError: the pool is closed, or the server doesn't start.
         """
         with until(cutoff):
-            await self._acquire_slot(math.inf if cutoff is None else cutoff.at)
-            is_held = False
+            await self._slots.acquire(math.inf if cutoff is None else cutoff.at)
             try:
-                server = await self.server()
-                is_held = True
-            finally:
-                if not is_held:
-                    self._slots.release()
-            return server
+                return await self.server()
+            except BaseException:
+                self._slots.release()
+                raise
         return None
-
-    async def _acquire_slot(self, due: float) -> None:
-        """Wait for a slot; where all are stuck, fail after `_PATIENCE_S`, so that texts go on without programs."""
-        with anyio.CancelScope(deadline=self._refused_at) as scope:
-            self._waiting.add(scope)
-            try:
-                await self._slots.acquire(due)
-            finally:
-                self._waiting.discard(scope)
-        if scope.cancelled_caught:
-            raise SandboxError(
-                f"all {self.num_slots} slots wait for programs that were killed and don't end; "
-                "programs are refused until one does"
-            )
-
-    @property
-    def _refused_at(self) -> float:
-        return self._stuck_since + _PATIENCE_S
 
     def release(self, process: Process | None) -> None:
         """Give the slot back once its program is quiet; one that still runs is killed."""
         if process is None or process.is_quiet:
             self._slots.release()
-        else:
-            process.kill()
-            self._stuck.add(process)
-            self._look_at_stuck()
-            process.when_ended(partial(self._come_unstuck, process))
-            left_s = process.killed_at + self.config.kill_grace_s - anyio.current_time()
-            asyncio.get_running_loop().call_later(max(0.0, left_s), self._retire, process)
+            return
+        process.on_end = partial(self._free, process)
+        process.kill()
+        left_s = process.killed_at + self.config.kill_grace_s - anyio.current_time()
+        asyncio.get_running_loop().call_later(max(0.0, left_s), self._retire, process)
 
-    def _come_unstuck(self, process: Process) -> None:
-        self._stuck.discard(process)
+    def _free(self, process: Process) -> None:
         self._overdue.discard(process)
-        self._look_at_stuck()
         self._slots.release()
-
-    def _look_at_stuck(self) -> None:
-        self._stuck_since = anyio.current_time() if len(self._stuck) == self.num_slots else math.inf
-        for scope in self._waiting:
-            scope.deadline = self._refused_at
 
     def _retire(self, process: Process) -> None:
         """Retire the slot of a program whose time to end is over; without any slot left, replace the zygote."""
-        if process not in self._stuck:
+        if process.is_gone:
             return
         self._overdue.add(process)
         _logger.error("program %d was killed and does not end; its slot is retired until it does", process.number)
@@ -130,12 +88,12 @@ class Pool:
             if self.is_closed:
                 raise SandboxError("the sandbox is closed; run programs inside its `async with` block")
             if self._server is not None and not self._server.is_alive:
-                self.incidents.append(self._restarts.failed("died; a new one is started"))
+                self.incidents.append("the sandbox's zygote died; a new one is started")
+                _logger.warning("%s", self.incidents[-1])
                 await self._server.close()
                 self._server = None
             if self._server is None:
                 self._server = await self._start()
-                self._restarts.worked()
             return self._server
 
     async def _start(self) -> ForkServer:
@@ -158,8 +116,3 @@ class Pool:
                 if self._server is not None:
                     await self._server.close()
                     self._server = None
-
-
-def _default_slots() -> int:
-    cores = len(os.sched_getaffinity(0))
-    return cores - 1 if cores > 2 else cores

@@ -10,7 +10,7 @@ while frame is not None:
     ways += [] if control is None else [control]
     frame = frame.f_back
 for way in ways:
-    for words in (b"broken 0.0\nforged", b"\x02no space left on device"):
+    for words in (b"broken\nforged", b"\x02no space left on device"):
         try:
             if isinstance(way, mmap.mmap):
                 way[: len(words)] = words

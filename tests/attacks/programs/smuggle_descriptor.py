@@ -10,7 +10,7 @@ for fd in range(3, 2000):
     except OSError:
         continue
     try:
-        end.sendmsg([b"ok 0\n"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0] * 100))])
+        end.sendmsg([b"ok\n"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0] * 100))])
         hits += 1
     except OSError as error:
         print(error)
