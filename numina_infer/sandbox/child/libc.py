@@ -15,6 +15,11 @@ def prctl(option: int, value: int = 0, address: int = 0) -> int:
     )
 
 
+def madvise(address: int, length: int, advice: int) -> int:
+    """Call madvise; `OSError` if the kernel refuses."""
+    return _checked(_libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(length), ctypes.c_int(advice)))
+
+
 def syscall(number: int, *arguments: _Argument) -> int:
     """Make any system call; `OSError` if the kernel refuses."""
     words = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
