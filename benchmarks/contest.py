@@ -27,9 +27,9 @@ from benchmarks.frame import Target, finish, name_machine, read_options
 from benchmarks.quick_contest import Played, QuickContest, Setting
 from numina_infer.core.config import ContestConfig
 from numina_infer.core.engine_config import SimulatedConfig
-from numina_infer.core.help_formatter import HelpFormatter
 from numina_infer.core.presets import get_preset
 from numina_infer.core.records import StopReason
+from numina_infer.core.terminal import HelpFormatter
 from numina_infer.engines.simulated.machine_costs import MachineCosts, t4_costs
 from numina_infer.engines.simulated.samples import RecordedSamples, read_samples
 from numina_infer.runs.problems import packaged_path

@@ -25,8 +25,8 @@ from benchmarks.frame import Target, finish, name_machine, read_options, show
 from benchmarks.holdings import NAMES, Held, Sample, Trend, held_by, trend, watch
 from numina_infer.app.choices import Choices
 from numina_infer.app.composition import make_parts, open_contest, run_info
-from numina_infer.core.help_formatter import HelpFormatter
 from numina_infer.core.records import Problem
+from numina_infer.core.terminal import HelpFormatter
 from numina_infer.runs.history import read_run
 from numina_infer.runs.log import RunLog
 from numina_infer.runs.problems import example_problems_path, read_problems

@@ -11,7 +11,7 @@ from typing import Any
 
 from numina_infer.core.config import Policy
 from numina_infer.core.events import Ended, Event, Opened
-from numina_infer.core.help_formatter import HelpFormatter
+from numina_infer.core.terminal import HelpFormatter
 from numina_infer.runs.history import LoggedProblem, read_events, read_info, read_logged_problems
 from numina_infer.voting.ballot import MILLI
 from numina_infer.voting.referee import Ledger, Stop, decide, fold

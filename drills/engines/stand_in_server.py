@@ -18,7 +18,7 @@ import anyio
 
 from drills.engines.pace import Pace
 from drills.engines.stand_in import StandIn
-from numina_infer.core.help_formatter import HelpFormatter
+from numina_infer.core.terminal import HelpFormatter
 from numina_infer.engines.scripts import Cue, FileScript, load_script
 from numina_infer.engines.simulated.machine_costs import t4_costs
 from numina_infer.engines.vocabulary import TokenizerVocabulary

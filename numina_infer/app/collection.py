@@ -23,8 +23,8 @@ from numina_infer.app.run_folder import begun_info, problems_path, resumed_info
 from numina_infer.app.tasks import Collection
 from numina_infer.core.errors import EngineError
 from numina_infer.core.events import Ended, Event, Opened, Solved
-from numina_infer.core.interrupt import deferred_interrupt
 from numina_infer.core.records import Problem, Solution
+from numina_infer.core.terminal import deferred_interrupt
 from numina_infer.runs.collection_summary import CollectionSession, CollectionSummary, summarize_collection
 from numina_infer.runs.history import read_outlines
 from numina_infer.runs.log import RunLog

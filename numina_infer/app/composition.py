@@ -151,7 +151,7 @@ def _simulated_parts(
     from numina_infer.engines.simulated.machine_costs import read_costs, t4_costs
     from numina_infer.engines.simulated.samples import SampledAuthor, read_samples
     from numina_infer.engines.simulated.simulated_engine import SimulatedEngine
-    from numina_infer.formats.fenced import Fenced
+    from numina_infer.formats.fences import Fenced
     from numina_infer.sandbox.simulated_sandbox import SimulatedSandbox
 
     require(

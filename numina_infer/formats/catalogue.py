@@ -8,9 +8,8 @@ from numina_infer.core.config import require
 from numina_infer.core.errors import ConfigError
 from numina_infer.core.ports import Format
 from numina_infer.formats.chat import CHAT, chat_format
-from numina_infer.formats.math_instruct import DEEPSEEK_MATH, QWEN_MATH
+from numina_infer.formats.math_instruct import DEEPSEEK_MATH, QWEN_MATH, OpenMath
 from numina_infer.formats.numina import NUMINA, NUMINA_FEW_SHOT
-from numina_infer.formats.openmath import OpenMath
 
 _OPENMATH = OpenMath()
 _FIXED: Mapping[str, Format] = {

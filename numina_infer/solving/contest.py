@@ -28,10 +28,10 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from numina_infer.core.clock import Clock
 from numina_infer.core.events import Ended, Event, Opened, Solved, Stopped
-from numina_infer.core.interrupt import deferred_interrupt
 from numina_infer.core.ports import Engine, Format, Sandbox
 from numina_infer.core.presets import Preset
 from numina_infer.core.records import Problem, Solution, StopReason, plain_text
+from numina_infer.core.terminal import deferred_interrupt
 from numina_infer.runs.log import RunLog
 from numina_infer.runs.observers import Observer, Recorders
 from numina_infer.solving.pending import PendingProblem, as_asked, as_logged

@@ -14,11 +14,10 @@ import anyio
 
 from numina_infer.core.config import Mode, SamplingParams
 from numina_infer.core.errors import EngineError, EngineGoneError, NuminaError, SandboxError, SandboxGoneError
-from numina_infer.core.openable import Openable, run_in_background
 from numina_infer.core.ports import Announce, Cutoff, Decoder, Engine, EngineStats, Sandbox, Session
 from numina_infer.core.records import Completion, Execution, FinishReason
 from numina_infer.core.records import Part as ContextPart
-from numina_infer.core.restarts import RestartPolicy, Restarts
+from numina_infer.core.restarts import Openable, RestartPolicy, Restarts, run_in_background
 
 _log = logging.getLogger(__name__)
 

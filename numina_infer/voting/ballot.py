@@ -4,8 +4,9 @@ Self-consistency (Wang et al., arXiv 2203.11171): the most frequent answer wins.
 float sums depend on the order of arrival, and a tie goes to the larger answer, so only the votes determine the winner.
 The exact rule is lossless: it stops only when no votes to come, however cast, give another winner.
 The predictive rule stops when `chance_of_change` is below a bound. That is the posterior predictive law of the
-Dirichlet-multinomial model (Pólya's urn; see `overtaking.py`); adaptive consistency (arXiv 2305.11860) has the Beta
-posterior that this becomes without a horizon.
+Dirichlet-multinomial model (Pólya's urn, uniform prior); adaptive consistency (arXiv 2305.11860) has the Beta
+posterior that this becomes without a horizon. It is computed in integers, so that a replay on another machine decides
+the same.
 `weigh` sets a vote's weight; it never exceeds a plain vote's.
 """
 
@@ -14,13 +15,81 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
+from itertools import accumulate
+from math import comb
+from typing import NamedTuple
 
 from numina_infer.core.config import VoteWeights
 from numina_infer.core.records import ExtractedAnswer, NoAnswer, Outcome, Trajectory
-from numina_infer.voting.overtaking import Race, chances, is_below
 
 MILLI = 1000
 """Milli-votes of a plain vote, which no vote exceeds."""
+
+
+# --- the chance of one rival ---
+
+
+class Race(NamedTuple):
+    """One rival against the winner, in whole votes."""
+
+    leading: int
+    """The winner's votes."""
+    following: int
+    """The rival's votes."""
+    neither: int
+    """Attempts that ended for neither."""
+    to_come: int
+    lead: int
+    """Votes by which the rival must be ahead: 0 where it wins ties, else 1."""
+
+    @property
+    def behind(self) -> int:
+        """How many more of the votes to come the rival needs than the winner gets."""
+        return self.leading + self.lead - self.following
+
+
+@lru_cache(maxsize=2**12)
+def chance_to_overtake(race: Race) -> Fraction:
+    """The exact chance that the rival overtakes the winner; linear in the votes to come.
+
+    Of n votes to come X go to the winner, Y to the rival and the others to neither. The rival overtakes when
+    X <= Y - `behind`, so its chance is E[F(Y)], where F(y) is the chance that the winner gets at most y - `behind` of
+    the n - y votes that are cast for it or for neither. F(y + 1) follows from F(y): an urn with one draw fewer has
+    P(X' <= k) = P(X <= k) + P(X' = k) P(the next draw is the winner's).
+    """
+    first = max(0, race.behind)
+    if first > race.to_come:
+        return Fraction(0)
+    cast = comb(race.following + first, first)
+    ways = 0
+    for gained, others in enumerate(_ways_of_others(race, first), start=first):
+        ways += cast * others
+        cast = cast * (race.following + gained + 1) // (gained + 1)
+    return Fraction(ways, comb(race.leading + race.following + race.neither + 2 + race.to_come, race.to_come))
+
+
+def _ways_of_others(race: Race, first: int) -> Iterator[int]:
+    """Weighted ways to cast the other votes so that a rival overtakes which gains `first` votes, `first` + 1, ….
+
+    `edge` counts those that give the winner the most it may get.
+    """
+    leading, neither, most = race.leading, race.neither, first - race.behind
+    num_others = race.to_come - first
+    each = [comb(leading + x, x) * comb(neither + num_others - x, neither) for x in range(min(most, num_others) + 1)]
+    ways, edge = sum(each), each[-1] if most <= num_others else 0
+    yield ways
+    for others in range(num_others, 0, -1):
+        rest = max(0, others - most)
+        edge = edge * rest // max(1, neither + rest)
+        ways = (ways * others + edge * (leading + most + 1)) // (leading + neither + 1 + others)
+        edge = edge * (leading + most + 1) * max(0, rest - 1) // ((most + 1) * max(1, neither + rest - 1))
+        ways += edge
+        most += 1
+        yield ways
+
+
+# --- votes ---
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +128,6 @@ class Ballot:
         most = max(self.votes.values(), default=0)
         return max((answer for answer, votes in self.votes.items() if votes == most), default=None)
 
-    @property
-    def margin(self) -> int:
-        """Milli-votes by which the winner leads the runner-up; all of its votes without a runner-up."""
-        ranked = [votes for _, votes in self.ranking]
-        return ranked[0] - (ranked[1] if len(ranked) > 1 else 0) if ranked else 0
-
     def is_decided(self, outstanding: int) -> bool:
         """Whether `outstanding` more milli-votes, however cast, can't change the winner.
 
@@ -87,17 +150,23 @@ class Ballot:
         It is the sum of the chances of each rival alone, an answer not seen yet among them. Votes to come go to the
         winner, to the rival or to neither (as do attempts without a vote), in unknown proportions with a uniform prior
         and the attempts so far as observations.
-        It is exact, so that a replay on another machine decides the same; fractions of votes count against the winner.
+        Fractions of votes count against the winner.
         """
         winner = self.winner
         if winner is None:
             return Fraction(1)
-        return min(Fraction(1), sum(chances(self._races(winner, outstanding)), Fraction()))
+        return min(Fraction(1), sum(self._chances(winner, outstanding), Fraction()))
 
     def changes_with_less(self, epsilon: float, outstanding: int) -> bool:
-        """Whether `chance_of_change` is below `epsilon`; computed exactly only if quick bounds leave it open."""
+        """Whether `chance_of_change` is below `epsilon`; usually the likeliest rival alone says no."""
         winner = self.winner
-        return epsilon > 1 if winner is None else is_below(self._races(winner, outstanding), epsilon)
+        if winner is None:
+            return epsilon > 1
+        return all(chance < epsilon for chance in accumulate(self._chances(winner, outstanding)))
+
+    def _chances(self, winner: int, outstanding: int) -> Iterator[Fraction]:
+        """The chances of all rivals with as many votes, the likeliest first."""
+        return (count * chance_to_overtake(race) for race, count in self._races(winner, outstanding))
 
     def _races(self, winner: int, outstanding: int) -> Iterator[tuple[Race, int]]:
         """The rivals of `winner`, an answer not seen yet among them, equal ones counted; most votes first."""
@@ -111,6 +180,9 @@ class Ballot:
         rivals[0, others // MILLI, True] += 1
         for (following, neither, ties), count in sorted(rivals.items(), reverse=True):
             yield Race(leading // MILLI, following, neither + invalid, to_come, lead=0 if ties else 1), count
+
+
+# --- weights ---
 
 
 def weigh(trajectory: Trajectory, weights: VoteWeights) -> int:

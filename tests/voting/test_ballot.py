@@ -50,7 +50,7 @@ def test_any_order_of_arrival_and_any_weights_give_the_same_winner(
         first = first.cast(value, weight)
     for value, weight in shuffled:
         second = second.cast(value, weight)
-    assert (first.winner, first.margin, dict(first.votes)) == (second.winner, second.margin, dict(second.votes))
+    assert (first.ranking, dict(first.votes)) == (second.ranking, dict(second.votes))
 
 
 @given(st.lists(answers, min_size=1, max_size=12))
@@ -97,16 +97,9 @@ def test_answers_without_a_vote_are_counted_by_reason() -> None:
 
 def test_an_empty_ballot_has_no_winner_and_is_decided_only_when_nothing_is_out() -> None:
     """No votes is no answer, not answer 0."""
-    assert (Ballot().winner, Ballot().margin) == (None, 0)
+    assert Ballot().winner is None
     assert Ballot().is_decided(0)
     assert not Ballot().is_decided(1)
-
-
-def test_the_margin_is_over_the_runner_up() -> None:
-    """A lone answer leads by all its votes."""
-    assert ballot_of([5, 5, 5, 2]).margin == 2 * MILLI
-    assert ballot_of([5, 5]).margin == 2 * MILLI
-    assert ballot_of([5, 2]).margin == 0
 
 
 def test_the_ranking_lists_all_answers_winner_first() -> None:

@@ -29,7 +29,7 @@ from numina_infer.competitions.relay_faults import RelayFault
 from numina_infer.competitions.wire.payloads import encode_reply, require_packages
 from numina_infer.core.config import require, require_choice, require_whole
 from numina_infer.core.errors import ConfigError, GatewayError
-from numina_infer.core.help_formatter import HelpFormatter
+from numina_infer.core.terminal import HelpFormatter
 from numina_infer.runs.problems import ProblemSet, read_problems
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from anyio.lowlevel import checkpoint
 
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import EngineError
-from numina_infer.core.openable import Openable
 from numina_infer.core.ports import Announce, CacheStats, Cutoff, Decoder, Engine, EngineStats
 from numina_infer.core.records import Completion, FinishReason, Part
+from numina_infer.core.restarts import Openable
 from numina_infer.engines.cache.cache_folder import CacheFolder
 from numina_infer.engines.cache.cache_key import Identity, cache_key, identity
 

@@ -19,9 +19,9 @@ import anyio.to_thread
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.engine_config import TransformersConfig
 from numina_infer.core.errors import EngineError
-from numina_infer.core.openable import Openable, run_in_background
 from numina_infer.core.ports import Announce, Cutoff, EngineStats
 from numina_infer.core.records import Completion, Part
+from numina_infer.core.restarts import Openable, run_in_background
 from numina_infer.core.slots import Slots
 from numina_infer.engines.context import Transcript, render
 from numina_infer.engines.local.decoding import DecodeLoop, Row, Stepper

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numina_infer.core.config import is_finite, require, require_positive, require_whole
+from numina_infer.core.config import require, require_number, require_positive, require_whole
 from numina_infer.core.errors import ConfigError
 from numina_infer.models.fit import FitConfig, choose, survey
 from numina_infer.models.gpus import T4
@@ -45,7 +45,7 @@ class MachineCosts:
     def __post_init__(self) -> None:
         for name in ("base_s", "sequence_s", "token_s", "prefill_s"):
             value = getattr(self, name)
-            require(is_finite(name, value) and value >= 0, f"{name} is {value}; it must be 0 or above")
+            require_number(name, value)
         require_positive("base_s + sequence_s", self.base_s + self.sequence_s)
         require_whole("kv_tokens", self.kv_tokens, 1)
         require_whole("num_replicas", self.num_replicas, 1)

@@ -18,9 +18,9 @@ import anyio
 
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.engine_config import SimulatedConfig
-from numina_infer.core.openable import Openable, run_in_background
 from numina_infer.core.ports import Cutoff, EngineStats
 from numina_infer.core.records import Completion, FinishReason, Part, plain_text
+from numina_infer.core.restarts import Openable, run_in_background
 from numina_infer.engines.admission import Admission, EndpointCapacity, Seat
 from numina_infer.engines.context import Transcript, render
 from numina_infer.engines.scripted_engine import VOCABULARY

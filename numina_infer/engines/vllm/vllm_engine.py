@@ -11,9 +11,8 @@ import anyio
 from numina_infer.core.config import require
 from numina_infer.core.engine_config import ClientConfig
 from numina_infer.core.errors import EngineError
-from numina_infer.core.openable import Openable
 from numina_infer.core.ports import Announce, EngineStats
-from numina_infer.core.restarts import RestartPolicy, Restarts
+from numina_infer.core.restarts import Openable, RestartPolicy, Restarts
 from numina_infer.engines.http.endpoint import Endpoint
 from numina_infer.engines.http.endpoint_pool import Repair
 from numina_infer.engines.http.openai_api import OpenAIDecoder, OpenAIEngine
