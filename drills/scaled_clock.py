@@ -1,4 +1,4 @@
-"""A clock that counts each real second several times, for threads, processes and servers, which virtual time overtakes."""
+"""A clock that counts real seconds several times: virtual time would overtake threads, processes and servers."""
 
 import selectors
 import time

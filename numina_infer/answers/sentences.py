@@ -26,9 +26,9 @@ from numina_infer.answers.behind import (
     without_emphasis,
     without_markup,
 )
-from numina_infer.answers.conditions import names_other_base
-from numina_infer.answers.latex import command
 from numina_infer.answers.statement import PROGRAM, Statement, places
+from numina_infer.answers.typography import command
+from numina_infer.answers.units import names_other_base
 from numina_infer.core.records import AnswerSource
 
 _ELSEWHERE_NAMES = ("答案", "答え", "éponse", "espuesta", "esposta", "isposta", "ntwort", "твет")

@@ -126,5 +126,5 @@ class TimedLoop(asyncio.SelectorEventLoop):
         super().__init__(selector)
         self._now = now
 
-    def time(self) -> float:
+    def time(self) -> float:  # noqa: D102 (asyncio's)
         return self._now()

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from numina_infer.answers.expression import read_integer
 from numina_infer.core.records import AnswerRange, ExtractedAnswer, NoAnswer, Trajectory
-from numina_infer.solving.draft import read_printed
+from numina_infer.solving.rollout import read_printed
 
 
 def in_range(trajectory: Trajectory, recorded: AnswerRange, wanted: AnswerRange) -> Trajectory:

@@ -19,12 +19,13 @@ import anyio
 from anyio.abc import TaskGroup
 
 from numina_infer.core.config import Mode, Policy
-from numina_infer.core.events import Ended, Started, Stopped
+from numina_infer.core.events import Started
 from numina_infer.core.ports import Cutoff, Decoder
 from numina_infer.core.records import (
     Completion,
     Execution,
     ExecutionStatus,
+    ExtractedAnswer,
     FinishReason,
     Outcome,
     Part,
@@ -36,7 +37,6 @@ from numina_infer.core.records import (
     plain_text,
 )
 from numina_infer.formats.numina import NUMINA
-from numina_infer.solving.draft import failure_of
 from numina_infer.solving.paper.rules import (
     SILENT_END,
     STOP,
@@ -47,8 +47,8 @@ from numina_infer.solving.paper.rules import (
     read_result,
     show_result,
 )
-from numina_infer.solving.rollout import require_recordable, turn_seed
-from numina_infer.solving.solver import Solver, hand_over_s
+from numina_infer.solving.rollout import Draft, failure_of, require_recordable, turn_seed
+from numina_infer.solving.solver import ProblemRun, Solver, hand_over_s
 from numina_infer.voting.referee import Ledger, conclude
 
 _OUTCOMES = {
@@ -65,11 +65,11 @@ class PaperSolver(Solver):
     """Solves problems as the kernel did; the preset sets samples, rounds and sampling. It never stops early."""
 
     async def solve(self, problem: Problem, opened: Ledger, cutoff: Cutoff, attempts: TaskGroup) -> Solution:
-        """The verdict on `problem`, as `solver.Solves.solve` says; its rounds run in `attempts`."""
-        run = _Run(self, problem, cutoff, opened)
-        await run.play(attempts)
+        """The verdict on `problem`, as `Solver.solve` says; its rounds run in `attempts`."""
+        run = _PaperRun(self, problem, cutoff, opened, attempts)
+        await run.play()
         now = anyio.current_time()
-        return papers_verdict(problem.id, self.preset.policy, run.ledger, run.ended, cutoff.reason, now)
+        return papers_verdict(problem.id, self.preset.policy, run.ledger, run.counted, cutoff.reason, now)
 
 
 def papers_verdict(
@@ -82,25 +82,22 @@ def papers_verdict(
     return replace(conclude(problem_id, policy, ledger, reason, now), answer=majority(votes))
 
 
-@dataclass(slots=True)
-class _Attempt:
+@dataclass(slots=True, kw_only=True)
+class _PaperDraft(Draft):
     """A sample, with its context for the engine."""
 
-    index: int
     ticket: int
-    prompt: tuple[Part, ...]
-    """The format's, worked examples included."""
-    context: list[Part]
-    """The prompt and everything appended to it."""
     sample: Sample
     """Its prompt is the kernel's, without worked examples, so that `rules.py` reads no block in those."""
-    started_at: float
-    turns: list[Turn] = field(default_factory=list)
+    context: list[Part]
+    """The format's prompt and everything appended to it."""
     program: str | None = None
     """The program to run before the next round."""
-    outcome: Outcome | None = None
-    """None while it goes on."""
     error: str = ""
+
+    def read(self, outcome: Outcome) -> tuple[ExtractedAnswer, int | None]:  # noqa: ARG002 (a stored answer stays)
+        """The stored answer."""
+        return self.sample.extracted, None
 
     @property
     def has_left(self) -> bool:
@@ -120,7 +117,7 @@ class _Attempt:
     def _judge(self, *, is_last: bool) -> None:
         self.sample, code = process(self.sample, is_last=is_last)
         if self.sample.is_at_prompt:
-            self.context = list(self.prompt)
+            self.context = [*self.fmt.prompt(self.problem.statement)]
         self.program = None if code is None else make_program(code)
         self.turns[-1] = replace(self.turns[-1], code=self.program)
 
@@ -134,139 +131,113 @@ class _Attempt:
 
     def fail(self, outcome: Outcome, error: str = "") -> None:
         """End it from outside; a stored answer stays."""
-        self.outcome, self.error = outcome, error
-        self.program = None
-
-    def trajectory(self, problem: Problem, now: float) -> Trajectory:
-        """Its record, ended at loop time `now`."""
-        return Trajectory(
-            problem_id=problem.id,
-            index=self.index,
-            turns=tuple(self.turns),
-            outcome=self.outcome or Outcome.CUTOFF,
-            answer=self.sample.extracted,
-            started_at=self.started_at,
-            ended_at=now,
-            error=self.error,
-        )
+        self.outcome, self.error, self.program = outcome, error, None
 
 
 @dataclass(slots=True)
-class _Run:
+class _PaperRun(ProblemRun):
     """One problem being solved."""
 
-    solver: PaperSolver
-    problem: Problem
-    cutoff: Cutoff
-    ledger: Ledger
-    attempts: list[_Attempt] = field(default_factory=list)
+    samples: list[_PaperDraft] = field(default_factory=list)
     """Those that haven't ended, by index."""
-    ended: list[Trajectory] = field(default_factory=list)
+    counted: list[Trajectory] = field(default_factory=list)
+    """Those that have ended, in the kernel's order."""
     error: Exception | None = None
     """An error of the rounds themselves, which ends the problem."""
 
-    async def play(self, group: TaskGroup) -> None:
-        """Do all rounds in `group`; samples still out after the time to hand over end as they are."""
+    async def _until_over(self) -> StopReason:
+        """Do all rounds; samples still out after the time to hand over end as they are."""
         if self.cutoff.has_passed:
-            return
-        self._start()
+            return self.cutoff.reason
+        self._start_all()
         are_done = anyio.Event()
-        try:
-            group.start_soon(self._to_end, are_done)
-            with self.cutoff.scope():
-                await are_done.wait()
-            with anyio.move_on_after(hand_over_s(self.solver.preset, self.ledger)):
-                await are_done.wait()
-        finally:
-            now = anyio.current_time()
-            self.ledger = self.solver.record(Stopped(self.problem.id, self._stop_reason, now))
-            self._end(list(self.attempts))
+        self.attempts.start_soon(self._to_end, are_done)
+        with self.cutoff.scope():
+            await are_done.wait()
+        with anyio.move_on_after(hand_over_s(self.solver.preset, self.ledger)):
+            await are_done.wait()
         if self.error is not None:
             raise self.error
-
-    @property
-    def _stop_reason(self) -> StopReason:
-        if self.error is not None:
-            return StopReason.FAILED
-        is_cut = any(attempt.outcome in {None, Outcome.CUTOFF} for attempt in self.attempts)
+        is_cut = any(sample.outcome in {None, Outcome.CUTOFF} for sample in self.samples)
         return self.cutoff.reason if is_cut else StopReason.EXHAUSTED
+
+    async def _hand_over(self) -> None:
+        """Record the samples that are left: their time to hand over is past."""
+        self._end(tuple(self.samples))
 
     async def _to_end(self, are_done: anyio.Event) -> None:
         try:
             await self._rounds()
-        except Exception as error:  # noqa: BLE001 (`play`, which waits for the rounds, raises it)
+        except Exception as error:  # noqa: BLE001 (`_until_over`, which waits for the rounds, raises it)
             self.error = error
         finally:
             are_done.set()
 
     async def _rounds(self) -> None:
         for rounds_left in reversed(range(self.solver.preset.rollout.max_turns)):
-            await _together(partial(self._generate, attempt, is_last=not rounds_left) for attempt in self.attempts)
+            await _together(partial(self._generate, sample, is_last=not rounds_left) for sample in self.samples)
             await _together(
-                partial(self._execute, attempt, attempt.program)
-                for attempt in self.attempts
-                if attempt.program is not None
+                partial(self._execute, sample, sample.program) for sample in self.samples if sample.program is not None
             )
-            self._end([attempt for attempt in self.attempts if attempt.has_left])
+            self._end([sample for sample in self.samples if sample.has_left])
             if self.cutoff.has_passed:
                 return
 
-    def _start(self) -> None:
-        statement = self.problem.statement
-        prompt = self.solver.fmt.prompt(statement)
-        sample = Sample.of(plain_text(NUMINA.prompt(statement)))
-        for index in range(self.solver.preset.policy.num_samples):
+    def _start_all(self) -> None:
+        solver, statement = self.solver, self.problem.statement
+        for index in range(solver.preset.policy.num_samples):
             now = anyio.current_time()
-            self.ledger = self.solver.record(Started(self.problem.id, index, now))
-            self.attempts.append(_Attempt(index, next(self.solver.tickets), prompt, list(prompt), sample, now))
+            self.ledger = solver.record(Started(self.problem.id, index, now))
+            self.samples.append(
+                _PaperDraft(
+                    problem=self.problem,
+                    index=index,
+                    fmt=solver.fmt,
+                    answer_range=solver.preset.rollout.answer_range,
+                    started_at=now,
+                    ticket=next(solver.tickets),
+                    sample=Sample.of(plain_text(NUMINA.prompt(statement))),
+                    context=[*solver.fmt.prompt(statement)],
+                )
+            )
+            self.drafts[index] = self.samples[-1]
 
-    def _end(self, attempts: Iterable[_Attempt]) -> None:
-        for attempt in attempts:
-            self.attempts.remove(attempt)
-            now = anyio.current_time()
-            self.ended.append(attempt.trajectory(self.problem, now))
-            self.ledger = self.solver.record(Ended(self.ended[-1], now))
+    def _end(self, samples: Iterable[_PaperDraft]) -> None:
+        for sample in samples:
+            self.samples.remove(sample)
+            self.counted.append(sample.ended(Outcome.CUTOFF, anyio.current_time(), sample.error))
+            self._record(self.counted[-1])
 
-    async def _generate(self, attempt: _Attempt, *, is_last: bool) -> None:
-        try:
-            completion = await self._completion(attempt)
-            if completion is None:
-                attempt.fail(Outcome.CUTOFF)
-            else:
-                attempt.write(completion, is_last=is_last)
-        except BaseException as raised:  # noqa: BLE001 (the attempt is the failure domain)
-            attempt.fail(*failure_of(raised))
-
-    async def _completion(self, attempt: _Attempt) -> Completion | None:
-        """The model's next completion, or None if the cutoff comes before there is a slot."""
+    async def _generate(self, sample: _PaperDraft, *, is_last: bool) -> None:
         preset = self.solver.preset
         sampling = replace(preset.rollout.sampling, stop=STOP)
-        seed = turn_seed(preset.contest.seed, self.problem.statement, attempt.index, len(attempt.turns))
-        async with AsyncExitStack() as place:
-            decoder = await self._decoder(attempt.ticket, place)
-            if decoder is None:
-                return None
-            if not attempt.turns:
-                attempt.started_at = anyio.current_time()
-            completion = await decoder.generate(tuple(attempt.context), sampling, seed=seed, cutoff=self.cutoff)
-            require_recordable(completion)
-            return completion
+        seed = turn_seed(preset.contest.seed, self.problem.statement, sample.index, len(sample.turns))
+        decoder: Decoder | None = None
+        try:
+            async with AsyncExitStack() as place:
+                with self.cutoff.scope():
+                    decoder = await place.enter_async_context(self.solver.engine.slot(sample.ticket))
+                if decoder is None:
+                    sample.fail(Outcome.CUTOFF)
+                    return
+                if not sample.turns:
+                    sample.started_at = anyio.current_time()
+                completion = await decoder.generate(tuple(sample.context), sampling, seed=seed, cutoff=self.cutoff)
+                require_recordable(completion)
+            sample.write(completion, is_last=is_last)
+        except BaseException as raised:  # noqa: BLE001 (the attempt is the failure domain)
+            sample.fail(*failure_of(raised))
 
-    async def _decoder(self, ticket: int, place: AsyncExitStack) -> Decoder | None:
-        with self.cutoff.scope():
-            return await place.enter_async_context(self.solver.engine.slot(ticket))
-        return None
-
-    async def _execute(self, attempt: _Attempt, program: str) -> None:
+    async def _execute(self, sample: _PaperDraft, program: str) -> None:
         timeout_s = self.solver.preset.rollout.code_timeout_s
         try:
             async with self.solver.sandbox.session(Mode.FRESH) as session:
                 execution = await session.execute(program + SILENT_END, timeout_s=timeout_s, cutoff=self.cutoff)
             # Behind the cutoff a time-out isn't the program's own.
             if not (self.cutoff.has_passed and execution.status is ExecutionStatus.TIMEOUT):
-                attempt.tell(execution, timeout_s)
+                sample.tell(execution, timeout_s)
         except BaseException as raised:  # noqa: BLE001 (the attempt is the failure domain)
-            attempt.fail(*failure_of(raised))
+            sample.fail(*failure_of(raised))
 
 
 async def _together(jobs: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> None:

@@ -13,10 +13,10 @@ After every round `judge` rules on a sample's whole text, prompt included, in th
 4. It doesn't ask for an output: it starts again.
 5. The last ```python block runs, and the first 200 characters of what it printed are appended.
 
-An answer is the last box of those 100 characters, or all of them, put through Minerva's normalisation
-(`normalize.py`), then Python's `round(float(answer))`; below zero and not a number are dropped, the rest is taken
-modulo 1000. The most frequent wins, and the first of equals; pruned samples come first, then the others by index.
-Without a vote the answer is 0.
+An answer is the last box of those 100 characters, or all of them, put through Minerva's normalisation (arXiv
+2206.14858, appendix; DeepSeekMath's evaluation added the places where an answer may stand), then Python's
+`round(float(answer))`; below zero and not a number are dropped, the rest is taken modulo 1000. The most frequent wins,
+and the first of equals; pruned samples come first, then the others by index. Without a vote the answer is 0.
 
 All of this contradicts the rest of the library, on purpose.
 """
@@ -25,7 +25,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from numina_infer.core.records import (
     AnswerRange,
@@ -36,7 +35,6 @@ from numina_infer.core.records import (
     NoAnswer,
 )
 from numina_infer.formats.fences import OUTPUT_FENCE, TRUNCATION_MARK
-from numina_infer.solving.paper.normalize import normalize_answer
 
 STOP = (OUTPUT_FENCE,)
 """The kernel's only stop string."""
@@ -53,23 +51,6 @@ _OUTPUT_BLOCK = re.compile("```output(.*?)```", re.DOTALL)
 
 
 # --- the state machine ---
-
-
-class Ruling(StrEnum):
-    """The next step of a sample after a round."""
-
-    NO_PROGRAM = "no_program"
-    """There is no program: it starts again."""
-    MADE_UP = "made_up"
-    """There is an answer without any output: it is pruned."""
-    ANSWERED = "answered"
-    """The answer is stored, and the sample goes on."""
-    LAST_ROUND = "last_round"
-    """Nothing happens any more."""
-    ASTRAY = "astray"
-    """It states no answer and asks for no output: it starts again."""
-    RUN = "run"
-    """The last program runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,31 +100,18 @@ class Sample:
         return replace(self, answer=answer, source=source)
 
 
-def judge(text: str, *, is_last: bool) -> Ruling:
-    """The ruling on a sample with `text` after a round; `is_last` if no other round follows."""
-    if not _PYTHON_BLOCK.search(text):
-        return Ruling.NO_PROGRAM
-    asks = text.endswith(OUTPUT_FENCE)
-    if not asks and states_answer(text):
-        return Ruling.ANSWERED if _OUTPUT_BLOCK.search(text) else Ruling.MADE_UP
-    if is_last:
-        return Ruling.LAST_ROUND
-    return Ruling.RUN if asks else Ruling.ASTRAY
-
-
 def process(sample: Sample, *, is_last: bool) -> tuple[Sample, str | None]:
-    """The sample after a round, and the program to run before the next one, if any; a stored answer stays."""
-    match judge(sample.text, is_last=is_last):
-        case Ruling.NO_PROGRAM | Ruling.ASTRAY:
-            return replace(sample, text=sample.prompt), None
-        case Ruling.MADE_UP:
-            return replace(sample, is_pruned=True), None
-        case Ruling.ANSWERED:
-            return sample.answered(), None
-        case Ruling.LAST_ROUND:
-            return sample, None
-        case Ruling.RUN:
-            return sample, _PYTHON_BLOCK.findall(sample.text)[-1]
+    """The sample after a round, and the program to run before the next one, if any; a stored answer stays.
+
+    `is_last` if no other round follows.
+    """
+    programs, asks = _PYTHON_BLOCK.findall(sample.text), sample.text.endswith(OUTPUT_FENCE)
+    if programs and not asks and states_answer(sample.text):
+        is_answered = _OUTPUT_BLOCK.search(sample.text) is not None
+        return (sample.answered() if is_answered else replace(sample, is_pruned=True)), None
+    if programs and is_last:
+        return sample, None
+    return (sample, programs[-1]) if programs and asks else (replace(sample, text=sample.prompt), None)
 
 
 # --- answers ---
@@ -173,6 +141,69 @@ def extract_boxed(text: str) -> str | None:
             box = text[start : at + 1]
             return box[len(r"\boxed{") : -1] if box.startswith(r"\boxed{") else None
     return None
+
+
+_REPLACED = (
+    ("an ", ""),
+    ("a ", ""),
+    (".$", "$"),
+    (r"\$", ""),
+    ("\\ ", ""),
+    (" ", ""),
+    ("mbox", "text"),
+    (r",\text{and}", ","),
+    (r"\text{and}", ","),
+    (r"\text{m}", r"\text{}"),
+    (r"\le", "<"),
+)
+_UNITS = (
+    *("square", "ways", "integers", "dollars", "mph", "inches", "ft", "hours", "km", "units", r"\ldots", "sue"),
+    *("points", "feet", "minutes", "digits", "cents", "degrees", "cm", "gm", "pounds", "meters", "meals", "edges"),
+    *("students", "childrentickets", "multiples"),
+)
+_REMAINS = (
+    *(r"\text{s}", r"\text{.}", "\\text{\ns}", r"\text{}^2", r"\text{}^3", "\\text{\n}", r"\text{}", r"\mathrm{th}"),
+    *(r"^\circ", r"^{\circ}", r"\;", r",\!", "{,}", '"', r"\dots", "\n", "\r", "\f", r"\%"),
+)
+_WRAPPERS = (
+    re.compile(r"\\text\{(.*?)\}"),
+    re.compile(r"\\textbf\{(.*?)\}"),
+    re.compile(r"\\overline\{(.*?)\}"),
+    re.compile(r"\\boxed\{(.*)\}"),
+)
+_PLACES = (
+    re.compile(r"finalansweris(.*)"),
+    re.compile(r"answer?is:?(.*)"),
+    re.compile(r"oxed\{(.*?)\}"),
+    re.compile(r"\$(.*?)\$"),
+)
+
+
+def normalize_answer(answer: str) -> str:
+    r"""`answer` without blanks, units and wrappers, or the part of a sentence that states it.
+
+    It replaces letters without any grammar: `an ` is removed everywhere, `\left` becomes `<`.
+    """
+    answer = answer.partition("Problem:")[0]
+    for old, new in _REPLACED:
+        answer = answer.replace(old, new)
+    for word in (*_UNITS, *_REMAINS):
+        answer = answer.replace(word, "")
+    for wrapper in _WRAPPERS:
+        answer = wrapper.sub(r"\1", answer)
+    for place in _PLACES:
+        answer = (place.findall(answer) or [answer])[-1]
+    answer = _with_braces(answer.strip()).replace("$", "")
+    digits = answer.replace(",", "")
+    return digits if digits.isdigit() else answer
+
+
+def _with_braces(answer: str) -> str:
+    r"""`\frac12` as `\frac{1}{2}`, `\sqrt2` as `\sqrt{2}`; a `rac` whose `\f` was read as an escape as `\frac`."""
+    if "rac" in answer and r"\frac" not in answer:
+        answer = answer.replace("rac", r"\frac")
+    answer = re.sub(r"frac([^{])(.)", r"frac{\1}{\2}", answer)
+    return re.sub(r"sqrt([^{])", r"sqrt{\1}", answer)
 
 
 def read_vote(answer: str) -> int | NoAnswer:

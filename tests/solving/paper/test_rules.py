@@ -12,15 +12,13 @@ from hypothesis import strategies as st
 from numina_infer.core.config import Mode
 from numina_infer.core.records import AnswerSource, Execution, ExecutionStatus, ExtractedAnswer, NoAnswer
 from numina_infer.sandbox import Sandbox
-from numina_infer.solving.paper.normalize import normalize_answer
 from numina_infer.solving.paper.rules import (
     SILENT_END,
-    Ruling,
     Sample,
     extract_boxed,
-    judge,
     majority,
     make_program,
+    normalize_answer,
     print_last_line,
     process,
     read_answer,
@@ -167,7 +165,8 @@ def test_a_block_ends_at_the_next_fence_whatever_that_is() -> None:
 def test_the_statement_is_a_part_of_the_text() -> None:
     """A problem that shows a program spares the model from writing one."""
     prompt = "### Problem: What does ```python\nprint(1)``` print?\n### Solution: "
-    assert judge(prompt + "Hm.", is_last=False) is Ruling.ASTRAY
+    made_up, _ = process(Sample.of(prompt).extended("\\boxed{1}"), is_last=False)
+    assert made_up.is_pruned
 
 
 @given(st.lists(st.sampled_from([ASKS, BOX, "Hm.", "." * 101, MADE_UP, "\n```", "```python\n1\n```"]), max_size=4))
