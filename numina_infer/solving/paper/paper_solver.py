@@ -44,8 +44,6 @@ from numina_infer.solving.paper.rules import (
     majority,
     make_program,
     process,
-    read_result,
-    show_result,
 )
 from numina_infer.solving.rollout import Draft, failure_of, require_recordable, turn_seed
 from numina_infer.solving.solver import ProblemRun, Solver, hand_over_s
@@ -121,10 +119,10 @@ class _PaperDraft(Draft):
         self.program = None if code is None else make_program(code)
         self.turns[-1] = replace(self.turns[-1], code=self.program)
 
-    def tell(self, execution: Execution, timeout_s: float) -> None:
+    def tell(self, execution: Execution) -> None:
         """Append the result of its program."""
         self.program = None
-        shown = show_result(read_result(execution, timeout_s))
+        shown = NUMINA.observation(self.turns[-1].completion, execution)
         self.turns[-1] = replace(self.turns[-1], execution=execution, observation=shown)
         self.context.append(shown)
         self.sample = self.sample.extended(shown)
@@ -235,7 +233,7 @@ class _PaperRun(ProblemRun):
                 execution = await session.execute(program + SILENT_END, timeout_s=timeout_s, cutoff=self.cutoff)
             # Behind the cutoff a time-out isn't the program's own.
             if not (self.cutoff.has_passed and execution.status is ExecutionStatus.TIMEOUT):
-                sample.tell(execution, timeout_s)
+                sample.tell(execution)
         except BaseException as raised:  # noqa: BLE001 (the attempt is the failure domain)
             sample.fail(*failure_of(raised))
 

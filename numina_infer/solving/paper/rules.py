@@ -11,7 +11,8 @@ After every round `judge` rules on a sample's whole text, prompt included, in th
    done: it is continued in every later round, may be reset, and keeps its answer until a later round overwrites it.
 3. It is the last round: nothing more happens, so a program of it never runs.
 4. It doesn't ask for an output: it starts again.
-5. The last ```python block runs, and the first 200 characters of what it printed are appended.
+5. The last ```python block runs, and the first 200 characters of what it printed are appended, as the format shows
+   outputs: errors look like ours, and nothing in an output opens a turn.
 
 An answer is the last box of those 100 characters, or all of them, put through Minerva's normalisation (arXiv
 2206.14858, appendix; DeepSeekMath's evaluation added the places where an answer may stand), then Python's
@@ -29,12 +30,10 @@ from dataclasses import dataclass, replace
 from numina_infer.core.records import (
     AnswerRange,
     AnswerSource,
-    Execution,
-    ExecutionStatus,
     ExtractedAnswer,
     NoAnswer,
 )
-from numina_infer.formats.fences import OUTPUT_FENCE, TRUNCATION_MARK
+from numina_infer.formats.fences import OUTPUT_FENCE
 
 STOP = (OUTPUT_FENCE,)
 """The kernel's only stop string."""
@@ -44,7 +43,6 @@ NO_VOTES = 0
 """The submission where no answer is left."""
 REGION_CHARS = 100
 """An answer must begin within so many characters of the text's end."""
-MAX_OUTPUT_CHARS = 200
 
 _PYTHON_BLOCK = re.compile("```python(.*?)```", re.DOTALL)
 _OUTPUT_BLOCK = re.compile("```output(.*?)```", re.DOTALL)
@@ -241,61 +239,3 @@ def print_last_line(program: str) -> str:
     if "print(" not in last:
         last = f"print({last.partition('#')[0]})"
     return "\n".join([*lines, last])
-
-
-def read_result(execution: Execution, timeout_s: float) -> str:
-    """The kernel's text for a program's end.
-
-    The kernel limited neither output nor memory. Output up to our limit is shown as if the program had ended there,
-    and a lack of memory is an error like any other.
-    """
-    match execution.status:
-        case ExecutionStatus.OK:
-            return execution.output.strip()
-        case ExecutionStatus.OUTPUT_LIMIT:
-            return execution.stdout.strip()
-        case ExecutionStatus.TIMEOUT:
-            return f"Timed out after {timeout_s:g} seconds."
-        case ExecutionStatus.CRASHED:
-            return filter_stderr(execution.stderr)
-        case ExecutionStatus.ERROR | ExecutionStatus.MEMORY:
-            return filter_stderr(_stderr(execution))
-
-
-def show_result(result: str) -> str:
-    """The text appended to a request for an output: the head of `result`, unescaped, and the closing fence."""
-    shown = result if len(result) <= MAX_OUTPUT_CHARS else result[:MAX_OUTPUT_CHARS] + TRUNCATION_MARK
-    return f"{shown}\n```"
-
-
-_FILENAME = "<program>"
-"""The program's file name in our sandbox; the kernel's was a path."""
-_EXIT = "SystemExit: "
-
-
-def _stderr(execution: Execution) -> str:
-    """Python's stderr, whose last part our sandbox appends to stdout as a note."""
-    note = execution.output.removeprefix(execution.stdout.strip()).strip("\n")
-    if note.startswith(_EXIT):
-        code = note.removeprefix(_EXIT)
-        note = "" if re.fullmatch(r"-?[0-9]+", code) else code
-    return f"{execution.stderr.rstrip()}\n{note}"
-
-
-def filter_stderr(stderr: str) -> str:
-    """The lines that the kernel keeps: traceback headings, the program's frames with the line below, the last line.
-
-    A frame's line is cut off at the path, and so loses its line number and function.
-    """
-    lines = stderr.strip().split("\n")
-    picked, wants_next = [], False
-    for line in lines:
-        if "Traceback" in line or line == lines[-1]:
-            picked.append(line)
-        elif _FILENAME in line:
-            picked.append(line[: line.find(f'"{_FILENAME}') + 1])
-            wants_next = True
-        elif wants_next:
-            picked.append(line)
-            wants_next = False
-    return "\n".join(picked).strip()

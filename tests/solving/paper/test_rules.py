@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numina_infer.core.config import Mode
-from numina_infer.core.records import AnswerSource, Execution, ExecutionStatus, ExtractedAnswer, NoAnswer
+from numina_infer.core.records import AnswerSource, ExtractedAnswer, NoAnswer
 from numina_infer.sandbox import Sandbox
 from numina_infer.solving.paper.rules import (
     SILENT_END,
@@ -22,9 +22,7 @@ from numina_infer.solving.paper.rules import (
     print_last_line,
     process,
     read_answer,
-    read_result,
     read_vote,
-    show_result,
 )
 
 PROMPT = "### Problem: What is $1+1$?\n### Solution: "
@@ -138,7 +136,7 @@ def play(written: Sequence[str]) -> tuple[Sample, list[str]]:
         sample, program = process(sample.extended(text), is_last=is_last)
         if program is not None:
             programs.append(program)
-            sample = sample.extended(show_result("2"))
+            sample = sample.extended(TOLD)
     return sample, programs
 
 
@@ -330,62 +328,24 @@ def test_an_empty_program_prints_an_import() -> None:
     assert make_program("\n").endswith("print(import sympy as sp)")
 
 
-@given(st.text(max_size=300))
-def test_the_head_of_a_result_is_shown(result: str) -> None:
-    """200 characters, a mark, the closing fence without a newline behind it."""
-    shown = show_result(result)
-    assert shown.startswith(result[:200])
-    assert shown == result[:200] + (" ... (output truncated)" if len(result) > 200 else "") + "\n```"
-
-
-TRACEBACK = 'Traceback (most recent call last):\n  File "\n    '
 PROGRAMS = (
-    ("x=5", ("print(x=5)", "TypeError: ")),
-    ("for i in range(3):\n    x=i", ("print(    x=i)", "IndentationError: expected an indented block")),
+    ("x=5", "TypeError: "),
     ("print(3)\n# done", "3"),
     ("x = 3\nx # print(x)", ""),
     ("def two():\n    print(2)\n    return 3\ntwo()", "2\n3"),
     ("print(1); 5", "1"),
-    ("print('  1  ')", "1"),
     ("math.sqrt(4), np.int64(3) + 0 == 3, sp.Integer(5)", "2.0 True 5"),
-    ("import sys\nprint('lost', file=sys.stderr)", ""),
-    ("import sys\nprint(7)\nsys.stdout.flush()\nsys.exit(3) # print(", ""),
-    ("import sys\nsys.exit('bye') # print(", "bye"),
-    ("import os\nos._exit(3) # print(", ""),
-    ("print(1)\n1/0", TRACEBACK + "print(1/0)\nZeroDivisionError: division by zero"),
-    ("raise ValueError('one\\ntwo') # print(", TRACEBACK + "raise ValueError('one\\ntwo') # print(\ntwo"),
-    ("print((1)", "File \"\n    print((1)\nSyntaxError: '(' was never closed"),
-    ("int('x')", TRACEBACK + "print(int('x'))\nValueError: invalid literal for int() with base 10: 'x'"),
-    ("while True: print # print(", "Timed out after 0.4 seconds."),
 )
 
 
 @pytest.mark.slow
 @pytest.mark.anyio
-async def test_real_programs_end_as_the_kernels_did() -> None:
-    """The table of the facts and more, in the real sandbox; a pair is a middle and the last line's beginning."""
+async def test_real_programs_print_their_last_line_alone() -> None:
+    """Its value isn't shown a second time, and an assignment is an error that the model reads."""
     async with Sandbox() as sandbox, sandbox.session(Mode.FRESH) as session:
         for code, expected in PROGRAMS:
-            program = make_program(f"\n{code}\n") + SILENT_END
-            result = read_result(await session.execute(program, timeout_s=0.4), 0.4)
-            if isinstance(expected, str):
-                assert result == expected, code
+            execution = await session.execute(make_program(f"\n{code}\n") + SILENT_END, timeout_s=5)
+            if expected.endswith(": "):
+                assert execution.output.rpartition("\n")[2].startswith(expected), code
             else:
-                middle, last = expected
-                assert middle in result, code
-                assert result.rpartition("\n")[2].startswith(last), code
-
-
-@pytest.mark.parametrize(
-    ("execution", "result"),
-    [
-        (Execution(ExecutionStatus.TIMEOUT, "Timed out after 5 seconds.", "1\n"), "Timed out after 5 seconds."),
-        (Execution(ExecutionStatus.OUTPUT_LIMIT, "1\nStopped: …", "1\n"), "1"),
-        (Execution(ExecutionStatus.CRASHED, "Process crashed (SIGSEGV)."), ""),
-        (Execution(ExecutionStatus.MEMORY, "MemoryError"), "MemoryError"),
-        (Execution(ExecutionStatus.OK, "2", "2\n"), "2"),
-    ],
-)
-def test_every_end_of_a_program_has_words(execution: Execution, result: str) -> None:
-    """The kernel's words for what it knew, its silence for what it didn't."""
-    assert read_result(execution, 5.0) == result
+                assert execution.output == expected, code
