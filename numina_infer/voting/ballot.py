@@ -185,31 +185,23 @@ class Ballot:
 # --- weights ---
 
 
+_PLAIN = VoteWeights()
+
+
 def weigh(trajectory: Trajectory, weights: VoteWeights) -> int:
     """The weight of the vote of `trajectory`: 1 to `MILLI` milli-votes, or 0 for a partial text that doesn't count."""
     if weights == _PLAIN:
         return MILLI
-    is_partial = trajectory.outcome is Outcome.CUTOFF
-    if is_partial and weights.partial == 0:
+    partial = weights.partial if trajectory.outcome is Outcome.CUTOFF else 1.0
+    if partial == 0:
         return 0
-    share = _by_code(trajectory, weights) * _by_value(trajectory.answer.value, weights) * _by_text(trajectory, weights)
-    return max(1, round(MILLI * share * (weights.partial if is_partial else 1.0)))
-
-
-_PLAIN = VoteWeights()
-
-
-def _by_code(trajectory: Trajectory, weights: VoteWeights) -> float:
-    """An attempt is confirmed if its last program printed its answer."""
-    if not trajectory.executions:
-        return weights.no_code
-    return 1.0 if trajectory.printed == trajectory.answer.value else weights.unconfirmed
-
-
-def _by_value(value: int | None, weights: VoteWeights) -> float:
-    """Wrong answers are often small or round (imagination-research's rule of AIMO-2)."""
-    is_suspicious = value is not None and (value <= 20 or value % 100 == 0)
-    return weights.suspicious if is_suspicious else 1.0
+    value = trajectory.answer.value
+    is_confirmed = trajectory.printed == value
+    by_code = weights.no_code if not trajectory.executions else 1.0 if is_confirmed else weights.unconfirmed
+    # Wrong answers are often small or round (imagination-research's rule of AIMO-2).
+    by_value = weights.suspicious if value is not None and (value <= 20 or value % 100 == 0) else 1.0
+    share = by_code * by_value * _by_text(trajectory, weights)
+    return max(1, round(MILLI * share * partial))
 
 
 def _by_text(trajectory: Trajectory, weights: VoteWeights) -> float:

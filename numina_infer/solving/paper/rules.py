@@ -3,7 +3,7 @@ r"""The rules of NuminaMath's 2024 kernel as they were run, a baseline to measur
 Rewritten from project-numina/aimo-progress-prize, kaggle-solution.ipynb; the technical report's algorithms 1 and 2 are
 a cleaner version of it. Everything here is pure: text in, decision out; `paper_solver.py` drives it.
 
-After every round `judge` rules on a sample's whole text, prompt included, in this order:
+After every round `process` rules on a sample's whole text, prompt included, in this order:
 
 1. No ```python block: the sample starts again from the prompt, and the round is used up.
 2. It doesn't ask for an output, and `\boxed` or «answer is» stands in its last 100 characters: without an ```output
