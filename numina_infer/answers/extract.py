@@ -26,8 +26,7 @@ from dataclasses import replace
 
 from numina_infer.answers.behind import makes_other_of_box
 from numina_infer.answers.expression import MAX_LENGTH
-from numina_infer.answers.sentences import final_sentence
-from numina_infer.answers.statement import Statement, places
+from numina_infer.answers.sentences import Statement, final_sentence, places
 from numina_infer.answers.typography import MATH_OPENS, command
 from numina_infer.answers.units import limits, names_unit
 from numina_infer.core.records import AnswerRange, AnswerSource, ExtractedAnswer, NoAnswer
@@ -66,7 +65,7 @@ r"""A text that ends within `\boxed`."""
 
 def _final_box(text: str) -> Statement | None:
     """The box that counts in a whole text."""
-    boxes = _boxes(text)
+    boxes = (box for box in _every_box(text) if not _BLANK.fullmatch(box.raw))
     last = next(boxes, None)
     if last is None:
         return None
@@ -89,12 +88,8 @@ def _closed_box(text: str) -> Statement | None:
     return last if last is not None and last.source is AnswerSource.UNCLOSED_BOX else _final_box(text)
 
 
-def _boxes(text: str) -> Iterator[Statement]:
-    """The boxes of `text` that hold something, from the last to the first."""
-    return (box for box in _every_box(text) if not _BLANK.fullmatch(box.raw))
-
-
 def _every_box(text: str) -> Iterator[Statement]:
+    """The boxes of `text`, from the last to the first."""
     for start in places(text, _MARKS):
         mark = _MARK.match(text, start)
         box = _box_at(text, start, mark.end()) if mark else None

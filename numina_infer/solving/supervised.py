@@ -32,10 +32,6 @@ Make = Callable[[], Awaitable[AbstractAsyncContextManager[Part]]]
 """Prepares what is needed and makes the part, not opened yet; called again for every start."""
 
 
-def _ignore(_: object) -> None:
-    """Do nothing."""
-
-
 class _Supervised(Openable, Generic[Part]):
     """One part: started in the background while this is entered, and started again when it breaks."""
 
@@ -49,7 +45,7 @@ class _Supervised(Openable, Generic[Part]):
         *,
         policy: RestartPolicy | None = None,
         report: Announce = _log.info,
-        on_ready: Callable[[Part], None] = _ignore,
+        on_ready: Callable[[Part], None] = lambda _part: None,
     ) -> None:
         """`on_ready` is called on the loop, each time that the part has started."""
         self._make, self._report, self._on_ready = make, report, on_ready
