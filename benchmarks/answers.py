@@ -2,7 +2,7 @@ r"""How many recorded texts each reader turns into votes, right ones, made-up on
 
     python benchmarks/answers.py [--short] [--json FILE] [--disagreements]
 
-Readers: ours; the rules of NuminaMath's 2024 notebook (`numina_infer.solving.paper.rules`); the last balanced box
+Readers: ours; the rules of NuminaMath's 2024 notebook (`benchmarks.minerva`); the last balanced box
 through `int()`; math-verify where it is installed, in a process of its own that is killed when it hangs.
 Texts: tails of generations and whole transcripts that other projects published, with an integer reference, in the
 folder `shared` beside the repository or in `NUMINA_SHARED`; the tricky cases are tests/answers/tricky_answers.toml,
@@ -34,11 +34,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.frame import Target, finish, name_machine, pass_over, read_options, show
+from benchmarks.minerva import kernels_vote
 from benchmarks.recorded import NOT_HERE, RecordedText, data_folder, recorded_texts
 from numina_infer.answers.extract import extract_answer
 from numina_infer.core.records import AnswerRange
 from numina_infer.core.terminal import HelpFormatter
-from numina_infer.solving.paper.rules import Sample, states_answer
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MATH_VERIFY_TIMEOUT_S = 5.0
@@ -138,8 +138,8 @@ def ours_cut_short(text: str) -> int | None:
 
 
 def notebook(text: str) -> int | None:
-    """NuminaMath's rules (`solving/paper/rules.py`), without those on blocks, which most of these texts don't have."""
-    return Sample.of(text).answered().extracted.value if states_answer(text) else None
+    """NuminaMath's rules, without those on blocks, which most of these texts don't have."""
+    return kernels_vote(text)
 
 
 def plain_box(text: str) -> int | None:

@@ -37,14 +37,7 @@ from numina_infer.core.records import (
     plain_text,
 )
 from numina_infer.formats.numina import NUMINA
-from numina_infer.solving.paper.rules import (
-    SILENT_END,
-    STOP,
-    Sample,
-    majority,
-    make_program,
-    process,
-)
+from numina_infer.solving.paper.rules import SILENT_END, STOP, Sample, majority, make_program, process
 from numina_infer.solving.rollout import Draft, failure_of, require_recordable, turn_seed
 from numina_infer.solving.solver import ProblemRun, Solver, hand_over_s
 from numina_infer.voting.referee import Ledger, conclude
@@ -95,7 +88,7 @@ class _PaperDraft(Draft):
 
     def read(self, outcome: Outcome) -> tuple[ExtractedAnswer, int | None]:  # noqa: ARG002 (a stored answer stays)
         """The stored answer."""
-        return self.sample.extracted, None
+        return self.sample.answer, None
 
     @property
     def has_left(self) -> bool:

@@ -14,9 +14,8 @@ After every round `process` rules on a sample's whole text, prompt included, in 
 5. The last ```python block runs, and the first 200 characters of what it printed are appended, as the format shows
    outputs: errors look like ours, and nothing in an output opens a turn.
 
-An answer is the last box of those 100 characters, or all of them, put through Minerva's normalisation (arXiv
-2206.14858, appendix; DeepSeekMath's evaluation added the places where an answer may stand), then Python's
-`round(float(answer))`; below zero and not a number are dropped, the rest is taken modulo 1000. The most frequent wins,
+An answer is what our own reader finds in those 100 characters (`answers/extract.py`), and a decimal is rounded as
+Python's `round(float(answer))` does it; below zero is dropped, the rest is taken modulo 1000. The most frequent wins,
 and the first of equals; pruned samples come first, then the others by index. Without a vote the answer is 0.
 
 All of this contradicts the rest of the library, on purpose.
@@ -27,23 +26,18 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from numina_infer.core.records import (
-    AnswerRange,
-    AnswerSource,
-    ExtractedAnswer,
-    NoAnswer,
-)
+from numina_infer.answers.extract import extract_answer
+from numina_infer.core.records import AnswerRange, ExtractedAnswer, NoAnswer
 from numina_infer.formats.fences import OUTPUT_FENCE
 
 STOP = (OUTPUT_FENCE,)
 """The kernel's only stop string."""
-NO_ANSWER = "-1"
-"""The kernel's mark for a sample without an answer; a boxed -1 looks the same and is dropped too."""
 NO_VOTES = 0
 """The submission where no answer is left."""
 REGION_CHARS = 100
 """An answer must begin within so many characters of the text's end."""
 
+_NO_ANSWER = ExtractedAnswer(None, NoAnswer.NOT_STATED)
 _PYTHON_BLOCK = re.compile("```python(.*?)```", re.DOTALL)
 _OUTPUT_BLOCK = re.compile("```output(.*?)```", re.DOTALL)
 
@@ -58,10 +52,8 @@ class Sample:
     prompt: str
     text: str
     """The prompt and everything behind it; a restart makes it the prompt again."""
-    answer: str = NO_ANSWER
-    """Normalised, not yet a number."""
-    source: AnswerSource = AnswerSource.NOWHERE
-    """Where `answer` stood; `NOWHERE` until one could be read."""
+    answer: ExtractedAnswer = _NO_ANSWER
+    """The stored one, rounded."""
     is_pruned: bool = False
 
     @classmethod
@@ -74,28 +66,9 @@ class Sample:
         """True before the first round and after a restart."""
         return self.text == self.prompt
 
-    @property
-    def extracted(self) -> ExtractedAnswer:
-        """The vote, or why there is none."""
-        if self.source is AnswerSource.NOWHERE:
-            return ExtractedAnswer(None, NoAnswer.NOT_STATED)
-        vote = read_vote(self.answer)
-        if isinstance(vote, NoAnswer):
-            return ExtractedAnswer(None, vote, self.source, self.answer)
-        return ExtractedAnswer(vote, None, self.source, self.answer)
-
     def extended(self, text: str) -> "Sample":
         """The sample with `text`, a completion or an observation, appended."""
         return replace(self, text=self.text + text)
-
-    def answered(self) -> "Sample":
-        """The sample with the answer that its last characters state, or without one if it can't be read."""
-        region = self.text[-REGION_CHARS:]
-        answer = read_answer(region)
-        if answer is None:
-            return replace(self, answer=NO_ANSWER, source=AnswerSource.NOWHERE)
-        source = AnswerSource.BOXED if "boxed" in region else AnswerSource.SENTENCE
-        return replace(self, answer=answer, source=source)
 
 
 def process(sample: Sample, *, is_last: bool) -> tuple[Sample, str | None]:
@@ -105,8 +78,9 @@ def process(sample: Sample, *, is_last: bool) -> tuple[Sample, str | None]:
     """
     programs, asks = _PYTHON_BLOCK.findall(sample.text), sample.text.endswith(OUTPUT_FENCE)
     if programs and not asks and states_answer(sample.text):
-        is_answered = _OUTPUT_BLOCK.search(sample.text) is not None
-        return (sample.answered() if is_answered else replace(sample, is_pruned=True)), None
+        if _OUTPUT_BLOCK.search(sample.text):
+            return replace(sample, answer=read_answer(sample.text)), None
+        return replace(sample, is_pruned=True), None
     if programs and is_last:
         return sample, None
     return (sample, programs[-1]) if programs and asks else (replace(sample, text=sample.prompt), None)
@@ -121,95 +95,17 @@ def states_answer(text: str) -> bool:
     return "answer is" in region or r"\boxed" in region
 
 
-def read_answer(region: str) -> str | None:
-    """The answer in `region`, the end of a text; None if it has a box that can't be read."""
-    if "boxed" not in region:
-        return normalize_answer(region)
-    boxed = extract_boxed(region)
-    return None if boxed is None else normalize_answer(boxed)
-
-
-def extract_boxed(text: str) -> str | None:
-    r"""The content of the last `\boxed{…}` of `text`; None if it isn't closed, or no brace follows at once."""
-    start = text.rfind(r"\boxed")
-    depth = 0
-    for at in range(start, len(text)) if start >= 0 else ():
-        depth += {"{": 1, "}": -1}.get(text[at], 0)
-        if text[at] == "}" and depth == 0:
-            box = text[start : at + 1]
-            return box[len(r"\boxed{") : -1] if box.startswith(r"\boxed{") else None
-    return None
-
-
-_REPLACED = (
-    ("an ", ""),
-    ("a ", ""),
-    (".$", "$"),
-    (r"\$", ""),
-    ("\\ ", ""),
-    (" ", ""),
-    ("mbox", "text"),
-    (r",\text{and}", ","),
-    (r"\text{and}", ","),
-    (r"\text{m}", r"\text{}"),
-    (r"\le", "<"),
-)
-_UNITS = (
-    *("square", "ways", "integers", "dollars", "mph", "inches", "ft", "hours", "km", "units", r"\ldots", "sue"),
-    *("points", "feet", "minutes", "digits", "cents", "degrees", "cm", "gm", "pounds", "meters", "meals", "edges"),
-    *("students", "childrentickets", "multiples"),
-)
-_REMAINS = (
-    *(r"\text{s}", r"\text{.}", "\\text{\ns}", r"\text{}^2", r"\text{}^3", "\\text{\n}", r"\text{}", r"\mathrm{th}"),
-    *(r"^\circ", r"^{\circ}", r"\;", r",\!", "{,}", '"', r"\dots", "\n", "\r", "\f", r"\%"),
-)
-_WRAPPERS = (
-    re.compile(r"\\text\{(.*?)\}"),
-    re.compile(r"\\textbf\{(.*?)\}"),
-    re.compile(r"\\overline\{(.*?)\}"),
-    re.compile(r"\\boxed\{(.*)\}"),
-)
-_PLACES = (
-    re.compile(r"finalansweris(.*)"),
-    re.compile(r"answer?is:?(.*)"),
-    re.compile(r"oxed\{(.*?)\}"),
-    re.compile(r"\$(.*?)\$"),
-)
-
-
-def normalize_answer(answer: str) -> str:
-    r"""`answer` without blanks, units and wrappers, or the part of a sentence that states it.
-
-    It replaces letters without any grammar: `an ` is removed everywhere, `\left` becomes `<`.
-    """
-    answer = answer.partition("Problem:")[0]
-    for old, new in _REPLACED:
-        answer = answer.replace(old, new)
-    for word in (*_UNITS, *_REMAINS):
-        answer = answer.replace(word, "")
-    for wrapper in _WRAPPERS:
-        answer = wrapper.sub(r"\1", answer)
-    for place in _PLACES:
-        answer = (place.findall(answer) or [answer])[-1]
-    answer = _with_braces(answer.strip()).replace("$", "")
-    digits = answer.replace(",", "")
-    return digits if digits.isdigit() else answer
-
-
-def _with_braces(answer: str) -> str:
-    r"""`\frac12` as `\frac{1}{2}`, `\sqrt2` as `\sqrt{2}`; a `rac` whose `\f` was read as an escape as `\frac`."""
-    if "rac" in answer and r"\frac" not in answer:
-        answer = answer.replace("rac", r"\frac")
-    answer = re.sub(r"frac([^{])(.)", r"frac{\1}{\2}", answer)
-    return re.sub(r"sqrt([^{])", r"sqrt{\1}", answer)
-
-
-def read_vote(answer: str) -> int | NoAnswer:
-    """The vote of a normalised answer, rounded and modulo 1000, or why it is dropped."""
+def read_answer(text: str) -> ExtractedAnswer:
+    """The answer in the last characters of `text`, a decimal rounded; a box counts only if it is closed."""
+    region = text[-REGION_CHARS:]
+    answer = extract_answer(region, AnswerRange.MOD_1000, complete="boxed" not in region)
+    if answer.reason is not NoAnswer.NOT_AN_INTEGER:
+        return answer
     try:
-        return AnswerRange.MOD_1000.place(round(float(answer)))
+        vote = AnswerRange.MOD_1000.place(round(float(answer.raw)))
     except (ValueError, OverflowError):
-        return NoAnswer.UNREADABLE
+        return answer
+    return answer if isinstance(vote, NoAnswer) else replace(answer, value=vote, reason=None)
 
 
 def majority(votes: Iterable[int]) -> int:

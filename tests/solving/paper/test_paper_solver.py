@@ -271,7 +271,7 @@ async def test_the_record_judged_again_gives_the_recorded_answers() -> None:
         for number, turn in enumerate(trajectory.turns):
             sample, _ = process(sample.extended(turn.completion.text), is_last=number == 3)
             sample = sample.extended(turn.observation)
-        assert sample.extracted == trajectory.answer
+        assert sample.answer == trajectory.answer
 
 
 # --- what the kernel had no answer to ---
