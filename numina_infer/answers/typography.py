@@ -34,16 +34,6 @@ _SPACED_THOUSANDS = re.compile(r"(?<![0-9.,] )(?<![0-9.,])[1-9][0-9]{0,2}(?: [0-
 _LIST = re.compile(r'[,;<>]|\\[lg]eq?\b|\\neq?\b|"[^"]*(?:\b(?:and|or)\b|[或和与])[^"]*"')
 
 
-def join_thousands(text: str) -> str:
-    """`text` with the groups of its numbers joined."""
-    return _THOUSANDS.sub(_joined, text)
-
-
-def join_spaced_thousands(text: str) -> str:
-    """The same for groups with spaces between them, as sentences have them: `1 234`."""
-    return _SPACED_THOUSANDS.sub(_joined, text)
-
-
 def _joined(number: re.Match[str]) -> str:
     """The digits of `number`; a plain comma within brackets separates coordinates, not thousands."""
     before = number.string[: number.start()]
@@ -162,11 +152,11 @@ _IDEOGRAPHS = re.compile(rf'"[^"]*"|[{_IDEOGRAPH}]+')
 def plain(expression: str, *, prose: bool = False) -> str:
     """`expression` without typography; text stands in double quotes, and with `prose` every word does."""
     text = _undecorated(in_ascii(_unwrapped(expression if prose else _COMMENT.sub("", expression))))
-    text = _ASIDE.sub(_aside, join_thousands(text))
+    text = _ASIDE.sub(_aside, _THOUSANDS.sub(_joined, text))
     text = _OVER.sub(r"\\frac{\1}{\2}", _SPACE.sub(" ", text))
     text = _TEXT.sub(_quote, _TEXT.sub(_quote, text))  # text stands in text at most once
     if prose:
-        text = join_spaced_thousands(text)
+        text = _SPACED_THOUSANDS.sub(_joined, text)
     text = _BASE_TEN.sub(" ", (_WORD if prose else _IDEOGRAPHS).sub(_quoted_once, text))
     concluding = _CONCLUDING.match(text)
     return text[concluding.end() if concluding else 0 :].strip().rstrip(".,;: \\")

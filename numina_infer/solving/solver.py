@@ -13,7 +13,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from numina_infer.core.events import Ended, Event, Started, Stopped
-from numina_infer.core.ports import Cutoff, Decoder, Engine, Format, Sandbox, Session
+from numina_infer.core.ports import Cutoff, Engine, Format, Sandbox
 from numina_infer.core.presets import Preset
 from numina_infer.core.records import Outcome, Problem, Solution, StopReason, Trajectory
 from numina_infer.solving.rollout import Draft, end_of, rollout
@@ -160,23 +160,19 @@ class ProblemRun:
         self.news.set()
 
     async def _attempt(self, draft: Draft, ticket: int) -> Outcome:
-        async with AsyncExitStack() as places:
-            place = await self._take_places(ticket, places)
-            if place is None:
+        """Make the attempt as soon as it has a slot in the engine and one in the sandbox, unless the cutoff is first."""
+        solver, places = self.solver, None
+        async with AsyncExitStack() as stack:
+            with self.cutoff.scope():
+                decoder = await stack.enter_async_context(solver.engine.slot(ticket))
+                places = decoder, await stack.enter_async_context(solver.sandbox.session(solver.fmt.mode))
+            if places is None:
                 return Outcome.CUTOFF
-            decoder, session = place
             return await rollout(
                 draft,
-                decoder=decoder,
-                session=session,
-                config=self.solver.preset.rollout,
-                run_seed=self.solver.preset.contest.seed,
+                decoder=places[0],
+                session=places[1],
+                config=solver.preset.rollout,
+                run_seed=solver.preset.contest.seed,
                 cutoff=self.cutoff,
             )
-
-    async def _take_places(self, ticket: int, places: AsyncExitStack) -> tuple[Decoder, Session] | None:
-        """A slot in the engine and one in the sandbox, or None when the cutoff comes first."""
-        with self.cutoff.scope():
-            decoder = await places.enter_async_context(self.solver.engine.slot(ticket))
-            return decoder, await places.enter_async_context(self.solver.sandbox.session(self.solver.fmt.mode))
-        return None

@@ -125,8 +125,7 @@ class Ballot:
     @property
     def winner(self) -> int | None:
         """The answer with the most votes, the larger of equals; None without a vote."""
-        most = max(self.votes.values(), default=0)
-        return max((answer for answer, votes in self.votes.items() if votes == most), default=None)
+        return self.ranking[0][0] if self.votes else None
 
     def is_decided(self, outstanding: int) -> bool:
         """Whether `outstanding` more milli-votes, however cast, can't change the winner.
@@ -136,13 +135,9 @@ class Ballot:
         leader = self.winner
         if leader is None:
             return outstanding <= 0
-        if self.votes[leader] <= outstanding:
-            return False
-        return all(self._beats(leader, rival, outstanding) for rival in self.votes if rival != leader)
-
-    def _beats(self, leader: int, rival: int, outstanding: int) -> bool:
-        reach = self.votes[rival] + outstanding
-        return reach < self.votes[leader] or (reach == self.votes[leader] and leader > rival)
+        lead = (self.votes[leader], leader)
+        reach = ((votes + outstanding, answer) for answer, votes in self.votes.items() if answer != leader)
+        return outstanding < lead[0] and all(rival < lead for rival in reach)
 
     def chance_of_change(self, outstanding: int) -> Fraction:
         """An upper bound of the chance, 0 to 1, that `outstanding` more milli-votes give another winner.
