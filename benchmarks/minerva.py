@@ -6,7 +6,7 @@ DeepSeekMath's evaluation added the places where an answer may stand («final an
 import re
 
 from numina_infer.core.records import AnswerRange, NoAnswer
-from numina_infer.solving.paper.rules import REGION_CHARS, states_answer
+from numina_infer.solving.paper import REGION_CHARS, states_answer
 
 
 def kernels_vote(text: str) -> int | None:

@@ -30,7 +30,7 @@ from numina_infer.runs.progress import MakeDisplay, Scoreboard, show_progress
 from numina_infer.runs.provenance import machine, package_versions
 from numina_infer.sandbox import Sandbox
 from numina_infer.solving.contest import Contest, Parts, open_portal
-from numina_infer.solving.paper.paper_solver import PaperSolver
+from numina_infer.solving.paper import PaperSolver
 from numina_infer.solving.solver import MakeSolver, Solver
 from numina_infer.solving.supervised import Make, SupervisedEngine, SupervisedSandbox
 

@@ -160,7 +160,7 @@ class ProblemRun:
         self.news.set()
 
     async def _attempt(self, draft: Draft, ticket: int) -> Outcome:
-        """Make the attempt as soon as it has a slot in the engine and one in the sandbox, unless the cutoff is first."""
+        """Make the attempt once it has a slot in the engine and one in the sandbox, unless the cutoff comes first."""
         solver, places = self.solver, None
         async with AsyncExitStack() as stack:
             with self.cutoff.scope():

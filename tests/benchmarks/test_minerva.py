@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from benchmarks.minerva import extract_boxed, normalize_answer, read_answer, read_vote
 from numina_infer.core.records import NoAnswer
-from numina_infer.solving.paper.rules import majority
+from numina_infer.solving.paper import majority
 
 
 @pytest.mark.parametrize(

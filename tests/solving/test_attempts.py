@@ -38,7 +38,7 @@ from numina_infer.lab.replay.replay import replay_run
 from numina_infer.runs.history import read_events
 from numina_infer.runs.log import RunLog
 from numina_infer.solving.contest import Contest, Parts
-from numina_infer.solving.paper.paper_solver import PaperSolver
+from numina_infer.solving.paper import PaperSolver
 from numina_infer.solving.solver import MakeSolver, Solver
 from numina_infer.voting.referee import Ledger
 from tests.run_folders import described

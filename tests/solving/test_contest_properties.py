@@ -22,7 +22,7 @@ from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.history import read_logged_problems
 from numina_infer.runs.log import RunLog
 from numina_infer.solving.contest import Contest, Parts
-from numina_infer.solving.paper.paper_solver import PaperSolver
+from numina_infer.solving.paper import PaperSolver
 from numina_infer.solving.solver import MakeSolver, Solver
 from numina_infer.voting.referee import Ledger
 from tests.examples import costly

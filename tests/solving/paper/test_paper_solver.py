@@ -42,8 +42,7 @@ from numina_infer.formats.catalogue import make_format
 from numina_infer.runs.history import read_logged_problems
 from numina_infer.runs.progress import RunConsole
 from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
-from numina_infer.solving.paper.paper_solver import PaperSolver
-from numina_infer.solving.paper.rules import Sample, process
+from numina_infer.solving.paper import PaperSolver, Sample, process
 from numina_infer.voting.referee import Ledger, fold
 from tests.examples import costly
 from tests.summing import write_sums
@@ -354,7 +353,7 @@ class WedgedEngine(ScriptedEngine):
 @pytest.mark.anyio
 async def test_an_engine_that_hears_no_cutoff_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its samples end at the cutoff as all others."""
-    monkeypatch.setattr("numina_infer.solving.paper.paper_solver.hand_over_s", lambda _preset, _ledger: 0.0)
+    monkeypatch.setattr("numina_infer.solving.paper.hand_over_s", lambda _preset, _ledger: 0.0)
     recorder = Recorder()
     solution = await solve(WedgedEngine([[""]]), preset(2), recorder, time_left=0.01)
     assert [trajectory.outcome for trajectory in recorder.trajectories] == [Outcome.CUTOFF] * 2

@@ -1,4 +1,4 @@
-"""The paper's way: every rule of the kernel on hand-made texts, its recorded votes, its programs."""
+"""The paper's way: every rule of the kernel on hand-made texts, and its votes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,15 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.core.config import Mode
 from numina_infer.core.records import AnswerSource, ExtractedAnswer, NoAnswer
-from numina_infer.sandbox import Sandbox
-from numina_infer.solving.paper.rules import (
-    SILENT_END,
+from numina_infer.solving.paper import (
     Sample,
     majority,
-    make_program,
-    print_last_line,
     process,
 )
 
@@ -149,13 +144,13 @@ def test_every_rule_holds(trace: Trace) -> None:
 def test_only_the_last_block_runs() -> None:
     """Earlier ones are forgotten, variables included."""
     sample = Sample.of(PROMPT).extended("```python\nx = 1\n```\nthen\n```python\nprint(x)\n```\n```output\n")
-    assert process(sample, is_last=False)[1] == "\nprint(x)\n"
+    assert process(sample, is_last=False)[1] == "print(x)"
 
 
 def test_a_block_ends_at_the_next_fence_whatever_that_is() -> None:
     """An unclosed program ends where the output is asked for."""
     sample = Sample.of(PROMPT).extended("```python\nprint(1)\n```output\n")
-    assert process(sample, is_last=False)[1] == "\nprint(1)\n"
+    assert process(sample, is_last=False)[1] == "print(1)"
 
 
 def test_the_statement_is_a_part_of_the_text() -> None:
@@ -212,53 +207,3 @@ def test_no_vote_is_zero() -> None:
 def test_a_lost_vote_has_a_reason(written: list[str], extracted: ExtractedAnswer) -> None:
     """The kernel knew only -1."""
     assert play(written)[0].answer == extracted
-
-
-# --- programs ---
-
-
-@pytest.mark.parametrize(
-    ("last", "printed"),
-    [
-        ("x", "print(x)"),
-        ("x = 5", "print(x = 5)"),
-        ("x # the sum", "print(x )"),
-        ("# done", "print()"),
-        ("'#'", "print(')"),
-        ("    x", "print(    x)"),
-        ("print(x)", "print(x)"),
-        ("# print(x)", "# print(x)"),
-        ("pprint(x)", "pprint(x)"),
-    ],
-)
-def test_the_last_line_is_printed_whatever_it_is(last: str, printed: str) -> None:
-    """Unless `print(` stands in it."""
-    assert print_last_line(f"y = 1\n{last}\n\n") == f"y = 1\n{printed}"
-
-
-def test_an_empty_program_prints_an_import() -> None:
-    """The preamble's last line is the last line then."""
-    assert make_program("\n").endswith("print(import sympy as sp)")
-
-
-PROGRAMS = (
-    ("x=5", "TypeError: "),
-    ("print(3)\n# done", "3"),
-    ("x = 3\nx # print(x)", ""),
-    ("def two():\n    print(2)\n    return 3\ntwo()", "2\n3"),
-    ("print(1); 5", "1"),
-    ("math.sqrt(4), np.int64(3) + 0 == 3, sp.Integer(5)", "2.0 True 5"),
-)
-
-
-@pytest.mark.slow
-@pytest.mark.anyio
-async def test_real_programs_print_their_last_line_alone() -> None:
-    """Its value isn't shown a second time, and an assignment is an error that the model reads."""
-    async with Sandbox() as sandbox, sandbox.session(Mode.FRESH) as session:
-        for code, expected in PROGRAMS:
-            execution = await session.execute(make_program(f"\n{code}\n") + SILENT_END, timeout_s=5)
-            if expected.endswith(": "):
-                assert execution.output.rpartition("\n")[2].startswith(expected), code
-            else:
-                assert execution.output == expected, code

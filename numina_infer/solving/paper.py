@@ -1,14 +1,32 @@
-"""Solves a problem the paper's way: all samples in rounds, each round as slow as its slowest sample.
+r"""The paper's way: rounds and votes of NuminaMath's 2024 kernel, a baseline to measure ours against.
 
-The rounds are those of NuminaMath's 2024 kernel: generate for every sample that isn't pruned, judge the texts by
-`rules.py`, run all programs, four times over.
+Rewritten from project-numina/aimo-progress-prize, kaggle-solution.ipynb; the technical report's algorithms 1 and 2 are
+a cleaner version of it. All samples go in rounds, each as slow as its slowest sample: generate for every sample that
+isn't pruned, judge the texts, run all programs, four times over.
+
+After every round `process` rules on a sample's whole text, prompt included, in this order:
+
+1. No ```python block: the sample starts again from the prompt, and the round is used up.
+2. It doesn't ask for an output, and `\boxed` or «answer is» stands in its last 100 characters: without an ```output
+   block the model made the output up, and the sample is pruned; with one the answer is stored. Such a sample isn't
+   done: it is continued in every later round, may be reset, and keeps its answer until a later round overwrites it.
+3. It is the last round: nothing more happens, so a program of it never runs.
+4. It doesn't ask for an output: it starts again.
+5. The last ```python block runs, and its output is appended.
+
+An answer is what our own reader finds in those 100 characters, and a decimal is rounded as Python's
+`round(float(answer))` does it; below zero is dropped, the rest is taken modulo 1000. The most frequent wins, and the
+first of equals; pruned samples come first, then the others by index. Without a vote the answer is 0.
+All of this contradicts the rest of the library, on purpose. Programs run, and outputs look, as everywhere else.
+
 The promises of this library stay: the cutoff ends a problem in time with the answers stored by then, an error of the
 engine or the sandbox costs one sample, programs are locked down, and every ending is recorded.
-
 The run log has a trajectory for each sample. Its turns include those that a restart threw away, so a turn's prompt may
-be shorter than the one before. Samples end in the order in which the kernel counts them, which breaks ties.
+be shorter than the one before. Samples end in the order in which the kernel counts them.
 """
 
+import re
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -18,15 +36,18 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
+from numina_infer.answers.extract import extract_answer
 from numina_infer.core.config import Mode, Policy
 from numina_infer.core.events import Started
 from numina_infer.core.ports import Cutoff, Decoder
 from numina_infer.core.records import (
+    AnswerRange,
     Completion,
     Execution,
     ExecutionStatus,
     ExtractedAnswer,
     FinishReason,
+    NoAnswer,
     Outcome,
     Part,
     Problem,
@@ -36,11 +57,93 @@ from numina_infer.core.records import (
     Turn,
     plain_text,
 )
+from numina_infer.formats.fences import OUTPUT_FENCE
 from numina_infer.formats.numina import NUMINA
-from numina_infer.solving.paper.rules import SILENT_END, STOP, Sample, majority, make_program, process
 from numina_infer.solving.rollout import Draft, failure_of, require_recordable, turn_seed
 from numina_infer.solving.solver import ProblemRun, Solver, hand_over_s
 from numina_infer.voting.referee import Ledger, conclude
+
+REGION_CHARS = 100
+"""An answer must begin within so many characters of the text's end."""
+
+_NO_ANSWER = ExtractedAnswer(None, NoAnswer.NOT_STATED)
+_PYTHON_BLOCK = re.compile("```python(.*?)```", re.DOTALL)
+_OUTPUT_BLOCK = re.compile("```output(.*?)```", re.DOTALL)
+
+
+# --- the state machine ---
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One of the N attempts, in the kernel's form."""
+
+    prompt: str
+    text: str
+    """The prompt and everything behind it; a restart makes it the prompt again."""
+    answer: ExtractedAnswer = _NO_ANSWER
+    """The stored one, rounded."""
+    is_pruned: bool = False
+
+    @classmethod
+    def of(cls, prompt: str) -> "Sample":
+        """A sample before its first round."""
+        return cls(prompt, prompt)
+
+    @property
+    def is_at_prompt(self) -> bool:
+        """True before the first round and after a restart."""
+        return self.text == self.prompt
+
+    def extended(self, text: str) -> "Sample":
+        """The sample with `text`, a completion or an observation, appended."""
+        return replace(self, text=self.text + text)
+
+
+def process(sample: Sample, *, is_last: bool) -> tuple[Sample, str | None]:
+    """The sample after a round, and the program to run before the next one, if any; a stored answer stays.
+
+    `is_last` if no other round follows.
+    """
+    programs, asks = _PYTHON_BLOCK.findall(sample.text), sample.text.endswith(OUTPUT_FENCE)
+    if programs and not asks and states_answer(sample.text):
+        if _OUTPUT_BLOCK.search(sample.text):
+            return replace(sample, answer=read_answer(sample.text)), None
+        return replace(sample, is_pruned=True), None
+    if programs and is_last:
+        return sample, None
+    return (sample, programs[-1].strip("\n")) if programs and asks else (replace(sample, text=sample.prompt), None)
+
+
+# --- answers ---
+
+
+def states_answer(text: str) -> bool:
+    """Whether the last characters of `text` hold what the kernel takes for an answer."""
+    region = text[-REGION_CHARS:]
+    return "answer is" in region or r"\boxed" in region
+
+
+def read_answer(text: str) -> ExtractedAnswer:
+    """The answer in the last characters of `text`, a decimal rounded; a box counts only if it is closed."""
+    region = text[-REGION_CHARS:]
+    answer = extract_answer(region, AnswerRange.MOD_1000, complete="boxed" not in region)
+    if answer.reason is not NoAnswer.NOT_AN_INTEGER:
+        return answer
+    try:
+        vote = AnswerRange.MOD_1000.place(round(float(answer.raw)))
+    except (ValueError, OverflowError):
+        return answer
+    return answer if isinstance(vote, NoAnswer) else replace(answer, value=vote, reason=None)
+
+
+def majority(votes: Iterable[int]) -> int:
+    """The most frequent vote, the first one seen among equals; 0 without any."""
+    leading = Counter(votes).most_common(1)
+    return leading[0][0] if leading else 0
+
+
+# --- rounds ---
 
 _OUTCOMES = {
     FinishReason.STOP: Outcome.MAX_TURNS,
@@ -79,7 +182,7 @@ class _PaperDraft(Draft):
 
     ticket: int
     sample: Sample
-    """Its prompt is the kernel's, without worked examples, so that `rules.py` reads no block in those."""
+    """Its prompt is the kernel's, without worked examples, so that no block in those is read."""
     context: list[Part]
     """The format's prompt and everything appended to it."""
     program: str | None = None
@@ -106,10 +209,9 @@ class _PaperDraft(Draft):
             self.outcome = _OUTCOMES[completion.finish_reason]
 
     def _judge(self, *, is_last: bool) -> None:
-        self.sample, code = process(self.sample, is_last=is_last)
+        self.sample, self.program = process(self.sample, is_last=is_last)
         if self.sample.is_at_prompt:
             self.context = [*self.fmt.prompt(self.problem.statement)]
-        self.program = None if code is None else make_program(code)
         self.turns[-1] = replace(self.turns[-1], code=self.program)
 
     def tell(self, execution: Execution) -> None:
@@ -201,7 +303,7 @@ class _PaperRun(ProblemRun):
 
     async def _generate(self, sample: _PaperDraft, *, is_last: bool) -> None:
         preset = self.solver.preset
-        sampling = replace(preset.rollout.sampling, stop=STOP)
+        sampling = replace(preset.rollout.sampling, stop=(OUTPUT_FENCE,))
         seed = turn_seed(preset.contest.seed, self.problem.statement, sample.index, len(sample.turns))
         decoder: Decoder | None = None
         try:
@@ -223,7 +325,7 @@ class _PaperRun(ProblemRun):
         timeout_s = self.solver.preset.rollout.code_timeout_s
         try:
             async with self.solver.sandbox.session(Mode.FRESH) as session:
-                execution = await session.execute(program + SILENT_END, timeout_s=timeout_s, cutoff=self.cutoff)
+                execution = await session.execute(program, timeout_s=timeout_s, cutoff=self.cutoff)
             # Behind the cutoff a time-out isn't the program's own.
             if not (self.cutoff.has_passed and execution.status is ExecutionStatus.TIMEOUT):
                 sample.tell(execution)
