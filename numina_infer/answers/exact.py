@@ -62,11 +62,8 @@ PI = Number(Fraction(31415926535897932384, 10**19), Fraction(3141592653589793238
 
 def exactly(value: Fraction | int) -> Number:
     """`value` as a number, if it keeps to `MAX_BITS`."""
-    return _enclosed([_bounded(Fraction(value))])
-
-
-def _enclosed(values: list[Fraction]) -> Number:
-    return Number(min(values), max(values))
+    bounded = _bounded(Fraction(value))
+    return Number(bounded, bounded)
 
 
 def _bounded(fraction: Fraction) -> Fraction:
@@ -80,7 +77,8 @@ def _num_bits(fraction: Fraction) -> int:
 
 def combined(operation: Callable[[Fraction, Fraction], Fraction], a: Number, b: Number) -> Number:
     """`operation`, which is monotonic in each argument, on two numbers."""
-    return _enclosed([_bounded(operation(x, y)) for x in {*a} for y in {*b}])
+    corners = [_bounded(operation(x, y)) for x in {*a} for y in {*b}]
+    return Number(min(corners), max(corners))
 
 
 def literal(whole: str, decimals: str, exponent: int) -> Number:
@@ -108,7 +106,9 @@ def magnitude(number: Number) -> Number:
 
 def floor(number: Number) -> Number:
     """The largest integer that isn't above `number`, where both ends have the same."""
-    return exactly(Number(*map(Fraction, map(math.floor, number))).fraction)
+    low, high = map(math.floor, number)
+    expect(low == high, NoAnswer.NOT_AN_INTEGER)
+    return exactly(low)
 
 
 def ceiling(number: Number) -> Number:
@@ -151,7 +151,8 @@ def power(base: Number, exponent: Number, *, enclosed: bool = False) -> Number:
     low, high = (_root(end, below, enclosed=enclosed) for end in base)
     ends = {low.low, high.high}
     expect(len(ends) == 1 or low.low > 0 or above > 0, NoAnswer.NOT_AN_INTEGER)
-    return _enclosed([_whole_power(end, above) for end in ends])
+    powers = [_whole_power(end, above) for end in ends]
+    return Number(min(powers), max(powers))
 
 
 def _whole_power(base: Fraction, exponent: int) -> Fraction:

@@ -40,9 +40,10 @@ def require_number(
         raise ConfigError(f"{name} is an integer beyond all floats; give a smaller one") from error
     is_within = (least < value if above else least <= value) and (value < most if below else value <= most)
     low = f"{least:g} ({least_means})" if least_means else f"{least:g}"
-    bounds = f"above {low}" if above else f"{low} or above" if most == math.inf else f"at least {low}"
-    if most < math.inf:
-        bounds += f" and {'below' if below else 'at most'} {most:g}"
+    if most == math.inf:
+        bounds = f"above {low}" if above else f"{low} or above"
+    else:
+        bounds = f"{'above' if above else 'at least'} {low} and {'below' if below else 'at most'} {most:g}"
     require(is_finite and is_within, f"{name} is {value}; it must be {bounds}")
 
 
