@@ -36,8 +36,8 @@ from typing import Any
 from benchmarks.frame import Target, finish, name_machine, pass_over, read_options, show
 from benchmarks.recorded import NOT_HERE, RecordedText, data_folder, recorded_texts
 from numina_infer.answers.extract import extract_answer
-from numina_infer.core.help_formatter import HelpFormatter
 from numina_infer.core.records import AnswerRange
+from numina_infer.core.terminal import HelpFormatter
 from numina_infer.solving.paper.rules import Sample, states_answer
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -26,9 +26,9 @@ from dataclasses import dataclass, replace
 from benchmarks.frame import Target, finish, name_machine, read_options
 from benchmarks.quick_contest import Machine, Played, QuickContest, Setting
 from numina_infer.core.config import ContestConfig
-from numina_infer.core.help_formatter import HelpFormatter
 from numina_infer.core.presets import get_preset
 from numina_infer.core.records import StopReason
+from numina_infer.core.terminal import HelpFormatter
 from numina_infer.engines.simulated_engine import RecordedSamples, read_samples
 from numina_infer.engines.simulated_machine import T4_COSTS, MachineCosts
 from numina_infer.runs.problems import packaged_path

@@ -39,9 +39,9 @@ from drills.engines.stand_in_server import write_interpreter
 from drills.leftovers import descendants
 from numina_infer.core.config import BankConfig
 from numina_infer.core.errors import EngineError
-from numina_infer.core.help_formatter import HelpFormatter
 from numina_infer.core.presets import Preset, get_preset
 from numina_infer.core.records import ExecutionStatus
+from numina_infer.core.terminal import HelpFormatter
 from numina_infer.engines.local.models import find_folder
 from numina_infer.kaggle.build.notebook import Notebook
 from numina_infer.kaggle.place import RERUN_VARIABLE

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from numina_infer.core.help_formatter import HelpFormatter
+from numina_infer.core.terminal import HelpFormatter
 from numina_infer.runs.provenance import machine
 
 

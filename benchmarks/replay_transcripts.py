@@ -18,7 +18,7 @@ import anyio
 from benchmarks.frame import Target, finish, name_machine, pass_over, read_options, show
 from benchmarks.recorded import NOT_HERE, SOURCES, Block, data_folder, trajectories
 from numina_infer.core.config import Mode
-from numina_infer.core.help_formatter import HelpFormatter
+from numina_infer.core.terminal import HelpFormatter
 from numina_infer.sandbox import Execution, Sandbox
 
 FLOOR = 97.0

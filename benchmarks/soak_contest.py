@@ -26,8 +26,8 @@ from benchmarks.holdings import NAMES, Held, Sample, Trend, held_by, trend, watc
 from numina_infer.app.choices import Choices
 from numina_infer.app.composition import make_parts, open_contest
 from numina_infer.app.tasks import run_info
-from numina_infer.core.help_formatter import HelpFormatter
 from numina_infer.core.records import Problem
+from numina_infer.core.terminal import HelpFormatter
 from numina_infer.runs.history import read_run
 from numina_infer.runs.log import RunLog
 from numina_infer.runs.problems import example_problems_path, read_problems

@@ -11,7 +11,7 @@ from typing import Any
 
 from numina_infer.core.config import Policy
 from numina_infer.core.events import Ended, Event, Opened
-from numina_infer.core.help_formatter import HelpFormatter
+from numina_infer.core.terminal import HelpFormatter
 from numina_infer.runs.history import LoggedProblem, read_events, read_info, read_logged_problems
 from numina_infer.voting.ballot import MILLI
 from numina_infer.voting.referee import Ledger, Stop, decide, fold
@@ -57,8 +57,8 @@ def draw_slices(axes: Any, attempts: list[LoggedProblem]) -> None:
             continue
         axes.barh(row, cut.seconds, color="#d8dee9", height=0.8)
         axes.barh(row, solution.solved_at - solution.opened_at, color="#5e81ac", height=0.8)
-        if cut.fair_s is not None:
-            axes.plot([cut.fair_s] * 2, [row - 0.4, row + 0.4], color="#bf616a", linewidth=2)
+        if cut.left_s is not None and cut.num_left is not None:
+            axes.plot([cut.left_s / cut.num_left] * 2, [row - 0.4, row + 0.4], color="#bf616a", linewidth=2)
         axes.text(cut.seconds, row, f" {solution.stop_reason}", va="center", fontsize=8)
     axes.set_yticks(range(len(attempts)), [attempt.opened.problem_id for attempt in attempts], fontsize=8)
     axes.invert_yaxis()

@@ -32,13 +32,14 @@ from drills.fault import Fault
 from drills.leftovers import Held, left_behind
 from drills.log_seen import read_log, read_summary
 from drills.model import Pace, PacedEngine, Words
+from drills.scaled_clock import scaled_clock
 from drills.scene import Call, Moment, Round, Scene
 from drills.seen import Reply, Seen
 from numina_infer.app.composition import supervised_parts
 from numina_infer.competitions.api_versions import API_VERSIONS, Predict
 from numina_infer.competitions.gateways import make_predict
 from numina_infer.competitions.mock.kaggle_evaluation import read_reply
-from numina_infer.core.clock import Clock, scaled_clock, virtual_clock
+from numina_infer.core.clock import Clock, virtual_clock
 from numina_infer.core.config import BankConfig, ContestConfig
 from numina_infer.core.events import Event, Opened
 from numina_infer.core.ports import Engine, Sandbox

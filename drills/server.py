@@ -16,7 +16,7 @@ import anyio
 from drills.engines.pace import Pace
 from drills.engines.stand_in import StandIn
 from drills.model import Words
-from numina_infer.core.help_formatter import HelpFormatter
+from numina_infer.core.terminal import HelpFormatter
 from numina_infer.engines.simulated_machine import T4_COSTS
 
 HANG = signal.SIGUSR1

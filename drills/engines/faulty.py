@@ -13,9 +13,9 @@ import anyio
 
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.errors import EngineError, EngineGoneError
-from numina_infer.core.openable import Openable, run_in_background
 from numina_infer.core.ports import Cutoff, Decoder, Engine, EngineStats
 from numina_infer.core.records import Completion, Part, plain_text
+from numina_infer.core.restarts import Openable, run_in_background
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ import anyio
 
 from drills.engines.pace import Pace
 from drills.engines.stand_in import StandIn
-from numina_infer.core.help_formatter import HelpFormatter
+from numina_infer.core.terminal import HelpFormatter
 from numina_infer.engines.scripted_engine import Cue, Lines, load_script
 from numina_infer.engines.simulated_machine import T4_COSTS
 from numina_infer.engines.vocabulary import TokenizerVocabulary

@@ -19,8 +19,8 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from numina_infer.answers import exact
-from numina_infer.answers.exact import NoNumberError, Number, expect
-from numina_infer.answers.latex import command
+from numina_infer.answers.exact import NoNumberError, Number, exactly, expect
+from numina_infer.answers.typography import command
 from numina_infer.answers.units import LABEL, NO_UNIT, ORDINAL, UNIT
 from numina_infer.core.records import NoAnswer
 
@@ -49,18 +49,11 @@ _MODULAR_POWER = re.compile(
 _DEGREE = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|" + command("degree|deg"))
 _JUXTAPOSED = re.compile(r"\(|\\\{|" + command("[dtc]?frac|[dt]?binom|sqrt|pi|lfloor|lceil|lvert|floor|ceil") + "|π")
 
-_Function = Callable[[Number], Number]
-
-
-def _itself(value: Number) -> Number:
-    return value
-
-
-_BRACKETS: dict[str, tuple[re.Pattern[str], _Function]] = {
-    "(": (re.compile(r"\)"), _itself),
-    "[": (re.compile(r"\]"), _itself),
-    "{": (re.compile(r"\}"), _itself),
-    r"\{": (re.compile(r"\\\}"), _itself),
+_BRACKETS: dict[str, tuple[re.Pattern[str], Callable[[Number], Number] | None]] = {
+    "(": (re.compile(r"\)"), None),
+    "[": (re.compile(r"\]"), None),
+    "{": (re.compile(r"\}"), None),
+    r"\{": (re.compile(r"\\\}"), None),
     "|": (re.compile(r"\|"), exact.magnitude),
     r"\lvert": (re.compile(r"\\rvert"), exact.magnitude),
     r"\lfloor": (re.compile(r"\\rfloor"), exact.floor),
@@ -99,7 +92,7 @@ class ExpressionReader:
         number = self._product()
         number = exact.modulo(number, self._power()) if self._accept(_MOD) else self._rest_of_sum(number)
         self._accept(ORDINAL)
-        return exact.as_fraction(number)
+        return number.fraction
 
     @property
     def has_only_unit_left(self) -> bool:
@@ -154,7 +147,10 @@ class ExpressionReader:
         self._accept(_DEGREE)
         if self._follows(ORDINAL) or not self._accept(_POWER):
             return base
-        return exact.power(base, self._signed(self._atom), enclosed=self._num_rounded > 0)
+        return self._raised(base, self._signed(self._atom))
+
+    def _raised(self, base: Number, exponent: Number) -> Number:
+        return exact.power(base, exponent, enclosed=self._num_rounded > 0)
 
     def _atom(self) -> Number:
         if self._accept(_FRAC):
@@ -162,33 +158,33 @@ class ExpressionReader:
         if self._accept(_BINOM):
             return exact.binomial(self._argument(), self._argument())
         if self._accept(_SQRT):
-            return self._root()
+            degree = self._bracketed("[") if self._accept(_SQUARE_BRACKET) else exactly(2)
+            return self._raised(self._argument(), exact.quotient(exactly(1), degree))
         if self._accept(_PI):
-            return exact.PI if self._num_rounded else exact.as_fraction(exact.PI)
+            expect(self._num_rounded > 0, NoAnswer.NOT_AN_INTEGER)
+            return exact.PI
         if opening := self._accept(_OPENING) or self._accept(_FUNCTION):
             return self._bracketed(opening[opening.lastindex or 0])
         return self._literal()
 
-    def _literal(self) -> Fraction:
+    def _literal(self) -> Number:
         match = self._accept(_NUMBER)
         if match is None or not (match[1] or match[2]):
             raise NoNumberError(NoAnswer.UNREADABLE)
         number = exact.literal(match[1], match[2] or "", int(match[3] or 0))
-        return self._mixed(number) if self._follows(_FRAC) else number
-
-    def _mixed(self, whole: Fraction) -> Fraction:
-        r"""`2\frac{1}{2}` is 2.5; nothing else of that shape has one reading."""
-        self._accept(_FRAC)
-        above, below = exact.as_fraction(self._argument()), exact.as_fraction(self._argument())
+        if not self._accept(_FRAC):
+            return number
+        # `2\frac{1}{2}` is 2.5; nothing else of that shape has one reading.
+        whole, above, below = number.fraction, self._argument().fraction, self._argument().fraction
         expect(whole.denominator == 1 and 0 < above < below, NoAnswer.UNREADABLE)
-        return exact.bounded(whole + above / below)
+        return exactly(whole + above / below)
 
     def _argument(self) -> Number:
         r"""What TeX takes for an argument: a group, or a single digit (`\frac12`)."""
         if self._accept(_BRACE):
             return self._bracketed("{")
         digit = self._accept(_DIGIT)
-        return Fraction(int(digit[0])) if digit else self._nested(self._atom)
+        return exactly(int(digit[0])) if digit else self._nested(self._atom)
 
     def _bracketed(self, opening: str) -> Number:
         closing, function = _BRACKETS[opening]
@@ -198,7 +194,7 @@ class ExpressionReader:
             value = exact.binomial(value, self._nested(self._sum))
         expect(self._accept(closing) is not None, NoAnswer.UNREADABLE)
         self._num_rounded -= function in _ROUNDING
-        return function(value)
+        return function(value) if function else value
 
     def _nested(self, read: Callable[[], Number]) -> Number:
         self._depth += 1
@@ -206,7 +202,3 @@ class ExpressionReader:
         value = read()
         self._depth -= 1
         return value
-
-    def _root(self) -> Number:
-        degree = self._bracketed("[") if self._accept(_SQUARE_BRACKET) else Fraction(2)
-        return exact.power(self._argument(), exact.quotient(Fraction(1), degree), enclosed=self._num_rounded > 0)

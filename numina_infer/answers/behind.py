@@ -11,10 +11,9 @@ allowed.
 
 import re
 
-from numina_infer.answers.conditions import limits, names_other_base
 from numina_infer.answers.expression import MAX_LENGTH, read_integer
-from numina_infer.answers.latex import command
-from numina_infer.answers.units import NUMBER_WORD
+from numina_infer.answers.typography import command
+from numina_infer.answers.units import NUMBER_WORD, limits, names_other_base
 
 # --- behind a number that a sentence announces ---
 

@@ -8,7 +8,7 @@ An expression is one number with a label in front and a unit behind (`units.py`)
 percent, as in the references of the data.
 An equation counts as its last side, and every other side that has a value must have the same one.
 A list, a pair, an inequality or an algebraic term is no number: a part of it is never taken for all.
-A value that is limited to a case or to another base (`5 \text{ for } n = 2`, `101_2`; `conditions.py`) is no number
+A value that is limited to a case or to another base (`5 \text{ for } n = 2`, `101_2`; `units.py`) is no number
 either. Where words or signs other than arithmetic stand in front of a name that gets a value (`42 \text{ since }
 n = 5`, `k \mid n = 6`), the value is that name's, not the expression's.
 A denied relation (`\not=`, `!=`, `\text{wrong: } 6`) states nothing.
@@ -19,12 +19,9 @@ import re
 from fractions import Fraction
 
 from numina_infer.answers.arithmetic import ExpressionReader
-from numina_infer.answers.commas import is_list
-from numina_infer.answers.conditions import is_limited
 from numina_infer.answers.exact import NoNumberError, expect
-from numina_infer.answers.latex import command
-from numina_infer.answers.typography import plain
-from numina_infer.answers.units import LABEL, without_names
+from numina_infer.answers.typography import command, is_list, plain
+from numina_infer.answers.units import LABEL, is_limited, without_names
 from numina_infer.core.records import NoAnswer
 
 MAX_LENGTH = 1_000

@@ -10,11 +10,14 @@ a line below it that is nothing but a second number, can leave it unreadable (`b
 A sentence that supposes an answer (`if the answer is 42`) or denies it (`it is false that the answer is 42`)
 announces none. One that begins with a case or a base (`if n is odd, the answer is 7`) can't be read, and neither can
 a list behind «Answer:»; `Answer: 1. ` with more on the line is taken for a list.
+
+`str.rfind` finds the places, from the end, and a bounded number of them is looked at: the time is linear in the text.
+The model doesn't say what stands in a ```python or ```output block.
 """
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from numina_infer.answers.behind import (
     clause_of,
@@ -26,10 +29,61 @@ from numina_infer.answers.behind import (
     without_emphasis,
     without_markup,
 )
-from numina_infer.answers.conditions import names_other_base
-from numina_infer.answers.latex import command
-from numina_infer.answers.statement import PROGRAM, Statement, places
-from numina_infer.core.records import AnswerSource
+from numina_infer.answers.expression import read_integer
+from numina_infer.answers.typography import command
+from numina_infer.answers.units import names_other_base
+from numina_infer.core.records import AnswerSource, NoAnswer
+
+# --- places ---
+
+MAX_PLACES = 64
+"""How many boxes, and how many places where an answer may be announced, are looked at from the end."""
+_PROGRAM = re.compile(r"```[ \t]{0,9}(?:python3?|py|sage|output)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One place of a text, where it says the answer."""
+
+    raw: str
+    source: AnswerSource
+    start: int
+    end: int
+    is_prose: bool = False
+    is_limited: bool = False
+    """True where the words around the number make another one of it, or limit it to a case."""
+
+    @property
+    def integer(self) -> int | NoAnswer:
+        """The stated integer, or why there is none."""
+        return NoAnswer.UNREADABLE if self.is_limited else read_integer(self.raw, prose=self.is_prose)
+
+    def in_text(self, text: str) -> str:
+        """The place as it is in `text`: `raw` of a prose statement lacks bold and italics."""
+        return text[self.start : self.end] if self.is_prose else self.raw
+
+
+def places(text: str, marks: tuple[str, ...]) -> Iterator[int]:
+    """The places of `marks` outside programs and their outputs, from the end, `MAX_PLACES` at most."""
+    # Python finds a missing letter several times faster than a missing word.
+    possible = [mark for mark in marks if all(letter in text for letter in mark)]
+    found = {mark: text.rfind(mark) for mark in possible if mark in text}
+    fence = len(text)
+    for _ in range(MAX_PLACES):
+        place = max(found.values(), default=-1)
+        if place < 0:
+            return
+        if place < fence:
+            fence = text.rfind("```", 0, place)
+        is_program = fence >= 0 and _PROGRAM.match(text, fence)
+        if not is_program:
+            yield place
+        end = fence if is_program else place
+        # A mark that was found before `end` is still the last one before it: no character is searched twice.
+        found = {mark: at if at < end else text.rfind(mark, 0, end) for mark, at in found.items()}
+
+
+# --- announcements ---
 
 _ELSEWHERE_NAMES = ("答案", "答え", "éponse", "espuesta", "esposta", "isposta", "ntwort", "твет")
 """«Answer» in other languages, without first letters that may be capitals."""
@@ -97,7 +151,11 @@ def _statement(text: str, start: int) -> Statement | None:
     if headed is not None:
         return headed
     announced = _ANNOUNCED.match(text, start) or _ANSWER_OF.match(text, start) or _ELSEWHERE.match(text, start)
-    if announced is None or PROGRAM.match(text, announced.end()) or _is_supposed(text, start):
+    if (
+        announced is None
+        or _PROGRAM.match(text, announced.end())
+        or _SUPPOSED.search(text[max(0, start - 60) : start])
+    ):
         return None
     if _begins_list(text, announced.end(), announced[0]):
         return None
@@ -207,10 +265,6 @@ _CASE = re.compile(
 """`if n is odd`, `for even n`, `in binary`."""
 _EQUALS = re.compile(r"\s?[=＝]")
 _CONCLUDED = re.compile(r"\b(?:so|hence|thus|therefore)\b", re.IGNORECASE)
-
-
-def _is_supposed(text: str, start: int) -> bool:
-    return _SUPPOSED.search(text[max(0, start - 60) : start]) is not None
 
 
 def _begins_with_case(text: str, start: int, announced: str) -> bool:

@@ -2,15 +2,51 @@ r"""Takes the typography away from an expression, so that `arithmetic.py` finds 
 
 Fonts, colours, sizes and spaces, delimiters, quotes, backticks, HTML and markdown around a number go, and so do
 invisible characters, currency signs, end marks (`\blacksquare`, `∎`), what concludes (`\therefore`) and the subscript
-of base ten. `\num{1234}` is its number, `1,234` is 1234 (`commas.py`), and decimal digits of every script are digits.
+of base ten. `\num{1234}` is its number, `1,234` is 1234, and decimal digits of every script are digits.
 Text stays, in double quotes: `42 \text{ cm}` is `42 "cm"`.
+
+`1,234`, `1{,}234`, `1\,234` and `1~234` are joined before anything else reads the number. A comma that is left then
+separates the parts of a list (`1, 2`, `(1,234)`), and a part of a list is never taken for all of it (`is_list`).
 """
 
 import re
 import unicodedata
 
-from numina_infer.answers.commas import join_spaced_thousands, join_thousands
-from numina_infer.answers.latex import CONCLUDES, TEXT, command
+# --- pieces of patterns ---
+
+
+def command(names: str) -> str:
+    r"""A pattern for the LaTeX commands `names`: `\pi` with `pi`, but not `\pitchfork`."""
+    return rf"\\(?:{names})(?![A-Za-z])"
+
+
+TEXT = r"\\(?:text(?:bf|it|rm|sf|tt|up|sl|sc|md|normal)?|mathrm|mbox|hbox|emph|operatorname)\s*"
+r"""What sets words within mathematics: `\text` in `\text{ cm}`."""
+CONCLUDES = command("therefore|implies|Rightarrow|Longrightarrow|rightarrow|longrightarrow")
+MATH_OPENS = r"(?:\\[(\[]\s?)?"
+r"""`\(` or `\[`, where there is one."""
+
+# --- commas ---
+
+_SEPARATOR = r"(?:\{,\}(?:\\!)?|,(?:\\!)?|\\[,;: ]|~)"
+_THOUSANDS = re.compile(rf"(?<![0-9.,])[1-9][0-9]{{0,2}}(?:{_SEPARATOR}[0-9]{{3}})+(?![0-9])")
+_SPACED_THOUSANDS = re.compile(r"(?<![0-9.,] )(?<![0-9.,])[1-9][0-9]{0,2}(?: [0-9]{3})+(?![0-9]| [0-9])")
+_LIST = re.compile(r'[,;<>]|\\[lg]eq?\b|\\neq?\b|"[^"]*(?:\b(?:and|or)\b|[或和与])[^"]*"')
+
+
+def _joined(number: re.Match[str]) -> str:
+    """The digits of `number`; a plain comma within brackets separates coordinates, not thousands."""
+    before = number.string[: number.start()]
+    num_open = sum(map(before.count, ("(", "[", r"\{"))) - sum(map(before.count, (")", "]", r"\}")))
+    if num_open > 0 and re.search(r"[0-9],", number[0]):
+        return number[0]
+    return re.sub(r"[^0-9]", "", number[0])
+
+
+def is_list(side: str) -> bool:
+    """True where `side`, without the arguments of its functions, lists or compares values."""
+    return _LIST.search(side) is not None
+
 
 # --- characters ---
 
@@ -116,11 +152,11 @@ _IDEOGRAPHS = re.compile(rf'"[^"]*"|[{_IDEOGRAPH}]+')
 def plain(expression: str, *, prose: bool = False) -> str:
     """`expression` without typography; text stands in double quotes, and with `prose` every word does."""
     text = _undecorated(in_ascii(_unwrapped(expression if prose else _COMMENT.sub("", expression))))
-    text = _ASIDE.sub(_aside, join_thousands(text))
+    text = _ASIDE.sub(_aside, _THOUSANDS.sub(_joined, text))
     text = _OVER.sub(r"\\frac{\1}{\2}", _SPACE.sub(" ", text))
     text = _TEXT.sub(_quote, _TEXT.sub(_quote, text))  # text stands in text at most once
     if prose:
-        text = join_spaced_thousands(text)
+        text = _SPACED_THOUSANDS.sub(_joined, text)
     text = _BASE_TEN.sub(" ", (_WORD if prose else _IDEOGRAPHS).sub(_quoted_once, text))
     concluding = _CONCLUDING.match(text)
     return text[concluding.end() if concluding else 0 :].strip().rstrip(".,;: \\")

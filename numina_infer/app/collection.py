@@ -18,8 +18,8 @@ from numina_infer.app.composition import Backends, make_parts, open_contest
 from numina_infer.app.tasks import Collection, task_info
 from numina_infer.core.errors import EngineError
 from numina_infer.core.events import Event, Solved
-from numina_infer.core.interrupt import deferred_interrupt
 from numina_infer.core.records import Problem
+from numina_infer.core.terminal import deferred_interrupt
 from numina_infer.runs.history import ByProblem, Outline, solved_problems
 from numina_infer.runs.log import RunLog
 from numina_infer.runs.problems import read_problems

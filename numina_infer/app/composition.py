@@ -210,7 +210,7 @@ def _simulated_parts(
     """A machine that isn't here, in virtual time."""
     from numina_infer.engines.simulated_engine import SampledAuthor, SimulatedEngine, read_samples
     from numina_infer.engines.simulated_machine import T4_COSTS, read_costs
-    from numina_infer.formats.fenced import Fenced
+    from numina_infer.formats.fences import Fenced
     from numina_infer.sandbox.simulated_sandbox import SimulatedSandbox
 
     require(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeAlias, get_args, get_origin
 
 from numina_infer.app.choices import own_options
-from numina_infer.core.help_formatter import HelpFormatter
+from numina_infer.core.terminal import HelpFormatter
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -4,7 +4,7 @@ Virtual time stands still while a task works, and jumps to the next timer when a
 with another clock, the idea of trio's MockClock, which shuffles simultaneous tasks where a simulation must be
 repeatable. Between two problems only other threads work, so time is frozen while no caller waits (`Callers`).
 It suits engines and sandboxes of this process that wait on the loop; threads, processes and servers would be
-overtaken. For those a scaled clock counts each real second several times.
+overtaken.
 """
 
 import asyncio
@@ -16,8 +16,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
-
-from numina_infer.core.config import require_positive
 
 
 class Callers:
@@ -74,7 +72,7 @@ class Clock:
     callers: Callers = field(default_factory=Callers)
     is_virtual: bool = False
     speed: float = 1.0
-    """Seconds of the loop's time in a real second; 1 for virtual time, which has no such ratio."""
+    """Seconds of the loop's time in a real second; 1 for virtual time. Drills have clocks that run faster."""
 
     def real_s(self, seconds: float) -> float:
         """Real seconds in which `seconds` of the loop's time pass, for a thread that waits."""
@@ -86,28 +84,6 @@ def virtual_clock() -> Clock:
     selector = _JumpingSelector()
     options = {"loop_factory": selector.make_loop}
     return Clock(options, lambda: selector.now, selector.freeze, Callers(selector.freeze), is_virtual=True)
-
-
-def scaled_clock(speed: float) -> Clock:
-    """A clock that starts at 0 and counts every real second `speed` times, for one loop."""
-    require_positive("speed", speed)
-    began_at = time.monotonic()
-
-    def now() -> float:
-        return (time.monotonic() - began_at) * speed
-
-    return Clock({"loop_factory": lambda: _TimedLoop(_HastySelector(speed), now)}, now, speed=speed)
-
-
-class _HastySelector(selectors.DefaultSelector):
-    """Waits a fraction of the time that it is asked to."""
-
-    def __init__(self, speed: float) -> None:
-        super().__init__()
-        self._speed = speed
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        return super().select(timeout if timeout is None else timeout / self._speed)
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -122,7 +98,7 @@ class _JumpingSelector(selectors.DefaultSelector):
 
     def make_loop(self) -> asyncio.AbstractEventLoop:
         """The loop that waits here; it is woken when time goes on again."""
-        self._loop = _TimedLoop(self, lambda: self.now)
+        self._loop = TimedLoop(self, lambda: self.now)
         return self._loop
 
     def freeze(self, is_frozen: bool) -> None:
@@ -143,12 +119,12 @@ class _JumpingSelector(selectors.DefaultSelector):
         return ready
 
 
-class _TimedLoop(asyncio.SelectorEventLoop):
+class TimedLoop(asyncio.SelectorEventLoop):
     """asyncio's loop with another clock."""
 
     def __init__(self, selector: selectors.BaseSelector, now: Callable[[], float]) -> None:
         super().__init__(selector)
         self._now = now
 
-    def time(self) -> float:
+    def time(self) -> float:  # noqa: D102 (asyncio's)
         return self._now()

@@ -14,41 +14,52 @@ from numina_infer.core.errors import ConfigError
 from numina_infer.core.records import LARGEST_WHOLE, AnswerRange
 
 
-def require(condition: bool, message: str, *, setting: str = "", value: object = None) -> None:
+def require(condition: bool, message: str) -> None:
     """Raise `ConfigError` unless `condition` holds; the message names the value and the fix."""
     if not condition:
-        raise ConfigError(message, setting=setting, value=value)
+        raise ConfigError(message)
 
 
-def is_finite(name: str, value: float) -> bool:
-    """Whether `value` is neither infinite nor NaN; `ConfigError` where it is an integer that no float holds."""
+def require_number(
+    name: str,
+    value: float,
+    least: float = 0.0,
+    most: float = math.inf,
+    *,
+    above: bool = False,
+    below: bool = False,
+    least_means: str = "",
+) -> None:
+    """Raise `ConfigError` unless `value` is finite and from `least` to `most`.
+
+    `above` and `below` exclude the two ends. `least_means` explains what the least value does.
+    """
     try:
-        return math.isfinite(value)
+        is_finite = math.isfinite(value)
     except OverflowError as error:
-        message = f"{name} is an integer beyond all floats; give a smaller one"
-        raise ConfigError(message, setting=name, value=value) from error
+        raise ConfigError(f"{name} is an integer beyond all floats; give a smaller one") from error
+    is_within = (least < value if above else least <= value) and (value < most if below else value <= most)
+    low = f"{least:g} ({least_means})" if least_means else f"{least:g}"
+    if most == math.inf:
+        bounds = f"above {low}" if above else f"{low} or above"
+    else:
+        bounds = f"{'above' if above else 'at least'} {low} and {'below' if below else 'at most'} {most:g}"
+    require(is_finite and is_within, f"{name} is {value}; it must be {bounds}")
 
 
 def require_positive(name: str, value: float) -> None:
     """Raise `ConfigError` unless `value` is a finite number above zero."""
-    is_positive = is_finite(name, value) and value > 0
-    require(is_positive, f"{name} is {value}; it must be above 0", setting=name, value=value)
-
-
-def require_not_negative(name: str, value: float) -> None:
-    """Raise `ConfigError` unless `value` is a finite number from 0."""
-    is_fine = is_finite(name, value) and value >= 0
-    require(is_fine, f"{name} is {value}; it must be 0 or above", setting=name, value=value)
+    require_number(name, value, above=True)
 
 
 def require_whole(name: str, value: float, least: int, meaning: str = "") -> None:
     """Raise `ConfigError` unless `value` is a whole number that is `least` or above."""
     is_whole = isinstance(value, int) and not isinstance(value, bool)
-    too_large = f"{name} is beyond 2**63 - 1, which records hold at most; give less"
-    require(not is_whole or value <= LARGEST_WHOLE, too_large, setting=name, value=value)
+    require(
+        not is_whole or value <= LARGEST_WHOLE, f"{name} is beyond 2**63 - 1, which records hold at most; give less"
+    )
     least_means = f"{least}{f' ({meaning})' if meaning else ''}"
-    too_small = f"{name} is {value!r}; it must be a whole number, {least_means} or above"
-    require(is_whole and value >= least, too_small, setting=name, value=value)
+    require(is_whole and value >= least, f"{name} is {value!r}; it must be a whole number, {least_means} or above")
 
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -59,8 +70,7 @@ def require_choice(name: str, value: str, kind: type[Choice]) -> Choice:
     try:
         return kind(value)
     except ValueError as error:
-        message = f"{name} is {value!r}; choose one of {', '.join(kind)}"
-        raise ConfigError(message, setting=name, value=value) from error
+        raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(kind)}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +89,10 @@ class SamplingParams:
     """Stop strings; the one that ends a text stays in it."""
 
     def __post_init__(self) -> None:
-        require(
-            is_finite("temperature", self.temperature) and self.temperature >= 0,
-            f"temperature is {self.temperature}; it must be 0 (greedy) or above",
-        )
-        require(0 < self.top_p <= 1, f"top_p is {self.top_p}; it must be above 0 and at most 1")
+        require_number("temperature", self.temperature, least_means="greedy")
+        require_number("top_p", self.top_p, most=1, above=True)
         require_whole("top_k", self.top_k, 0, "all tokens")
-        require(0 <= self.min_p < 1, f"min_p is {self.min_p}; it must be at least 0 and below 1")
+        require_number("min_p", self.min_p, most=1, below=True)
         require_whole("max_tokens", self.max_tokens, 1)
         require(all(self.stop), "a stop string is empty; leave it out")
 
@@ -159,10 +166,7 @@ class SandboxConfig:
         require_whole("max_output_bytes", self.max_output_bytes, 256)
         require_whole("max_file_bytes", self.max_file_bytes, 0)
         require_positive("kill_grace_s", self.kill_grace_s)
-        require(
-            is_finite("wall_factor", self.wall_factor) and self.wall_factor >= 1,
-            f"wall_factor is {self.wall_factor}; it must be 1 or above",
-        )
+        require_number("wall_factor", self.wall_factor, 1)
         require(
             bool(self.rungs),
             f"lowest_rung {self.lowest_rung} stands above highest_rung {self.highest_rung}; "
@@ -226,14 +230,10 @@ class VoteWeights:
 
     def __post_init__(self) -> None:
         for name in ("unconfirmed", "no_code", "suspicious"):
-            share = getattr(self, name)
-            require(0 < share <= 1, f"{name} is {share}; it must be above 0 and at most 1, a plain vote")
-        require(0 <= self.partial <= 1, f"partial is {self.partial}; it must be 0 (not counted) to 1, a plain vote")
+            require_number(name, getattr(self, name), most=1, above=True)
+        require_number("partial", self.partial, most=1, least_means="not counted")
         require_whole("length_tokens", self.length_tokens, 0, "off")
-        require(
-            is_finite("logprob", self.logprob) and self.logprob >= 0,
-            f"logprob is {self.logprob}; it must be 0 (off) or above",
-        )
+        require_number("logprob", self.logprob, least_means="off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +256,7 @@ class Policy:
         require(self.fallback_answer <= 999, f"fallback_answer is {self.fallback_answer}; it must be 0 to 999")
         require_whole("num_samples", self.num_samples, 1)
         require_whole("width", self.width, 0, "the whole horizon")
-        require(0 <= self.epsilon < 1, f"epsilon is {self.epsilon}; it must be at least 0 (lossless) and below 1")
+        require_number("epsilon", self.epsilon, most=1, below=True, least_means="lossless")
 
     @property
     def at_once(self) -> int:
@@ -288,7 +288,7 @@ class BankConfig:
         for name in ("time_limit_s", "most_of_fair_share"):
             require_positive(name, getattr(self, name))
         for name in ("reserve_s", "floor_s"):
-            require_not_negative(name, getattr(self, name))
+            require_number(name, getattr(self, name))
         require(
             self.time_limit_s > self.reserve_s,
             f"time_limit_s is {self.time_limit_s:g}; it must be above the reserve of {self.reserve_s:g} s",

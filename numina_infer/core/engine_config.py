@@ -6,7 +6,7 @@ Names and meanings are vLLM's where it has them.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from numina_infer.core.config import require, require_choice, require_positive, require_whole
+from numina_infer.core.config import require, require_choice, require_number, require_positive, require_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,7 @@ class ServerConfig:
         require_whole("max_num_batched_tokens", self.max_num_batched_tokens, 1)
         require_whole("cpu_kv_cache_gib", self.cpu_kv_cache_gib, 1)
         require_positive("start_timeout_s", self.start_timeout_s)
-        require(
-            0 < self.gpu_memory_utilization < 1,
-            f"gpu_memory_utilization is {self.gpu_memory_utilization}; it must be above 0 and below 1",
-        )
+        require_number("gpu_memory_utilization", self.gpu_memory_utilization, most=1, above=True, below=True)
         object.__setattr__(self, "layout", require_choice("layout", self.layout, LayoutName))
 
 

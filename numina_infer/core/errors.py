@@ -1,20 +1,5 @@
 """All errors that numina_infer raises on purpose, in one tree.
 
-    NuminaError
-    ├── ConfigError            a setting can't be used; the message names the value and the fix
-    │   └── ProblemsFileError  the problems file can't be read as problems
-    ├── EngineError            the engine couldn't generate; never shown to the model
-    │   ├── ModelNotFoundError the model isn't on this machine and can't be fetched
-    │   ├── EngineGoneError    the whole engine is dead and can't restart itself
-    │   └── EngineRefusalError the engine rejects a request, and would reject it again
-    ├── SandboxError           the sandbox itself failed; never shown to the model
-    │   └── SandboxGoneError   the sandbox is dead and isn't restarted
-    ├── GatewayError           the competition's side or ours broke the protocol
-    ├── WheelError             a wheel can't be found, fetched or built, or isn't what its hash says
-    ├── NothingToExportError   no trajectory of a run is of the kind that was to be exported
-    ├── GradingError           math-verify can't be started
-    └── RunLogError            a run folder can't be written, read or resumed
-
 A program that fails is no error here: it is an `Execution` with a status.
 """
 
@@ -26,18 +11,13 @@ class NuminaError(Exception):
 class ConfigError(NuminaError, ValueError):
     """A setting that can't be used. The command line ends with exit code 2 and this text."""
 
-    def __init__(self, message: str, *, setting: str = "", value: object = None) -> None:
-        """`setting` and `value` say which one it is and what was given, where a single setting is at fault."""
-        super().__init__(message)
-        self.setting, self.value = setting, value
-
 
 class ProblemsFileError(ConfigError):
     """A problems file that lacks columns, repeats an id or holds an empty statement."""
 
 
 class EngineError(NuminaError):
-    """The engine couldn't start, or failed while it generated."""
+    """The engine couldn't start, or failed while it generated; never shown to the model."""
 
 
 class ModelNotFoundError(EngineError, ConfigError):
@@ -53,7 +33,7 @@ class EngineRefusalError(EngineError):
 
 
 class SandboxError(NuminaError):
-    """The sandbox couldn't start, or lost a program through no fault of the program's."""
+    """The sandbox couldn't start, or lost a program through no fault of the program's; never shown to the model."""
 
 
 class SandboxGoneError(SandboxError):

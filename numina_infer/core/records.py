@@ -300,11 +300,6 @@ class Slice:
     num_left: int | None = None
     """Problems that were still expected, this one included."""
 
-    @property
-    def fair_s(self) -> float | None:
-        """The fair share; None without a bank."""
-        return None if self.left_s is None or self.num_left is None else self.left_s / self.num_left
-
 
 class StopReason(StrEnum):
     """Why a problem ended."""

@@ -1,11 +1,15 @@
-"""Starting again what broke: one policy for the engine, the sandbox, vLLM's servers and the sandbox's zygote.
+"""Opening engines and the like, and starting again what broke.
 
-It is that of every supervisor (Erlang's, systemd's): start again, after a pause where starts cost something, forget
-earlier failures once a start works, and give up after too many failures in a row.
+Engine, sandbox, vLLM's servers and the sandbox's zygote share one policy, that of every supervisor (Erlang's,
+systemd's): start again, after a pause where starts cost something, forget earlier failures once a start works, and
+give up after too many failures in a row.
 """
 
 import logging
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any, Self
 
 import anyio
 
@@ -13,6 +17,38 @@ from numina_infer.core.config import require_positive, require_whole
 from numina_infer.core.errors import NuminaError
 
 _log = logging.getLogger(__name__)
+
+
+class Openable:
+    """A base for what is opened with `async with`.
+
+    Entered, it calls `_open`; what that put on the stack is closed when it is left, or at once where it
+    fails.
+    """
+
+    _stack: AsyncExitStack | None = None
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        """Start, and put on `stack` what is to be closed, in the order of starting."""
+        raise NotImplementedError
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._open(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        if self._stack is not None:
+            await self._stack.aclose()
+
+
+async def run_in_background(stack: AsyncExitStack, *tasks: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """Run `tasks` until `stack` is closed; one that fails cancels the task that opened it, and raises on closing."""
+    group = await stack.enter_async_context(anyio.create_task_group())
+    stack.callback(group.cancel_scope.cancel)
+    for task in tasks:
+        group.start_soon(task)
 
 
 @dataclass(frozen=True, slots=True)

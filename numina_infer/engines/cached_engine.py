@@ -31,9 +31,9 @@ from anyio.lowlevel import checkpoint
 
 from numina_infer.core.config import SamplingParams, require
 from numina_infer.core.errors import EngineError
-from numina_infer.core.openable import Openable
 from numina_infer.core.ports import Announce, CacheStats, Cutoff, Decoder, Engine, EngineStats
 from numina_infer.core.records import Completion, FinishReason, Part, SpecialToken
+from numina_infer.core.restarts import Openable
 from numina_infer.engines.context import Run, runs
 from numina_infer.runs.rows import read_record
 

@@ -17,9 +17,9 @@ from anyio.lowlevel import checkpoint
 
 from numina_infer.core.config import SamplingParams, require, require_whole
 from numina_infer.core.errors import ConfigError, EngineRefusalError
-from numina_infer.core.openable import Openable
 from numina_infer.core.ports import Cutoff, EngineStats
 from numina_infer.core.records import Completion, Part, plain_text
+from numina_infer.core.restarts import Openable
 from numina_infer.core.slots import Slots
 from numina_infer.engines.context import Transcript, render
 from numina_infer.engines.vocabulary import Vocabulary

@@ -25,9 +25,9 @@ import anyio
 
 from numina_infer.core.config import SamplingParams, require, require_whole
 from numina_infer.core.errors import ConfigError
-from numina_infer.core.openable import Openable, run_in_background
 from numina_infer.core.ports import Cutoff, EngineStats
 from numina_infer.core.records import LARGEST_WHOLE, Completion, FinishReason, Part, plain_text
+from numina_infer.core.restarts import Openable, run_in_background
 from numina_infer.engines.admission import Admission, EndpointCapacity, Seat
 from numina_infer.engines.context import Transcript, render
 from numina_infer.engines.scripted_engine import VOCABULARY, Cue

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from numina_infer.core.config import require, require_not_negative, require_positive, require_whole
+from numina_infer.core.config import require, require_number, require_positive, require_whole
 from numina_infer.core.errors import ConfigError
 
 _DONE = 1e-6
@@ -46,7 +46,7 @@ class MachineCosts:
 
     def __post_init__(self) -> None:
         for name in ("base_s", "sequence_s", "token_s", "prefill_s"):
-            require_not_negative(name, getattr(self, name))
+            require_number(name, getattr(self, name))
         require_positive("base_s + sequence_s", self.base_s + self.sequence_s)
         require_whole("kv_tokens", self.kv_tokens, 1)
         require_whole("num_replicas", self.num_replicas, 1)

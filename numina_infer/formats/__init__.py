@@ -4,7 +4,7 @@ In: a problem's statement, completions of the model, results of programs. Out: a
 that follows the completion; every format is a `ports.Format`, and `catalogue.py` finds it by its name.
 A format repeats to the letter what a model was trained on, so its strings are those of the cited sources.
 
-`fences.py` finds programs in a text and makes outputs harmless; `fenced.py` is the shape that most formats share.
-`numina.py`, `math_instruct.py` (DeepSeekMath, Qwen2.5-Math), `openmath.py` and `chat.py` (any chat template) are the
-formats; `chatml.py` has the turns that two of them use, `examples.py` two solved problems for models that need them.
+`fences.py` is the shape that most formats share: it finds programs in a text and makes outputs harmless.
+`numina.py`, `math_instruct.py` (DeepSeekMath, Qwen2.5-Math, OpenMath) and `chat.py` (any chat template) are the
+formats.
 """

@@ -8,13 +8,11 @@ from numina_infer.core.config import require
 from numina_infer.core.errors import ConfigError
 from numina_infer.core.ports import Format
 from numina_infer.formats.chat import CHAT, chat_format
-from numina_infer.formats.math_instruct import DEEPSEEK_MATH, QWEN_MATH
+from numina_infer.formats.math_instruct import DEEPSEEK_MATH, QWEN_MATH, OpenMath
 from numina_infer.formats.numina import NUMINA, NUMINA_FEW_SHOT
-from numina_infer.formats.openmath import OpenMath
 
-_OPENMATH = OpenMath()
 _FIXED: Mapping[str, Format] = {
-    fmt.name: fmt for fmt in (NUMINA, NUMINA_FEW_SHOT, DEEPSEEK_MATH, QWEN_MATH, _OPENMATH)
+    fmt.name: fmt for fmt in (NUMINA, NUMINA_FEW_SHOT, DEEPSEEK_MATH, QWEN_MATH, OpenMath())
 }
 FORMATS = (*_FIXED, CHAT)
 """The names of all formats."""
@@ -41,6 +39,5 @@ def make_format(name: str, *, max_calls: int | None = None, model_folder: Path |
         if model_folder is None:
             raise ConfigError(f"format {CHAT} takes the template of a model; give a model's folder, or another format")
         return chat_format(model_folder)
-    if name == _OPENMATH.name and max_calls is not None:
-        return replace(_OPENMATH, max_calls=max_calls)
-    return _FIXED[name]
+    fmt = _FIXED[name]
+    return replace(fmt, max_calls=max_calls) if isinstance(fmt, OpenMath) and max_calls is not None else fmt

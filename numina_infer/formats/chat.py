@@ -16,8 +16,7 @@ from typing import Any
 from numina_infer.core.config import Mode, require
 from numina_infer.core.errors import ConfigError
 from numina_infer.core.records import SpecialToken
-from numina_infer.formats.examples import EXAMPLES
-from numina_infer.formats.fenced import Fenced, Parts
+from numina_infer.formats.fences import EXAMPLES, Fenced, Parts
 
 CHAT = "chat"
 _PLACEHOLDER = "STATEMENT0PLACE"

@@ -1,6 +1,7 @@
-r"""Finds programs in the text of a model, and prepares their outputs for it.
+r"""Programs in ```python blocks, outputs in ```output blocks: the shape that most formats share.
 
-The shape is ToRA's (arXiv 2309.17452): prose, a ```python block, an ```output block, prose, `\boxed{}`.
+It is ToRA's (arXiv 2309.17452): prose, a program, its output, prose, `\boxed{}`. Numina, DeepSeekMath and Qwen2.5-Math
+took it over; they differ in the prompt, in how much of an output is kept, and in the state that programs share.
 Neither we nor the model wrote a program's output: `disarm` breaks everything in it that could end its block, or open
 a turn or a tool call.
 """
@@ -11,10 +12,15 @@ import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
-from numina_infer.core.records import Completion, Execution, ExecutionStatus
+from numina_infer.core.config import Mode
+from numina_infer.core.records import Completion, Execution, ExecutionStatus, FinishReason, SpecialToken, Turn
 
 OUTPUT_FENCE = "```output\n"
+_OUTPUT_FENCES = (OUTPUT_FENCE, "```output\r\n")
+"""A model asks for an output with one of these; some write Windows newlines."""
+_BARE_OUTPUT_FENCE = OUTPUT_FENCE.rstrip()
 TRUNCATION_MARK = " ... (output truncated)"
 
 _OPENING = re.compile(r"```[ \t]*(?:python3?|py)[ \t]*(?:\n|$)", re.IGNORECASE)
@@ -35,13 +41,6 @@ class CodeBlock:
     end: int
     """Index in the text (newlines as `\\n`) just behind the closing fence, or the text's length without one."""
     is_closed: bool
-
-
-def statement(completion: Completion) -> str:
-    """The text of `completion` without its stop string; a block that its program leaves open is closed."""
-    said = completion.text.removesuffix(completion.stop_reason or "")
-    block = last_code_block(said)
-    return f"{said}\n```" if block is not None and not block.is_closed else said
 
 
 def unify_newlines(text: str) -> str:
@@ -118,3 +117,104 @@ def disarm(output: str, markers: re.Pattern[str]) -> str:
     """`output` without fences and with a space in each marker, so that it ends no block and opens no turn."""
     without_fences = _FENCE.sub(lambda fence: "'" * len(fence.group()), unify_newlines(output))
     return markers.sub(lambda marker: f"{marker.group()[:-1]} {marker.group()[-1]}", without_fences)
+
+
+# --- the shape ---
+
+Parts = tuple[str | SpecialToken, ...]
+"""Text of ours, with special tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fenced:
+    """A `ports.Format` of the common shape."""
+
+    name: str
+    mode: Mode
+    before: Parts
+    """The prompt before the statement."""
+    after: Parts
+    """The prompt behind the statement; the model continues it."""
+    markers: re.Pattern[str]
+    """Texts that open a turn or a tool call in this format; they are broken in outputs."""
+    max_output_chars: int
+    """Characters of an output that the model sees."""
+    keeps_end: bool = False
+    """Keep both ends of a long output instead of its head."""
+    empty_output: str = ""
+    """The text of an output block when the program printed nothing."""
+    closing: str = "```"
+    """The fence behind an output, and the text between it and the model's next turn."""
+    made_up: tuple[str, ...] = ()
+    """More stop strings: headings with which the model begins a problem of its own."""
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """A turn ends where the model asks for an output, or makes a problem up."""
+        return (*_OUTPUT_FENCES, *self.made_up)
+
+    def prompt(self, statement: str) -> Parts:
+        """The text that the model continues."""
+        return (*self.before, statement.strip(), *self.after)
+
+    def program(self, completion: Completion) -> str | None:
+        """The program whose output the model waits for, or None when it has finished.
+
+        It waits when it opened an output block, or when it ended right behind a Python block.
+        """
+        block = last_code_block(completion.text)
+        if block is None:
+            return None
+        if completion.stop_reason in _OUTPUT_FENCES:
+            return block.code
+        rest = unify_newlines(completion.text)[block.end :].strip()
+        is_last = completion.finish_reason is FinishReason.EOS and rest in {"", _BARE_OUTPUT_FENCE}
+        return block.code if is_last else None
+
+    def observation(self, completion: Completion, execution: Execution) -> str:
+        """The text behind `completion`: the output, shortened and disarmed, and the closing fence."""
+        opening = "" if completion.stop_reason in _OUTPUT_FENCES else _open_output(completion.text)
+        output = shorten_output(execution, self.max_output_chars, keeps_end=self.keeps_end) or self.empty_output
+        return f"{opening}{disarm(output, self.markers)}\n{self.closing}"
+
+    def said(self, turn: Turn) -> str:
+        """The turn's text, its program closed; the last turn's text as it is."""
+        if turn.code is None:
+            return turn.completion.text
+        said = turn.completion.text.removesuffix(turn.completion.stop_reason or "")
+        block = last_code_block(said)
+        return f"{said}\n```" if block is not None and not block.is_closed else said
+
+
+def _open_output(text: str) -> str:
+    """The output fence that a model left out when it ended right behind its code."""
+    newline = "" if text.endswith("\n") else "\n"
+    if text.rstrip().endswith(_BARE_OUTPUT_FENCE):
+        return newline
+    fence = "" if unify_newlines(text).rstrip().endswith("```") else "```\n"
+    return f"{newline}{fence}{OUTPUT_FENCE}"
+
+
+# --- worked examples ---
+
+
+class WorkedExample(NamedTuple):
+    """A solved problem, which shows the shape to a model that wasn't trained on it."""
+
+    statement: str
+    solution: str
+    """The text that the model should write, with the output between its parts."""
+
+
+EXAMPLES = (
+    WorkedExample(
+        "What is 346 plus 478?",
+        "We compute 346 plus 478 with Python.\n```python\nprint(346 + 478)\n```\n```output\n824\n```\n"
+        "The program printed 824. The answer is $\\boxed{824}$.",
+    ),
+    WorkedExample(
+        "A box holds 24 pencils. How many pencils are in 15 boxes?",
+        "We compute 24 times 15 with Python.\n```python\nprint(24 * 15)\n```\n```output\n360\n```\n"
+        "The program printed 360. The answer is $\\boxed{360}$.",
+    ),
+)

@@ -7,8 +7,7 @@ There is no instruction: two headings are the whole prompt.
 import re
 
 from numina_infer.core.config import Mode
-from numina_infer.formats.examples import EXAMPLES
-from numina_infer.formats.fenced import Fenced
+from numina_infer.formats.fences import EXAMPLES, Fenced
 
 PROBLEM_HEADING = "### Problem: "
 SOLUTION_HEADING = "### Solution: "

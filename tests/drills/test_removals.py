@@ -19,8 +19,9 @@ from drills.judge import Check, judge
 from drills.play import play
 from drills.real_faults import ATTACKS, WORKED
 from drills.report import Tally, run
+from drills.scaled_clock import _HastySelector
 from drills.seen import Seen
-from numina_infer.core.clock import Clock, _HastySelector, _TimedLoop
+from numina_infer.core.clock import Clock, TimedLoop
 from numina_infer.core.config import BankConfig
 from numina_infer.core.errors import EngineError
 from numina_infer.core.ports import Cutoff
@@ -32,7 +33,7 @@ from numina_infer.sandbox.host.process import Process
 from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
 from numina_infer.sandbox.simulated_sandbox import pretend
 from numina_infer.solving.contest import Contest
-from numina_infer.solving.draft import Draft
+from numina_infer.solving.rollout import Draft
 from numina_infer.voting.time_bank import Bank
 
 
@@ -88,7 +89,7 @@ def test_a_contest_by_the_wall_clock_is_lost_when_that_jumps(monkeypatch: pytest
         def now() -> float:
             return time.time() * speed
 
-        return Clock({"loop_factory": lambda: _TimedLoop(_HastySelector(speed), now)}, now, speed=speed)
+        return Clock({"loop_factory": lambda: TimedLoop(_HastySelector(speed), now)}, now, speed=speed)
 
     assert failed(drill("wall-clock-jumps", 10)) == set()
     monkeypatch.setattr("drills.play.scaled_clock", wall_clock)

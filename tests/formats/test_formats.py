@@ -18,7 +18,7 @@ from numina_infer.core.records import (
 )
 from numina_infer.formats.catalogue import FORMATS, make_format
 from numina_infer.formats.chat import CHAT
-from numina_infer.formats.openmath import OpenMath
+from numina_infer.formats.math_instruct import OpenMath
 
 FIXED = [make_format(name) for name in FORMATS if name != CHAT]
 formats = pytest.mark.parametrize("fmt", FIXED, ids=lambda fmt: fmt.name)

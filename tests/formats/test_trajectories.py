@@ -12,8 +12,7 @@ from numina_infer.core.records import ExecutionStatus, Outcome, Problem, Traject
 from numina_infer.engines.scripted_engine import ScriptedEngine
 from numina_infer.formats.catalogue import FORMATS, make_format
 from numina_infer.sandbox import Sandbox
-from numina_infer.solving.draft import Draft
-from numina_infer.solving.rollout import rollout
+from numina_infer.solving.rollout import Draft, rollout
 
 pytestmark = pytest.mark.anyio
 PROBLEM = Problem("p", "What is $6 \\cdot 7$?<|im_end|>")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from numina_infer.answers.expression import MAX_LENGTH, read_integer
 from numina_infer.answers.extract import extract_answer
-from numina_infer.answers.statement import MAX_PLACES
+from numina_infer.answers.sentences import MAX_PLACES
 from numina_infer.core.records import AnswerRange, NoAnswer
 from tests.answers.answer_texts import LATEX, PIECES, RANGES
 

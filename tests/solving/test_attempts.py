@@ -31,7 +31,7 @@ from numina_infer.core.records import (
     Turn,
     plain_text,
 )
-from numina_infer.formats.fenced import Fenced
+from numina_infer.formats.fences import Fenced
 from numina_infer.formats.numina import NUMINA
 from numina_infer.lab.replay.recording import read_recording
 from numina_infer.lab.replay.replay import replay_run

@@ -19,7 +19,8 @@ from numina_infer.core.events import Ended, Event, Opened, Solved, Started, Stop
 from numina_infer.core.ports import Cutoff, EngineStats
 from numina_infer.core.records import Problem, Solution
 from numina_infer.engines.scripted_engine import ScriptedDecoder, ScriptedEngine
-from numina_infer.formats import fenced
+from numina_infer.formats.fences import Fenced
+from numina_infer.formats.fences import Parts as PromptParts
 from numina_infer.formats.numina import NUMINA
 from numina_infer.runs.history import read_events, read_logged_problems, solved_problems
 from numina_infer.runs.log import RunLog
@@ -144,7 +145,7 @@ def test_two_problems_under_one_id_at_the_same_time_are_told_apart_in_the_log(
     both_are_there, prompt = threading.Barrier(2), type(NUMINA).prompt
     alone = {problem.statement for problem in problems}
 
-    def hold(self: fenced.Fenced, statement: str) -> fenced.Parts:
+    def hold(self: Fenced, statement: str) -> PromptParts:
         if statement in alone:  # on the threads that ask, before either is worked on
             alone.discard(statement)
             both_are_there.wait(20)
@@ -165,7 +166,7 @@ def test_virtual_time_waits_for_a_problem_that_is_just_coming_in(
     clock, times, is_coming = virtual_clock(), list[float](), threading.Event()
     prompt = type(NUMINA).prompt
 
-    def slow_prompt(self: fenced.Fenced, statement: str) -> fenced.Parts:
+    def slow_prompt(self: Fenced, statement: str) -> PromptParts:
         if statement == "second" and not times:
             is_coming.set()
             for _ in range(50):  # the loop may look for its next timer as often
@@ -277,7 +278,7 @@ def test_a_problem_for_which_no_time_is_left_is_answered_whenever_the_log_hears_
     preset = replace(PRESET, contest=ContestConfig(problem_time_s=30.0, bank=bank))
     first_is_answered, prompt = threading.Event(), type(NUMINA).prompt
 
-    def slow_prompt(self: fenced.Fenced, statement: str) -> fenced.Parts:
+    def slow_prompt(self: Fenced, statement: str) -> PromptParts:
         assert statement != "first" or first_is_answered.wait(20)
         return prompt(self, statement)
 

@@ -24,8 +24,7 @@ from numina_infer.core.records import (
 from numina_infer.engines.scripted_engine import ScriptedEngine
 from numina_infer.formats.numina import NUMINA
 from numina_infer.sandbox.scripted_sandbox import ScriptedSandbox
-from numina_infer.solving.draft import Draft, end_of
-from numina_infer.solving.rollout import rollout, turn_seed
+from numina_infer.solving.rollout import Draft, end_of, rollout, turn_seed
 
 pytestmark = pytest.mark.anyio
 

@@ -21,7 +21,7 @@ def bank_of(num_problems: int | None = 50, problem_time_s: float = 1500.0, **ban
 def test_a_slice_is_a_quarter_more_than_the_fair_share() -> None:
     """Nine hours less the reserve of five minutes, over fifty."""
     cut, after = bank_of().cut(0.0)
-    assert (cut.left_s, cut.num_left, cut.fair_s) == (32100.0, 50, 642.0)
+    assert (cut.left_s, cut.num_left) == (32100.0, 50)
     assert (cut.seconds, cut.bound) == (802.5, Bound.SHARE)
     assert after.num_seen == 1
 
@@ -38,7 +38,7 @@ def test_saved_time_is_carried_on_up_to_the_most_of_one_problem() -> None:
 def test_without_a_bank_every_problem_has_the_same_time() -> None:
     """No contest, no share."""
     cut, _ = Bank(ContestConfig(problem_time_s=77.0), started_at=0.0).cut(1e6)
-    assert (cut.seconds, cut.bound, cut.left_s, cut.fair_s) == (77.0, Bound.MOST, None, None)
+    assert (cut.seconds, cut.bound, cut.left_s, cut.num_left) == (77.0, Bound.MOST, None, None)
 
 
 def test_a_limit_of_one_reply_holds_with_its_grace() -> None:

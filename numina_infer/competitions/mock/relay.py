@@ -29,7 +29,7 @@ from numina_infer.competitions.mock.kaggle_evaluation import Examination, Failur
 from numina_infer.competitions.mock.relay_client import RelayClient, TcpProxy
 from numina_infer.core.config import require_choice
 from numina_infer.core.errors import ConfigError, GatewayError
-from numina_infer.core.help_formatter import HelpFormatter
+from numina_infer.core.terminal import HelpFormatter
 from numina_infer.runs.problems import ProblemSet, read_problems
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ import anyio
 from numina_infer.core.config import require
 from numina_infer.core.engine_config import ClientConfig
 from numina_infer.core.errors import EngineError, EngineGoneError
-from numina_infer.core.openable import Openable, run_in_background
 from numina_infer.core.ports import Announce
+from numina_infer.core.restarts import Openable, run_in_background
 from numina_infer.engines.admission import Admission, EndpointCapacity
 from numina_infer.engines.http.address import Address
 from numina_infer.engines.http.endpoint import Endpoint, EndpointBusyError

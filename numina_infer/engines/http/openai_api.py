@@ -17,9 +17,9 @@ import anyio
 from numina_infer.core.config import SamplingParams
 from numina_infer.core.engine_config import ClientConfig
 from numina_infer.core.errors import EngineError
-from numina_infer.core.openable import Openable
 from numina_infer.core.ports import Announce, Cutoff, EngineStats
 from numina_infer.core.records import Completion, Part, plain_text
+from numina_infer.core.restarts import Openable
 from numina_infer.engines.admission import Seat
 from numina_infer.engines.context import render
 from numina_infer.engines.http.address import Address

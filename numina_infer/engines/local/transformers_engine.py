@@ -19,8 +19,8 @@ import anyio.to_thread
 
 from numina_infer.core.engine_config import TransformersConfig
 from numina_infer.core.errors import EngineError
-from numina_infer.core.openable import Openable, run_in_background
 from numina_infer.core.ports import Announce, EngineStats
+from numina_infer.core.restarts import Openable, run_in_background
 from numina_infer.core.slots import Slots
 from numina_infer.engines.local.models import LoadedModel, load
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from numina_infer.core.engine_config import ClientConfig
 from numina_infer.core.errors import EngineError
-from numina_infer.core.openable import Openable
 from numina_infer.core.ports import Announce, EngineStats
+from numina_infer.core.restarts import Openable
 from numina_infer.engines.http.endpoint import Endpoint
 from numina_infer.engines.http.endpoint_pool import EndpointState
 from numina_infer.engines.http.openai_api import OpenAIDecoder, OpenAIEngine

@@ -24,8 +24,8 @@ from numina_infer.core.records import AnswerRange, ExtractedAnswer, NoAnswer, So
 from numina_infer.lab.replay.recording import RecordedProblem, Recording
 from numina_infer.lab.replay.replay_referee import ReplayReferee
 from numina_infer.lab.replay.variant import Change, Variant, make_variant
-from numina_infer.solving.draft import read_printed
 from numina_infer.solving.paper.paper_solver import papers_verdict
+from numina_infer.solving.rollout import read_printed
 from numina_infer.voting.referee import Ledger, conclude
 from numina_infer.voting.time_bank import Bank
 

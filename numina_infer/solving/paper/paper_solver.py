@@ -36,7 +36,6 @@ from numina_infer.core.records import (
     plain_text,
 )
 from numina_infer.formats.numina import NUMINA
-from numina_infer.solving.draft import failure_of
 from numina_infer.solving.paper.rules import (
     SILENT_END,
     STOP,
@@ -47,7 +46,7 @@ from numina_infer.solving.paper.rules import (
     read_result,
     show_result,
 )
-from numina_infer.solving.rollout import require_recordable, turn_seed
+from numina_infer.solving.rollout import failure_of, require_recordable, turn_seed
 from numina_infer.solving.solver import Solver, hand_over_s
 from numina_infer.voting.referee import Ledger, conclude
 
