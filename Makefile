@@ -37,9 +37,9 @@ $(VENV)/.dev: $(VENV)/.demo
 demo: $(VENV)/.demo ## ten problems, a real model, real programs, a mock competition: a few minutes
 	$(BIN)/numina-infer rehearse
 
-# Processes side by side, a test module to a process; one that hangs ends its process, which says where, and another
-# goes on. MEASURE and SLOWEST are for .ci/run.
-WORKERS ?= 2
+# Processes side by side, a test module to a process, one more than there are cores since many tests wait. A test that
+# hangs ends its process, which says where, and another goes on. MEASURE and SLOWEST are for .ci/run.
+WORKERS ?= 3
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --timeout-method thread
 MEASURE ?=
 SLOWEST ?=
