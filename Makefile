@@ -49,7 +49,7 @@ test: $(VENV)/.dev ## the tests for a change, a contest with the real model incl
 	$(PYTEST) $(MEASURE) $(SLOWEST)
 
 test-slow: $(VENV)/.dev ## what make test leaves out, and every property with 100 examples: some minutes
-	$(PYTEST) --hypothesis-profile=ci -m "(slow or property) and not relay and $(ELSEWHERE)" $(MEASURE) $(SLOWEST)
+	$(PYTEST) --hypothesis-profile=ci -m "(slow or property) and not relay and $(ELSEWHERE)" $(SLOWEST)
 	$(BIN)/pytest -m relay tests/benchmarks tests/notebooks $(SLOWEST)
 
 test-pythons: ## what of make test needs no PyTorch, on Python 3.12 and 3.13 where they are found

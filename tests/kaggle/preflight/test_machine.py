@@ -163,6 +163,7 @@ def test_all_that_is_attached_is_found(attached: Inputs, tmp_path: Path, monkeyp
     seen = look_at(plan, "model", "engine", "package", "problems")
     assert seen.broken == {}
     assert seen.profile is not None
+    assert seen.vllm_python is None
     assert seen.wheels is not None
     assert seen.wheels.versions["vllm"] == "0.19.1"
     assert seen.wheels.cuda == (12, 8)

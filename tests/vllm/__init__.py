@@ -1,1 +1,0 @@
-"""Tests on a real vLLM server; `make test-vllm` runs them."""
