@@ -184,7 +184,7 @@ class Endpoint:
             async for chunk in wire.read_chunks(self._received(response)):
                 self.last_sign_at = anyio.current_time()
                 self.num_signs += 1
-                is_complete = take(chunk)
+                is_complete |= take(chunk)
                 if is_complete and chunk.finish_reason is None:
                     break  # the server doesn't know that this was the end; closing the connection tells it
         finally:
