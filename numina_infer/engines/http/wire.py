@@ -61,7 +61,8 @@ class TurnRequest:
     params: SamplingParams
     max_tokens: int
     """The turn's own limit, or what is left of the context."""
-    seed: int
+    seed: int | None
+    """None takes the server's own generator, which the whole batch shares."""
     priority: int
     """The ticket: lower goes first."""
     end_ids: Sequence[int] = ()
