@@ -195,7 +195,7 @@ def _peer_access(launch: Launch) -> bool | None:
         return None
     code = "import torch; print(torch.cuda.can_device_access_peer(0, 1))"
     command = [str(launch.python), "-c", code]
-    asked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)  # noqa: S603
+    asked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)  # noqa: S603 (no shell)
     return {"True": True, "False": False}.get(asked.stdout.strip())
 
 

@@ -159,7 +159,7 @@ async def test_a_reply_that_breaks_off_is_asked_again_for_the_same(says_why: boo
     assert (completion.text, is_open) == (chatter(PROMPT, 1), True)
     (incident,) = engine.stats.incidents
     assert "lost a turn" in incident
-    assert ("the engine died" in incident) is says_why
+    assert (f"{server.address} broke off: the engine died" in incident) is says_why
 
 
 async def test_a_turn_that_is_always_lost_ends_its_own_trajectory_and_no_other(sockets: Path) -> None:
