@@ -38,10 +38,9 @@ _LEAST_SHARE_OF_TOKENS = 0.75
 
 
 class KvCacheDtype(StrEnum):
-    """The type of keys and values in the cache; vLLM's names."""
+    """The type of keys and values in the cache, that of the computation or eight bits; vLLM's names."""
 
     AUTO = "auto"
-    """The dtype that the model computes in."""
     FP8 = "fp8"
 
 

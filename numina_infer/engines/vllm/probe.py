@@ -172,8 +172,7 @@ class _Findings:
         """Measure steps while 0, 1, … programs are busy; a tenth longer counts as not slowed down."""
         steps: list[float] = []
         for busy in range(int(self._content["machine"]["cores"]) + 1):
-            config = SandboxConfig(num_slots=max(1, busy))
-            async with Sandbox(config) as sandbox, anyio.create_task_group() as programs:
+            async with Sandbox(SandboxConfig(num_slots=busy or 1)) as sandbox, anyio.create_task_group() as programs:
                 for _ in range(busy):
                     programs.start_soon(_stay_busy, sandbox)
                 steps.append(min([await watch.step_s(batch, context) for _ in range(REPEATS)]))
