@@ -173,7 +173,7 @@ class StandIn:
     async def _tokens(self, body: Mapping[str, Any], prompt_ids: Sequence[int], key: int) -> AsyncIterator[int]:
         breaks_after = self._breaks_after()
         ticket = int(body.get("priority", 0))
-        cue = Cue(self._vocabulary.decode(prompt_ids), int(body["seed"]), ticket, turn=0)
+        cue = Cue(self._vocabulary.decode(prompt_ids), int(body["seed"] or 0), ticket, turn=0)
         ids = [*self._vocabulary.encode(self._script.line(cue)), self._eos]
         if self._pace is not None:
             self._pace.join(key, ticket, prompt_ids, len(ids))

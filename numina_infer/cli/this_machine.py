@@ -94,6 +94,7 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--max-model-len N", "tokens of a sample (default: the model's)")
     add_option(parser, "--max-num-seqs N", "samples at once (default: 48)", default=48)
     parser.add_argument("--dtype", choices=("float16", "bfloat16", "float32"), help="default: what suits the device")
+    parser.add_argument("--kv-cache-dtype", choices=("auto", "fp8"), default="auto", help="default: auto")
     add_json(parser)
 
 
@@ -141,7 +142,7 @@ def _fit(chosen: argparse.Namespace) -> int:
     from numina_infer.models import fit_report
 
     devices = fit_report.find_devices(chosen.gpus, chosen.num_gpus)
-    names = ("max_model_len", "max_num_seqs", "dtype")
+    names = ("max_model_len", "max_num_seqs", "dtype", "kv_cache_dtype")
     wanted = {name: getattr(chosen, name) for name in names}
     return fit_report.run(chosen.model, devices, make_console(sys.stdout), as_json=chosen.json, **wanted)
 

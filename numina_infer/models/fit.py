@@ -12,6 +12,7 @@ that gives DeepSeekMath-7B in 8 bits (59 %) tensor parallel, and in 4 bits (78 %
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from numina_infer.core.config import require, require_choice, require_whole
 from numina_infer.models.gpus import Device
@@ -20,6 +21,7 @@ from numina_infer.models.weights import Dtype, Weights, gib
 LEAST_CAPABILITY = (7, 0)
 """vLLM's own; PyTorch's present builds have no kernels for older GPUs."""
 _BFLOAT16_CAPABILITY = (8, 0)
+_FP8_KV_CAPABILITY = (8, 9)
 _QUANTISATION_CAPABILITY: Mapping[str, tuple[int, int]] = {
     "gptq": (6, 0),
     "awq": (7, 5),
@@ -35,6 +37,13 @@ _LEAST_SHARE_OF_TOKENS = 0.75
 """The share of the most tokens of any layout that a less split layout must keep."""
 
 
+class KvCacheDtype(StrEnum):
+    """The type of keys and values in the cache, that of the computation or eight bits; vLLM's names."""
+
+    AUTO = "auto"
+    FP8 = "fp8"
+
+
 @dataclass(frozen=True, slots=True)
 class FitConfig:
     """The engine's settings that decide what fits; vLLM's names."""
@@ -45,6 +54,7 @@ class FitConfig:
     """Samples at once."""
     dtype: Dtype | None = None
     """None takes what suits the device: the weights' own, float16 where a GPU has no bfloat16, float32 on a CPU."""
+    kv_cache_dtype: KvCacheDtype = KvCacheDtype.AUTO
     gpu_memory_utilization: float = 0.92
     """The share of a GPU's memory, or of the machine's, that the engine may take."""
 
@@ -53,6 +63,7 @@ class FitConfig:
         require_whole("max_num_seqs", self.max_num_seqs, 1)
         if self.dtype is not None:
             object.__setattr__(self, "dtype", require_choice("dtype", self.dtype, Dtype))
+        object.__setattr__(self, "kv_cache_dtype", require_choice("kv_cache_dtype", self.kv_cache_dtype, KvCacheDtype))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +179,7 @@ def survey(weights: Weights, devices: Sequence[Device], config: FitConfig) -> tu
     """The model in every layout over `devices`, the one that is split least first.
 
     Raises:
-        ConfigError: no layout could help: dtype, quantisation or context length are refused.
+        ConfigError: no layout could help: dtype, quantisation, KV cache or context length are refused.
     """
     require(bool(devices), "no device is given; name a GPU, or take the CPU")
     # A split model is limited by the weakest device and by the smallest memory.
@@ -181,6 +192,11 @@ def survey(weights: Weights, devices: Sequence[Device], config: FitConfig) -> tu
     )
     require_supported(weights, device)
     dtype = choose_dtype(weights, device, config.dtype)
+    is_fp8 = config.kv_cache_dtype is KvCacheDtype.FP8
+    require(device.is_gpu or not is_fp8, "kv_cache_dtype is fp8; on a CPU it must be auto")
+    if is_fp8:
+        _require_capability(device, _FP8_KV_CAPABILITY, "kv_cache_dtype is fp8, which takes", "take auto")
+    kv_bytes = 1 if is_fp8 else dtype.num_bytes
     return tuple(
         Fit(
             layout,
@@ -188,7 +204,7 @@ def survey(weights: Weights, devices: Sequence[Device], config: FitConfig) -> tu
             config,
             dtype,
             weights_bytes=weights.num_bytes(dtype),
-            kv_bytes_per_token=shapes.kv_bytes_per_token(dtype.num_bytes, layout.tensor_parallel_size),
+            kv_bytes_per_token=shapes.kv_bytes_per_token(kv_bytes, layout.tensor_parallel_size),
             obstacle=_obstacle(weights, layout.tensor_parallel_size),
         )
         for layout in Layout.all_over(len(devices))

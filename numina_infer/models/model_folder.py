@@ -142,7 +142,8 @@ def _read_quantisation(config: Mapping[str, Any], source: Path) -> Quantisation 
     known = "known are gptq, awq, fp8, bitsandbytes and compressed-tensors"
     require(is_known, f"{source} names quantisation {method!r}, which isn't known here; {known}")
     packing = _first_group(given) if method == "compressed-tensors" else given
-    bits, group_size = packing.get("bits", packing.get("num_bits")), packing.get("group_size") or -1
+    bits = packing.get("bits", packing.get("w_bit", packing.get("num_bits")))
+    group_size = packing.get("group_size") or packing.get("q_group_size") or -1
     require_whole(f"bits of quantisation {method} in {source}", bits, 2)
     require_whole(f"group_size of quantisation {method} in {source}", group_size, -1, "one group an output")
     is_asymmetric = not packing.get("sym", packing.get("symmetric", True))

@@ -8,8 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from numina_infer.core.errors import ConfigError
-from numina_infer.models.fit import Fit, FitConfig, Layout, choose, survey
-from numina_infer.models.gpus import KNOWN_GPUS, T4, Device, find_gpus, get_gpu, read_gpus
+from numina_infer.models.fit import Fit, FitConfig, KvCacheDtype, Layout, choose, survey
+from numina_infer.models.gpus import KNOWN_GPUS, T4, Device, find_cpu, find_gpus, get_gpu, read_gpus
 from numina_infer.models.profiles import PROFILES
 from numina_infer.models.weights import GIB, Architecture, Dtype, Quantisation, Weights
 
@@ -204,11 +204,13 @@ def test_a_model_that_breaks_in_float16_is_refused_where_there_is_no_bfloat16(mo
     ("weights", "device", "config", "message"),
     [
         (FP16, T4, replace(SHORT, dtype=Dtype.BFLOAT16), r"bfloat16, which takes compute capability 8\.0; a T4 has 7"),
+        (FP16, T4, replace(SHORT, kv_cache_dtype=KvCacheDtype.FP8), r"fp8, which takes compute capability 8\.9"),
         (GPTQ8, P100, SHORT, r"vLLM takes compute capability 7\.0 or above; a P100 has 6\.0"),
         (AWQ4, Device("V100", 16 * GIB, (7, 0)), SHORT, r"awq takes compute capability 7\.5; a V100 has 7\.0"),
         (Weights.computed(DEEPSEEK, Quantisation("exl3", 4)), T4, SHORT, "'exl3' isn't known here"),
         (Weights.computed(DEEPSEEK, Quantisation("gptq", 5)), T4, SHORT, "gptq weights of 5 bits have no kernel"),
         (FP16, T4, FitConfig(max_model_len=4097), "max_model_len is 4097; the model reads at most 4096"),
+        (FP16, find_cpu(), replace(SHORT, kv_cache_dtype=KvCacheDtype.FP8), "on a CPU it must be auto"),
     ],
 )
 def test_what_no_layout_cures_is_refused_first(
@@ -217,6 +219,12 @@ def test_what_no_layout_cures_is_refused_first(
     """With what the device has and what it takes."""
     with pytest.raises(ConfigError, match=message):
         survey(weights, [device], config)
+
+
+def test_eight_bit_keys_and_values_are_twice_as_many_tokens() -> None:
+    """Where the GPU computes them."""
+    plain, packed = (survey(GPTQ8, [L4], replace(SHORT, kv_cache_dtype=kind))[0].kv_tokens for kind in KvCacheDtype)
+    assert packed in {2 * plain, 2 * plain + 1}
 
 
 def test_a_cpu_computes_in_float32() -> None:
@@ -228,7 +236,9 @@ def test_a_cpu_computes_in_float32() -> None:
     assert (fit.dtype, fit.kv_bytes_per_token) == (Dtype.FLOAT32, 2 * 491520)
 
 
-@pytest.mark.parametrize(("field", "bad"), [("max_model_len", 0), ("max_num_seqs", 0), ("dtype", "int4")])
+@pytest.mark.parametrize(
+    ("field", "bad"), [("max_model_len", 0), ("max_num_seqs", 0), ("dtype", "int4"), ("kv_cache_dtype", "int2")]
+)
 def test_a_setting_that_cannot_be_used_is_named(field: str, bad: object) -> None:
     """When it is made."""
     with pytest.raises(ConfigError, match=field):

@@ -141,6 +141,25 @@ def test_fit_shows_layouts_choice_and_warning(capsys: pytest.CaptureFixture[str]
         assert text in shown
 
 
+def test_fit_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """For scripts, of a folder too."""
+    folder = make_folder(tmp_path / "mine", QWEN)
+    assert main(["fit", str(folder), "--gpus", "T4", "--num-gpus", "2", "--json"]) == 0
+    read = json.loads(capsys.readouterr().out)
+    assert (read["chosen"], read["base"]) == ("tensor parallel over 2", "Qwen/Qwen2.5-Math-7B-Instruct")
+    assert [layout["tensor_parallel_size"] for layout in read["layouts"]] == [1, 2]
+    assert read["layouts"][1]["kv_tokens"] == 208524
+
+
+def test_fit_takes_the_type_of_keys_and_values(capsys: pytest.CaptureFixture[str]) -> None:
+    """Eight bits hold twice the tokens."""
+    found = []
+    for kind in ("auto", "fp8"):
+        assert main(["fit", "numina-7b-gptq", "--gpus", "L4", "--kv-cache-dtype", kind, "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out)["layouts"][0]["kv_tokens"])
+    assert found[1] // 2 == found[0]
+
+
 def test_fit_of_a_fine_tune_names_its_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Beside the layouts."""
     folder = make_folder(tmp_path / "mine", QWEN)

@@ -130,6 +130,10 @@ def test_gptq_is_read(tmp_path: Path) -> None:
             {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True, "version": "gemm"},
             Quantisation("awq", 4, 128, has_zero_points=True),
         ),
+        (  # the names of older tools, which vLLM reads too
+            {"quant_method": "awq", "w_bit": 4, "q_group_size": 64, "zero_point": True, "version": "GEMM"},
+            Quantisation("awq", 4, 64, has_zero_points=True),
+        ),
         (GPTQ | {"quant_method": "gptq", "sym": False, "bits": 4}, Quantisation("gptq", 4, 128, True, True)),
         ({"quant_method": "fp8", "activation_scheme": "dynamic"}, Quantisation("fp8", 8)),
         ({"quant_method": "bitsandbytes", "load_in_4bit": True}, Quantisation("bitsandbytes", 4, 64)),

@@ -51,9 +51,12 @@ def test_a_simulator_fed_with_the_step_times_predicts_a_batch_that_it_was_not_sh
 
 
 def test_the_probe_finds_what_a_preset_is_chosen_by(found: Mapping[str, Any]) -> None:
-    """Capacity, steps, prompts."""
+    """Capacity, prompts, seeds, sandbox slots; no peer access where there are no two GPUs."""
     (layout,) = found["layouts"]
     assert layout["kv_tokens"] > 100_000
     assert layout["max_model_len"] == 1024
     assert all(row["tokens_per_s"] > 0 for row in layout["prefill"])
     assert {row["batch"] for row in layout["decode"]} >= {1, 4, 16}
+    assert layout["seeds"]["step_s"] > 0
+    assert len(layout["sandbox"]["step_s"]) == found["machine"]["cores"] + 1
+    assert found["peer_access"] is None

@@ -181,10 +181,10 @@ class Endpoint:
                 with self._one_error():
                     await response.aread()
                 raise self._refusal(response)
-            async for chunk in wire.read_chunks(self._received(response)):
+            async for chunk in wire.read_chunks(self._received(response), self.address):
                 self.last_sign_at = anyio.current_time()
                 self.num_signs += 1
-                is_complete = take(chunk)
+                is_complete |= take(chunk)
                 if is_complete and chunk.finish_reason is None:
                     break  # the server doesn't know that this was the end; closing the connection tells it
         finally:
@@ -227,7 +227,7 @@ class Endpoint:
         if spoken.dialect is Dialect.TEXT:
             return True
         with suppress(EngineError):
-            return bool(wire.read_chunk(response.content).token_ids)
+            return bool(wire.read_chunk(response.content, self.address).token_ids)
         return False
 
     async def _json(self, path: str) -> Mapping[str, Any]:

@@ -235,10 +235,10 @@ class EndpointPool(Openable):
                     await anyio.sleep(LOOK_EVERY_S)
                 except EngineError as error:
                     refusals.append(error)
-        if endpoint.abilities is None:
-            _log.warning("%s doesn't answer; it is used once it does", endpoint.address)
-        elif endpoint.abilities.dialect is Dialect.TEXT:
+        if endpoint.abilities is not None and endpoint.abilities.dialect is Dialect.TEXT:
             self._report(f"{endpoint.address} is spoken to in text, not in token ids (docs/engines.md)")
+        elif endpoint.abilities is None and not refusals:
+            _log.warning("%s doesn't answer; it is used once it does", endpoint.address)
 
     def _begin_watch(self, endpoint: Endpoint) -> _Watched:
         known = endpoint.abilities

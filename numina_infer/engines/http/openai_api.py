@@ -142,6 +142,8 @@ class _Writing:
             except EndpointBusyError:
                 pass
             except EndpointLostError as lost:
+                if self._reply.finish_reason is not None:
+                    break  # the turn was complete before its connection ended
                 num_lost += 1
                 if num_lost > self._engine.config.max_losses:
                     raise EngineError(f"a turn was lost {num_lost} times, at last since {lost}") from lost

@@ -61,7 +61,8 @@ class TurnRequest:
     params: SamplingParams
     max_tokens: int
     """The turn's own limit, or what is left of the context."""
-    seed: int
+    seed: int | None
+    """None takes the server's own generator, which the whole batch shares."""
     priority: int
     """The ticket: lower goes first."""
     end_ids: Sequence[int] = ()
@@ -124,7 +125,7 @@ def request(turn: TurnRequest, endpoint: Abilities) -> dict[str, Any]:
     return {**body, "priority": turn.priority} if endpoint.takes_priority else body
 
 
-async def read_chunks(received: AsyncIterator[bytes]) -> AsyncIterator[Chunk]:
+async def read_chunks(received: AsyncIterator[bytes], place: object = "the endpoint") -> AsyncIterator[Chunk]:
     """The pieces of a reply that is streamed as server-sent events, however its bytes are cut.
 
     A line ends at a newline alone: Unicode's other line ends are text here, and vLLM sends them as they are.
@@ -141,19 +142,19 @@ async def read_chunks(received: AsyncIterator[bytes]) -> AsyncIterator[Chunk]:
                 said = line.removeprefix(b"data:").strip()
                 if said == b"[DONE]":
                     return
-                yield read_chunk(said)
+                yield read_chunk(said, place)
 
 
-def read_chunk(data: bytes) -> Chunk:
+def read_chunk(data: bytes, place: object) -> Chunk:
     """One piece of a reply, or the whole reply where nothing was streamed; raises as `read_chunks` does."""
     try:
         event = json.loads(data)
         if event.get("error"):
-            raise EndpointLostError(without_key(error_message(event)))
+            raise EndpointLostError(f"{place} broke off: {without_key(error_message(event))}")
         return _read(event)
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         said = without_key(data.decode(errors="replace"))[:200]
-        raise EngineError(f"the endpoint sent what is no completion: {said!r} ({error!r})") from error
+        raise EngineError(f"{place} sent what is no completion: {said!r} ({error!r})") from error
 
 
 def _read(event: Mapping[str, Any]) -> Chunk:

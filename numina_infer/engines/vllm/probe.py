@@ -1,7 +1,8 @@
 """`numina-infer probe`: measures how fast vLLM is here, and writes each figure to `probe.json` as it comes.
 
-For each layout: decoding steps over batch size and context, the rate of prompts, the room for keys and values.
-The simulated engine is made from these figures, and a preset is chosen by them.
+For each layout: decoding steps over batch size and context, the rate of prompts, the room for keys and values, the
+cost of one seed a request, and how many sandbox slots don't slow the servers down. The simulated engine is
+made from these figures, and a preset is chosen by them.
 
 A step is timed between pieces of the streams, once all requests of a batch are writing, so that prompts and the queue
 aren't in it. Of several repeats the least counts: disturbances only ever add time.
@@ -9,6 +10,7 @@ aren't in it. Of several repeats the least counts: disturbances only ever add ti
 
 import itertools
 import json
+import subprocess
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -19,9 +21,9 @@ from typing import Any
 import anyio
 from rich.console import Console
 
-from numina_infer.core.config import SamplingParams, require
+from numina_infer.core.config import Mode, SamplingParams, SandboxConfig, require
 from numina_infer.core.engine_config import LayoutName, ServerConfig
-from numina_infer.core.errors import ConfigError, EngineError
+from numina_infer.core.errors import ConfigError, EngineError, SandboxError
 from numina_infer.engines.http.endpoint import Endpoint
 from numina_infer.engines.http.wire import Chunk, TurnRequest
 from numina_infer.engines.vllm.launch import Launch, plan_servers
@@ -29,6 +31,7 @@ from numina_infer.engines.vllm.server_group import ServerGroup
 from numina_infer.engines.vocabulary import TokenizerVocabulary, Vocabulary
 from numina_infer.models.gpus import find_gpus
 from numina_infer.runs.provenance import machine
+from numina_infer.sandbox import Sandbox
 
 FORMAT_VERSION = 1
 STEPS = 41
@@ -38,6 +41,8 @@ _BATCHES = (1, 2, 4, 8, 12, 16, 24, 32, 48)
 _CONTEXTS = (64, 512, 1024, 2048, 3584)
 _SHORT_BATCHES, _SHORT_CONTEXTS = (1, 4, 8, 16), (64, 512)
 _PREFILLS = (256, 1024, 2048)
+_MOST_PASSES, _QUICK_S = 10, 60.0
+"""Passes over the grid of decoding steps; beyond `REPEATS` only while they took less than a minute together."""
 _WORDS = "Let the sum of the first n positive integers be 5050 and find the largest prime that divides it. "
 
 
@@ -87,6 +92,7 @@ class _Findings:
             "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": dict(machine()),
             "model": model,
+            "peer_access": None,
             "layouts": [],
         }
 
@@ -102,6 +108,7 @@ class _Findings:
 
     async def measure(self, launches: Sequence[Launch], batches: Sequence[int], contexts: Sequence[int]) -> None:
         """Start the servers of one layout and measure them: decoding with each batch and context that has room."""
+        self._content["peer_access"] = _peer_access(launches[0])
         group = ServerGroup(launches, keep=False, report=self._console.print)
         async with group, AsyncExitStack() as stack:
             endpoints = [await stack.enter_async_context(Endpoint(server.address)) for server in group.servers]
@@ -125,11 +132,20 @@ class _Findings:
             ]
             await self._decode(watch, grid, layout)
             await self._prefill(watch, layout)
+            typical = max(batch for batch in batches if batch <= 8)
+            await self._seeds(watch, typical, contexts[0], layout)
+            try:
+                await self._sandbox(watch, typical, contexts[0], layout)
+            except SandboxError as error:
+                self._report(f"sandbox slots aren't measured: {error}")
 
     async def _decode(self, watch: "Stopwatch", grid: Sequence[tuple[int, int]], layout: dict[str, Any]) -> None:
-        """Measure the whole grid several times, so that one bad minute spoils no figure."""
+        """Measure the whole grid several times, so that one bad minute spoils no figure; more often if it is quick."""
         least: dict[tuple[int, int], float] = {}
-        for number, (context, batch) in itertools.product(range(1, REPEATS + 1), grid):
+        begun = anyio.current_time()
+        for number, (context, batch) in itertools.product(range(1, _MOST_PASSES + 1), grid):
+            if number > REPEATS and (context, batch) == grid[0] and anyio.current_time() - begun > _QUICK_S:
+                break
             step_s = await watch.step_s(batch, context)
             least[context, batch] = min(step_s, least.get((context, batch), step_s))
             layout["decode"] = [
@@ -144,6 +160,43 @@ class _Findings:
             layout["prefill"].append({"tokens": tokens, "seconds": seconds, "tokens_per_s": tokens / seconds})
             self._report(f"prompt of {tokens} tokens: {tokens / seconds:.0f} tokens a second")
 
+    async def _seeds(self, watch: "Stopwatch", batch: int, context: int, layout: dict[str, Any]) -> None:
+        pairs = [
+            [await watch.step_s(batch, context, seeded=seeded) for seeded in (True, False)] for _ in range(REPEATS)
+        ]
+        seeded, plain = map(min, zip(*pairs, strict=True))
+        layout["seeds"] = {"batch": batch, "step_s": seeded, "step_s_without": plain, "cost": seeded / plain - 1}
+        self._report(f"seeds of their own cost {100 * (seeded / plain - 1):.0f} % of a step at {batch}")
+
+    async def _sandbox(self, watch: "Stopwatch", batch: int, context: int, layout: dict[str, Any]) -> None:
+        """Measure steps while 0, 1, … programs are busy; a tenth longer counts as not slowed down."""
+        steps: list[float] = []
+        for busy in range(int(self._content["machine"]["cores"]) + 1):
+            async with Sandbox(SandboxConfig(num_slots=busy or 1)) as sandbox, anyio.create_task_group() as programs:
+                for _ in range(busy):
+                    programs.start_soon(_stay_busy, sandbox)
+                steps.append(min([await watch.step_s(batch, context) for _ in range(REPEATS)]))
+                programs.cancel_scope.cancel()
+            self._report(f"with {busy} busy programs: {1000 * steps[-1]:.1f} ms a step")
+        num_slots = len(list(itertools.takewhile(lambda step_s: step_s <= 1.1 * steps[0], steps))) - 1
+        layout["sandbox"] = {"batch": batch, "step_s": steps, "num_slots": num_slots}
+        self._report(f"sandbox slots that leave the servers alone: {num_slots}")
+
+
+async def _stay_busy(sandbox: Sandbox) -> None:
+    async with sandbox.session(Mode.FRESH) as session:
+        await session.execute("while True:\n    pass", timeout_s=3600.0)
+
+
+def _peer_access(launch: Launch) -> bool | None:
+    """Whether the first two GPUs reach each other's memory, as torch of vLLM's environment says; None on fewer."""
+    if len(find_gpus()) < 2:
+        return None
+    code = "import torch; print(torch.cuda.can_device_access_peer(0, 1))"
+    command = [str(launch.python), "-c", code]
+    asked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)  # noqa: S603 (no shell)
+    return {"True": True, "False": False}.get(asked.stdout.strip())
+
 
 _Pace = list[tuple[float, int]]
 """When the pieces of one reply came, and how many tokens there were by then."""
@@ -156,7 +209,7 @@ class Stopwatch:
         self._endpoints, self._vocabulary = tuple(endpoints), vocabulary
         self._nonces = itertools.count(1)
 
-    async def step_s(self, batch: int, context: int) -> float:
+    async def step_s(self, batch: int, context: int, *, seeded: bool = True) -> float:
         """Seconds of one decoding step with `batch` requests of `context` tokens on each endpoint."""
         prompt = self._prompt(context)
         for endpoint in self._endpoints:
@@ -166,7 +219,7 @@ class Stopwatch:
 
         async def play(endpoint: Endpoint, seed: int) -> None:
             try:
-                paces.append(await self._play(endpoint, prompt, STEPS, seed))
+                paces.append(await self._play(endpoint, prompt, STEPS, seed if seeded else None))
             except EngineError as error:
                 failures.append(error)
 
@@ -189,7 +242,7 @@ class Stopwatch:
             times.append(pace[0][0] - begun)
         return min(times)
 
-    async def _play(self, endpoint: Endpoint, prompt: list[int], num_tokens: int, seed: int) -> _Pace:
+    async def _play(self, endpoint: Endpoint, prompt: list[int], num_tokens: int, seed: int | None) -> _Pace:
         pace: _Pace = []
 
         def take(chunk: Chunk) -> bool:

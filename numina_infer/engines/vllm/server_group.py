@@ -3,6 +3,7 @@
 `serve` starts servers that stay up between runs, lists those that run, and ends those that were left running.
 """
 
+import signal
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, ExitStack, suppress
 from typing import Self
@@ -118,6 +119,7 @@ async def _serve(launches: Sequence[Launch], console: Console, detach: bool) -> 
         if detach or not any(server.is_ours for server in group.servers):
             console.print("it stays until `numina-infer serve --stop`")
             return
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a service's manager ends it so
         console.print("Ctrl-C ends it")
         try:
             await group.revive()

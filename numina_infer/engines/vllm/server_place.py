@@ -33,7 +33,7 @@ _PREFIX = re.compile(r"^(?:\([^)]*pid=\d+\)\s*)?(?:(?:INFO|WARNING|ERROR|DEBUG)\
 _CAUSE = re.compile(
     r"^(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*)?(?:Error|Exception|Interrupt|Exit|Killed)\b\s*(?::.*)?$"
     r"|^[a-z_]\w*(?:\.\w+)*\.[A-Z]\w*: .+$"  # some, such as triton's OutOfResources, have names of other kinds
-    r"|^(?:\S+\.py|vllm)?:?\s*error: |^\S+: No module named "  # a wrong argument; an interpreter without vLLM
+    r"|^(?:\S+\.py|vllm)?:?\s*error: |^/.*: No module named "  # a wrong argument; an interpreter without vLLM
 )
 _KILLED = re.compile(r"Failed core proc\(s\): \{.*: -(\d+)")
 _VALIDATION = re.compile(r"\d+ validation errors? for \w+$")

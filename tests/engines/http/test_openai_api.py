@@ -1,7 +1,7 @@
 """The client before stand-ins for servers: good ones, slow ones, broken ones, and none."""
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -159,7 +159,7 @@ async def test_a_reply_that_breaks_off_is_asked_again_for_the_same(says_why: boo
     assert (completion.text, is_open) == (chatter(PROMPT, 1), True)
     (incident,) = engine.stats.incidents
     assert "lost a turn" in incident
-    assert ("the engine died" in incident) is says_why
+    assert (f"{server.address} broke off: the engine died" in incident) is says_why
 
 
 async def test_a_turn_that_is_always_lost_ends_its_own_trajectory_and_no_other(sockets: Path) -> None:
@@ -254,6 +254,25 @@ async def test_a_turn_is_given_up_when_the_only_endpoint_stalls_again_and_again(
     assert len(server.requests) == 2
     assert sum("gave no token" in incident for incident in engine.stats.incidents) == 2
     assert sum("is back" in incident for incident in engine.stats.incidents) == 1
+
+
+class Dawdler(StandIn):
+    """A server that hangs once it has said all, before it closes the stream."""
+
+    async def _events(self, body: Mapping[str, Any], key: int) -> AsyncIterator[dict[str, Any]]:
+        async for event in super()._events(body, key):
+            if not event["choices"]:
+                await anyio.sleep_forever()
+            yield event
+
+
+async def test_a_turn_that_is_complete_is_not_lost_with_its_endpoint(sockets: Path) -> None:
+    """Its text stands, though the endpoint is given up before it has said good-bye, and no loss is allowed."""
+    async with Dawdler(sockets / "a", chatter) as server, engine_for(server, stall_s=0.1, max_losses=0) as engine:
+        completion = await write(engine)
+    assert (completion.text, completion.finish_reason) == (chatter(PROMPT, 1), FinishReason.EOS)
+    assert len(server.requests) == 1
+    assert "gave no token" in engine.stats.incidents[0]
 
 
 async def test_an_endpoint_that_comes_back_is_used_again(sockets: Path) -> None:
@@ -501,6 +520,7 @@ async def test_a_key_that_is_refused_is_not_repeated(
         with pytest.raises(EngineError, match="None is no key of ours"):
             await engine_for(socket).__aenter__()
     assert "open-barley" not in str(refused.value) + caplog.text
+    assert "doesn't answer" not in caplog.text
 
 
 async def test_a_server_never_has_more_tokens_in_flight_than_it_can_hold(sockets: Path) -> None:

@@ -107,9 +107,9 @@ def test_half_a_line_at_the_end_is_no_event() -> None:
 
 def test_an_error_in_the_stream_breaks_the_reply_off() -> None:
     """The server's own words, out of either shape."""
-    with pytest.raises(EndpointLostError, match=r"^the engine died$"):
+    with pytest.raises(EndpointLostError, match=r"^the endpoint broke off: the engine died$"):
         read(event({"error": {"message": "the engine died", "code": 500}}))
-    with pytest.raises(EndpointLostError, match=r"^gone$"):
+    with pytest.raises(EndpointLostError, match=r"^the endpoint broke off: gone$"):
         read(event({"error": "gone"}))
 
 

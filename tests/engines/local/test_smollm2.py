@@ -60,6 +60,16 @@ def test_a_conversion_that_fails_leaves_nothing_behind(cache: Path) -> None:
     assert len(list(cache.iterdir())) == 2
 
 
+def test_a_disk_that_is_too_full_is_told_before_anything_is_fetched(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library that writes the weights has an error of its own for it."""
+    monkeypatch.setattr(smollm2, "_NEEDED_BYTES", 1 << 62)
+    with pytest.raises(EngineError, match=r"MB are needed.*NUMINA_INFER_CACHE"):
+        smollm2.find_or_convert(LINES.append, copy)
+    assert list(cache.iterdir()) == []
+
+
 def test_a_missing_converter_is_an_engine_error(cache: Path) -> None:
     """Reading GGUF takes packages of its own."""
 

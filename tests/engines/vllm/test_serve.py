@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -72,8 +73,9 @@ def test_where_nothing_runs_that_is_said(folder: Path) -> None:
     assert said(output) == "no server of ours runs"
 
 
-def test_a_server_in_a_terminal_ends_with_its_command(folder: Path) -> None:
-    """Also when a signal ends that without a word."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_server_in_a_terminal_ends_with_its_command(number: signal.Signals, folder: Path) -> None:
+    """Before that is over, so that the next may start at once; a little later where that is killed."""
     python = fake_python(folder / "python")
     script = (
         "import sys; from pathlib import Path; from rich.console import Console\n"
@@ -89,7 +91,8 @@ def test_a_server_in_a_terminal_ends_with_its_command(folder: Path) -> None:
         assert serving.stdout is not None
         assert any("Ctrl-C ends it" in line for line in serving.stdout)
         ((_, note),) = server_place.running()
-        serving.terminate()
+        serving.send_signal(number)
+    assert number is signal.SIGKILL or not note.is_alive
     wait_until(lambda: not note.is_alive)
     assert server_place.running() == ()
     assert not [pid for pid in starts(folder / "python") if server_place.born(pid)]

@@ -97,7 +97,8 @@ def test_exceptions_with_names_of_other_kinds_are_found() -> None:
     assert cause(["(EngineCore pid=3) ERROR 11-24 08:00:00 [core.py:1] " + line]) == line
 
 
-def test_an_environment_without_vllm_says_so() -> None:
+@pytest.mark.parametrize("python", ["/usr/bin/python", "/home/me/my environments/python"])
+def test_an_environment_without_vllm_says_so(python: str) -> None:
     """Python's own line has no exception's name."""
-    said = "/usr/bin/python: Error while finding module specification for 'vllm.x' (No module named 'vllm')"
-    assert cause([said, "/usr/bin/python: No module named vllm"]) == "/usr/bin/python: No module named vllm"
+    said = f"{python}: Error while finding module specification for 'vllm.x' (No module named 'vllm')"
+    assert cause([said, f"{python}: No module named vllm"]) == f"{python}: No module named vllm"
