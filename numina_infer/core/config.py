@@ -14,10 +14,10 @@ from numina_infer.core.errors import ConfigError
 from numina_infer.core.records import LARGEST_WHOLE, AnswerRange
 
 
-def require(condition: bool, message: str) -> None:
+def require(condition: bool, message: str, *, setting: str = "", value: object = None) -> None:
     """Raise `ConfigError` unless `condition` holds; the message names the value and the fix."""
     if not condition:
-        raise ConfigError(message)
+        raise ConfigError(message, setting=setting, value=value)
 
 
 def require_number(
@@ -37,14 +37,15 @@ def require_number(
     try:
         is_finite = math.isfinite(value)
     except OverflowError as error:
-        raise ConfigError(f"{name} is an integer beyond all floats; give a smaller one") from error
+        message = f"{name} is an integer beyond all floats; give a smaller one"
+        raise ConfigError(message, setting=name, value=value) from error
     is_within = (least < value if above else least <= value) and (value < most if below else value <= most)
     low = f"{least:g} ({least_means})" if least_means else f"{least:g}"
     if most == math.inf:
         bounds = f"above {low}" if above else f"{low} or above"
     else:
         bounds = f"{'above' if above else 'at least'} {low} and {'below' if below else 'at most'} {most:g}"
-    require(is_finite and is_within, f"{name} is {value}; it must be {bounds}")
+    require(is_finite and is_within, f"{name} is {value}; it must be {bounds}", setting=name, value=value)
 
 
 def require_positive(name: str, value: float) -> None:
@@ -55,11 +56,11 @@ def require_positive(name: str, value: float) -> None:
 def require_whole(name: str, value: float, least: int, meaning: str = "") -> None:
     """Raise `ConfigError` unless `value` is a whole number that is `least` or above."""
     is_whole = isinstance(value, int) and not isinstance(value, bool)
-    require(
-        not is_whole or value <= LARGEST_WHOLE, f"{name} is beyond 2**63 - 1, which records hold at most; give less"
-    )
+    too_large = f"{name} is beyond 2**63 - 1, which records hold at most; give less"
+    require(not is_whole or value <= LARGEST_WHOLE, too_large, setting=name, value=value)
     least_means = f"{least}{f' ({meaning})' if meaning else ''}"
-    require(is_whole and value >= least, f"{name} is {value!r}; it must be a whole number, {least_means} or above")
+    too_small = f"{name} is {value!r}; it must be a whole number, {least_means} or above"
+    require(is_whole and value >= least, too_small, setting=name, value=value)
 
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -70,7 +71,8 @@ def require_choice(name: str, value: str, kind: type[Choice]) -> Choice:
     try:
         return kind(value)
     except ValueError as error:
-        raise ConfigError(f"{name} is {value!r}; choose one of {', '.join(kind)}") from error
+        message = f"{name} is {value!r}; choose one of {', '.join(kind)}"
+        raise ConfigError(message, setting=name, value=value) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,10 @@ LADDER = tuple(Rung)
 """All rungs, the highest first."""
 
 
+PRELOADED = ("sympy", "numpy", "mpmath", "scipy", "networkx")
+"""The packages that programs use most, loaded once for all of them where they are installed."""
+
+
 @dataclass(frozen=True, slots=True)
 class SandboxConfig:
     """Limits of the processes that run programs; docs/experiments.md compares them with other projects' limits."""
@@ -154,11 +160,11 @@ class SandboxConfig:
     """How long the confirmation of a kill may take before its slot is retired."""
     wall_factor: float = 3.0
     """A program's time limit counts only its time on a processor; the wall clock may count this many times as much."""
-    preload: bool = True
-    """Whether programs find sympy, numpy and the like loaded, with `sp` and `np` among their names."""
     highest_rung: Rung = Rung.UID
     lowest_rung: Rung = Rung.SECCOMP
     """The sandbox refuses to start if no rung from the highest to this one holds. Only the user sets `Rung.LIMITS`."""
+    preload: bool = True
+    """Whether programs find `PRELOADED` loaded, with `sp` and `np` among their names."""
 
     def __post_init__(self) -> None:
         require_whole("num_slots", self.num_slots, 0, "by the cores")

@@ -11,6 +11,11 @@ class NuminaError(Exception):
 class ConfigError(NuminaError, ValueError):
     """A setting that can't be used. The command line ends with exit code 2 and this text."""
 
+    def __init__(self, message: str, *, setting: str = "", value: object = None) -> None:
+        """`setting` and `value` say which one it is and what was given, where a single setting is at fault."""
+        super().__init__(message)
+        self.setting, self.value = setting, value
+
 
 class ProblemsFileError(ConfigError):
     """A problems file that lacks columns, repeats an id or holds an empty statement."""

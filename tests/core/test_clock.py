@@ -30,9 +30,10 @@ def test_a_thread_waits_for_a_scaled_hour_as_long_as_the_loop_does() -> None:
 
 
 def test_a_clock_that_stands_still_is_refused() -> None:
-    """The error names the value."""
-    with pytest.raises(ConfigError, match="speed is 0"):
+    """The error names the value, and carries it."""
+    with pytest.raises(ConfigError, match="speed is 0") as raised:
         scaled_clock(0)
+    assert (raised.value.setting, raised.value.value) == ("speed", 0)
 
 
 def test_virtual_time_stands_still_unless_the_loop_works_for_somebody_who_waits() -> None:
