@@ -261,6 +261,21 @@ async def test_it_works_on_a_loop_in_another_thread() -> None:
     assert await anyio.to_thread.run_sync(portal) == "42"
 
 
+async def test_a_sandbox_is_opened_once(sandbox: Sandbox) -> None:
+    """A second zygote would take the first one's place, and nobody would end that."""
+    server = await sandbox._opened().server()
+    with pytest.raises(SandboxError, match="opened before; make a new one"):
+        async with sandbox:
+            pass
+    assert await sandbox._opened().server() is server
+
+
+async def test_a_zygote_that_starts_says_nothing(sandbox: Sandbox) -> None:
+    """So that its last words, if it dies, are about that."""
+    server = await sandbox._opened().server()
+    assert server._last_words() == "none"
+
+
 async def test_a_zygote_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its last words."""
     interpreter = tmp_path / "python"
