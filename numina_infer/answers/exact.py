@@ -148,10 +148,10 @@ def power(base: Number, exponent: Number, *, enclosed: bool = False) -> Number:
     if base.is_exact and abs(base.low) == 1 and below == 1:
         return base if above % 2 else exactly(1)
     expect(base.is_exact or base.low > 0, NoAnswer.NOT_AN_INTEGER)
-    low, high = (_root(end, below, enclosed=enclosed) for end in base)
-    ends = {low.low, high.high}
-    expect(len(ends) == 1 or low.low > 0 or above > 0, NoAnswer.NOT_AN_INTEGER)
-    powers = [_whole_power(end, above) for end in ends]
+    roots = {end: _root(end, below, enclosed=enclosed) for end in dict.fromkeys(base)}
+    low, high = roots[base.low].low, roots[base.high].high
+    expect(low == high or low > 0 or above > 0, NoAnswer.NOT_AN_INTEGER)
+    powers = [_whole_power(end, above) for end in {low, high}]
     return Number(min(powers), max(powers))
 
 

@@ -56,11 +56,11 @@ def require_positive(name: str, value: float) -> None:
 def require_whole(name: str, value: float, least: int, meaning: str = "") -> None:
     """Raise `ConfigError` unless `value` is a whole number that is `least` or above."""
     is_whole = isinstance(value, int) and not isinstance(value, bool)
-    message = f"{name} is beyond 2**63 - 1, which records hold at most; give less"
-    require(not is_whole or value <= LARGEST_WHOLE, message, setting=name, value=value)
+    too_large = f"{name} is beyond 2**63 - 1, which records hold at most; give less"
+    require(not is_whole or value <= LARGEST_WHOLE, too_large, setting=name, value=value)
     least_means = f"{least}{f' ({meaning})' if meaning else ''}"
-    message = f"{name} is {value!r}; it must be a whole number, {least_means} or above"
-    require(is_whole and value >= least, message, setting=name, value=value)
+    too_small = f"{name} is {value!r}; it must be a whole number, {least_means} or above"
+    require(is_whole and value >= least, too_small, setting=name, value=value)
 
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -140,6 +140,10 @@ LADDER = tuple(Rung)
 """All rungs, the highest first."""
 
 
+PRELOADED = ("sympy", "numpy", "mpmath", "scipy", "networkx")
+"""The packages that programs use most, loaded once for all of them where they are installed."""
+
+
 @dataclass(frozen=True, slots=True)
 class SandboxConfig:
     """Limits of the processes that run programs; docs/experiments.md compares them with other projects' limits."""
@@ -156,11 +160,11 @@ class SandboxConfig:
     """How long the confirmation of a kill may take before its slot is retired."""
     wall_factor: float = 3.0
     """A program's time limit counts only its time on a processor; the wall clock may count this many times as much."""
-    preload: bool = True
-    """Whether programs find sympy, numpy and the like loaded, with `sp` and `np` among their names."""
     highest_rung: Rung = Rung.UID
     lowest_rung: Rung = Rung.SECCOMP
     """The sandbox refuses to start if no rung from the highest to this one holds. Only the user sets `Rung.LIMITS`."""
+    preload: bool = True
+    """Whether programs find `PRELOADED` loaded, with `sp` and `np` among their names."""
 
     def __post_init__(self) -> None:
         require_whole("num_slots", self.num_slots, 0, "by the cores")

@@ -1,8 +1,8 @@
 """Opening engines and the like, and starting again what broke.
 
-Engine, sandbox, vLLM's servers and the sandbox's zygote share one policy, that of every supervisor (Erlang's,
-systemd's): start again, after a pause where starts cost something, forget earlier failures once a start works, and
-give up after too many failures in a row.
+Engine, sandbox and vLLM's servers share one policy, that of every supervisor (Erlang's, systemd's): start again, after
+a pause where starts cost something, forget earlier failures once a start works, and give up after too many failures in
+a row.
 """
 
 import logging

@@ -1,7 +1,9 @@
 """The ladder: which rung is taken, why not the one above, and what each keeps programs from."""
 
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from types import ModuleType
 
 import pytest
 
@@ -73,6 +75,12 @@ async def test_an_interpreter_that_others_cannot_reach_fails_its_rung(monkeypatc
     with pytest.raises(SandboxError, match=r"could not import no_such_module.*--allow-limits-only"):
         async with Sandbox(SandboxConfig(num_slots=1, preload=False)):
             pass
+
+
+def test_a_module_that_somebody_made_up_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notebook may put a stand-in for a library where Python looks for loaded ones; programs don't see it."""
+    monkeypatch.setitem(sys.modules, "wave", ModuleType("wave"))
+    assert "wave" not in ladder.installed_modules(preloaded=False)
 
 
 async def test_limits_alone_have_to_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -18,6 +19,7 @@ from numina_infer.core.errors import SandboxError
 from numina_infer.core.ports import Cutoff
 from numina_infer.core.records import StopReason
 from numina_infer.sandbox import Execution, ExecutionStatus, Sandbox, SandboxConfig
+from numina_infer.sandbox.host.forkserver import _kill_marked
 from tests.sandbox.limits_only import LIMITS_ONLY
 
 pytestmark = pytest.mark.anyio
@@ -259,6 +261,40 @@ async def test_it_works_on_a_loop_in_another_thread() -> None:
             return loop.call(run)
 
     assert await anyio.to_thread.run_sync(portal) == "42"
+
+
+async def test_a_sandbox_is_opened_once(sandbox: Sandbox) -> None:
+    """A second zygote would take the first one's place, and nobody would end that."""
+    server = await sandbox._opened().server()
+    with pytest.raises(SandboxError, match="opened before; make a new one"):
+        async with sandbox:
+            pass
+    assert await sandbox._opened().server() is server
+
+
+def test_a_leftover_that_is_gone_before_its_kill_has_its_children_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have forked after the list of processes was read, so one more list is read."""
+    kill, missed = os.kill, list[int]()
+
+    def miss_once(pid: int, signum: int) -> None:
+        if not missed:
+            missed.append(pid)
+            raise ProcessLookupError
+        kill(pid, signum)
+
+    mark = "NUMINA_SANDBOX=of this test"
+    name, _, value = mark.partition("=")
+    with subprocess.Popen(["/bin/sleep", "60"], env={name: value}) as left_over:
+        monkeypatch.setattr(os, "kill", miss_once)
+        _kill_marked(mark.encode())
+        assert left_over.wait(20) == -signal.SIGKILL
+    assert missed == [left_over.pid]
+
+
+async def test_a_zygote_that_starts_says_nothing(sandbox: Sandbox) -> None:
+    """So that its last words, if it dies, are about that."""
+    server = await sandbox._opened().server()
+    assert server._last_words() == "none"
 
 
 async def test_a_zygote_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -228,6 +228,16 @@ async def test_a_program_poisons_no_later_one(sandbox: Sandbox) -> None:
     assert execution.output == "(3, {2: 1, 3: 1})"
 
 
+@pytest.mark.parametrize("mode", [Mode.SESSION, Mode.REPLAY])
+async def test_all_programs_of_a_session_find_the_libraries(sandbox: Sandbox, mode: Mode) -> None:
+    """Also those that run behind a death, with what is restored."""
+    async with sandbox.session(mode) as session:
+        await session.execute("x = sp.symbols('x')", timeout_s=20)
+        await session.execute("import os\nos._exit(1)", timeout_s=20)
+        execution = await session.execute("sp.diff(x**2, x).subs(x, int(np.int64(21)))", timeout_s=20)
+    assert (execution.status, execution.output) == (OK, "42")
+
+
 async def test_a_fresh_program_can_not_forge_its_status(sandbox: Sandbox) -> None:
     """Not even by writing «ok» over its own report: the kernel's word counts."""
     forge = (

@@ -1,10 +1,12 @@
 """The programs of one session share variables, also after a kill."""
 
+import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import anyio
 import pytest
@@ -12,6 +14,8 @@ import pytest
 from numina_infer.core.config import Mode
 from numina_infer.core.errors import SandboxError
 from numina_infer.sandbox import ExecutionStatus, Sandbox
+from numina_infer.sandbox.child.channel import ChildEnded, Message, Spawn
+from numina_infer.sandbox.host.forkserver import ForkServer
 
 pytestmark = pytest.mark.anyio
 Eventually = Callable[[Callable[[], bool]], Awaitable[bool]]
@@ -25,6 +29,15 @@ async def test_a_session_keeps_variables(sandbox: Sandbox) -> None:
         await session.execute("x += 1\n1 / 0", timeout_s=20)
         execution = await session.execute("2 * x", timeout_s=20)
     assert (execution.status, execution.output) == (OK, "42")
+
+
+async def test_a_mode_may_be_given_by_its_name(sandbox: Sandbox) -> None:
+    """As a format of somebody else's may; it is never taken for another one."""
+    async with sandbox.session(cast("Mode", "session")) as session:
+        await session.execute("x = 42", timeout_s=20)
+        assert (await session.execute("x", timeout_s=20)).output == "42"
+    with pytest.raises(ValueError, match="notebook"):
+        sandbox.session(cast("Mode", "notebook"))
 
 
 async def test_a_fresh_session_keeps_nothing(sandbox: Sandbox) -> None:
@@ -69,6 +82,26 @@ async def test_after_a_death_the_successful_blocks_are_restored(sandbox: Sandbox
         await session.execute(death, timeout_s=0.5)
         execution = await session.execute("(x, 'y' in globals())", timeout_s=20)
     assert (execution.status, execution.output) == (OK, "(20, False)")
+
+
+async def test_a_fork_that_fails_is_the_sandboxes_fault_and_costs_no_variables(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The zygote says so in place of the child's end; a later child restores the session."""
+
+    def refuse(server: ForkServer, message: Message, _fds: Sequence[int] = ()) -> None:
+        if isinstance(message, Spawn):
+            end = ChildEnded(message.number, 1 << 8, 0.0, "", "it could not be forked: no room")
+            asyncio.get_running_loop().call_soon(server._take, end)
+
+    async with sandbox.session() as session:
+        await session.execute("x = 42", timeout_s=20)
+        await session.execute("import os\nos._exit(1)", timeout_s=20)
+        with monkeypatch.context() as patch:
+            patch.setattr(ForkServer, "_send", refuse)
+            with pytest.raises(SandboxError, match="could not be forked: no room"):
+                await session.execute("x", timeout_s=20)
+        assert (await session.execute("x", timeout_s=20)).output == "42"
 
 
 async def test_restoring_shares_the_blocks_own_time(sandbox: Sandbox) -> None:

@@ -24,6 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from numina_infer.core.config import PRELOADED
 from numina_infer.sandbox.child import program_child as child
 from numina_infer.sandbox.child.channel import Channel, ChildEnded, Message, OrderDone, Ready, Resume, Signal, Spawn
 from numina_infer.sandbox.child.libc import madvise, prctl
@@ -33,7 +34,6 @@ from numina_infer.sandbox.child.program_report import REPORT_BYTES, StartupStatu
 _PR_SET_CHILD_SUBREAPER = 36
 _LEAVING_S = 2.0
 """How long the last children may take to die when the zygote exits."""
-LIBRARIES = ("sympy", "numpy", "mpmath", "scipy", "networkx")
 _MODULES = (
     "bisect", "cmath", "collections", "copy", "decimal", "encodings.idna", "fractions", "functools", "glob",
     "heapq", "itertools", "math", "mmap", "operator", "queue", "random", "re", "secrets", "statistics", "string",
@@ -206,10 +206,10 @@ def _parent(entry: Path) -> int:
 def _load_libraries() -> dict[str, str]:
     """Import what is installed and exercise sympy; returns the versions found, by name."""
     versions = {}
-    for name in (*LIBRARIES, *_MODULES):
+    for name in (*PRELOADED, *_MODULES):
         with suppress(ImportError):
             module = importlib.import_module(name)
-            if name in LIBRARIES:
+            if name in PRELOADED:
                 versions[name] = str(module.__version__)
     _exercise_sympy()
     return versions

@@ -51,6 +51,8 @@ class Sandbox:
         """
         if sys.platform != "linux":
             raise SandboxError(f"the sandbox needs Linux, and this is {sys.platform}")
+        if self._pool is not None:
+            raise SandboxError("the sandbox was opened before; make a new one")
         self._pool = Pool(self._config)
         await self._pool.server()
         return self
@@ -65,7 +67,7 @@ class Sandbox:
         Raises:
             SandboxError: the sandbox isn't open.
         """
-        pool = self._opened()
+        pool, mode = self._opened(), Mode(mode)
         return KeptSession(pool) if mode is Mode.SESSION else ProgramSession(pool, replays=mode is Mode.REPLAY)
 
     async def execute(self, code: str, *, timeout_s: float = 5.0, cutoff: Cutoff | None = None) -> Execution:

@@ -338,13 +338,13 @@ def _kill_marked(mark: bytes) -> None:
         except OSError as error:
             _logger.error("what the sandbox's zygote left behind can't be looked for: %s", error)  # noqa: TRY400
             return
-        num_killed = 0
+        num_found = 0
         for pid in pids:
             with suppress(OSError):  # it is gone, or somebody else's
                 if mark in Path(f"/proc/{pid}/environ").read_bytes():
+                    num_found += 1  # also if it is gone by now, since it may have forked meanwhile
                     os.kill(pid, signal.SIGKILL)
-                    num_killed += 1
-        if not num_killed:
+        if not num_found:
             return
 
 

@@ -18,9 +18,8 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from numina_infer.core.config import Rung, SandboxConfig
+from numina_infer.core.config import PRELOADED, Rung, SandboxConfig
 from numina_infer.core.errors import SandboxError
-from numina_infer.sandbox.child.zygote import LIBRARIES
 from numina_infer.sandbox.host import ending, self_test
 from numina_infer.sandbox.host.forkserver import ForkServer
 from numina_infer.sandbox.host.process import ServerLostError
@@ -73,9 +72,16 @@ async def find_standing(server: ForkServer, config: SandboxConfig) -> RungInForc
 
 def installed_modules(*, preloaded: bool = True) -> list[str]:
     """The self-test's modules that the host itself can import; of Python alone where no library is preloaded."""
-    left_out = () if preloaded else LIBRARIES
+    left_out = () if preloaded else PRELOADED
     tops = {name: name.partition(".")[0] for name in self_test.MODULES}
-    return [name for name, top in tops.items() if top not in left_out and importlib.util.find_spec(top) is not None]
+    return [name for name, top in tops.items() if top not in left_out and _is_installed(top)]
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):  # something of that name stands in `sys.modules`, which no finder made
+        return False
 
 
 async def _test(server: ForkServer, installed: list[str]) -> Mapping[str, str]:

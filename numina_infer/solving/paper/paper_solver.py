@@ -64,7 +64,7 @@ class PaperSolver(Solver):
     """Solves problems as the kernel did; the preset sets samples, rounds and sampling. It never stops early."""
 
     async def solve(self, problem: Problem, opened: Ledger, cutoff: Cutoff, attempts: TaskGroup) -> Solution:
-        """The verdict on `problem`, as `solver.Solves.solve` says; its rounds run in `attempts`."""
+        """The verdict on `problem`, as `Solver.solve` says; its rounds run in `attempts`."""
         run = _Run(self, problem, cutoff, opened)
         await run.play(attempts)
         now = anyio.current_time()
