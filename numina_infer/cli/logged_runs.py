@@ -28,6 +28,7 @@ examples:
   numina-infer replay RUN --epsilon 0,0.01,0.05 --num-samples 16,32,48 --references test.csv
                                                                a row for each combination
   numina-infer replay RUN --policy t4x2 --time-limit 7200      another preset's policy, with a time bank of two hours
+  numina-infer replay RUN --vote-weight suspicious=0.6
 
 Nothing is generated and no program runs: recorded endings go before the same referee that decides live.
 «not recorded» means that the policy would have wanted more than the log has. A log of the preset collect has every
