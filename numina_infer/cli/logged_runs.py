@@ -218,7 +218,7 @@ def _evaluate(chosen: argparse.Namespace) -> int:
     console = make_console(sys.stdout)
     for evaluation in done:
         for shown in (*tables(evaluation, chosen.k), *evaluation.remarks):
-            console.print(shown, soft_wrap=isinstance(shown, str))
+            console.print(shown, soft_wrap=isinstance(shown, str) or None)  # a table's title is the console's concern
     for comparison in compared:
         console.print(comparison_table(comparison))
         for line in (*comparison.remarks, comparison.sentence):
