@@ -28,6 +28,7 @@ examples:
   numina-infer replay RUN --epsilon 0,0.01,0.05 --num-samples 16,32,48 --references test.csv
                                                                a row for each combination
   numina-infer replay RUN --policy t4x2 --time-limit 7200      another preset's policy, with a time bank of two hours
+  numina-infer replay RUN --vote-weight suspicious=0.6
 
 Nothing is generated and no program runs: recorded endings go before the same referee that decides live.
 «not recorded» means that the policy would have wanted more than the log has. A log of the preset collect has every
@@ -217,7 +218,7 @@ def _evaluate(chosen: argparse.Namespace) -> int:
     console = make_console(sys.stdout)
     for evaluation in done:
         for shown in (*tables(evaluation, chosen.k), *evaluation.remarks):
-            console.print(shown, soft_wrap=isinstance(shown, str))
+            console.print(shown, soft_wrap=isinstance(shown, str) or None)  # a table's title is the console's concern
     for comparison in compared:
         console.print(comparison_table(comparison))
         for line in (*comparison.remarks, comparison.sentence):

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from numina_infer.core.terminal import HelpFormatter
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_SAY_EVERY_S = 10.0
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001 (argparse has no public name)
 
@@ -94,10 +97,18 @@ def make_console(file: TextIO) -> "Console":
 
 @contextmanager
 def showing_progress(what: str) -> "Iterator[Callable[[int, int], None]]":
-    """Takes how much is done and how much there is, and shows it as a bar on a terminal."""
+    """Takes how much is done and how much there is; shows a bar on a terminal, a line now and then in a log file."""
     from rich.progress import Progress
 
-    console = make_console(sys.stderr)
+    console, last = make_console(sys.stderr), time.monotonic()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None)
-        yield lambda num_done, num_all: bar.update(task, completed=num_done, total=num_all)
+
+        def tell(num_done: int, num_all: int) -> None:
+            nonlocal last
+            bar.update(task, completed=num_done, total=num_all)
+            if not console.is_terminal and time.monotonic() - last >= _SAY_EVERY_S:
+                last = time.monotonic()
+                console.print(f"[{num_done}/{num_all}] {what}")
+
+        yield tell

@@ -14,10 +14,12 @@ from numina_infer.core.config import require
 from numina_infer.core.records import Trajectory, Turn
 from numina_infer.formats.fences import unify_newlines
 from numina_infer.lab.evaluate.matching import named
-from numina_infer.lab.report.texts import find_programs, said
+from numina_infer.lab.report.texts import find_programs, highlight, said
 from numina_infer.runs.history import read_logged_problems
 
 _BLOCK = "margin:4px 0;padding:6px 10px;overflow-x:auto;background:#8881;border-left:3px solid"
+_COLOURS = {"k": "#07a", "s": "#690", "c": "#888", "m": "#905", "b": "#a50", "f": "#d46"}
+"""Of the kinds that `highlight` tells apart; they can be read on white and on black."""
 
 
 def make_table(title: str, names: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
@@ -80,7 +82,7 @@ def read_trajectory(run: str | Path, problem_id: str, index: int = 0) -> Reading
     problems = {problem.opened.problem_id: problem for problem in read_logged_problems(Path(run))}
     require(problem_id in problems, f"the run in {run} has no problem {problem_id!r}; it has {named(tuple(problems))}")
     found = {trajectory.index: trajectory for trajectory in problems[problem_id].trajectories}
-    indices = ", ".join(map(str, found)) or "none"
+    indices = (", ".join(map(str, [*found][:9])) or "none") + (" …" if len(found) > 9 else "")
     require(index in found, f"problem {problem_id} has no trajectory {index} that ended; it has {indices}")
     return Reading(found[index])
 
@@ -104,11 +106,13 @@ def _prose(text: str) -> str:
 
 def html_code(code: str) -> str:
     """A Python program as a block with coloured words."""
-    from pygments import highlight
-    from pygments.formatters import HtmlFormatter
-    from pygments.lexers import PythonLexer
+    spans = highlight(code.rstrip())
+    return _block("".join(_span(*pair) for pair in zip(spans[::2], spans[1::2], strict=True)), "#07a")
 
-    return _block(highlight(code, PythonLexer(), HtmlFormatter(nowrap=True, noclasses=True)).rstrip(), "#07a")
+
+def _span(kind: str, text: str) -> str:
+    colour = _COLOURS.get(kind)
+    return f'<span style="color:{colour}">{escape(text)}</span>' if colour else escape(text)
 
 
 def _block(markup: str, colour: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 from rich.table import Table
 
 from numina_infer.cli import _parser, main
+from numina_infer.cli import parser as parsing
 from numina_infer.runs.progress import RunConsole
 
 LONG = "/data/with a blank/and-hyphens-/" + "/".join(["folder"] * 40) + "/:x:/[bold]/run"
@@ -117,3 +118,15 @@ def test_a_refusal_in_a_table_is_one_line(capsys: pytest.CaptureFixture[str]) ->
     (row,) = [line for line in capsys.readouterr().out.splitlines() if "2 replicas" in line]
     assert "the weights don't fit: 14.74 GiB × 0.92 − 0.90 GiB = 12.66 GiB a T4" in row
     assert row.rstrip(" │").endswith("remain")
+
+
+@pytest.mark.parametrize(("every_s", "lines"), [(0.0, ["[1/2] problems marked", "[2/2] problems marked"]), (60.0, [])])
+def test_a_log_file_gets_a_line_of_progress_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], every_s: float, lines: list[str]
+) -> None:
+    """So that somebody who reads it knows that work goes on, and no more than that."""
+    monkeypatch.setattr(parsing, "_SAY_EVERY_S", every_s)
+    with parsing.showing_progress("problems marked") as tell:
+        tell(1, 2)
+        tell(2, 2)
+    assert capsys.readouterr().err.splitlines() == lines

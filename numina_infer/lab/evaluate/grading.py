@@ -13,9 +13,10 @@ The reference goes first: math-verify's comparison isn't symmetric.
 import json
 import os
 import resource
+import select
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -37,7 +38,7 @@ _START_S = 120.0
 _READY = b"ready\n"
 _MAX_REPLY_BYTES = 200
 _MAX_CHARACTERS = 2000
-"""Of one answer; longer ones aren't looked at."""
+"""Of one answer; longer ones aren't looked at, so that a request always fits into its pipe."""
 
 
 class GradeVerdict(StrEnum):
@@ -85,6 +86,8 @@ class Grader:
             return Grade(GradeVerdict.RIGHT)
         if self._is_stopped:
             return Grade(GradeVerdict.UNDECIDED, "stopped")
+        if max(len(reference), len(answer)) > _MAX_CHARACTERS:
+            return Grade(GradeVerdict.UNDECIDED, f"longer than {_MAX_CHARACTERS} characters")
         worker = self._workers.get()
         try:
             return worker.compare(reference, answer)
@@ -126,7 +129,7 @@ class _Worker:
         reply = _ask(process, request, self._timeout_s)
         if reply in {b"right\n", b"wrong\n"}:
             return Grade(GradeVerdict(reply.decode().strip()))
-        if not reply.endswith(b"\n"):
+        if reply.count(b"\n") != 1 or not reply.endswith(b"\n"):  # what follows would be taken for the next reply
             self.kill()
         reason = reply.decode(errors="replace").strip() or f"no reply within {self._timeout_s} s, or its process died"
         return Grade(GradeVerdict.UNDECIDED, reason)
@@ -153,21 +156,19 @@ class _Worker:
 
 
 def _ask(process: "subprocess.Popen[bytes]", request: bytes, timeout_s: float) -> bytes:
-    """The line that a process replies, or the beginning of it where it is too long or the process died.
-
-    The process is killed after `timeout_s`.
-    """
+    """What a process replies: a line, or no end where it died, took longer or wrote more than that."""
     requests, replies = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
-    overdue = threading.Timer(timeout_s, process.kill)
-    overdue.start()
-    try:
+    deadline, reply = time.monotonic() + timeout_s, b""
+    with suppress(BrokenPipeError):
         requests.write(request)
         requests.flush()
-        return replies.readline(_MAX_REPLY_BYTES)
-    except BrokenPipeError:
-        return b""
-    finally:
-        overdue.cancel()
+        while not reply.endswith(b"\n") and len(reply) < _MAX_REPLY_BYTES:
+            is_there, _, _ = select.select([replies], [], [], max(0.0, deadline - time.monotonic()))
+            piece = os.read(replies.fileno(), _MAX_REPLY_BYTES - len(reply)) if is_there else b""
+            if not piece:
+                break
+            reply += piece
+    return reply
 
 
 def _reply_to_requests(timeout_s: int, memory_bytes: int) -> None:
@@ -196,8 +197,6 @@ def _comparer(alarm_s: int) -> Callable[[str, str], str]:
         return list(parse(marked, parsing_timeout=alarm_s, raise_on_error=True))
 
     def compare(gold: str, answer: str) -> str:
-        if max(len(gold), len(answer)) > _MAX_CHARACTERS:
-            return f"longer than {_MAX_CHARACTERS} characters"
         try:
             sides = {"reference": read(gold), "answer": read(answer)}
             if unread := [name for name, side in sides.items() if not side]:

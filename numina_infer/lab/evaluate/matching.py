@@ -136,8 +136,9 @@ def match(
     left_out = _left_out(recording, references, {one.recorded.problem for one in scored})
     require(
         bool(scored),
-        f"no problem of the run in {recording.folder} can be scored by these references; give the problems file that "
-        f"the run was made from, with answers ({'; '.join(left_out.lines) or 'both are empty'})",
+        f"no problem of the run in {recording.folder} can be scored in the range {answer_range} by these references; "
+        "give the problems file that the run was made from, with answers "
+        f"({'; '.join(left_out.lines) or 'both are empty'})",
     )
     return grader, scored, left_out
 

@@ -27,6 +27,7 @@ def test_a_run_is_shown_in_tables(run: Path, references: Path, capsys: pytest.Ca
     """Accuracy, curves, losses, costs."""
     assert main(["evaluate", str(run), "--references", str(references)]) == 0
     shown = capsys.readouterr().out
+    assert f"{run}: 6 problems" in shown.splitlines()  # whole in a file, however long the path is
     assert "83.3% (43.6 to 97.0)" in shown
     for word in ("verdicts", "maj@k", "pass@k", "not_an_integer", "tokens", "programs", "winner"):
         assert word in shown

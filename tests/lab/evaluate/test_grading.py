@@ -88,6 +88,7 @@ def _stand_in(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
         ("\n", "no reply"),
         ("x" * 5000, "xxx"),
         ("right" * 1000 + "\n", "right"),
+        ("wrong\nright\n", "wrong"),
     ],
 )
 def test_only_the_two_words_are_a_verdict(monkeypatch: pytest.MonkeyPatch, reply: str, reason: str) -> None:
@@ -105,6 +106,13 @@ def test_only_the_two_words_are_a_verdict(monkeypatch: pytest.MonkeyPatch, reply
         grade = grader.grade("1", "2")
     assert grade.verdict is UNDECIDED
     assert reason in grade.reason
+
+
+def test_a_second_line_is_no_reply_to_the_next_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that sent it is replaced."""
+    _stand_in(monkeypatch, "print('ready', flush=True); input(); print('wrong\\nright', flush=True); input(); input()")
+    with Grader(1, timeout_s=1) as grader:
+        assert [grader.grade("1", answer).verdict for answer in ("2", "3")] == [UNDECIDED] * 2
 
 
 def test_a_killed_process_is_replaced(grader: Grader) -> None:

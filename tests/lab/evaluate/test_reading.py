@@ -17,7 +17,7 @@ from numina_infer.core.records import (
     Trajectory,
     Turn,
 )
-from numina_infer.lab.cells import Reading, read_trajectory
+from numina_infer.lab.cells import _COLOURS, Reading, read_trajectory
 from numina_infer.lab.evaluate.plots import plot_policies
 from numina_infer.lab.replay.recording import read_recording
 from numina_infer.lab.replay.replay import replay_run
@@ -49,8 +49,9 @@ def test_a_text_of_the_models_makes_no_markup() -> None:
     shown = Reading(Trajectory("<p>", 0, (turn,), Outcome.FINISHED, nothing))._repr_html_()
     elements = re.findall(r"<[^>]*>", shown)
     assert all(
-        re.fullmatch(r'</?(b|div|pre|code|span|small)( style="[-a-zA-Z0-9:;# ]*")?>', element) for element in elements
+        re.fullmatch(r'</?(b|div|pre|code|span|small)( style="[-a-z0-9:;# ]*")?>', element) for element in elements
     )
+    assert set(re.findall(r'<span style="color:([^"]*)"', shown)) <= set(_COLOURS.values())
     assert {"<pre", "<div", "<code>"} <= {element.split(" ")[0] for element in elements}
     assert "&lt;script&gt;alert(1)" in shown
 

@@ -163,9 +163,9 @@ def test_a_log_from_before_stops_were_told_replays_exactly(simulated: Path, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("num_problems", "num_samples"), [(40, 100), (1, 6000)])
+@pytest.mark.parametrize(("num_problems", "num_samples"), [(100, 100), (1, 10_000)])
 def test_ten_thousand_trajectories_replay_exactly(tmp_path: Path, num_problems: int, num_samples: int) -> None:
-    """Some of many problems, most of one alone; the answers are drawn, some of them no votes."""
+    """As many problems as make that, or one alone; the answers are drawn, some of them no votes."""
     problems, script = tmp_path / "problems.jsonl", tmp_path / "script.jsonl"
     luck = random.Random(0)  # noqa: S311 (a test's luck)
     answers = ["7", "7", "12", "1007", "-3", "2.5", "99999", "100000"]
