@@ -128,9 +128,7 @@ class _Search:
 
     def _try(self, setting: Setting) -> Trial:
         """Give a setting problems until it is dropped or has all."""
-        spent = dict(self._spent.get(setting.folder_name, {}))
-        num_known = spent.pop("num_problems", 0)
-        trial = Trial(setting, **spent)
+        trial, num_known = self._begun(setting)
         for batch in self._batches:
             if batch.last > num_known:
                 self._collect(trial, batch)
@@ -140,6 +138,16 @@ class _Search:
                 trial.standing = TrialStanding.DROPPED
                 break
         return trial
+
+    def _begun(self, setting: Setting) -> tuple[Trial, int]:
+        """What a setting has taken so far, and the number of problems that it got in whole batches."""
+        spent = self._spent.get(setting.folder_name, {})
+        try:
+            seconds, num_hits = float(spent.get("seconds", 0)), int(spent.get("num_hits", 0))
+            return Trial(setting, seconds=seconds, num_hits=num_hits), int(spent.get("num_problems", 0))
+        except (AttributeError, TypeError, ValueError) as error:
+            fix = "delete it, and only the seconds are lost"
+            raise RunLogError(f"can't read {self._spent_file}: {error}; {fix}") from error
 
     def _is_unlikely_to_win(self, trial: Trial) -> bool:
         """Whether `trial` is hardly better than the best setting so far, on the same problems."""

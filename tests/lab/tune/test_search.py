@@ -305,9 +305,15 @@ def test_a_damaged_search_is_named(tmp_path: Path) -> None:
 def test_damaged_costs_are_named(sums: Path, tmp_path: Path) -> None:
     """They say which batches are whole."""
     search(scripted_search(sums, {"max_turns": "1,2"}), tmp_path / "tuning")
-    (tmp_path / "tuning" / "spent.json").write_text("{")
-    with pytest.raises(RunLogError, match=r"can't read .*spent\.json"):
-        search(None, tmp_path / "tuning", resume=True)
+    spent = tmp_path / "tuning" / "spent.json"
+    names = json.loads(spent.read_text())
+    for content in (
+        "{",
+        *(json.dumps(dict.fromkeys(names, wrong)) for wrong in (1, {"seconds": []}, {"num_hits": "x"})),
+    ):
+        spent.write_text(content)
+        with pytest.raises(RunLogError, match=r"can't read .*spent\.json"):
+            search(None, tmp_path / "tuning", resume=True)
 
 
 def test_two_searches_dont_share_a_folder(sums: Path, tmp_path: Path) -> None:
