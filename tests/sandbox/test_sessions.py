@@ -208,7 +208,8 @@ async def test_a_forged_report_ends_its_own_block_only(sandbox: Sandbox) -> None
     async with sandbox.session() as session, sandbox.session() as other:
         await other.execute("x = 1", timeout_s=20)
         assert (await session.execute(forge, timeout_s=20)).stdout == "forged\n"
-        assert (await session.execute("7", timeout_s=20)).output in {"7", ""}
+        # A packet that comes late may be taken for the next block's report, but its output is its own.
+        assert (await session.execute("7", timeout_s=20)).stdout in {"7\n", ""}
         assert (await other.execute("x", timeout_s=20)).output == "1"
 
 

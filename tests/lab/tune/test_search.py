@@ -307,11 +307,8 @@ def test_damaged_costs_are_named(sums: Path, tmp_path: Path) -> None:
     search(scripted_search(sums, {"max_turns": "1,2"}), tmp_path / "tuning")
     spent = tmp_path / "tuning" / "spent.json"
     names = json.loads(spent.read_text())
-    for content in (
-        "{",
-        *(json.dumps(dict.fromkeys(names, wrong)) for wrong in (1, {"seconds": []}, {"num_hits": "x"})),
-    ):
-        spent.write_text(content)
+    for costs in ("1", '{"seconds": []}', '{"num_hits": "x"}', "{"):
+        spent.write_text(f"{{{', '.join(f'{json.dumps(name)}: {costs}' for name in names)}}}")
         with pytest.raises(RunLogError, match=r"can't read .*spent\.json"):
             search(None, tmp_path / "tuning", resume=True)
 
