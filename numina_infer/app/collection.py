@@ -8,7 +8,7 @@ leave; seeds don't depend on any of it.
 
 import math
 from collections import deque
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,11 +73,12 @@ def collect(
                 is_collection=True,
                 observers=[vigil],
             )
-            with opening as contest:
+            # Whatever the threads are at ends when the contest is left, also by a second Ctrl-C.
+            with ThreadPoolExecutor(at_once) as threads, opening as contest:
                 if parts.portal is None:
                     _tell_of_empty_seats(contest, at_once, parts.preset.policy.at_once, num_in_session, console)
                 started = parts.clock.now()
-                _solve_all(pile, contest, vigil, at_once)
+                _solve_all(pile, contest, vigil, threads, at_once)
                 seconds = parts.clock.now() - started
     problems = summarize_problems(folder, problem_set.references, parts.preset.rollout.answer_range)
     return CollectionSummary(
@@ -140,22 +141,21 @@ def _solve_from(pile: deque[Problem], contest: Contest, vigil: _Vigil) -> None:
         vigil.require_life()
 
 
-def _solve_all(pile: deque[Problem], contest: Contest, vigil: _Vigil, at_once: int) -> None:
+def _solve_all(pile: deque[Problem], contest: Contest, vigil: _Vigil, threads: Executor, at_once: int) -> None:
     """Solve the problems of `pile` in its order; when one fails or the user interrupts, end what is in work first."""
     solvers: list[Future[None]] = []
-    with ThreadPoolExecutor(at_once) as threads:
-        try:
-            with deferred_interrupt():  # or one might be at work that nobody waits for
-                solvers += [threads.submit(_solve_from, pile, contest, vigil) for _ in range(at_once)]
-            left = {*solvers}
-            while left and not any(solver.exception() for solver in solvers if solver.done()):
-                # A Ctrl-C right before a wait doesn't end it, so every wait ends by itself.
-                _, left = wait(solvers, timeout=_LOOK_EVERY_S, return_when=FIRST_EXCEPTION)
-        finally:
-            pile.clear()  # the rest is for another session
-            # Again and again, since one may be opening a problem in this very moment.
-            while not all(solver.done() for solver in solvers):
-                contest.interrupt()
-                wait(solvers, timeout=_LOOK_EVERY_S)
+    try:
+        with deferred_interrupt():  # or one might be at work that nobody waits for
+            solvers += [threads.submit(_solve_from, pile, contest, vigil) for _ in range(at_once)]
+        left = {*solvers}
+        while left and not any(solver.exception() for solver in solvers if solver.done()):
+            # A Ctrl-C right before a wait doesn't end it, so every wait ends by itself.
+            _, left = wait(solvers, timeout=_LOOK_EVERY_S, return_when=FIRST_EXCEPTION)
+    finally:
+        pile.clear()  # the rest is for another session
+        # Again and again, since one may be opening a problem in this very moment.
+        while not all(solver.done() for solver in solvers):
+            contest.interrupt()
+            wait(solvers, timeout=_LOOK_EVERY_S)
     for solver in solvers:
         solver.result()

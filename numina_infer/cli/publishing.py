@@ -68,6 +68,7 @@ def _add_wheelhouse(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--vllm VERSION", "default: 0.19.1, the newest for T4s", default="")
     add_option(parser, "--python-version X.Y", "Kaggle's (default: 3.12)", default="3.12")
     parser.add_argument("--dry-run", action="store_true", help="show names and sizes, and fetch nothing")
+    add_json(parser)
 
 
 def _build(chosen: argparse.Namespace) -> int:
@@ -92,7 +93,7 @@ def _wheelhouse(chosen: argparse.Namespace) -> int:
 
     wanted = WantedWheels(Target(chosen.python_version), chosen.vllm or VLLM, chosen.owner or OWNER_PLACEHOLDER)
     console, notes = make_console(sys.stdout), make_console(sys.stderr)
-    return run_wheelhouse(wanted, chosen.out, console, notes, is_dry=chosen.dry_run)
+    return run_wheelhouse(wanted, chosen.out, console, notes, is_dry=chosen.dry_run, as_json=chosen.json)
 
 
 def _check(chosen: argparse.Namespace) -> int:

@@ -36,7 +36,7 @@ class Request:
 
 def encode_request(name: str, *args: object) -> bytes:
     """The message that calls the function `name`; `GatewayError` if an argument can't be sent, see `to_payload`."""
-    return _bytes_of(message_class(REQUEST)(name=name, args=map(to_payload, args)))
+    return bytes(message_class(REQUEST)(name=name, args=map(to_payload, args)).SerializeToString())
 
 
 def decode_request(data: bytes) -> Request:
@@ -47,7 +47,7 @@ def decode_request(data: bytes) -> Request:
 
 def encode_reply(value: object) -> bytes:
     """The message that replies with `value`; `GatewayError` if that can't be sent, see `to_payload`."""
-    return _bytes_of(message_class(RESPONSE)(payload=to_payload(value)))
+    return bytes(message_class(RESPONSE)(payload=to_payload(value)).SerializeToString())
 
 
 def decode_reply(data: bytes) -> object:
@@ -85,11 +85,6 @@ def from_payload(payload: Any) -> object:
         raise
     except _FAULTS as error:
         raise GatewayError(f"a {kind.field} came that can't be read: {error}") from error
-
-
-def _bytes_of(message: Any) -> bytes:
-    data: bytes = message.SerializeToString()
-    return data
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from numina_infer.kaggle.build.check import check
 from numina_infer.kaggle.build.push import Push
 from numina_infer.kaggle.build.sources import OWNER_PLACEHOLDER
 from numina_infer.kaggle.wheelhouse.download import fetch, open_client
-from numina_infer.kaggle.wheelhouse.offline_trial import try_wheelhouse
+from numina_infer.kaggle.wheelhouse.offline_trial import OfflineTrial, try_wheelhouse
 from numina_infer.kaggle.wheelhouse.wheelhouse import WantedWheels, WheelPlan, begin, find_wheels, require_own_folder
 
 
@@ -38,21 +38,36 @@ def run_build(push: Push, out: Path, console: Console) -> int:
     return 0
 
 
-def run_wheelhouse(wanted: WantedWheels, out: Path, console: Console, notes: Console, *, is_dry: bool) -> int:
+def run_wheelhouse(
+    wanted: WantedWheels, out: Path, console: Console, notes: Console, *, is_dry: bool, as_json: bool
+) -> int:
     """Collect wheels and print the next commands, or with `is_dry` only find them and print a table.
 
-    Results go to `console`, progress to `notes`.
+    Results go to `console`, on request as JSON, progress to `notes`.
 
     Raises:
         ConfigError: `out` holds something else.
         WheelError: wheels can't be found or fetched, or the finished folder doesn't install by itself.
     """
     require_own_folder(out, wanted)
-    say, note = _printer(console), _printer(notes)
-    plan = find_wheels(wanted, out, note)
-    if is_dry:
+    plan = find_wheels(wanted, out, _printer(notes))
+    trial = None if is_dry else _collected(plan, out, notes)
+    if as_json:
+        here = {"folder": None, "checked": None} if trial is None else {"folder": str(out), "checked": trial.proof}
+        console.out(json.dumps({**plan.as_dict(), **here}), highlight=False)
+    elif is_dry:
         console.print(plan.table())
-        return 0
+    else:
+        say = _printer(console)
+        if wanted.owner == OWNER_PLACEHOLDER:
+            say(f"put your user name in the place of {OWNER_PLACEHOLDER} in {out}/{wanted.dataset.FILE_NAME}, then:")
+        say(f"kaggle datasets create -p {out}")
+        say(f"kaggle datasets status {wanted.dataset.id}")
+    return 0
+
+
+def _collected(plan: WheelPlan, out: Path, notes: Console) -> OfflineTrial:
+    note = _printer(notes)
     begin(plan, out)
     _fetch_all(plan, out, notes)
     note("checking that it installs by itself")
@@ -60,11 +75,7 @@ def run_wheelhouse(wanted: WantedWheels, out: Path, console: Console, notes: Con
     note(trial.line)
     if trial.findings:
         raise WheelError("\n".join([f"{out}: {trial.line}", *map(str, trial.findings)]))
-    if wanted.owner == OWNER_PLACEHOLDER:
-        say(f"put your user name in the place of {OWNER_PLACEHOLDER} in {out}/{wanted.dataset.FILE_NAME}, then:")
-    say(f"kaggle datasets create -p {out}")
-    say(f"kaggle datasets status {wanted.dataset.id}")
-    return 0
+    return trial
 
 
 def run_check(folder: Path, console: Console, *, may_install: bool, as_json: bool) -> int:

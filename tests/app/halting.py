@@ -21,7 +21,8 @@ def halted(command: list[str], limit: int) -> list[str]:
     return [python, __file__, str(limit), *rest]
 
 
-def _halt(engine: Any, limit: int) -> Any:
+def halt(engine: Any, limit: int) -> Any:
+    """`engine`, with no place for trajectories from number `limit` on."""
     take = engine.slot
 
     @asynccontextmanager
@@ -37,4 +38,4 @@ def _halt(engine: Any, limit: int) -> Any:
 
 if __name__ == "__main__":
     most = int(sys.argv[1])
-    sys.exit(main(sys.argv[2:], backends=Backends(engine=lambda *given: _halt(make_engine(*given), most))))
+    sys.exit(main(sys.argv[2:], backends=Backends(engine=lambda *given: halt(make_engine(*given), most))))

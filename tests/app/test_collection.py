@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import anyio
 import pytest
@@ -16,9 +17,10 @@ from rich.console import Console
 
 from drills.engines.stand_in import StandIn
 from numina_infer import read_run
+from numina_infer.app import collection as collection_module
 from numina_infer.app.choices import Choices, EngineName
 from numina_infer.app.collection import collect
-from numina_infer.app.composition import Backends
+from numina_infer.app.composition import Backends, make_engine
 from numina_infer.app.rehearsal import rehearse
 from numina_infer.app.tasks import Collection, Rehearsal, read_task
 from numina_infer.cli import main
@@ -30,9 +32,12 @@ from numina_infer.engines.scripted_engine import ScriptedDecoder, ScriptedEngine
 from numina_infer.runs.history import read_events, read_info
 from numina_infer.runs.progress import LiveProgress, RunConsole, Scoreboard
 from numina_infer.runs.summary import CollectionSummary
+from numina_infer.solving.contest import Contest
+from tests.app.halting import halt
 from tests.app.scripted_collections import arguments, assert_complete, stop_after, write_script
 from tests.run_folders import EVENTS
 from tests.summing import SUMMING, summing_sandbox, write_sums
+from tests.waiting import wait_until
 
 NUM_PROBLEMS = 8
 
@@ -196,6 +201,29 @@ def test_an_engine_that_is_gone_ends_the_collection(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"no row for the problem.* go on with numina-infer collect --resume"):
         run(write_sums(tmp_path / "many.jsonl", 60), tmp_path / "run", script=str(script))
     assert 8 <= len(read_run(tmp_path / "run").solutions) < 60
+
+
+@pytest.mark.timeout(60)
+def test_a_second_ctrl_c_waits_for_no_problem(sums: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which goes on for hours: leaving the contest ends it, before the threads are waited for."""
+    interrupt, presses = Contest.interrupt, list[str]()
+
+    def press(*_: object, **_options: object) -> NoReturn:
+        wait_until(lambda: openings(tmp_path / "run").total() == 4)  # all that are in work at once
+        presses.append("Ctrl-C")
+        raise KeyboardInterrupt
+
+    def press_once(contest: Contest) -> None:
+        if len(presses) < 2:
+            press()
+        interrupt(contest)
+
+    halting = Backends(lambda *given: halt(make_engine(*given), limit=0), summing_sandbox)
+    monkeypatch.setattr(collection_module, "wait", press)
+    monkeypatch.setattr(Contest, "interrupt", press_once)
+    with pytest.raises(KeyboardInterrupt):
+        run(sums, tmp_path / "run", backends=halting)
+    assert len(presses) == 2
 
 
 def test_accuracy_is_told_by_vote_and_by_trajectory(tmp_path: Path) -> None:

@@ -76,15 +76,15 @@ class Exam:
     def __init__(self, problem_set: ProblemSet, output_dir: str | Path) -> None:
         """Pose the problems in their order, and write into `output_dir`; `ConfigError` if that can't be written to."""
         self._rows = problem_set.rows
-        self._ids: list[str] = []
         self._output_dir = writable_folder(output_dir)
-        self._answers: list[SubmittedAnswer] = []
+        self._answers: list[tuple[str, SubmittedAnswer]] = []
+        """Ids and answers, in pairs: a Ctrl-C comes before or after one."""
         self.status = ExamStatus.INITIALIZED
 
     @property
     def submission(self) -> Submission:
         """The answers so far."""
-        return Submission(tuple(self._ids), tuple(self._answers))
+        return Submission(tuple(name for name, _ in self._answers), tuple(answer for _, answer in self._answers))
 
     def write_submission(self) -> None:
         """Write the answers so far into the output folder; `ConfigError` if it can't be written to."""
@@ -113,8 +113,7 @@ class Exam:
 
     def accept(self, answer: SubmittedAnswer) -> None:
         """Take `answer` for the posed problem; `GatewayError` if none waits for one."""
-        self._ids.append(self.pending.problem.id)
-        self._answers.append(answer)
+        self._answers.append((self.pending.problem.id, answer))
         self.status = ExamStatus.PREDICTION_RECEIVED
 
 

@@ -147,10 +147,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.config:
             config = RelayConfig(**json.loads(chosen.config))
         with Relay(read_problems(chosen.problems), chosen.out, config) as relay:
-            if chosen.config:
-                signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have left it ignored
-                threading.Thread(target=_interrupt_at_eof, daemon=True).start()
             try:
+                if chosen.config:
+                    signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have left it ignored
+                    threading.Thread(target=_interrupt_at_eof, daemon=True).start()
                 relay.run()
             except KeyboardInterrupt:
                 relay.write_submission()

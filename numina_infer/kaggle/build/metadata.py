@@ -1,4 +1,4 @@
-"""Kaggle's metadata files: records whose fields are the files' keys, and templates for one's own model.
+"""Kaggle's metadata files: records whose fields are the files' keys.
 
 Kaggle's client takes a default for a field that is missing or false, such as internet on or a machine without a GPU,
 ignores a key that it doesn't know, and fails over most wrong types in the middle of an upload. So every field is
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, get_type_hints
 
 from numina_infer.core.config import require
-from numina_infer.kaggle.build.sources import ModelSource, dataset_fault, kernel_fault, model_fault, slugify
+from numina_infer.kaggle.build.sources import ModelSource, dataset_fault, is_slug, kernel_fault, model_fault, slugify
 
 APACHE = "Apache 2.0"
 """Kaggle's name for this package's licence."""
@@ -104,13 +104,9 @@ class Metadata(ABC):
 
     def write(self, folder: Path) -> Path:
         """Put the file into `folder`; returns its path."""
-        return write_json(folder / self.FILE_NAME, self.content)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> Path:
-    """Write a metadata file; returns its path."""
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return path
+        path = folder / self.FILE_NAME
+        path.write_text(json.dumps(self.content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        return path
 
 
 def _satisfies(holds: Callable[[Any], bool], wanted: str) -> Rule:
@@ -129,6 +125,13 @@ def _length(least: int, most: int) -> Rule:
 def _each(fault_of: Callable[[object], str]) -> Rule:
     """`fault_of` finds nothing in any entry of a list."""
     return lambda _, value: map(fault_of, value)
+
+
+def _given(key: str, value: Any) -> Iterable[str]:
+    return () if value else (f"{key} is missing",)
+
+
+_SLUG = _satisfies(is_slug, "it must be a name without spaces or slashes")
 
 
 def _unversioned(fault_of: Callable[[object], str], kind: str) -> Rule:
@@ -219,6 +222,65 @@ class DatasetMetadata(Metadata):
     resources: tuple[Mapping[str, Any], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ModelMetadata(Metadata):
+    """The file of a model as a whole, for `kaggle models create`."""
+
+    FILE_NAME: ClassVar[str] = "model-metadata.json"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        "ownerSlug": _SLUG,
+        "slug": _satisfies(
+            lambda slug: slug and slugify(slug) == slug, "it must be small letters, digits and hyphens"
+        ),
+        "title": _given,
+    }
+
+    ownerSlug: str  # noqa: N815 (the file's own keys)
+    slug: str
+    title: str
+    description: str = "Weights for numina-infer."
+    subtitle: str = ""
+    isPrivate: bool = True  # noqa: N815
+    publishTime: str = ""  # noqa: N815
+    provenanceSources: str = ""  # noqa: N815
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInstanceMetadata(Metadata):
+    """The file of one variation of a model, for `kaggle models instances create`."""
+
+    FILE_NAME: ClassVar[str] = "model-instance-metadata.json"
+    RULES: ClassVar[Mapping[str, Rule]] = {
+        **dict.fromkeys(("ownerSlug", "modelSlug", "instanceSlug", "framework"), _SLUG),
+        "licenseName": _given,
+    }
+
+    ownerSlug: str  # noqa: N815 (the file's own keys)
+    modelSlug: str  # noqa: N815
+    instanceSlug: str  # noqa: N815
+    """The variation."""
+    framework: str
+    overview: str = ""
+    usage: str = ""
+    licenseName: str = APACHE  # noqa: N815
+    """That of the weights, which may be another than this package's."""
+    fineTunable: bool = False  # noqa: N815
+    trainingData: tuple[str, ...] = ()  # noqa: N815
+    modelInstanceType: str = "Unspecified"  # noqa: N815
+    baseModelInstance: str = ""  # noqa: N815
+    """`OWNER/MODEL/FRAMEWORK/VARIATION` on Kaggle, of what was fine-tuned."""
+    externalBaseModelUrl: str = ""  # noqa: N815
+
+
+MODEL_FILES = (ModelMetadata, ModelInstanceMetadata)
+
+
+def own_model(source: ModelSource) -> tuple[ModelMetadata, ModelInstanceMetadata]:
+    """Templates for bringing one's own weights to Kaggle Models as `source`; they go into the weights' folder."""
+    owner, model = source.owner, source.model
+    return ModelMetadata(owner, model, model), ModelInstanceMetadata(owner, model, source.variation, source.framework)
+
+
 def _is_text(value: object) -> bool:
     """Whether `value` is a text that a file in UTF-8 can hold: half a surrogate pair isn't."""
     return isinstance(value, str) and value == value.encode("utf-8", "replace").decode("utf-8")
@@ -242,42 +304,3 @@ def _as_json(value: object) -> str:
     """The beginning of `value` as the file spells it."""
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:59]}…"
-
-
-def write_model_templates(source: ModelSource, folder: Path) -> None:
-    """Write the two files that bring one's own weights to Kaggle Models as `source`, with every key of the client's.
-
-    They go into the weights' folder: `kaggle models create` makes the model once, `kaggle models instances create`
-    uploads its variation, and `kaggle models instances versions create` a later version of that.
-
-    Raises:
-        ConfigError: Kaggle would refuse the model's name.
-    """
-    slug = source.model
-    require(slugify(slug) == slug, f"slug is {slug!r}; small letters, digits and single hyphens are wanted")
-    model = {
-        "ownerSlug": source.owner,
-        "slug": slug,
-        "title": slug,
-        "description": "Weights for numina-infer.",
-        "subtitle": "",
-        "isPrivate": True,
-        "publishTime": "",
-        "provenanceSources": "",
-    }
-    variation = {
-        "ownerSlug": source.owner,
-        "modelSlug": slug,
-        "instanceSlug": source.variation,
-        "framework": source.framework,
-        "overview": "",
-        "usage": "",
-        "licenseName": APACHE,  # of the weights, which may have another
-        "fineTunable": False,
-        "trainingData": [],
-        "modelInstanceType": "Unspecified",
-        "baseModelInstance": "",  # OWNER/MODEL/FRAMEWORK/VARIATION of what was fine-tuned
-        "externalBaseModelUrl": "",
-    }
-    write_json(folder / "model-metadata.json", model)
-    write_json(folder / "model-instance-metadata.json", variation)

@@ -19,6 +19,8 @@ PINNED_CUDA: Version = (12, 8)
 """Of vLLM 0.19.1's wheels, where no wheelhouse says otherwise."""
 LEAST_DRIVER: Mapping[int, int] = {11: 450, 12: 525, 13: 580}
 """By the major version of CUDA: the least major version of a driver that runs it."""
+_LEAST_SHARED_BYTES = 1024**3
+"""Two workers of vLLM pass messages through rings of 160 to 240 MiB each way; an assumption with room to spare."""
 
 
 def check_gpus(machine: Machine, plan: RunPlan) -> Check:
@@ -85,7 +87,8 @@ def check_driver(machine: Machine, plan: RunPlan) -> Check | None:
         )
     if int(major) < least:
         finding = f"{drivers[0]} is too old for CUDA {written} of the wheels, which takes {least} or newer"
-        advice = "Build the wheelhouse with a vLLM for an older CUDA (0.19.1, which is pinned, is for 12.8)"
+        runs = [str(cuda) for cuda, oldest in LEAST_DRIVER.items() if oldest <= int(major)] or ["of its time"]
+        advice = f"Build the wheelhouse with a vLLM for CUDA {runs[-1]} (0.19.1, which is pinned, is for 12.8)"
         return red("driver", finding, f"{advice}, or take Kaggle's latest environment in the session options")
     return green("driver", f"{drivers[0]} runs CUDA {written}")
 
@@ -142,6 +145,17 @@ def _no_fit(reason: str, machine: Machine, plan: RunPlan) -> Check | None:
     has_few = len(machine.gpus) < len(plan.competition.devices) and plan.place.is_kaggle
     advice = "Get all GPUs of the competition's machine, or" if has_few else "Take"
     return red("model's memory", reason, f"{advice} weights of fewer bits, or a shorter max_model_len")
+
+
+def check_shared_memory(machine: Machine, plan: RunPlan) -> Check | None:
+    """Room in /dev/shm, through which the workers of a split model exchange messages."""
+    name, free = "shared memory", machine.shared_memory_bytes
+    if not (plan.is_vllm and len(machine.gpus) > 1):
+        return None
+    if free is not None and free >= _LEAST_SHARED_BYTES:
+        return green(name, f"{gib(free)} in /dev/shm")
+    finding = machine.broken.get(name, "not known") if free is None else f"{gib(free)} in /dev/shm, little for two"
+    return amber(name, finding, "If vLLM dies with SIGBUS, take layout replicas, which needs none of it")
 
 
 def _weakest(devices: Sequence[Device]) -> Device:

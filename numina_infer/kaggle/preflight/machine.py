@@ -116,6 +116,8 @@ class Machine:
     cpu: Device | None = None
     """Its memory is all that this process may use, free or not."""
     free_memory_bytes: int | None = None
+    shared_memory_bytes: int | None = None
+    """Free in /dev/shm."""
     prefix: DiskSpace | None = None
     output: DiskSpace | None = None
     package: Package = field(default_factory=Package)
@@ -131,6 +133,8 @@ class Machine:
     wheels: Wheels | None = None
     """The wheelhouse that vLLM must be installed from."""
     problems: Path | None = None
+    now_s: float = 0.0
+    """The time of day, since 1970."""
     age_s: float = 0.0
     """Since this process started, which is the kernel's start in a notebook."""
     broken: Mapping[str, str] = field(default_factory=dict)
@@ -260,12 +264,13 @@ def process_age_s() -> float:
 LOOKS: Mapping[str, Look] = {
     "gpus": lambda _: {"gpu_states": look_at_gpus(), "gpus": find_gpus()},
     "memory": _memory,
+    "shared memory": lambda _: {"shared_memory_bytes": shutil.disk_usage("/dev/shm").free},  # noqa: S108 (only looked at)
     "disk": lambda plan: {"prefix": _room(plan.prefix), "output": _room(plan.output)},
     "package": _package,
     "sandbox": lambda _: anyio.run(_sandbox),
     "model": _model,
     "engine": _engine,
     "problems": lambda plan: {"problems": plan.inputs.problems(plan.competition.slug)},
-    "clock": lambda _: {"age_s": process_age_s()},
+    "clock": lambda _: {"now_s": time.time(), "age_s": process_age_s()},
 }
 """By the names that `Machine.broken` has."""

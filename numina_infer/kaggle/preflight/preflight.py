@@ -28,6 +28,8 @@ _OUTPUT_BYTES = (GIB // 10, GIB)
 """Free for the output: red below the first, amber below the second."""
 _MEMORY_BYTES = {True: 10 * GIB, False: 2 * GIB}
 """Needed by vLLM, two workers of 3.5 GB, two more processes and programs; and by the embedded model."""
+_LEAST_NOW_S = 1_767_225_600.0
+"""The start of 2026: no clock that is right shows less."""
 
 
 def preflight(plan: RunPlan) -> Preflight:
@@ -191,6 +193,8 @@ def _check_clock(machine: Machine, plan: RunPlan) -> Check:
     name, age, limit = "clock", machine.age_s, plan.competition.startup_limit_s
     if "clock" in machine.broken:
         return _unknown(name, machine.broken["clock"], "See that nothing long runs before the server listens")
+    if machine.now_s < _LEAST_NOW_S:
+        return amber(name, "the time of day is wrong", "Names of run folders are; nothing is timed by it")
     is_timed = plan.competition.api is Api.KAGGLE_EVALUATION and plan.place in {Place.COMMIT, Place.RERUN}
     if not is_timed or age < limit / 2:
         return green(name, f"{age:.0f} s since the start")
@@ -213,6 +217,7 @@ RULES: tuple[Rule, ...] = (
     _check_model,
     gpu_checks.check_weights,
     gpu_checks.check_gpu_memory,
+    gpu_checks.check_shared_memory,
     _check_engine,
     _check_disk,
     _check_output,

@@ -8,7 +8,6 @@ names the requirements and the target, so that an interrupted download resumes w
 """
 
 import re
-import shutil
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from rich.table import Table
 
 from numina_infer.core.errors import ConfigError
 from numina_infer.core.ports import Announce
-from numina_infer.kaggle.build.build import find_optional
+from numina_infer.kaggle.build.build import copy_whole, find_optional
 from numina_infer.kaggle.build.metadata import OTHER_LICENCE, DatasetMetadata
 from numina_infer.kaggle.build.push import VLLM, wheelhouse_slug
 from numina_infer.kaggle.build.sources import OWNER_PLACEHOLDER, require_owner
@@ -146,6 +145,15 @@ class WheelPlan:
         entries = (Entry(wheel.name, wheel.version, wheel.sha256) for wheel in self.wheels)
         return Lock.of(self.wanted.requirements, self.wanted.target, entries)
 
+    def as_dict(self) -> dict[str, object]:
+        """For scripts; without addresses, which may hold a password."""
+        wheels = [
+            {"name": w.name, "version": w.version, "filename": w.filename, "sha256": w.sha256, "bytes": w.size}
+            for w in self.wheels
+        ]
+        wanted = {"wanted": list(self.wanted.requirements), "target": str(self.wanted.target)}
+        return wanted | {"wheels": wheels, "total_bytes": self.total_bytes}
+
     def table(self) -> Table:
         """Names, versions and sizes, the largest first."""
         table = Table(title=f"{', '.join(self.wanted.requirements)} for {self.wanted.target}")
@@ -186,4 +194,4 @@ def begin(plan: WheelPlan, folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="numina-infer-") as scratch:
         plan.wanted.dataset.write(Path(scratch))
         plan.lock.write(Path(scratch))
-        shutil.copytree(scratch, folder, dirs_exist_ok=True)
+        copy_whole(Path(scratch), folder)

@@ -261,6 +261,19 @@ def test_bad_settings_are_named_in_one_line(
     assert named in line
 
 
+def test_an_interrupt_before_the_first_call_leaves_a_submission(
+    two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its starter may be gone before the relay looks."""
+
+    def interrupted(_: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    assert main(["--problems", str(two), "--out", str(tmp_path / "out"), "--config", "{}"]) == 130
+    assert (tmp_path / "out" / "submission.csv").read_text() == "id,answer\n"
+
+
 def serve_separately(predict: Predict, problems: Path, out: Path) -> None:
     """A relay in a process of its own, asking a server here."""
     SeparateCompetition(problems, out, RelayConfig(ports=ANY_PORT)).run(predict)

@@ -1,5 +1,6 @@
 """The built folders: whole, flat, installable, and never over something that is there."""
 
+import errno
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ from numina_infer.cli import main
 from numina_infer.competitions.known import get_competition
 from numina_infer.core.errors import ConfigError, WheelError
 from numina_infer.kaggle.build import build as build_module
-from numina_infer.kaggle.build.build import LIGHT, Built, build
+from numina_infer.kaggle.build.build import LIGHT, Built, build, copy_whole
 from numina_infer.kaggle.build.notebook import Notebook
 from numina_infer.kaggle.build.push import Push
 from numina_infer.kaggle.build.sources import ModelSource
@@ -105,7 +106,7 @@ def break_off(error: BaseException) -> Callable[..., Any]:
     return broken
 
 
-@pytest.fixture(params=["_build_kernel", "make_own_wheel", "fetch_light_wheels", "write_model_templates"])
+@pytest.fixture(params=["_build_kernel", "make_own_wheel", "fetch_light_wheels", "own_model"])
 def broken_step(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A build that comes to one of its steps; the ones before need no network."""
     monkeypatch.setattr(build_module, "make_own_wheel", lambda folder: folder / "own.whl")
@@ -141,6 +142,28 @@ def test_ctrl_c_leaves_nothing_either(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(KeyboardInterrupt):
         build(PUSH, tmp_path / "out", lambda line: None)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_disk_that_fills_up_while_the_folder_is_copied_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what is new; the user's own files stay."""
+    source, out = tmp_path / "source", tmp_path / "out"
+    for path in (source / "kernel" / "a.ipynb", source / "dataset" / "b.whl", source / "c.json", out / "mine.txt"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("new")
+    copy, copied = shutil.copyfile, list[object]()
+
+    def fill_up(*given: Any, **options: Any) -> object:
+        copied.append(given)
+        if len(copied) > 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return copy(*given, **options)
+
+    monkeypatch.setattr(shutil, "copyfile", fill_up)
+    with pytest.raises(OSError, match="No space"):
+        copy_whole(source, out)
+    assert [path.name for path in out.rglob("*")] == ["mine.txt"]
 
 
 def test_a_slug_that_kaggle_would_refuse_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

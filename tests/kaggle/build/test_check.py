@@ -129,7 +129,7 @@ def set_competition(cells: list[dict[str, Any]]) -> None:
         (add_cell, "its cells aren't those of this version"),
         (add_output, "it has outputs; clear them"),
         (drop_settings, "assigns COMPETITION 0 times"),
-        (set_competition, "COMPETITION 'aimo-9' isn't known"),
+        (set_competition, "COMPETITION 'aimo-9' isn't known, as are aimo-1"),
     ],
 )
 def test_a_notebook_that_was_changed_is_found(
@@ -199,6 +199,17 @@ def test_a_missing_file_is_found(folder: Path, path: str, expected: str) -> None
     assert expected in lines(folder)
 
 
+def test_a_file_of_the_models_is_checked(folder: Path) -> None:
+    """Where the model is the owner's own."""
+    change(folder / "model/model-instance-metadata.json", licenseName="", ownerSlug="OWNER")
+    assert lines(folder) == [
+        "model/model-instance-metadata.json: licenseName is missing; correct it",
+        "model/model-instance-metadata.json: the owner is still OWNER; put your user name there: --owner NAME",
+    ]
+    (folder / "model/model-metadata.json").unlink()
+    assert lines(folder)[0].startswith("model/model-metadata.json: ")
+
+
 def test_each_finding_is_one_line_and_the_code_is_two(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """For people; for scripts the same as JSON."""
     change(folder / METADATA, enable_internet=True, enable_gpu=False)
@@ -245,6 +256,8 @@ def of_another_type(folder: Path, file: str) -> Iterator[tuple[str, Any]]:
     [
         METADATA,
         "dataset/dataset-metadata.json",
+        "model/model-metadata.json",
+        "model/model-instance-metadata.json",
     ],
 )
 def test_a_value_of_another_type_is_found_and_nothing_falls_over_it(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from numina_infer.competitions.known import COMPETITIONS
 from numina_infer.core.errors import ConfigError
-from numina_infer.kaggle.build.metadata import DatasetMetadata, KernelMetadata, Metadata, write_model_templates
+from numina_infer.kaggle.build.metadata import DatasetMetadata, KernelMetadata, Metadata, own_model
 from numina_infer.kaggle.build.push import Push
 from numina_infer.kaggle.build.sources import ModelSource, dataset_fault, is_slug, kernel_fault, model_fault, slugify
 from numina_infer.models.model_folder import read_json
@@ -20,7 +20,7 @@ DATASET = DatasetMetadata(id="me/my-data", title="my data", subtitle="as long as
 SOURCE = ModelSource("me", "my-7b", "transformers", "gptq", 2)
 
 
-@pytest.mark.parametrize("metadata", [KERNEL, DATASET], ids=lambda each: each.FILE_NAME)
+@pytest.mark.parametrize("metadata", [KERNEL, DATASET, *own_model(SOURCE)], ids=lambda each: each.FILE_NAME)
 def test_every_field_is_written(metadata: Metadata, tmp_path: Path) -> None:
     """Under the client's name for it, so that no default of the client's is taken."""
     content = read_json(metadata.write(tmp_path))
@@ -78,10 +78,10 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         replace(KERNEL, language="julia", kernel_type="book")
 
 
-def test_a_model_slug_has_small_letters(tmp_path: Path) -> None:
+def test_a_model_slug_has_small_letters() -> None:
     """As the client has it."""
     with pytest.raises(ConfigError, match="slug is 'My_7b'"):
-        write_model_templates(replace(SOURCE, model="My_7b"), tmp_path)
+        own_model(replace(SOURCE, model="My_7b"))
 
 
 slugs = st.from_regex(r"[a-z0-9]{5,12}(-[a-z0-9]{1,8}){0,2}", fullmatch=True)

@@ -126,6 +126,7 @@ def test_a_look_that_breaks_or_hangs_takes_no_other_down(monkeypatch: pytest.Mon
         "disk": "this look broke: OSError: gone",
         "sandbox": "this look did not come to its end",
     }
+    assert seen.now_s > 0
     assert seen.age_s > 0
 
 

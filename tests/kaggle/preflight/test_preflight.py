@@ -48,6 +48,7 @@ T4X2 = Machine(
     gpu_states=states(),
     cpu=Device("CPU", 29 * GIB),
     free_memory_bytes=27 * GIB,
+    shared_memory_bytes=14 * GIB,
     prefix=DiskSpace(Path("/kaggle/tmp/vllm"), 60 * GIB),
     output=DiskSpace(Path("/kaggle/working"), 19 * GIB),
     package=Package(Path("/kaggle/input/competition/kaggle_evaluation")),
@@ -55,6 +56,7 @@ T4X2 = Machine(
     profile=SPLITTABLE,
     wheels=wheelhouse(),
     problems=Path("/kaggle/input/competition/test.csv"),
+    now_s=1_790_000_000.0,
     age_s=8.0,
 )
 """As Kaggle's is meant to be."""
@@ -113,7 +115,7 @@ TROUBLES: Mapping[str, tuple[Machine, str, Light, str, str]] = {
         "driver",
         Light.RED,
         "470.161.03 is too old for CUDA 12.8 of the wheels, which takes 525",
-        "vLLM for an older CUDA",
+        "vLLM for CUDA 11",
     ),
     "wheels of CUDA 13": (
         replace(T4X2, wheels=wheelhouse(versions={"vllm": "0.33.0", "nvidia-cuda-runtime": "13.0.96"}, locked=())),
@@ -162,6 +164,13 @@ TROUBLES: Mapping[str, tuple[Machine, str, Light, str, str]] = {
         Light.RED,
         "doesn't fit (one replica: the weights don't fit: 14.74 GiB",
         "all GPUs of the competition's machine",
+    ),
+    "little shared memory": (
+        replace(T4X2, shared_memory_bytes=64 * 1024**2),
+        "shared memory",
+        Light.AMBER,
+        "0.06 GiB",
+        "replicas",
     ),
     "little disk": (
         replace(T4X2, prefix=DiskSpace(Path("/kaggle/tmp/vllm"), 5 * GIB)),
@@ -266,6 +275,7 @@ TROUBLES: Mapping[str, tuple[Machine, str, Light, str, str]] = {
     "no problems": (replace(T4X2, problems=None), "problems", Light.AMBER, "no test.csv", "competition_sources"),
     "a late start": (replace(T4X2, age_s=500.0), "clock", Light.AMBER, "500 s since the start", "Serve first"),
     "too late a start": (replace(T4X2, age_s=901.0), "clock", Light.RED, "within 900", "Serve first"),
+    "a clock that was never set": (replace(T4X2, now_s=12.0), "clock", Light.AMBER, "time of day is wrong", ""),
 }
 
 
@@ -302,13 +312,14 @@ def test_a_look_that_broke_is_a_finding(look: str) -> None:
     unseen: Mapping[str, Any] = {
         "gpus": {"gpus": (), "gpu_states": ()},
         "memory": {"free_memory_bytes": None, "cpu": None},
+        "shared memory": {"shared_memory_bytes": None},
         "disk": {"prefix": None, "output": None},
         "package": {"package": Package()},
         "sandbox": {"rung": None},
         "model": {"profile": None},
         "engine": {"wheels": None},
         "problems": {"problems": None},
-        "clock": {"age_s": 0.0},
+        "clock": {"now_s": 0.0},
     }
     checks = judge(replace(T4X2, broken=blank.broken, **unseen[look]), ON_T4S)
     said = [check for check in checks if "OSError: gone" in check.finding]
@@ -325,6 +336,7 @@ def test_whoever_rehearses_with_the_embedded_model_sees_no_red() -> None:
         free_memory_bytes=6 * GIB,
         rung=Rung.SECCOMP,
         output=DiskSpace(Path(), 30 * GIB),
+        now_s=1_790_000_000.0,
         age_s=5000.0,
     )
     done = Preflight(judge(bare, LAPTOP))

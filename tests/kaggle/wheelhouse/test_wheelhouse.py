@@ -116,9 +116,12 @@ def test_a_dry_run_fetches_nothing(index: WheelIndex, tmp_path: Path, capsys: py
     assert "torch" in shown
     assert not index.transfers
     assert not (tmp_path / "wheels").exists()
-    plan = find_wheels(WantedWheels(KAGGLE), tmp_path, lambda line: None)
-    assert {wheel.filename for wheel in plan.wheels} == EXPECTED
-    assert plan.total_bytes == sum(len(index.wheels[name]) for name in EXPECTED)
+    assert collect(tmp_path / "wheels", "--dry-run", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {wheel["filename"] for wheel in told["wheels"]} == EXPECTED
+    assert told["total_bytes"] == sum(len(index.wheels[name]) for name in EXPECTED)
+    assert (told["folder"], told["checked"]) == (None, None)
+    assert str(index.port) not in json.dumps(told["wheels"])  # an address may hold a password
 
 
 @pytest.mark.slow
