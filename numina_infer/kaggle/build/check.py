@@ -10,6 +10,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 from numina_infer.competitions.known import COMPETITIONS
 from numina_infer.core.errors import ConfigError
@@ -120,6 +121,8 @@ def _dataset_findings(folder: Path) -> Iterator[Finding]:
     for path in sorted(folder.iterdir()):
         if path.is_dir():
             yield Finding(f"{path.name}/", "an upload skips folders", "move its files up, or remove it")
+        elif path.suffix == ".whl" and not is_zipfile(path):  # the notebook unzips them all
+            yield Finding(path.name, "it can't be unzipped, and the kernel would end there", _BUILD)
     target, here = Target(), version(OWN)
     if fault := folder_fault(folder, LIGHT, target):
         yield Finding("", f"its wheels don't install on Kaggle's image, {target}: {fault}", _BUILD)

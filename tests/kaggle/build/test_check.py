@@ -180,6 +180,14 @@ def test_a_wheel_that_will_not_do_is_found(folder: Path, old: str, new: str, exp
     assert found.startswith("dataset/")
 
 
+def test_a_wheel_in_a_dataset_that_is_no_archive_is_found(folder: Path) -> None:
+    """Whoever needs it: the notebook unzips them all."""
+    (folder / "dataset" / "other-1.0-py3-none-any.whl").write_bytes(b"no archive")
+    assert (
+        "dataset/other-1.0-py3-none-any.whl: it can't be unzipped, and the kernel would end there" in lines(folder)[0]
+    )
+
+
 def test_a_folder_in_a_dataset_is_found(folder: Path) -> None:
     """An upload skips it."""
     (folder / "dataset" / "more").mkdir()
