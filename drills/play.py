@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -24,7 +24,6 @@ from tempfile import TemporaryDirectory
 
 import anyio
 from anyio.from_thread import BlockingPortal
-from anyio.lowlevel import checkpoint
 
 from drills.contest_plan import ContestPlan, right_answer
 from drills.engines.faulty import FaultyEngine
@@ -32,6 +31,7 @@ from drills.fault import Fault
 from drills.leftovers import Held, left_behind
 from drills.log_seen import read_log, read_summary
 from drills.model import Pace, PacedEngine, Words
+from drills.pauses import start_pause
 from drills.scaled_clock import scaled_clock
 from drills.scene import Call, Moment, Round, Scene
 from drills.seen import Reply, Seen
@@ -276,26 +276,11 @@ class _PlayedContest:
     def _pass_time(self, seconds: float) -> None:
         """Let the loop's time pass while no problem is asked.
 
-        A problem that was answered by its waiting thread may reach the loop only now and freeze time again, so time is
-        unfrozen until the seconds have passed.
-
         Raises:
             TimeoutError: it doesn't.
         """
-
-        async def dawdle() -> None:
-            await anyio.sleep(seconds)
-            self.clock.freeze(True)
-
-        if self.portal is None:
-            return
-        gone_by, until = self.portal.start_task_soon(dawdle), time.monotonic() + _PATIENCE_S
-        while not gone_by.done() and time.monotonic() < until:
-            self.clock.freeze(False)
-            self.portal.call(checkpoint)  # wakes the loop
-            wait([gone_by], _LOOK_EVERY_S)
-        self.clock.freeze(True)
-        gone_by.result(0.0)
+        if self.portal is not None:
+            start_pause(self.portal, self.clock, seconds).result(_PATIENCE_S)
 
     def _reply(self, contest: Contest, call: Call, *, is_crowd: bool) -> Reply:
         """One call, and when its reply was there.

@@ -13,7 +13,8 @@ from anyio.abc import TaskGroup
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numina_infer.core.clock import Clock, virtual_clock
+from drills.pauses import start_pause
+from numina_infer.core.clock import virtual_clock
 from numina_infer.core.config import BankConfig, ContestConfig, Policy, RolloutConfig
 from numina_infer.core.ports import Cutoff
 from numina_infer.core.presets import Preset
@@ -27,17 +28,6 @@ from numina_infer.solving.solver import MakeSolver, Solver
 from numina_infer.voting.referee import Ledger
 from tests.examples import costly
 from tests.mischief import KINDS, BadEngine, BadSandbox, Mischief
-
-
-def pass_time(contest: Contest, clock: Clock, seconds: float) -> None:
-    """Let virtual time go by as if the gateway dawdled."""
-
-    async def dawdle() -> None:
-        await anyio.sleep(seconds)
-        clock.freeze(True)
-
-    clock.freeze(False)
-    contest._portal.call(dawdle)
 
 
 @costly(40)
@@ -74,7 +64,7 @@ def test_no_reply_comes_after_the_hard_end_and_each_problem_keeps_its_floor(
         dawdled_s = 0.0
         with Contest(parts, log) as contest:
             for number, pause_s in zip(range(num_problems), pauses, strict=False):
-                pass_time(contest, clock, pause_s)
+                start_pause(contest._portal, clock, pause_s).result()
                 dawdled_s += pause_s
                 problem, asked_at = Problem(str(number), f"What is {number}?"), clock.now()
                 solution = contest.solve(problem)

@@ -13,6 +13,7 @@ import pytest
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
+from drills.pauses import start_pause
 from numina_infer.core.clock import virtual_clock
 from numina_infer.core.config import BankConfig, ContestConfig, VoteWeights
 from numina_infer.core.events import Ended, Event, Opened, Solved, Started, Stopped
@@ -216,8 +217,7 @@ def test_what_is_told_when_a_problem_has_its_reply_is_told_by_the_next(tmp_path:
     """The attempts that came too late are nobody's, and what the engine tells of them is the log's all the same."""
     with contest_in(tmp_path, Dawdling([[FIVE]]), clock=(clock := virtual_clock())) as contest:
         late = contest.solve(Problem("a", "late?"))
-        clock.freeze(False)
-        contest._portal.call(anyio.sleep, 7200.0)
+        start_pause(contest._portal, clock, 7200.0).result()
         others = [contest.solve(Problem(name, "?")) for name in "bcd"]
     assert (late.is_fallback, late.incidents) == (True, ())
     assert [solution.incidents for solution in others] == [("the first place took an hour",), (), ()]
