@@ -9,7 +9,8 @@ The shape is that of Kaggle's `test.csv` (AIMO-1, 2 and 3).
 import csv
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -71,7 +72,8 @@ def read_problems(path: str | Path) -> ProblemSet:
     path = Path(path)
     reader = _reader(path)
     try:
-        rows = tuple(_problem_row(place, cells) for place, cells in reader(path))
+        with closing(reader(path)) as read:  # a row that can't be used leaves no file open
+            rows = tuple(_problem_row(place, cells) for place, cells in read)
     except OSError as error:
         raise ProblemsFileError(f"can't read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -92,7 +94,7 @@ def packaged_path(name: str) -> Path:
     return Path(str(files("numina_infer.runs") / "data" / name))
 
 
-def _reader(path: Path) -> Callable[[Path], Iterator[_Row]]:
+def _reader(path: Path) -> Callable[[Path], Generator[_Row, None, None]]:
     if path.is_dir():
         raise ProblemsFileError(f"{path} is a folder; give the problems file in it")
     if not path.exists():
@@ -103,7 +105,7 @@ def _reader(path: Path) -> Callable[[Path], Iterator[_Row]]:
     return readers[path.suffix.lower()]
 
 
-def _read_csv(path: Path) -> Iterator[_Row]:
+def _read_csv(path: Path) -> Generator[_Row, None, None]:
     csv.field_size_limit(_MAX_CELL_CHARACTERS)
     with path.open(encoding="utf-8-sig", newline="") as file:
         records = csv.reader(file, strict=True)
@@ -125,7 +127,7 @@ def _csv_row(place: str, header: list[str], record: list[str]) -> _Row:
     return place, dict(zip(header, record, strict=True))
 
 
-def _read_jsonl(path: Path) -> Iterator[_Row]:
+def _read_jsonl(path: Path) -> Generator[_Row, None, None]:
     with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
@@ -142,7 +144,7 @@ def _jsonl_row(place: str, line: str) -> _Row:
     return place, cells
 
 
-def _read_parquet(path: Path) -> Iterator[_Row]:
+def _read_parquet(path: Path) -> Generator[_Row, None, None]:
     import pyarrow as pa
     from pyarrow import parquet
 

@@ -13,20 +13,18 @@ import argparse
 import json
 import os
 import random
-import signal
 import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from time import sleep
 from typing import TYPE_CHECKING, Self
 
 from numina_infer.competitions.api_versions import API_VERSIONS, STARTUP_LIMIT_S, ErrorType, get_version
 from numina_infer.competitions.messages import require_packages
 from numina_infer.competitions.mock.kaggle_evaluation import Examination, Failure
-from numina_infer.competitions.mock.relay_client import RelayClient, TcpProxy
+from numina_infer.competitions.mock.relay_client import Cancelled, RelayClient, TcpProxy
 from numina_infer.core.config import require_choice
 from numina_infer.core.errors import ConfigError, GatewayError
 from numina_infer.core.terminal import HelpFormatter
@@ -116,14 +114,23 @@ class Relay(Examination):
             proxy.close()
 
     def run(self) -> None:
-        """Pose every problem, then write the submission; `GatewayError`, as in `result.json`, if a call goes wrong."""
+        """Pose every problem, then write the submission.
+
+        Raises:
+            GatewayError: a call went wrong; `result.json` holds the same.
+            Cancelled: by another thread.
+        """
         self._examine(self._call)
+
+    def cancel(self) -> None:
+        """Make `run` raise `Cancelled`, from another thread; an interrupt may get lost in other packages."""
+        self._client.cancel()
 
     def _call(self, columns: "Sequence[pl.Series]", deadline_s: float | None) -> object:
         from numina_infer.competitions.payloads import encode_reply
 
         if self._draws(RelayFault.DELAY):
-            sleep(self._chance.uniform(0, _LONGEST_DELAY_S))
+            self._client.pause(self._chance.uniform(0, _LONGEST_DELAY_S))
         if self._draws(RelayFault.DROP):
             for proxy in self._proxies:
                 proxy.arm()
@@ -149,10 +156,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with Relay(read_problems(chosen.problems), chosen.out, config) as relay:
             try:
                 if chosen.config:
-                    signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have left it ignored
-                    threading.Thread(target=_interrupt_at_eof, daemon=True).start()
+                    threading.Thread(target=_cancel_at_eof, args=(relay,), daemon=True).start()
                 relay.run()
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, Cancelled):
                 relay.write_submission()
                 return 130
     except (ConfigError, GatewayError) as error:
@@ -161,10 +167,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _interrupt_at_eof() -> None:
+def _cancel_at_eof(relay: Relay) -> None:
     while os.read(0, 1024):
         pass
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    relay.cancel()
 
 
 def _parser() -> argparse.ArgumentParser:

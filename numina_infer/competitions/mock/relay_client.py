@@ -27,6 +27,10 @@ _OPTIONS = (*CHANNEL_OPTIONS, ("grpc.enable_http_proxy", 0))
 _CHUNK = 65536
 
 
+class Cancelled(Exception):  # noqa: N818 (it was asked for, so it is no error)
+    """The client was cancelled while it waited."""
+
+
 class RelayClient:
     """A client of one inference server on this machine; close it at the end."""
 
@@ -35,16 +39,22 @@ class RelayClient:
         require_positive("startup_limit_s", startup_limit_s)
         self._ports, self._version, self._startup_limit_s = tuple(ports), version, startup_limit_s
         self._channel: grpc.Channel | None = None
+        self._cancelled = threading.Event()
+        self._calling: Any = None
 
     def call(self, columns: "Sequence[pl.Series]", deadline_s: float | None) -> object:
-        """Call `predict`, as `kaggle_evaluation.Call`; before the first reply, wait for the server to start."""
+        """Call `predict`, as `kaggle_evaluation.Call`; before the first reply, wait for the server to start.
+
+        Raises:
+            Cancelled: by another thread.
+        """
         import grpc
 
         from numina_infer.competitions.payloads import decode_reply, encode_request
 
         request = encode_request(_ENDPOINT, *columns)
         try:
-            data = _send(self._channel, request, deadline_s) if self._channel else self._look_and_send(request)
+            data = self._send(self._channel, request, deadline_s) if self._channel else self._look_and_send(request)
         except grpc.RpcError as error:
             return _failure(error, self._version)
         if data is None:
@@ -53,6 +63,16 @@ class RelayClient:
             return decode_reply(data)
         except GatewayError as error:
             return Failure(ErrorType.GATEWAY_RAISED_EXCEPTION, str(error))
+
+    def cancel(self) -> None:
+        """End the current call, from another thread, and make no other."""
+        self._cancelled.set()
+        if (calling := self._calling) is not None:
+            calling.cancel()
+
+    def pause(self, seconds: float) -> None:
+        """Wait for so many seconds, or until cancelled."""
+        self._cancelled.wait(seconds)
 
     def close(self) -> None:
         """Close the connection."""
@@ -68,7 +88,7 @@ class RelayClient:
             for port in self._ports:
                 channel = grpc.insecure_channel(f"localhost:{port}", options=_OPTIONS)
                 try:
-                    data = _send(channel, request, None)
+                    data = self._send(channel, request, None)
                 except grpc.RpcError as error:
                     channel.close()
                     if error.code() is not grpc.StatusCode.UNAVAILABLE:
@@ -76,19 +96,24 @@ class RelayClient:
                 else:
                     self._channel = channel
                     return data
-                time.sleep(self._version.retry_s)
+                self.pause(self._version.retry_s)
         return None
 
+    def _send(self, channel: "grpc.Channel", request: bytes, deadline_s: float | None) -> bytes:
+        import grpc
 
-def _send(channel: "grpc.Channel", request: bytes, deadline_s: float | None) -> bytes:
-    send: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{SERVICE}/{SEND}")
-    calling: Any = send.future(request, timeout=deadline_s, wait_for_ready=False)
-    try:
-        data: bytes = calling.result()
-    except BaseException:  # such as a Ctrl-C
-        calling.cancel()
-        raise
-    return data
+        send: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{SERVICE}/{SEND}")
+        self._calling = send.future(request, timeout=deadline_s, wait_for_ready=False)
+        if self._cancelled.is_set():
+            self._calling.cancel()
+        try:
+            data: bytes = self._calling.result()
+        except grpc.FutureCancelledError as error:
+            raise Cancelled from error
+        except BaseException:  # such as a Ctrl-C
+            self._calling.cancel()
+            raise
+        return data
 
 
 def _failure(error: Any, version: ApiVersion) -> Failure:
