@@ -18,6 +18,7 @@ from numina_infer.competitions.api_versions import API_VERSIONS, Predict
 from numina_infer.competitions.gateways import make_predict
 from numina_infer.competitions.inference_server import InferenceServer
 from numina_infer.competitions.mock.relay import Relay, RelayConfig, RelayFault, main
+from numina_infer.competitions.mock.relay_client import RelayClient
 from numina_infer.competitions.two_processes import SeparateCompetition
 from numina_infer.core.config import ContestConfig, Policy, RolloutConfig, SamplingParams
 from numina_infer.core.errors import ConfigError, GatewayError
@@ -229,11 +230,7 @@ def test_another_reply_to_the_same_problem_ends_the_run(tmp_path: Path) -> None:
 def test_delays_are_drawn_from_the_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Up to a second, before some calls."""
     delays: list[list[float]] = []
-
-    def note(seconds: float) -> None:
-        delays[-1].append(seconds)
-
-    monkeypatch.setattr("numina_infer.competitions.mock.relay.sleep", note)
+    monkeypatch.setattr(RelayClient, "pause", lambda _, seconds: delays[-1].append(seconds))
     for _ in range(2):
         delays.append([])
         GrpcCompetition(TEN, tmp_path, RelayConfig(nasty=(RelayFault.DELAY,))).run(make_predict(lambda _: 5))
