@@ -45,7 +45,7 @@ _MADV_COLLAPSE = 25
 _HUGE_BYTES = 2 * 1024**2
 _PRIVATE_ANONYMOUS = re.compile(r"([0-9a-f]+)-([0-9a-f]+) rw-p 0+ 00:00 0\s*(?:\[heap\]|\[anon:[^]]*\])?$")
 _FORK_FAILED = 1 << 8
-"""The wait status that is told of a child that was never forked."""
+"""The wait status that the host gets for a child that could not be forked."""
 
 
 @dataclass(frozen=True, slots=True)
