@@ -284,7 +284,11 @@ def test_a_leftover_that_is_gone_before_its_kill_has_its_children_looked_for(mon
 
     mark = "NUMINA_SANDBOX=of this test"
     name, _, value = mark.partition("=")
-    with subprocess.Popen(["/bin/sleep", "60"], env={name: value}) as left_over:
+    speaks_and_waits = ["/bin/sh", "-c", "echo; read -r end"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(speaks_and_waits, env={name: value}, stdin=pipe, stdout=pipe) as left_over:
+        assert left_over.stdout
+        left_over.stdout.readline()  # a program that has just been loaded has no environment for a moment
         monkeypatch.setattr(os, "kill", miss_once)
         _kill_marked(mark.encode())
         assert left_over.wait(20) == -signal.SIGKILL
