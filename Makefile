@@ -61,7 +61,7 @@ drill: $(VENV)/.dev ## every fault once, in contests that must not be lost by it
 	$(BIN)/python -m drills
 
 test-attacks: $(VENV)/.dev ## hostile programs against the sandbox, in private namespaces: needs root, some minutes
-	$(BIN)/pytest -m attacks tests/attacks
+	$(BIN)/pytest --numprocesses $(WORKERS) -m attacks tests/attacks
 
 test-wheelhouse: $(VENV)/.dev ## some 400 MB of wheels collected, and installed offline into an empty environment: minutes
 	$(BIN)/pytest -m wheelhouse tests/kaggle
