@@ -15,6 +15,9 @@ VLLM_PIP := $(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-chec
 TORCH_OF_0.32.0 := 2.13.0
 TORCH_OF_0.19.1 := 2.10.0
 
+# Tests start hundreds of processes; where Python may not keep compiled modules, each of them compiles all of ours.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-all test-pythons drill test-attacks test-wheelhouse test-browser fuzz audit vllm test-vllm check fmt bench notebooks kernel owner-is-named clean
 
