@@ -20,7 +20,7 @@ def test_a_real_model_writes_programs_that_run_and_its_answers_vote(tmp_path: Pa
     problems = tmp_path / "two.jsonl"
     problems.write_text("".join(example_problems_path().read_text().splitlines(keepends=True)[:2]))
     folder = tmp_path / "run"
-    unhurried = Choices(num_samples=4, problem_time_s=3600.0)
+    unhurried = Choices(num_samples=2, problem_time_s=3600.0)
     summary = rehearse(Rehearsal(str(problems), unhurried), folder, Console(quiet=True))
     run = read_run(folder)
     assert "SmolLM2" in run.info["engine"]["model"]

@@ -36,6 +36,8 @@ from numina_infer.solving.contest import Contest
 from numina_infer.solving.rollout import Draft
 from numina_infer.voting.time_bank import Bank
 
+pytestmark = pytest.mark.slow
+
 
 def drill(name: str, num_problems: int) -> Drill:
     """The drill of one fault in a contest of that size, for which its words of the summary aren't made."""
@@ -50,7 +52,6 @@ def failed(played: Drill) -> set[Check]:
     return {finding.check for finding in judge(played, played.play())}
 
 
-@pytest.mark.slow
 def test_without_the_watchdog_of_the_waiting_thread_a_blocked_loop_makes_a_reply_late(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -67,7 +68,6 @@ def test_without_the_watchdog_of_the_waiting_thread_a_blocked_loop_makes_a_reply
     assert failed(drill("loop-blocked", 10)) == {Check.TIME}
 
 
-@pytest.mark.slow
 def test_without_threads_that_hand_problems_over_a_blocked_loop_makes_the_next_reply_late(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -188,7 +188,6 @@ def test_without_attempts_that_fail_alone_one_exception_takes_all_votes_of_its_p
     assert {Check.RIGHT, Check.FALLBACKS} <= failed(drill("attempt-raises", 10))
 
 
-@pytest.mark.slow
 def test_without_a_thread_of_the_logs_own_a_disk_that_hangs_takes_the_replies(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -207,7 +206,6 @@ def test_without_a_thread_of_the_logs_own_a_disk_that_hangs_takes_the_replies(
     assert Check.REPLIES in failed(drill("disk-hangs", 10))
 
 
-@pytest.mark.slow
 def test_without_its_mend_a_block_without_descriptors_is_no_error_of_the_sandbox(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -245,7 +243,6 @@ def order_and_count(self: ForkServer, message: Signal | Resume, fds: Sequence[in
         asyncio.get_running_loop().call_later(self._config.kill_grace_s, look)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("of", "name", "without"),
     [(Outbox, "send", send_or_give_up), (ForkServer, "_order", order_and_count)],

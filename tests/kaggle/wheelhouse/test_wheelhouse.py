@@ -73,6 +73,7 @@ def collect(out: Path, *more: str) -> int:
     return main(["kaggle", "wheelhouse", "--owner", "me", "--out", str(out), *more])
 
 
+@pytest.mark.slow
 def test_wheels_are_those_of_kaggles_interpreter(index: WheelIndex, tmp_path: Path) -> None:
     """Not of the one that runs: tags, markers, extras and the C library."""
     out = tmp_path / "wheels"
@@ -99,6 +100,7 @@ def test_the_lock_is_pips_own_format(index: WheelIndex, tmp_path: Path) -> None:
     assert ";" not in text
 
 
+@pytest.mark.slow
 def test_the_dataset_is_private_to_its_owner(index: WheelIndex, tmp_path: Path) -> None:
     """Under the name that `kaggle build` attaches by default."""
     collect(tmp_path / "wheels")
@@ -108,6 +110,7 @@ def test_the_dataset_is_private_to_its_owner(index: WheelIndex, tmp_path: Path) 
     assert "127.0.0.1" not in json.dumps(content)
 
 
+@pytest.mark.slow
 def test_a_dry_run_fetches_nothing(index: WheelIndex, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It shows every wheel, its size and the sum."""
     assert collect(tmp_path / "wheels", "--dry-run") == 0
@@ -137,6 +140,7 @@ def test_a_broken_collection_goes_on_with_the_same_versions(index: WheelIndex, t
     assert [name for name, _ in index.transfers if name in EXPECTED] == ["tool-3-py3-none-any.whl"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(
     index: WheelIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +199,7 @@ def test_another_wheelhouse_is_not_mixed_in(index: WheelIndex, more: list[str], 
     assert collect(tmp_path, *more) == 2
 
 
+@pytest.mark.slow
 def test_what_has_no_wheel_is_told(index: WheelIndex, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In uv's words, without the index's address; nothing is left behind."""
     index.add("vllm", "0.21.0", ["nowhere==1"])
@@ -382,6 +387,7 @@ def test_no_message_tells_an_address(address: str, text: str) -> None:
     assert "https" not in told
 
 
+@pytest.mark.slow
 def test_the_best_wheel_is_taken(index: WheelIndex) -> None:
     """The most special tag, then the highest build; none where none fits."""
     index.add("many", "1", tag="py3-none-any")
@@ -396,6 +402,7 @@ def test_the_best_wheel_is_taken(index: WheelIndex) -> None:
         resolve(["nothing-here==1"], KAGGLE)
 
 
+@pytest.mark.slow
 def test_a_wheel_has_the_name_that_the_index_gives_it(index: WheelIndex) -> None:
     """Its address may end otherwise."""
     name = index.add("stored", "1")

@@ -33,6 +33,7 @@ def test_a_run_replayed_as_it_was_is_the_same(run: Path, capsys: pytest.CaptureF
 def test_a_sweep_has_a_row_for_each_combination(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Scored by a problems file in which five of the ten have the run's answer."""
     solutions = read_run(run).solutions[["problem_id", "answer"]].rename(columns={"problem_id": "id"})
+    solutions = solutions.sort_values("id", ignore_index=True)  # they are logged as they come
     solutions["answer"] += [0, 1] * 5
     statements = read_run(run).problems.set_index("problem_id")["statement"]
     solutions.assign(problem=solutions["id"].map(statements)).to_csv(tmp_path / "references.csv", index=False)
