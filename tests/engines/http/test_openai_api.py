@@ -296,7 +296,7 @@ async def test_an_endpoint_that_comes_back_is_used_again(sockets: Path) -> None:
 async def test_an_endpoint_that_comes_later_is_used_once_it_is_there(sockets: Path) -> None:
     """The others don't wait for it longer than for a greeting."""
     late = StandIn(sockets / "late", chatter)
-    async with StandIn(sockets / "a", chatter) as server, engine_for(server, late, greet_s=0.1) as engine:
+    async with StandIn(sockets / "a", chatter) as server, engine_for(server, late, greet_s=3.0) as engine:
         assert len(engine.pool.known) == 1
         async with late:
             await until(lambda: len(engine.pool.known) == 2)
