@@ -19,7 +19,7 @@ TORCH_OF_0.19.1 := 2.10.0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-all test-pythons drill test-attacks test-wheelhouse test-browser fuzz audit vllm test-vllm check fmt bench notebooks kernel owner-is-named clean
+.PHONY: help demo test coverage test-slow test-all test-pythons drill test-attacks test-wheelhouse test-browser fuzz audit vllm test-vllm check fmt bench notebooks kernel owner-is-named clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -41,7 +41,7 @@ demo: $(VENV)/.demo ## ten problems, a real model, real programs, a mock competi
 	$(BIN)/numina-infer rehearse
 
 # Processes side by side, a test module to a process, one more than there are cores since many tests wait. A test that
-# hangs ends its process, which says where, and another goes on. MEASURE and SLOWEST are for .ci/run.
+# hangs ends its process, which says where, and another goes on. SLOWEST is for .ci/run, MEASURE for make coverage.
 WORKERS ?= 3
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --timeout-method thread
 MEASURE ?=
@@ -50,6 +50,11 @@ ELSEWHERE := not attacks and not vllm and not wheelhouse and not browser
 
 test: $(VENV)/.dev ## the tests for a change, a contest with the real model included: three minutes on two cores
 	$(PYTEST) $(MEASURE) $(SLOWEST)
+
+coverage: $(VENV)/.dev ## make test with branch coverage, whose floor pyproject.toml has; a minute more
+	rm -f .coverage .coverage.*
+	$(MAKE) test MEASURE="--cov --cov-report="
+	$(BIN)/coverage report --format=total
 
 test-slow: $(VENV)/.dev ## what make test leaves out, and every property with 100 examples: some minutes
 	$(PYTEST) --hypothesis-profile=ci -m "(slow or property) and not relay and $(ELSEWHERE)" $(SLOWEST)
