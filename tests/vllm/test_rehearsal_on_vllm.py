@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +9,7 @@ import pytest
 
 from numina_infer import read_run
 from numina_infer.cli import main
+from numina_infer.runs.problems import example_problems_path
 from tests.socket_paths import short_folder
 from tests.vllm.servers import vllm_python
 
@@ -35,8 +35,7 @@ def rehearse(folder: Path, *options: str) -> None:
 def five_examples(folder: Path) -> str:
     """A file with the first five example problems, since a real model on two cores takes its time for each."""
     file = folder / "five.jsonl"
-    lines = (resources.files("numina_infer.runs") / "data" / "examples.jsonl").read_text().splitlines()
-    file.write_text("\n".join(lines[:5]))
+    file.write_text("".join(example_problems_path().read_text().splitlines(keepends=True)[:5]))
     return str(file)
 
 
